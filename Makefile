@@ -1,0 +1,66 @@
+# make demo          certify a trained transformer and re-check the certificate (installs no PyTorch)
+# make test          lint, types and tests
+# make certificates  verify every shipped certificate with the bare checker
+# make mutants       damage the checker in every way we know; each damage must fail a test
+# make benchmarks    prover time, checker time, proof length and bound of each shipped certificate
+PYTHON ?= python3
+JOBS ?= 2
+# PyTorch trains models and is compared with in tests; `make test TORCH=` does without it.
+TORCH ?= torch==2.13.0
+
+VENV := .venv
+BIN := $(VENV)/bin
+MADE := $(VENV)/.made
+RUNTIME := $(VENV)/.runtime
+TESTING := $(VENV)/.testing
+
+.PHONY: demo test lint certificates mutants benchmarks clean
+.DELETE_ON_ERROR:
+
+demo: $(RUNTIME)
+	$(BIN)/certify demo
+
+test: lint
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(TESTING)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+# The checker needs nothing installed, so this runs it on the bare interpreter.
+certificates:
+	@count=0; failed=0; \
+	for certificate in certificates/*/*.json; do \
+	    [ -e "$$certificate" ] || continue; \
+	    count=$$((count + 1)); \
+	    echo "$$certificate"; \
+	    verdict=$$($(PYTHON) -S -m checker "$$(dirname "$$certificate")/model.safetensors" "$$certificate"); \
+	    status=$$?; \
+	    verdict=$$(printf '%s\n' "$$verdict" | tail -n 1); \
+	    echo "$$verdict"; \
+	    case "$$status $$verdict" in "0 s VERIFIED "*) ;; *) failed=$$((failed + 1));; esac; \
+	done; \
+	echo "$$count certificates, $$failed not verified"; \
+	[ "$$count" -gt 0 ] && [ "$$failed" -eq 0 ]
+
+mutants: $(TESTING)
+	$(BIN)/python -m tests.mutants
+
+benchmarks: $(RUNTIME)
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(RUNTIME): pyproject.toml | $(MADE)
+	$(BIN)/pip install --quiet -e .
+	touch $@
+
+$(TESTING): pyproject.toml $(RUNTIME)
+	$(BIN)/pip install --quiet -e '.[test]' $(TORCH)
+	touch $@
