@@ -1,0 +1,196 @@
+"""Command line of the checker: the only place that prints, reads files and chooses an exit code.  (SPEC 9)"""
+
+import argparse
+import json
+import sys
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic_ns
+
+from checker import __version__
+from checker.cells import MARGIN_BITS
+from checker.check import MAX_CERTIFICATE_BYTES, Parsed, Theorem, check, parse
+from checker.decode import ratio
+from checker.errors import Declined, Refusal, Rejected, require
+from checker.model import MAX_MODEL_BYTES
+from checker.statement import SEMANTICS, TASKS, parse_scope_file
+
+VERIFIED, REJECTED, DECLINED = 0, 10, 20
+
+
+def read(path: str, limit: int) -> bytes:
+    """Return the bytes of a file the user names, cut just past ``limit``.
+
+    Raises: Declined (io).
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise Declined("io", f"{path!a} cannot be read: {getattr(error, 'strerror', None) or 'not a path'}") from error
+
+
+def checker_sha256() -> str:
+    """Return the hash of this checker's own source files, names and contents, in order of name."""
+    digest = sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+class Watch:
+    """The clock of one check: the user's time limit, and progress on standard error where that is a terminal."""
+
+    def __init__(self, seconds: int | None) -> None:
+        self.start = self.shown = monotonic_ns()
+        self.limit = None if seconds is None else seconds * 10**9
+
+    def __call__(self, done: int, declared: int) -> None:
+        now = monotonic_ns()
+        if self.limit is not None and now - self.start > self.limit:
+            raise Declined("SPEC-9.4", "the time limit given on the command line has passed")
+        if now - self.shown > 250_000_000 and sys.stderr.isatty():
+            self.shown = now
+            print(f"\rchecking: {done:,} of {declared:,} operations\033[K\r", end="", file=sys.stderr, flush=True)
+
+    def seconds(self) -> str:
+        """Return the time since the start with two decimals, formatted with integers."""
+        hundredths = (monotonic_ns() - self.start) // 10**7
+        return f"{hundredths // 100}.{hundredths % 100:02d}"
+
+
+def facts(theorem: Theorem) -> dict[str, str]:
+    """Return the fields of the verdict line, in order; every one is the checker's own.  (SPEC 9.1)"""
+    said, decimals = theorem.parsed.statement, theorem.margin * 10**10 >> MARGIN_BITS
+    question = {"task": said.task, "k": str(said.k), "vocab": str(said.vocab)}
+    domain = {"scope": said.scope.label, "semantics": said.semantics, "total": str(said.scope.total)}
+    bounds = {"correct_lower": str(theorem.correct_lower), "correct_upper": str(theorem.correct_upper)}
+    margin = {"margin_lower": f"{decimals // 10**10}.{decimals % 10**10:010d}"}
+    files = {"model": f"sha256:{said.model_sha256}", "certificate": f"sha256:{theorem.parsed.certificate_sha256}"}
+    return {**question, **domain, **bounds, **margin, **files}
+
+
+def sentence(theorem: Theorem) -> str:
+    """Return the theorem in English."""
+    said, lower, upper = theorem.parsed.statement, theorem.correct_lower, theorem.correct_upper
+    number = f"exactly {lower}" if lower == upper else f"at least {lower} and at most {upper}"
+    unit = "inputs" if said.scope.label == "uniform" else "units of input weight"
+    return (
+        f"This exact model file names the largest of {said.k} tokens (vocabulary {said.vocab}) correctly on {number} "
+        f"of all {said.scope.total} {unit}, in {said.semantics} arithmetic, a tie counting as wrong."
+    )
+
+
+def as_json(theorem: Theorem, seconds: str) -> str:
+    """Return the verdict, the ledger and the outcome of every leaf cell as one JSON object."""
+    ledger = theorem.ledger
+    operations = {"mul": ledger.mul, "add": ledger.add, "cmp": ledger.cmp, "exp": ledger.exp, "total": ledger.total}
+    cells = [[str(o.lower), str(o.upper), str(o.size), o.margin] for o in theorem.outcomes]
+    exact = {"margin_lower_exact": [str(theorem.margin), str(-MARGIN_BITS)], "cells": cells, "operations": operations}
+    return json.dumps({"verdict": "VERIFIED", **facts(theorem), **exact, "seconds": seconds})
+
+
+def demand(options: argparse.Namespace, theorem: Theorem) -> None:
+    """Require what the user asked for on the command line.  (SPEC 9.3)
+
+    Raises: Rejected (SPEC-9.3).
+    """
+    said, bounded = theorem.parsed.statement, options.at_least is not None
+    scope = options.scope or ("uniform" if bounded else None)
+    semantics = options.semantics or ("real" if bounded else None)
+    if scope not in (None, "uniform"):
+        scope = parse_scope_file(read(scope.removeprefix("product:"), MAX_CERTIFICATE_BYTES))
+    wanted = {"task": options.task, "scope": scope, "semantics": semantics}
+    found = {"task": said.task, "scope": said.scope.label, "semantics": said.semantics}
+    for name, value in wanted.items():
+        require(value in (None, found[name]), "SPEC-9.3", f"the {name} is {found[name]}, not the one required")
+    if bounded:
+        p, q = options.at_least
+        require(theorem.correct_lower * q >= said.scope.total * p, "SPEC-9.3", f"correct_lower / total is below {p}/{q}")
+
+
+def show(parsed: Parsed) -> str:
+    """Return what was parsed, for a human audit: nothing here is verified."""
+    said = parsed.statement
+    lines = [f"parsed, not checked: model sha256:{said.model_sha256}", f"  config {json.dumps(parsed.model.config)}"]
+    for name, weights in sorted(parsed.model.weights.items()):
+        size, first = f"{len(weights.rows)} x {len(weights.rows[0])}", weights.rows[0][0]
+        lines.append(f"  {name}: {size} integers over 2^{weights.scale}, the first {first}")
+    lines.append(f"statement: task {said.task}, scope {said.scope.label}, semantics {said.semantics}")
+    lines.append(f"  claims {parsed.claimed_lower} <= correct <= {parsed.claimed_upper} of {said.scope.total}")
+    lines.append(f"proof: precision {parsed.precision} bits, {parsed.operations} operations declared, roots:")
+    roots = [(cell.where, cell.maximum, list(cell.queries), cell.method, cell.claim) for cell in parsed.roots]
+    return "\n".join(lines + [f"  {w}: maximum {m}, queries {q}, {how}, claim {claim}" for w, m, q, how, claim in roots])
+
+
+def _seconds(written: str) -> int:
+    if not (written.isascii() and written.isdigit() and len(written) <= 9):
+        raise argparse.ArgumentTypeError("not a whole number of seconds")
+    return int(written)
+
+
+def _fraction(written: str) -> tuple[int, int]:
+    try:
+        return ratio(written, "it")
+    except Rejected as error:
+        raise argparse.ArgumentTypeError(error.why) from error
+
+
+def arguments(argv: list[str]) -> argparse.Namespace:
+    """Return the parsed command line; a usage error exits with 2."""
+    epilog = "exit codes: 0 verified, 10 rejected, 20 declined, 2 usage error; the last line is the verdict"
+    about = "Re-derive every bound of a certificate in exact arithmetic."
+    parser = argparse.ArgumentParser(prog="python -m checker", description=about, epilog=epilog, allow_abbrev=False)
+    parser.add_argument("model", metavar="MODEL.safetensors", help="the model file the claim is about")
+    parser.add_argument("certificate", metavar="CERTIFICATE.json", help="the certificate to check")
+    parser.add_argument("--task", choices=TASKS, help="reject a certificate about another task")
+    parser.add_argument("--scope", metavar="uniform|product:FILE", help="reject a certificate over another scope")
+    parser.add_argument("--semantics", choices=SEMANTICS, help="reject a certificate in other arithmetic")
+    parser.add_argument("--at-least", type=_fraction, metavar="P/Q", help="reject an accuracy below P/Q")
+    parser.add_argument("--json", action="store_true", help="print the facts as one JSON object")
+    parser.add_argument("--time-limit", type=_seconds, metavar="S", help="decline after S seconds")
+    parser.add_argument("--show", action="store_true", help="print what was parsed, and check nothing")
+    parser.add_argument("--version", action="store_true", help="print the version and the sha256 of this checker")
+    if "--version" in argv:
+        parser.exit(0, f"checker {__version__} sha256:{checker_sha256()}\n")
+    options = parser.parse_args(argv)
+    if (options.scope or "uniform").partition(":")[0] not in ("uniform", "product"):
+        parser.error("argument --scope: neither uniform nor product:FILE")
+    return options
+
+
+def run(options: argparse.Namespace, watch: Watch) -> str:
+    """Return the text to print when the certificate is verified, or only shown.
+
+    Raises: Refusal.
+    """
+    parsed = parse(read(options.model, MAX_MODEL_BYTES), read(options.certificate, MAX_CERTIFICATE_BYTES))
+    if options.show:
+        return show(parsed)
+    theorem = check(parsed, watch)
+    demand(options, theorem)
+    if options.json:
+        return as_json(theorem, watch.seconds())
+    ledger, verdict = theorem.ledger, " ".join(f"{key}={value}" for key, value in facts(theorem).items())
+    counts = f"mul={ledger.mul} add={ledger.add} cmp={ledger.cmp} exp={ledger.exp} seconds={watch.seconds()}"
+    return f"{sentence(theorem)}\nc operations {counts}\ns VERIFIED {verdict}"
+
+
+def main(argv: list[str]) -> int:
+    """Check what the command line names, print the verdict, and return the exit code.  (SPEC 9.2)"""
+    options = arguments(argv)
+    try:
+        printed, code = run(options, Watch(options.time_limit)), VERIFIED
+    except (MemoryError, RecursionError, Refusal) as error:
+        refusal = error if isinstance(error, Refusal) else Declined("SPEC-3.5", "memory or recursion exhausted")
+        word, code = ("REJECTED", REJECTED) if isinstance(refusal, Rejected) else ("DECLINED", DECLINED)
+        printed = f"s {word} {refusal.rule}: {refusal.why}"
+        if options.json:
+            printed = json.dumps({"verdict": word, "rule": refusal.rule, "why": refusal.why})
+    print(printed)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,144 @@
+"""One-layer, one-head, attention-only transformers and their exact path matrices.  (SPEC 4.3, 4.4)
+
+    x_i    = W_E[t_i] + W_pos[i],   q = t_{n-1}
+    a      = softmax_i( (x_{n-1} W_Q + b_Q) . (x_i W_K + b_K) / sqrt(d_head) )
+    logits = ( x_{n-1} + (sum_i a_i (x_i W_V + b_V)) W_O + b_O ) W_U + b_U
+
+Multiplied out along the paths, with Q = W_E + W_pos[n-1]:
+
+    EQKE = (Q W_Q + b_Q) W_K^T W_E^T      QK circuit, token part, before the division by sqrt(d_head)
+    EQKP = (Q W_Q + b_Q) W_K^T W_pos^T    QK circuit, position part
+    EVOU = W_E W_V W_O W_U                OV circuit, token part
+    PVOU = W_pos W_V W_O W_U              OV circuit, position part
+    EU   = Q W_U + (b_V W_O + b_O) W_U + b_U    direct path (attention weights sum to one)
+
+b_K adds the same number to all scores of one query, so softmax does not see it.  Nothing is rounded here.
+"""
+
+from dataclasses import dataclass
+
+from checker.container import Container, parse_container, read_matrix
+from checker.decode import fields, integer, parse_canonical
+from checker.errors import require_form, require_support
+from checker.exact import Matrix, Row, add_row, product, rescale
+from checker.ledger import Ledger
+
+MAX_MODEL_BYTES = 256 << 20
+MODEL_FORMAT = "certify.model/1"
+_SIZES = {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "act_fn": (None, "relu", "gelu", "gelu_new", "silu"),
+    "attention_dir": ("causal", "bidirectional"),
+    "attn_only": (True,),
+    "n_heads": (1,),
+    "n_layers": (1,),
+    "normalization_type": (None,),
+    "positional_embedding_type": ("standard",),
+}
+# The tensors by name, with their shapes; biases may be absent, which means zero.
+_SHAPES = {
+    "embed.W_E": "d_vocab d_model",
+    "pos_embed.W_pos": "n_ctx d_model",
+    **dict.fromkeys(("blocks.0.attn.W_Q", "blocks.0.attn.W_K", "blocks.0.attn.W_V"), "n_heads d_model d_head"),
+    "blocks.0.attn.W_O": "n_heads d_head d_model",
+    "unembed.W_U": "d_model d_vocab_out",
+    **dict.fromkeys(("blocks.0.attn.b_Q", "blocks.0.attn.b_K", "blocks.0.attn.b_V"), "n_heads d_head"),
+    "blocks.0.attn.b_O": "d_model",
+    "unembed.b_U": "d_vocab_out",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The exact weights as matrices by short name, and the architecture they belong to."""
+
+    config: dict[str, object]
+    sizes: dict[str, int]
+    weights: dict[str, Matrix]
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The exact path matrices: scores over ``2^-score_scale``, logits over ``2^-value_scale``.
+
+    ``eqke[q][t]``, ``eqkp[q][i]``, ``pvou[i][j]``, ``eu[q][j]``; ``evou_columns[j][t]`` is EVOU transposed.
+    """
+
+    eqke: tuple[Row, ...]
+    eqkp: tuple[Row, ...]
+    score_scale: int
+    evou_columns: tuple[Row, ...]
+    pvou: tuple[Row, ...]
+    eu: tuple[Row, ...]
+    value_scale: int
+    d_head: int
+
+
+def parse_config(container: Container) -> tuple[dict[str, object], dict[str, int]]:
+    """Return the architecture and its sizes, every field of which must be one this checker supports.  (SPEC 4.3)
+
+    Raises: Malformed (SPEC-4.3), Declined (SPEC-3.5, SPEC-4.3) naming the field that is not supported.
+    """
+    require_support(container.metadata["format"] == MODEL_FORMAT, "SPEC-4.3", f"the model's format is not {MODEL_FORMAT}")
+    written = container.metadata["config"].encode("utf-8", "replace") + b"\n"
+    config = fields(parse_canonical(written, "config"), "config", " ".join([*_SIZES, *_CHOICES]), None)
+    sizes = {name: integer(config[name], f"config field {name}", 1, 1 << 24) for name in _SIZES}
+    for name, size in sizes.items():
+        require_support(size <= _SIZES[name], "SPEC-3.5", f"config field {name} is larger than {_SIZES[name]}")
+    for name in sorted(set(config) - set(_SIZES)):
+        known = any(config[name] == option and type(config[name]) is type(option) for option in _CHOICES.get(name, ()))
+        require_support(known, "SPEC-4.3", f"config field {ascii(name)[:40]} has an unsupported value or is not known")
+    require_support(sizes["d_vocab_out"] >= sizes["d_vocab"], "SPEC-4.3", "d_vocab_out is smaller than d_vocab")
+    return config, {**sizes, "n_heads": 1}
+
+
+def load_model(data: bytes) -> Model:
+    """Return the exact model held by the bytes of a safetensors file.  (SPEC 4)
+
+    Raises: Malformed or Declined (SPEC-3.5, SPEC-4.x), naming the tensor or the config field.
+    """
+    require_support(len(data) <= MAX_MODEL_BYTES, "SPEC-3.5", "the model is larger than 256 MiB")
+    container = parse_container(data)
+    config, sizes = parse_config(container)
+    for name in container.entries:
+        require_support(name in _SHAPES, "SPEC-4.3", f"the model has the unknown tensor {ascii(name)[:60]}")
+    weights = {}
+    for name, axes in _SHAPES.items():
+        shape, short = tuple(sizes[axis] for axis in axes.split()), name.rpartition(".")[2]
+        if name in container.entries:
+            found = container.entries[name].shape
+            require_form(found == shape, "SPEC-4.3", f"tensor {name} has shape {list(found)}, not {list(shape)}")
+            weights[short] = read_matrix(container, name)
+        else:
+            require_form(short.startswith("b_"), "SPEC-4.3", f"the model lacks the tensor {name}")
+            weights[short] = Matrix(((0,) * shape[-1],), 0)
+    return Model(config, sizes, weights)
+
+
+def _transposed(a: Matrix) -> Matrix:
+    return Matrix(tuple(zip(*a.rows, strict=True)), a.scale)
+
+
+def decompose(model: Model, ledger: Ledger) -> Paths:
+    """Return the exact path decomposition of the model.  (SPEC 4.4)
+
+    Cost: d_model^2 d_head and d_vocab d_model (d_model + d_vocab_out) terms, as charged by each product.
+    """
+    w = model.weights
+    last = Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale)
+    query = add_row(w["W_E"], last, ledger)
+    keys = _transposed(w["W_K"])
+    scoring = product(query, product(w["W_Q"], keys, ledger), ledger)
+    scoring = add_row(scoring, product(w["b_Q"], keys, ledger), ledger)
+    moving = product(w["W_V"], w["W_O"], ledger)
+    constant = add_row(product(w["b_V"], w["W_O"], ledger), w["b_O"], ledger)
+    values = [
+        product(product(w["W_E"], moving, ledger), w["W_U"], ledger),
+        product(product(w["W_pos"], moving, ledger), w["W_U"], ledger),
+        add_row(product(add_row(query, constant, ledger), w["W_U"], ledger), w["b_U"], ledger),
+    ]
+    scores = [product(scoring, _transposed(w["W_E"]), ledger), product(scoring, _transposed(w["W_pos"]), ledger)]
+    value_scale, score_scale = (max(part.scale for part in parts) for parts in (values, scores))
+    evou, pvou, eu = (rescale(part, value_scale).rows for part in values)
+    eqke, eqkp = (rescale(part, score_scale).rows for part in scores)
+    return Paths(eqke, eqkp, score_scale, tuple(zip(*evou, strict=True)), pvou, eu, value_scale, model.sizes["d_head"])

@@ -1,0 +1,164 @@
+"""The proof as typed data: a forest of cells in preorder, and the check that it tiles the domain.  (SPEC 7.1 to 7.4)
+
+A cell is the set of all inputs whose maximum is ``maximum`` and whose last token lies in ``queries``.  Root cells
+name their maximum and margin; the children of a ``split`` follow it in the list and inherit both.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+from checker.decode import big, dyadic, fields, integer, integers, listing, pairs, text
+from checker.errors import require, require_form, require_support
+
+MAX_CELLS = 10**6
+MAX_SPLIT_DEPTH = 32
+MAX_BINS = 4096
+# method: the keys it needs beside method and queries, and those it may have
+_KEYS = {
+    "extreme": ("layout margin", "order"),
+    "split": ("layout children", "order"),
+    "enumerate": ("layout failures", "order"),
+    "count": ("layout blocks failures", "order lower"),
+    "brute-force": ("failures", ""),
+    "skip": ("", ""),
+}
+
+Share = tuple[int, tuple[int, ...]]
+"""A number of bins and the wrong answers they are spent on."""
+
+
+Range = tuple[int, int]
+"""Consecutive tokens, both ends included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell, parsed; ``queries`` and ``layout`` stay in the compact form in which they were written.
+
+    ``layout`` is pairs (length, count): count blocks of that many tokens, taken from ``order``.
+    ``mu`` and a margin in ``claim`` are (mantissa, exponent); failures in ``claim`` are (lower, upper).
+    """
+
+    where: str
+    maximum: int
+    queries: tuple[Range, ...]
+    mu: tuple[int, int]
+    method: str
+    layout: tuple[Range, ...]
+    order: tuple[int, ...] | None
+    children: tuple["Cell", ...]
+    shares: tuple[Share, ...]
+    lower_shares: tuple[Share, ...]
+    claim: tuple[int, int]
+
+    def tokens(self) -> list[int]:
+        """Return the query tokens in ascending order."""
+        return [query for first, last in self.queries for query in range(first, last + 1)]
+
+    def blocks(self) -> list[tuple[int, ...]]:
+        """Return the blocks of tokens below the maximum, and last the block of the maximum itself."""
+        order = range(self.maximum) if self.order is None else self.order
+        blocks, position = [], 0
+        for length, count in self.layout:
+            for _ in range(count):
+                blocks.append(tuple(order[position : position + length]))
+                position += length
+        return [*blocks, (self.maximum,)]
+
+
+def _queries(value: object, where: str, maximum: int) -> tuple[Range, ...]:
+    ranges = pairs(value, where, 0, maximum)
+    require(len(ranges) > 0, "SPEC-7.2", f"{where} is empty")
+    ascending = all(first <= last for first, last in ranges) and all(a[1] + 1 < b[0] for a, b in pairwise(ranges))
+    require(ascending, "SPEC-7.2", f"{where}: ranges overlap, touch or do not ascend")
+    alone = ranges == [(maximum, maximum)]
+    require(alone or ranges[-1][1] < maximum, "SPEC-7.2", f"{where} mixes the maximum with smaller tokens")
+    return tuple(ranges)
+
+
+def _layout(found: dict[str, object], where: str, maximum: int) -> tuple[tuple[Range, ...], tuple[int, ...] | None]:
+    runs = tuple(pairs(found["layout"], f"{where} layout", 1, 1024))
+    held = sum(length * count for length, count in runs)
+    require(held == maximum, "SPEC-7.3", f"{where} layout does not hold every token below the maximum exactly once")
+    if "order" not in found:
+        return runs, None
+    order = integers(found["order"], f"{where} order", 0, 1023)
+    permuted = sorted(order) == list(range(maximum))
+    require(permuted, "SPEC-7.3", f"{where} order is not a permutation of the tokens below the maximum")
+    return runs, order
+
+
+def _shares(value: object, where: str, answers: int) -> tuple[Share, ...]:
+    shares = []
+    for item in listing(value, where):
+        share = listing(item, where)
+        require_form(len(share) == 2, "SPEC-3.4", f"{where} holds something else than [bins, answers]")
+        bins = integer(share[0], f"{where} bins", 0, 1 << 24)
+        require_support(bins <= MAX_BINS, "SPEC-3.5", f"{where} asks for more than {MAX_BINS} bins")
+        shares.append((bins, integers(share[1], f"{where} answers", 0, answers - 1)))
+    return tuple(shares)
+
+
+def _claim(found: dict[str, object], where: str) -> tuple[int, int]:
+    if "margin" in found:
+        return dyadic(found["margin"], f"{where} margin")
+    failures = [big(number, f"{where} failures") for number in listing(found.get("failures", ["0", "0"]), f"{where} failures")]
+    require_form(len(failures) == 2, "SPEC-3.4", f"{where} failures is not a pair")
+    return failures[0], failures[1]
+
+
+def _cell(unread: deque[tuple[int, object]], sizes: tuple[int, int], root: tuple[int, Range] | None, depth: int) -> Cell:
+    """Return the next cell of the preorder list with its whole subtree; ``sizes`` are vocabulary and answers."""
+    require_form(len(unread) > 0, "SPEC-7.1", "the list of cells ends before the children of a split do")
+    number, item = unread.popleft()
+    where = f"cell {number}"
+    method = text(item.get("method") if type(item) is dict else None, f"{where} method")
+    require_support(method in _KEYS, "SPEC-7.5", f"{where} has the unknown method {ascii(method)[:40]}")
+    needed, allowed = _KEYS[method]
+    found = fields(item, where, f"method queries {needed}" + (" maximum mu" if root is None else ""), allowed)
+    if root is None:
+        root = integer(found["maximum"], f"{where} maximum", 0, sizes[0] - 1), dyadic(found["mu"], f"{where} mu")
+        require(root[1][0] >= 0, "SPEC-7.4", f"{where} mu is negative")
+    maximum, mu = root
+    children = []
+    if method == "split":
+        require_support(depth < MAX_SPLIT_DEPTH, "SPEC-3.5", f"{where} is split deeper than {MAX_SPLIT_DEPTH} levels")
+        for _ in range(integer(found["children"], f"{where} children", 1, MAX_CELLS)):
+            children.append(_cell(unread, sizes, root, depth + 1))
+    queries = _queries(found["queries"], f"{where} queries", maximum)
+    if method == "split":
+        _require_partition(children, queries, f"the split of {where}")
+    layout, order = _layout(found, where, maximum) if "layout" in found else (((1, maximum),), None)
+    upper, lower = (_shares(found.get(key, []), f"{where} {key}", sizes[1]) for key in ("blocks", "lower"))
+    claim = _claim(found, where)
+    return Cell(where, maximum, queries, mu, method, layout, order, tuple(children), upper, lower, claim)
+
+
+def _require_partition(cells: Iterable[Cell], whole: tuple[Range, ...], where: str) -> None:
+    """Require that the query sets are disjoint, inside ``whole``, and of the same total length."""
+    held = sorted(pair for cell in cells for pair in cell.queries)
+    require(all(a[1] < b[0] for a, b in pairwise(held)), "SPEC-7.1", f"{where}: two cells overlap")
+    inside = all(any(a <= first and last <= b for a, b in whole) for first, last in held)
+    lengths = [sum(last - first + 1 for first, last in ranges) for ranges in (held, whole)]
+    require(inside and lengths[0] == lengths[1], "SPEC-7.1", f"{where}: the cells do not cover exactly these queries")
+
+
+def parse_cells(value: object, vocab: int, answers: int) -> tuple[Cell, ...]:
+    """Return the root cells of a proof that tiles the domain.  (SPEC 7.1)
+
+    Ensures: every input belongs to exactly one leaf cell.
+    Raises:  Malformed, Rejected or Declined (SPEC-3.5, SPEC-7.x), naming the cell by its index in the list.
+    Cost:    linear in the length of the list.
+    """
+    items = listing(value, "cells")
+    require_support(len(items) <= MAX_CELLS, "SPEC-3.5", f"the proof has more than {MAX_CELLS} cells")
+    unread, roots = deque(enumerate(items)), []
+    groups: list[list[Cell]] = [[] for _ in range(vocab)]
+    while unread:
+        roots.append(_cell(unread, (vocab, answers), None, 0))
+        groups[roots[-1].maximum].append(roots[-1])
+    for maximum, group in enumerate(groups):
+        _require_partition(group, ((0, maximum),), f"the inputs with maximum {maximum}")
+    return tuple(roots)

@@ -1,0 +1,89 @@
+"""What is claimed: task, scope and semantics as values of closed enumerations, and the exact total.  (SPEC 5)
+
+The statement is built from the model's bytes and from these three names.  The certificate names them too, and its
+copy must be identical; it never supplies the text that is printed.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from math import prod
+
+from checker.decode import big, canonical, fields, listing, parse_canonical, text
+from checker.errors import require, require_form, require_support
+from checker.model import Model
+
+SCOPE_FORMAT = "certify.scope/1"
+TASKS = ("max-of-k",)
+SEMANTICS = ("real",)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much each token counts at each position: ``weights[i][t] >= 0``; all ones for ``uniform``."""
+
+    label: str
+    weights: tuple[tuple[int, ...], ...]
+
+    @property
+    def total(self) -> int:
+        """Return the weight of the whole domain."""
+        return prod(map(sum, self.weights))
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The theorem without its numbers: which model, which question, over which inputs, in which arithmetic."""
+
+    model_sha256: str
+    task: str
+    semantics: str
+    scope: Scope
+    k: int
+    vocab: int
+
+
+def _product_scope(weights: object, n: int, vocab: int) -> Scope:
+    rows = [listing(row, "scope weights") for row in listing(weights, "scope weights")]
+    parsed = tuple(tuple(big(number, "scope weight") for number in row) for row in rows)
+    require_form(len(parsed) == n, "SPEC-5.3", f"the scope does not have {n} positions")
+    for row in parsed:
+        require_form(len(row) == vocab, "SPEC-5.3", f"a position of the scope does not weigh {vocab} tokens")
+        require_form(min(row) >= 0 and sum(row) > 0, "SPEC-5.3", "a position has a negative weight or no weight at all")
+        require_support(sum(row) < 1 << 256, "SPEC-3.5", "the weights of one position sum to 2^256 or more")
+    return Scope(f"product:sha256:{sha256(scope_file(weights)).hexdigest()}", parsed)
+
+
+def scope_file(weights: object) -> bytes:
+    """Return the canonical bytes of the scope file that holds these weights.  (SPEC 5.3)"""
+    return canonical({"format": SCOPE_FORMAT, "weights": weights})
+
+
+def parse_scope_file(data: bytes) -> str:
+    """Return the label of the scope held by a scope file, as the user requires it with ``--scope product:FILE``.
+
+    Raises: Malformed (SPEC-5.3) if the file is not a scope.
+    """
+    scope = fields(parse_canonical(data, "the scope file"), "the scope file", "format weights")
+    require_support(scope["format"] == SCOPE_FORMAT, "SPEC-5.3", f"the scope file's format is not {SCOPE_FORMAT}")
+    return f"product:sha256:{sha256(data).hexdigest()}"
+
+
+def build_statement(model: Model, model_sha256: str, written: dict[str, object]) -> Statement:
+    """Return the statement the certificate is about, every part but the names re-derived.  (SPEC 5.1 to 5.5)
+
+    Requires: ``written`` is the certificate's object ``statement``.
+    Raises:   Declined for a task, scope or semantics this checker does not know; Malformed for a bad scope;
+              Rejected (SPEC-5.5) if the certificate's copy differs from what is re-derived.
+    """
+    task, semantics = (text(written[key], key) for key in ("task", "semantics"))
+    require_support(task in TASKS, "SPEC-5.2", f"the task {ascii(task)[:40]} is not known")
+    require_support(semantics in SEMANTICS, "SPEC-5.4", f"the semantics {ascii(semantics)[:40]} is not known")
+    n, vocab = model.sizes["n_ctx"], model.sizes["d_vocab"]
+    if written["scope"] == "uniform":
+        scope = Scope("uniform", ((1,) * vocab,) * n)
+    else:
+        scope = _product_scope(fields(written["scope"], "scope", "product")["product"], n, vocab)
+    require(written["model"] == f"sha256:{model_sha256}", "SPEC-5.1", "the certificate was made for other model bytes")
+    require(canonical(written["architecture"]) == canonical(model.config), "SPEC-5.5", "the architecture is not the model's")
+    require(big(written["total"], "total") == scope.total, "SPEC-5.5", f"the total is not {scope.total}")
+    return Statement(model_sha256, task, semantics, scope, n, vocab)
