@@ -1,0 +1,276 @@
+"""The command line: one function for each command, one place for failures.
+
+Results go to standard output, progress and messages to standard error.  Exit
+codes: 0 done; 2 wrong usage; 10 the checker rejected a certificate; 20 the
+input is unreadable, malformed or not supported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from certify import __version__
+from certify.errors import BadInput, CertifyError
+from certify.evaluate import CONFIDENCE, UNCERTAIN_MARGIN, Evaluation, evaluate_max_of_k
+from certify.importers import import_model
+from certify.model import Model, load_model, save_model
+from certify.scope import Scope, read_scope
+from certify.train import Recipe, train_max_of_k
+
+TASKS = ("max-of-k",)
+
+_EXISTING = click.Path(path_type=Path)
+_NEW_FILE = click.Path(path_type=Path)
+
+
+class FailureReporter(click.Group):
+    """The command group that turns every expected failure into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the chosen command; report a failure on standard error and exit with its code."""
+        try:
+            return super().invoke(ctx)
+        except CertifyError as error:
+            _report(str(error))
+            ctx.exit(error.exit_code)
+        except MemoryError:
+            _report("not enough memory for this input")
+            ctx.exit(CertifyError.exit_code)
+
+
+class ScopeOption(click.ParamType[Scope]):
+    """``uniform`` or ``product:FILE``, read when the command line is parsed."""
+
+    name = "scope"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Scope:
+        """Return the scope; an unknown kind of scope is a usage error, a bad file is not."""
+        if isinstance(value, Scope):
+            return value
+        if value != "uniform" and not (value.startswith("product:") and value != "product:"):
+            self.fail(f"{value!r} is neither uniform nor product:FILE.", param, ctx)
+        return read_scope(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what the help shows for the value."""
+        return "uniform|product:FILE"
+
+
+def task_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the required ``--task`` to a command."""
+    decorate = click.option("--task", type=click.Choice(TASKS), required=True, help="What the model is meant to compute.")
+    return decorate(command)
+
+
+def scope_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--scope`` to a command."""
+    decorate = click.option(
+        "--scope",
+        type=ScopeOption(),
+        default="uniform",
+        show_default=True,
+        help="Which inputs count: all of them once, or weighted by a JSON file of token weights.",
+    )
+    return decorate(command)
+
+
+@click.group(cls=FailureReporter, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="certify")
+def main() -> None:
+    """Prove how often a small transformer is right, and let an independent checker confirm it.
+
+    A typical session:
+
+    \b
+      certify train max-of-k --k 4 --vocab 64 --d-model 32 --seed 0 --out model.safetensors
+      certify evaluate model.safetensors --task max-of-k
+
+    'certify COMMAND --help' explains one command.
+    """
+
+
+@main.group()
+def train() -> None:
+    """Train a small transformer on a task (needs PyTorch)."""
+
+
+@train.command("max-of-k")
+@click.option("--k", type=click.IntRange(1, 64), required=True, help="Length of the input.")
+@click.option("--vocab", type=click.IntRange(2, 1024), default=64, show_default=True, help="How many tokens.")
+@click.option(
+    "--d-model", type=click.IntRange(1, 1024), default=32, show_default=True, help="Width of the model and of its head."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Fixes weights and data.")
+@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True, help="Optimiser steps.")
+@click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Inputs for each step.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    default=0.001,
+    show_default=True,
+    help="Learning rate of AdamW.",
+)
+@click.option(
+    "--lr-decay",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the steps, at the end, over which the learning rate falls to zero.",
+)
+@click.option("--out", type=_NEW_FILE, required=True, help="The model file to write.")
+def train_max_of_k_command(
+    k: int,
+    vocab: int,
+    d_model: int,
+    seed: int,
+    steps: int,
+    batch: int,
+    lr: float,
+    lr_decay: float,
+    out: Path,
+) -> None:
+    """Train one layer of attention to answer with the largest of K tokens.
+
+    The same options give the same file.  If the accuracy disappoints, train
+    for longer and let the learning rate fall:
+
+    \b
+      certify train max-of-k --k 4 --seed 0 --out model.safetensors
+      certify train max-of-k --k 10 --steps 6000 --lr-decay 0.5 --out better.safetensors
+    """
+    _require_folder(out)
+    recipe = Recipe(seed=seed, steps=steps, batch=batch, learning_rate=lr, decay=lr_decay)
+    with progress_bar("training", steps) as advance:
+        tensors, config = train_max_of_k(k, vocab, d_model, recipe, lambda step, loss: advance(step, f"loss {loss:.4f}"))
+    save_model(out, tensors, config)
+    click.echo(f"wrote {out}: max-of-{k}, vocab {vocab}, d_model {d_model}, seed {seed}, {steps} steps")
+
+
+@main.command("import")
+@click.argument("source", type=_EXISTING)
+@click.option("--out", type=_NEW_FILE, required=True, help="The model file to write.")
+def import_command(source: Path, out: Path) -> None:
+    """Turn SOURCE into a model file, without rounding.
+
+    SOURCE is the state dict of a TransformerLens HookedTransformer, saved as
+    .safetensors or as .pt (which needs PyTorch), or an .npz archive with the
+    same names.  One layer, one head, attention only, no layer norm.
+
+    \b
+      certify import state_dict.pt --out model.safetensors
+    """
+    _require_folder(out)
+    tensors, config = import_model(source)
+    save_model(out, tensors, config)
+    sizes = " ".join(f"{name}={value}" for name, value in config.as_dict().items() if name.startswith(("d_", "n_")))
+    click.echo(f"wrote {out}: {sizes}")
+    click.echo("assumed: causal attention, scores divided by sqrt(d_head), learned positions, no layer norm")
+
+
+@main.command()
+@click.argument("model_file", metavar="MODEL.safetensors", type=_EXISTING)
+@task_option
+@scope_option
+@click.option(
+    "--samples",
+    type=click.IntRange(1),
+    help="Draw this many random inputs, even if all could be evaluated.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Fixes the random inputs.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, seed: int, *, as_json: bool) -> None:
+    """Estimate the accuracy of a model in floating point.
+
+    Up to 2^25 inputs are all evaluated; beyond that, a random sample gives an
+    estimate with a confidence interval.  Neither is a proof.
+
+    \b
+      certify evaluate model.safetensors --task max-of-k
+      certify evaluate model.safetensors --task max-of-k --scope product:weights.json
+    """
+    model = load_model(model_file)
+    with progress_bar("evaluating", 1000) as advance:
+        result = evaluate_max_of_k(model, scope, samples, seed, lambda share: advance(round(1000 * share), ""))
+    if as_json:
+        click.echo(json.dumps(_evaluation_facts(model, task, scope, result), sort_keys=True))
+    else:
+        _print_evaluation(model, model_file, task, scope, result)
+
+
+@contextlib.contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Show a progress bar on standard error, if that is a terminal.
+
+    Yields a function of the finished steps and a short note.
+    """
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    note = TextColumn("{task.fields[note]}")
+    hidden = not console.is_terminal
+    with Progress(*columns, note, console=console, transient=True, disable=hidden) as progress:
+        bar = progress.add_task(label, total=total, note="")
+        yield functools.partial(_advance, progress, bar)
+
+
+def _advance(progress: Progress, bar: Any, completed: int, note: str) -> None:
+    """Move a progress bar."""
+    progress.update(bar, completed=completed, note=note)
+
+
+def _report(message: str) -> None:
+    """Print one line on standard error, whatever the message holds."""
+    line = " ".join(message.split())
+    click.echo("certify: " + "".join(c if c.isprintable() else "?" for c in line), err=True)
+
+
+def _require_folder(path: Path) -> None:
+    """Refuse an output path that cannot work, before any time is spent."""
+    if not path.parent.is_dir():
+        raise BadInput(f"{path}: cannot be written: no folder {path.parent}")
+    if path.is_dir():
+        raise BadInput(f"{path}: cannot be written: it is a folder")
+
+
+def _evaluation_facts(model: Model, task: str, scope: Scope, result: Evaluation) -> dict[str, Any]:
+    """Return the result as JSON values; exact integers are strings, a number that is not finite is null."""
+    facts: dict[str, Any] = dataclasses.asdict(result)
+    for name in ("total", "correct"):
+        facts[name] = None if facts[name] is None else str(facts[name])
+    if abs(facts["smallest_margin"]) == float("inf"):
+        facts["smallest_margin"] = None
+    sizes = {"k": model.config.n_ctx, "vocab": model.config.d_vocab}
+    return {**facts, **sizes, "model": f"sha256:{model.sha256}", "scope": str(scope), "task": task}
+
+
+def _print_evaluation(model: Model, path: Path, task: str, scope: Scope, result: Evaluation) -> None:
+    """Print the result for a reader."""
+    config = model.config
+    lines = [
+        ("model", f"{path} (sha256 {model.sha256})"),
+        ("task", f"{task}, k = {config.n_ctx}, vocab {config.d_vocab}, scope {scope}"),
+    ]
+    if result.exhaustive:
+        lines.append(("inputs", f"{result.inputs}, every one evaluated"))
+        lines.append(("accuracy", f"{result.accuracy:.10f} (float64 estimate, not a bound)"))
+        if scope.weights is not None:
+            lines.append(("weight", f"{result.correct} of {result.total}"))
+    else:
+        lines.append(("inputs", f"{result.inputs} random ones, of a domain of weight {result.total}"))
+        lines.append(("accuracy", f"{result.accuracy:.8f} (float64 estimate, not a bound)"))
+        interval = f"{result.low:.8f} to {result.high:.8f}"
+        lines.append(("interval", f"{interval} ({CONFIDENCE:.0%} confidence, Clopper-Pearson)"))
+    lines.append(("wrong", f"{result.wrong} inputs (ties count as wrong)"))
+    lines.append(("uncertain", f"{result.uncertain} inputs with |margin| < {UNCERTAIN_MARGIN:g}"))
+    lines.append(("smallest margin", f"{result.smallest_margin:.10f}"))
+    for name, text in lines:
+        click.echo(f"{name + ':':<17}{text}")

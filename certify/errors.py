@@ -1,0 +1,29 @@
+"""The failures that a ``certify`` command reports, one class for each exit code.
+
+Every message is one line that names the file and the field.  ``certify.cli`` is
+the only place that turns these into text on standard error and an exit code.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CertifyError(Exception):
+    """A failure with a one-line message for the user and a fixed exit code."""
+
+    exit_code: ClassVar[int] = 20
+
+
+class Unsupported(CertifyError):
+    """The input is well formed, but outside what this version handles."""
+
+
+class BadInput(CertifyError):
+    """The input cannot be read, or is not what its format says it must be."""
+
+
+class CheckerRejected(CertifyError):
+    """The independent checker did not verify a certificate."""
+
+    exit_code: ClassVar[int] = 10

@@ -1,0 +1,57 @@
+"""Small random models for the tests of the prover's side."""
+
+import math
+
+import numpy as np
+
+from certify.model import Config, Model, Tensor, optional_shapes, required_shapes
+
+
+def random_tensors(config: Config, seed: int = 0, *, biases: bool = False) -> dict[str, Tensor]:
+    """Return float32 tensors with standard normal entries."""
+    generator = np.random.default_rng(seed)
+    shapes = required_shapes(config) | (optional_shapes(config) if biases else {})
+    return {name: generator.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def random_model(config: Config, seed: int = 0, *, biases: bool = False) -> Model:
+    """Return a model that was never in a file."""
+    return Model(config, random_tensors(config, seed, biases=biases), "0" * 64)
+
+
+def forward(model: Model, tokens: tuple[int, ...]) -> list[float]:
+    """Return the logits at the last position, computed step by step from the definition.
+
+    Written with Python floats and loops on purpose: it shares nothing with the
+    path decomposition that it is compared with.
+    """
+    config = model.config
+
+    def vector(name: str, index: int) -> list[float]:
+        return [float(entry) for entry in model.tensor(name)[index]]
+
+    def times(row: list[float], name: str) -> list[float]:
+        matrix = model.tensor(name)
+        matrix = matrix[0] if matrix.ndim == 3 else matrix
+        return [sum(r * float(matrix[i, j]) for i, r in enumerate(row)) for j in range(matrix.shape[1])]
+
+    def plus(left: list[float], right: list[float]) -> list[float]:
+        return [a + b for a, b in zip(left, right, strict=True)]
+
+    def bias(name: str) -> list[float]:
+        return [float(entry) for entry in model.bias(name).ravel()]
+
+    residual = [plus(vector("embed.W_E", t), vector("pos_embed.W_pos", i)) for i, t in enumerate(tokens)]
+    attention = "blocks.0.attn."
+    query = plus(times(residual[-1], attention + "W_Q"), bias(attention + "b_Q"))
+    scores = []
+    for row in residual:
+        key = plus(times(row, attention + "W_K"), bias(attention + "b_K"))
+        scores.append(sum(a * b for a, b in zip(query, key, strict=True)) / math.sqrt(config.d_head))
+    shifted = [math.exp(score - max(scores)) for score in scores]
+    mixed = [0.0] * config.d_head
+    for weight, row in zip(shifted, residual, strict=True):
+        value = plus(times(row, attention + "W_V"), bias(attention + "b_V"))
+        mixed = plus(mixed, [weight / sum(shifted) * v for v in value])
+    output = plus(times(mixed, attention + "W_O"), bias(attention + "b_O"))
+    return plus(times(plus(residual[-1], output), "unembed.W_U"), bias("unembed.b_U"))

@@ -1,0 +1,195 @@
+"""Evaluation agrees with a direct enumeration, and says what it is: an estimate."""
+
+import itertools
+import math
+from pathlib import Path
+
+import mpmath
+import numpy as np
+import pytest
+from small_models import forward, random_model
+
+from certify.errors import BadInput, Unsupported
+from certify.evaluate import clopper_pearson, evaluate_max_of_k, is_enumerable, margins
+from certify.model import Config, Model, load_model
+from certify.paths import decompose
+from certify.scope import UNIFORM, Scope
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = ROOT / "certificates" / "max-of-4-seed-0" / "model.safetensors"
+SIZES = [(1, 5, 5), (2, 4, 6), (3, 4, 4), (4, 3, 3), (7, 2, 2)]
+
+
+def config(k: int, vocab: int, outputs: int) -> Config:
+    """Return the configuration of a small model."""
+    return Config(d_vocab=vocab, d_vocab_out=outputs, n_ctx=k, d_model=3, d_head=2)
+
+
+def direct_margin(model: Model, tokens: tuple[int, ...]) -> float:
+    """Return the margin of one input from the definition of the model."""
+    logits = forward(model, tokens)
+    answer = max(tokens)
+    return logits[answer] - max(logit for j, logit in enumerate(logits) if j != answer)
+
+
+def direct(model: Model, weights: tuple[tuple[int, ...], ...]) -> tuple[int, int, int, float]:
+    """Return correct weight, inputs, wrong inputs and smallest margin by going through all inputs."""
+    correct = inputs = wrong = 0
+    smallest = math.inf
+    for tokens in itertools.product(range(model.config.d_vocab), repeat=model.config.n_ctx):
+        weight = math.prod(weights[i][t] for i, t in enumerate(tokens))
+        if weight:
+            margin = direct_margin(model, tokens)
+            inputs += 1
+            wrong += margin <= 0
+            correct += weight if margin > 0 else 0
+            smallest = min(smallest, margin)
+    return correct, inputs, wrong, smallest
+
+
+@pytest.mark.parametrize("tail_inputs", [1, 4, 4096])
+@pytest.mark.parametrize("size", SIZES)
+def test_exhaustive_uniform_agrees_with_the_definition(
+    size: tuple[int, int, int], tail_inputs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("certify.evaluate._TAIL_INPUTS", tail_inputs)
+    model = random_model(config(*size), seed=2, biases=True)
+    result = evaluate_max_of_k(model)
+    correct, inputs, wrong, smallest = direct(model, ((1,) * size[1],) * size[0])
+    assert (result.correct, result.inputs, result.wrong) == (correct, inputs, wrong)
+    assert result.total == size[1] ** size[0]
+    assert result.accuracy == result.low == result.high == correct / result.total
+    assert math.isclose(result.smallest_margin, smallest, rel_tol=1e-9)
+    assert result.uncertain == 0
+    assert result.exhaustive
+
+
+@pytest.mark.parametrize("scale", [1, 10**40])
+@pytest.mark.parametrize("size", SIZES)
+def test_exhaustive_product_agrees_with_the_definition(size: tuple[int, int, int], scale: int) -> None:
+    k, vocab, _ = size
+    weights = tuple(tuple(scale * ((3 * i + 5 * t) % 4) for t in range(vocab)) for i in range(k))
+    weights = tuple(row if sum(row) else (scale,) * vocab for row in weights)
+    model = random_model(config(*size), seed=4)
+    result = evaluate_max_of_k(model, Scope("product", weights, "0" * 64))
+    correct, inputs, wrong, smallest = direct(model, weights)
+    assert (result.correct, result.inputs, result.wrong) == (correct, inputs, wrong)
+    assert result.total == math.prod(sum(row) for row in weights)
+    assert math.isclose(result.smallest_margin, smallest, rel_tol=1e-9)
+
+
+def test_huge_scores_do_not_underflow() -> None:
+    small = random_model(config(3, 4, 4), seed=6)
+    tensors = dict(small.tensors)
+    tensors["blocks.0.attn.W_Q"] = tensors["blocks.0.attn.W_Q"] * np.float32(10000)
+    model = Model(small.config, tensors, small.sha256)
+    result = evaluate_max_of_k(model)
+    correct, _, wrong, smallest = direct(model, ((1,) * 4,) * 3)
+    assert (result.correct, result.wrong) == (correct, wrong)
+    assert math.isclose(result.smallest_margin, smallest, rel_tol=1e-9)
+
+
+def test_overflow_counts_as_wrong_and_uncertain() -> None:
+    small = random_model(config(2, 3, 3), seed=6)
+    tensors = {name: tensor.astype(np.float64) * 1e300 for name, tensor in small.tensors.items()}
+    result = evaluate_max_of_k(Model(small.config, tensors, small.sha256))
+    assert (result.correct, result.wrong, result.uncertain, result.inputs) == (0, 9, 9, 9)
+
+
+def test_ties_count_as_wrong() -> None:
+    model = random_model(config(3, 4, 4), seed=1)
+    zero = {name: np.zeros_like(tensor) for name, tensor in model.tensors.items()}
+    result = evaluate_max_of_k(Model(model.config, zero, model.sha256))
+    assert (result.correct, result.wrong, result.uncertain) == (0, 64, 64)
+    assert result.smallest_margin == 0.0
+
+
+def test_two_equal_outputs_are_reported_as_uncertain() -> None:
+    model = load_model(SHIPPED)
+    W_U = model.tensors["unembed.W_U"].copy()
+    W_U[:, 62] = W_U[:, 63]
+    twin = Model(model.config, {**model.tensors, "unembed.W_U": W_U}, model.sha256)
+    tokens = np.random.default_rng(0).integers(0, 64, size=(2000, 4))
+    tied = tokens.max(axis=1) >= 62
+    assert np.all(margins(decompose(twin), tokens)[tied] < 1e-9)
+    with_largest = Scope("product", ((0,) * 63 + (1,),) + ((1,) * 64,) * 3, "0" * 64)
+    result = evaluate_max_of_k(twin, with_largest)
+    assert result.inputs == 64**3
+    assert result.uncertain > 0.99 * result.inputs
+
+
+def test_shipped_model_over_all_its_inputs() -> None:
+    result = evaluate_max_of_k(load_model(SHIPPED))
+    assert (result.total, result.correct, result.uncertain) == (16777216, 16769545, 0)
+
+
+def test_margins_agree_with_the_definition() -> None:
+    model = random_model(config(5, 3, 4), seed=8, biases=True)
+    tokens = np.random.default_rng(0).integers(0, 3, size=(50, 5))
+    computed = margins(decompose(model), tokens)
+    expected = [direct_margin(model, tuple(row)) for row in tokens.tolist()]
+    assert np.max(np.abs(computed - expected)) < 1e-12
+
+
+def test_samples_follow_the_scope_and_the_seed() -> None:
+    model = random_model(config(3, 4, 4), seed=3)
+    weights = ((1, 2, 0, 5), (0, 1, 1, 1), (7, 0, 0, 1))
+    for scope in (UNIFORM, Scope("product", weights, "0" * 64)):
+        truth = evaluate_max_of_k(model, scope)
+        sample = evaluate_max_of_k(model, scope, samples=40000, seed=5)
+        assert not sample.exhaustive
+        assert sample.correct is None
+        assert sample.inputs == 40000
+        assert sample.total == truth.total
+        assert sample.low < truth.accuracy < sample.high
+        assert sample.high - sample.low < 0.02
+        assert sample.smallest_margin >= truth.smallest_margin - 1e-12
+        assert sample == evaluate_max_of_k(model, scope, samples=40000, seed=5)
+        assert sample != evaluate_max_of_k(model, scope, samples=40000, seed=6)
+
+
+def test_progress_ends_at_one() -> None:
+    model = random_model(config(2, 3, 3))
+    for samples in (None, 20000):
+        seen: list[float] = []
+        evaluate_max_of_k(model, samples=samples, progress=seen.append)
+        assert seen == sorted(seen)
+        assert seen[-1] == 1.0
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 50), (50, 50), (1, 50), (49, 50), (999, 1000), (17, 30)])
+def test_clopper_pearson_against_the_beta_distribution(successes: int, trials: int) -> None:
+    low, high = clopper_pearson(successes, trials)
+
+    def beta(a: int, b: int, x: float) -> float:
+        return float(mpmath.betainc(a, b, 0, x, regularized=True))
+
+    if successes == 0:
+        assert low == 0.0
+    else:
+        assert math.isclose(beta(successes, trials - successes + 1, low), 0.005, rel_tol=1e-6)
+    if successes == trials:
+        assert high == 1.0
+    else:
+        assert math.isclose(beta(successes + 1, trials - successes, high), 0.995, rel_tol=1e-6)
+
+
+def test_enumeration_stops_at_the_documented_size() -> None:
+    assert is_enumerable(config(4, 64, 64))
+    assert not is_enumerable(config(5, 64, 64))
+    assert is_enumerable(config(25, 2, 2))
+    assert not is_enumerable(config(26, 2, 2))
+    assert not is_enumerable(config(2, 4096, 4096))
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    narrow = Config(d_vocab=4, d_vocab_out=3, n_ctx=2, d_model=3, d_head=2)
+    with pytest.raises(Unsupported) as unsupported:
+        evaluate_max_of_k(random_model(narrow))
+    assert str(unsupported.value) == "task max-of-k needs d_vocab_out >= d_vocab, the model has 3 < 4"
+    with pytest.raises(BadInput) as bad:
+        evaluate_max_of_k(random_model(config(2, 3, 3)), Scope("product", ((1, 1, 1),), "0" * 64))
+    assert str(bad.value) == "scope: field weights has 1 positions, the model has 2"
+    with pytest.raises(BadInput) as bad:
+        evaluate_max_of_k(random_model(config(2, 3, 3)), samples=0)
+    assert str(bad.value) == "evaluate: samples must be at least 1, not 0"

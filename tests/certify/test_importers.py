@@ -1,0 +1,200 @@
+"""Importing other people's files: nothing is rounded, and what is refused is named."""
+
+import io
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from small_models import random_tensors
+
+from certify.errors import BadInput, CertifyError, Unsupported
+from certify.importers import import_model, tensors_from_state_dict
+from certify.model import Config, load_model, save_model
+
+CONFIG = Config(d_vocab=3, d_vocab_out=4, n_ctx=2, d_model=5, d_head=6)
+ATTENTION = "blocks.0.attn."
+
+
+def transformer_lens_state(*, biases: bool = False) -> dict[str, np.ndarray]:
+    """Return what ``HookedTransformer.state_dict`` holds: zero biases and buffers included."""
+    tensors = random_tensors(CONFIG, biases=True)
+    if not biases:
+        tensors = {n: np.zeros_like(t) if ".b_" in n else t for n, t in tensors.items()}
+    buffers = {ATTENTION + "mask": np.tri(2, dtype=bool), ATTENTION + "IGNORE": np.array(-np.inf)}
+    return {**tensors, **buffers}
+
+
+def write_npz(path: Path, state: dict[str, np.ndarray]) -> Path:
+    """Write an .npz archive."""
+    np.savez(path, **state)
+    return path
+
+
+@pytest.mark.parametrize("biases", [False, True])
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz", ".pt", ".pth"])
+def test_state_dicts_are_imported_exactly(tmp_path: Path, suffix: str, biases: bool) -> None:
+    state = transformer_lens_state(biases=biases)
+    path = tmp_path / f"state{suffix}"
+    if suffix == ".safetensors":
+        save_file(state, path)
+    elif suffix == ".npz":
+        write_npz(path, state)
+    else:
+        torch = pytest.importorskip("torch")
+        torch.save({name: torch.from_numpy(tensor) for name, tensor in state.items()}, path)
+    tensors, config = import_model(path)
+    assert config == CONFIG
+    expected = {n for n in state if not n.endswith(("mask", "IGNORE")) and (biases or ".b_" not in n)}
+    assert set(tensors) == expected
+    assert all(np.array_equal(tensors[name], state[name]) for name in expected)
+    assert all(tensor.dtype == np.float32 for tensor in tensors.values())
+    save_model(tmp_path / "out.safetensors", tensors, config)
+    assert load_model(tmp_path / "out.safetensors").config == CONFIG
+
+
+def test_short_names_and_missing_head_axes(tmp_path: Path) -> None:
+    state = {
+        name.rpartition(".")[2]: tensor[0] if name.startswith(ATTENTION) and not name.endswith("b_O") else tensor
+        for name, tensor in random_tensors(CONFIG, biases=True).items()
+    }
+    tensors, config = import_model(write_npz(tmp_path / "plain.npz", state))
+    assert config == CONFIG
+    expected = random_tensors(CONFIG, biases=True)
+    assert set(tensors) == set(expected)
+    assert all(np.array_equal(tensors[name], expected[name]) for name in expected)
+
+
+def test_nested_state_dicts_and_bfloat16(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    state = {n: torch.from_numpy(t).to(torch.bfloat16) for n, t in random_tensors(CONFIG).items()}
+    path = tmp_path / "state.pt"
+    torch.save({"model": state, "epoch": 3}, path)
+    tensors, _ = import_model(path)
+    for name, tensor in state.items():
+        assert np.array_equal(tensors[name], tensor.to(torch.float64).numpy())
+
+
+def test_model_files_are_read_by_their_own_reader(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save_model(path, random_tensors(CONFIG), CONFIG)
+    tensors, config = import_model(path)
+    assert config == CONFIG
+    assert set(tensors) == set(random_tensors(CONFIG))
+
+
+def without(name: str) -> dict[str, Any]:
+    """Return a state dict that lacks one tensor."""
+    return {key: tensor for key, tensor in random_tensors(CONFIG).items() if key != name}
+
+
+ZEROS = np.zeros((1, 5), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("state", "failure", "message"),
+    [
+        (without("") | {"blocks.1.attn.W_Q": ZEROS}, Unsupported, "tensor blocks.1.attn.W_Q means more than one layer"),
+        (without("") | {"blocks.10.attn.W_Q": ZEROS}, Unsupported, "means more than one layer"),
+        (without("") | {"blocks.0.ln1.w": ZEROS}, Unsupported, "tensor blocks.0.ln1.w means layer norm"),
+        (without("") | {"ln_final.b": ZEROS}, Unsupported, "tensor ln_final.b means layer norm"),
+        (without("") | {"blocks.0.mlp.W_in": ZEROS}, Unsupported, "tensor blocks.0.mlp.W_in means an MLP"),
+        (without("") | {ATTENTION + "rotary_sin": ZEROS}, Unsupported, "means rotary position embeddings"),
+        (without("") | {ATTENTION + "_W_K": ZEROS}, Unsupported, "means grouped key and value heads"),
+        (without("") | {"extra": ZEROS}, BadInput, 'tensor "extra" is not part of this architecture'),
+        (without("embed.W_E"), BadInput, "tensor embed.W_E is missing"),
+        (without("pos_embed.W_pos"), BadInput, "tensor pos_embed.W_pos is missing"),
+        ({}, BadInput, "tensor embed.W_E is missing"),
+        (
+            without("") | {ATTENTION + f"W_{n}": np.zeros((2, 5, 6), dtype=np.float32) for n in "QKV"},
+            Unsupported,
+            "tensor blocks.0.attn.W_Q has 2 heads, only 1 is supported",
+        ),
+        (without("") | {"embed.W_E": ZEROS[0]}, BadInput, "tensor embed.W_E has shape [5], expected 2 axes"),
+        (without("") | {"unembed.W_U": np.zeros((5, 0), "f4")}, BadInput, "tensor unembed.W_U has shape [5, 0]"),
+        (without("") | {"unembed.W_U": np.zeros((4, 4), "f4")}, BadInput, "tensor unembed.W_U has shape [4, 4]"),
+        (without("") | {"unembed.W_U": np.zeros((5, 4), "i4")}, Unsupported, 'tensor "unembed.W_U" has dtype int32'),
+        (without("") | {"unembed.W_U": np.full((5, 4), np.nan, "f4")}, BadInput, "holds NaN or infinity"),
+    ],
+)
+def test_what_is_refused_is_named(tmp_path: Path, state: dict[str, Any], failure: type[CertifyError], message: str) -> None:
+    path = write_npz(tmp_path / "state.npz", state)
+    with pytest.raises(failure) as refusal:
+        import_model(path)
+    assert str(refusal.value).startswith(f"{path}: ")
+    assert message in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_damaged_archives_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.npz"
+    data = write_npz(path, random_tensors(CONFIG)).read_bytes()
+    huge = io.BytesIO()
+    with zipfile.ZipFile(huge, "w") as archive:
+        header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776, 1048576), }\n"
+        archive.writestr("W_E.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+    pickled = io.BytesIO()
+    np.savez(pickled, W_E=np.array([{}], dtype=object))
+    for damaged in [data[:100], data[:-10], b"PK", b"no archive", pickled.getvalue()]:
+        path.write_bytes(damaged)
+        with pytest.raises(BadInput) as refusal:
+            import_model(path)
+        assert str(refusal.value).startswith(f"{path}: not a readable .npz archive: ")
+    path.write_bytes(huge.getvalue())
+    with pytest.raises((BadInput, MemoryError)):
+        import_model(path)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("certify.importers.MAXIMUM_FILE_BYTES", 4096)
+    path = tmp_path / "state.npz"
+    np.savez_compressed(path, W_E=np.zeros(10000, dtype=np.float32))
+    with pytest.raises(BadInput) as refusal:
+        import_model(path)
+    assert str(refusal.value) == f"{path}: 40128 bytes unpacked, the limit is 4096"
+
+
+def test_pytorch_files_never_run_code(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "state.pt"
+    torch.save({"embed.W_E": Path("/")}, path)
+    with pytest.raises(BadInput) as refusal:
+        import_model(path)
+    assert str(refusal.value).startswith(f"{path}: not a readable PyTorch state dict: ")
+
+
+def test_other_pytorch_values_are_refused(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "state.pt"
+    for value, message in [
+        ([1, 2], "holds list, not a state dict"),
+        ({"embed.W_E": 3}, 'entry "embed.W_E" is int, not a tensor'),
+        ({"embed.W_E": torch.zeros(2, dtype=torch.int64)}, 'tensor "embed.W_E" has dtype int64'),
+    ]:
+        torch.save(value, path)
+        with pytest.raises(CertifyError) as refusal:
+            import_model(path)
+        assert str(refusal.value).startswith(f"{path}: {message}")
+    for damaged in [b"nothing", path.read_bytes()[:100]]:
+        path.write_bytes(damaged)
+        with pytest.raises(BadInput) as refusal:
+            import_model(path)
+        assert str(refusal.value).startswith(f"{path}: not a readable PyTorch state dict: ")
+        assert "\n" not in str(refusal.value)
+
+
+def test_other_endings_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.bin"
+    path.write_bytes(b"x")
+    with pytest.raises(Unsupported) as refusal:
+        import_model(path)
+    assert str(refusal.value).startswith(f"{path}: files ending in '.bin' are not supported")
+
+
+def test_head_axis_is_added_to_biases_too() -> None:
+    state = random_tensors(CONFIG) | {ATTENTION + "b_Q": np.ones(6, dtype=np.float32)}
+    tensors, _ = tensors_from_state_dict(state, "memory")
+    assert tensors[ATTENTION + "b_Q"].shape == (1, 6)
