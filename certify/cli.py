@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,18 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from certify import __version__
-from certify.errors import BadInput, CertifyError
+from certify.certificate import prove as prove_model
+from certify.certificate import run_checker
+from certify.errors import BadInput, CertifyError, Unsupported
 from certify.evaluate import CONFIDENCE, UNCERTAIN_MARGIN, Evaluation, evaluate_max_of_k
 from certify.importers import import_model
 from certify.model import Model, load_model, save_model
-from certify.scope import Scope, read_scope
+from certify.scope import UNIFORM, Scope, read_scope
+from certify.show import summarise
+from certify.strategies import STRATEGIES
 from certify.train import Recipe, train_max_of_k
 
 TASKS = ("max-of-k",)
@@ -94,6 +100,8 @@ def main() -> None:
     \b
       certify train max-of-k --k 4 --vocab 64 --d-model 32 --seed 0 --out model.safetensors
       certify evaluate model.safetensors --task max-of-k
+      certify prove model.safetensors --task max-of-k --out certificate.json
+      certify verify model.safetensors certificate.json
 
     'certify COMMAND --help' explains one command.
     """
@@ -205,6 +213,134 @@ def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, see
         click.echo(json.dumps(_evaluation_facts(model, task, scope, result), sort_keys=True))
     else:
         _print_evaluation(model, model_file, task, scope, result)
+
+
+@main.command()
+@click.argument("model_file", metavar="MODEL.safetensors", type=_EXISTING)
+@task_option
+@click.option("--strategy", type=click.Choice(list(STRATEGIES)), default="exact", show_default=True, help="How to prove it.")
+@scope_option
+@click.option(
+    "--effort",
+    type=click.FloatRange(0.001, 1000),
+    default=1.0,
+    show_default=True,
+    help="For 'count': a higher effort gives a tighter bound and a longer check.",
+)
+@click.option("--out", type=_NEW_FILE, required=True, help="The certificate file to write.")
+def prove(model_file: Path, task: str, strategy: str, scope: Scope, effort: float, out: Path) -> None:
+    """Find a proof of the model's accuracy and write it as a certificate.
+
+    The independent checker derives every bound; a certificate that it does not
+    verify is never left behind. The last line is the checker's verdict.
+
+    \b
+      certify prove model.safetensors --task max-of-k --strategy exact --out exact.json
+      certify prove model.safetensors --task max-of-k --strategy count --out count.json
+    """
+    _require_folder(out)
+    _prove(model_file, scope, strategy, effort, out)
+
+
+def _prove(model_file: Path, scope: Scope, strategy: str, effort: float, out: Path) -> None:
+    with progress_bar(f"proving ({strategy})", load_model(model_file).config.d_vocab) as advance:
+        proved = prove_model(model_file, scope, strategy, out, effort, advance)
+    lower, upper, total = (int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total"))
+    click.echo(f"strategy {strategy}: prover {proved.prover_seconds:.1f} s, checker {proved.checker_seconds:.1f} s")
+    click.echo(f"accuracy between {_share(lower, total)} and {_share(upper, total)}")
+    click.echo(f"certificate {out}, {proved.size} bytes")
+    click.echo(proved.report, nl=False)
+
+
+def _share(part: int, total: int) -> str:
+    """Return a share with ten decimals, cut off rather than rounded."""
+    return f"0.{part * 10**10 // total:010d}" if part < total else "1.0000000000"
+
+
+@main.command()
+@click.argument("model_file", metavar="MODEL.safetensors", type=click.Path())
+@click.argument("certificate", metavar="CERTIFICATE.json", type=click.Path())
+@click.option("--at-least", metavar="P/Q", help="Reject an accuracy below this fraction.")
+@click.option("--time-limit", type=click.IntRange(0), metavar="S", help="Give up after so many seconds.")
+@click.pass_context
+def verify(ctx: click.Context, model_file: str, certificate: str, at_least: str | None, time_limit: int | None) -> None:
+    """Run the independent checker; the last line is its verdict, the exit code is its own.
+
+    The same without installing anything, from a checkout:
+
+    \b
+      python -S -m checker MODEL.safetensors CERTIFICATE.json
+    """
+    options = [*(["--at-least", at_least] if at_least else [])]
+    options += ["--time-limit", str(time_limit)] if time_limit is not None else []
+    ended = run_checker([*options, "--", model_file, certificate], inherit_output=True)
+    click.echo(ended.stdout, nl=False)
+    ctx.exit(ended.returncode)
+
+
+@main.command()
+@click.argument("certificate", metavar="CERTIFICATE.json", type=_EXISTING)
+@click.option("--weakest", type=click.IntRange(0), default=10, show_default=True, help="How many of the weakest groups.")
+def show(certificate: Path, weakest: int) -> None:
+    """Summarise what a certificate claims: statement, groups, and where the model is weak.
+
+    Nothing is verified here; 'certify verify' does that.
+    """
+    summary = summarise(certificate)
+    total = int(summary.statement["total"])
+    lower, upper = int(summary.statement["correct_lower"]), int(summary.statement["correct_upper"])
+    scope = summary.statement["scope"] if isinstance(summary.statement["scope"], str) else "product"
+    click.echo(f"claim       {lower} <= correct <= {upper} of {total}")
+    click.echo(f"accuracy    {_share(lower, total)} to {_share(upper, total)}")
+    click.echo(f"model       {summary.statement['model']}")
+    click.echo(f"task        {summary.statement['task']}, scope {scope}, semantics {summary.statement['semantics']}")
+    click.echo(f"proof       strategy {summary.strategy}, {summary.operations} operations")
+    console = Console(width=100)
+    methods = Table("method", "groups", "possible failures", "smallest margin", title="groups")
+    for method in dict.fromkeys(group.method for group in summary.groups):
+        chosen = [group for group in summary.groups if group.method == method]
+        failures = sum(group.failures[1] for group in chosen if group.failures)
+        margin = min((group.margin for group in chosen if group.margin is not None), default=None)
+        shown = "" if margin is None else f"{float(margin):.6f}"
+        methods.add_row(method, str(len(chosen)), str(failures) if method != "extreme" else "0", shown)
+    console.print(methods)
+    failing = sorted((g for g in summary.groups if g.failures and g.failures[1]), key=lambda g: -(g.failures or (0, 0))[1])
+    if weakest and failing:
+        table = Table("maximum", "queries", "method", "failures at least", "at most", "share", title="weakest groups")
+        for group in failing[:weakest]:
+            least, most = group.failures or (0, 0)
+            row = (group.maximum, group.spelled(), group.method, least, most, f"{most / total:.3e}")
+            table.add_row(*map(str, row))
+        console.print(table)
+
+
+@main.command()
+def strategies() -> None:
+    """List the proof strategies: the idea and the cost for the checker.
+
+    V is the vocabulary, k the length of the input, d the width of the model.
+    """
+    table = Table("strategy", "idea", "cost for the checker")
+    for strategy in STRATEGIES.values():
+        table.add_row(strategy.name, strategy.idea, strategy.cost)
+    Console(width=120).print(table)
+
+
+@main.command()
+def demo() -> None:
+    """Certify a trained transformer over all of its 16 777 216 inputs, in front of your eyes."""
+    model_file = Path(__file__).parent.parent / "certificates" / "max-of-4-seed-0" / "model.safetensors"
+    if not model_file.is_file():
+        raise Unsupported("the demo uses the repository's folder certificates/, which is not here; see 'certify prove'")
+    click.echo("A one-layer transformer was trained to name the largest of 4 tokens (vocabulary 64).")
+    click.echo("1. Every input in floating point, as anyone would test it:")
+    model = load_model(model_file)
+    with progress_bar("evaluating", 1000) as advance:
+        result = evaluate_max_of_k(model, UNIFORM, 1, 0, lambda share: advance(round(1000 * share), ""))
+    click.echo(f"   {result.inputs - result.wrong} of {result.inputs} right: an estimate that trusts every rounding.")
+    click.echo("2. A proof of the same number, found in floats and checked in exact arithmetic:")
+    with tempfile.TemporaryDirectory(prefix="certify-demo-") as folder:
+        _prove(model_file, UNIFORM, "exact", 1.0, Path(folder) / "exact.json")
 
 
 @contextlib.contextmanager

@@ -6,13 +6,12 @@ sequences whose deficits add up to at most T are the coefficients of degree <= T
 Polynomials are packed into one integer with slots wide enough for the number of all sequences.
 """
 
-from itertools import combinations
 from math import prod
 
 from checker.errors import require
 from checker.ledger import Ledger
 from checker.proof import Share
-from checker.terms import Frame, Terms, combine
+from checker.terms import Frame, Terms, max_of_terms
 
 
 def _within(frame: Frame, deficits: list[list[int]], limit: int, ledger: Ledger) -> int:
@@ -84,7 +83,7 @@ def failures_upper(frame: Frame, answers: dict[int, Terms], shares: tuple[Share,
     for bins, named in shares:
         chosen = [left.pop(j) for j in (named or tuple(left)) if j in left]
         if chosen:
-            total += count_upper(frame, combine(max, chosen), bins, ledger)
+            total += count_upper(frame, max_of_terms(chosen), bins, ledger)
     require(not left, "SPEC-7.9", f"the blocks of a count at maximum {frame.maximum} leave out answer {next(iter(left), 0)}")
     return total
 
@@ -92,17 +91,10 @@ def failures_upper(frame: Frame, answers: dict[int, Terms], shares: tuple[Share,
 def failures_lower(frame: Frame, answers: dict[int, Terms], shares: tuple[Share, ...], ledger: Ledger) -> int:
     """Return a lower bound on the weight of the cell's sequences that some answer wins for certain.  (SPEC 7.10)
 
-    Requires: ``frame.exact``; ``answers`` holds upper terms.
-    Each share gives, by Bonferroni's inequality, the sum over its answers of certain failures minus the sum over its
-    pairs of an upper bound on joint failures (both sums of terms being >= 0, so is their sum).  Shares overlap, so
-    the largest is taken; they are never added.
+    Requires: ``frame.exact`` if there is any share.
+    Every answer named is counted by itself.  One input may be lost to several answers, so the largest count is taken;
+    counts of different answers are never added.
     """
-    best = 0
-    for bins, named in shares:
-        members = [j for j in dict.fromkeys(named) if j in answers]
-        frame.charge_terms(ledger, len(members))
-        found = sum(count_lower(frame, frame.lower_terms(j), bins, ledger) for j in members)
-        for a, b in combinations(members, 2):
-            found -= count_upper(frame, combine(sum, (answers[a], answers[b])), bins, ledger)
-        best = max(best, found)
-    return best
+    named = [(j, bins) for bins, chosen in shares for j in chosen if j in answers]
+    frame.charge_terms(ledger, len(named))
+    return max([count_lower(frame, frame.lower_terms(j), bins, ledger) for j, bins in named], default=0)

@@ -1,6 +1,6 @@
 """The working view of one cell: its blocks, term bounds and the extreme test.  (SPEC 7.5, 7.6)"""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -34,10 +34,10 @@ class Terms:
         return sum(tops) + forced + self.last
 
 
-def combine(how: Callable[[Iterable[int]], int], parts: Sequence[Terms]) -> Terms:
-    """Return the termwise ``max`` or ``sum`` of the terms of several answers."""
-    rows = [[how(entry) for entry in zip(*row, strict=True)] for row in zip(*(part.rows for part in parts), strict=True)]
-    return Terms(rows, how([part.last for part in parts]))
+def max_of_terms(parts: Sequence[Terms]) -> Terms:
+    """Return the termwise maximum over several answers."""
+    rows = [[max(entry) for entry in zip(*row, strict=True)] for row in zip(*(part.rows for part in parts), strict=True)]
+    return Terms(rows, max(part.last for part in parts))
 
 
 class Frame:

@@ -1,0 +1,195 @@
+"""From a strategy's cells to a certificate on disk that the checker has verified.
+
+There is no exact arithmetic here.  The prover writes a draft whose claims are the weakest possible, lets the checker
+derive what each cell proves and how many operations that takes, copies these numbers into the certificate, and has
+the checker verify the result.  Only then is the file put in its place.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from certify.errors import CertifyError, CheckerRejected, Unsupported
+from certify.files import write_bytes
+from certify.model import Model, load_model
+from certify.paths import decompose
+from certify.scope import Scope
+from certify.strategies import STRATEGIES, Problem
+from certify.strategies.forest import Cell, weakest
+from certify.strategies.pooling import scale
+from certify.strategies.problem import Progress
+
+FORMAT = "certify.certificate/1"
+MAXIMUM_FILE_BYTES = 16 << 20
+MAXIMUM_OPERATIONS = 10**11
+PRECISION = 96
+VERIFIED, REJECTED = 0, 10
+
+
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A finished certificate: its facts as the checker derived them, and where the time went, in seconds."""
+
+    facts: dict[str, Any]
+    report: str
+    size: int
+    prover_seconds: float
+    checker_seconds: float
+
+
+def canonical(value: object) -> bytes:
+    """Return the one encoding of a certificate: sorted keys, no spaces, ASCII, one newline at the end."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def run_checker(arguments: Sequence[str], *, inherit_output: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run ``python -S -m checker`` on the arguments and return how it ended.
+
+    The checker is found beside this package and run with nothing but the standard library; it is never imported.
+    ``inherit_output`` lets its progress through to the terminal; standard output is always captured.
+    Errors: ``CertifyError`` if there is no checker.
+    """
+    spec = importlib.util.find_spec("checker")
+    if spec is None or not spec.submodule_search_locations:
+        raise CertifyError("the package checker is not installed beside certify")
+    environment = {**os.environ, "PYTHONPATH": str(Path(spec.submodule_search_locations[0]).parent)}
+    return subprocess.run(
+        [sys.executable, "-S", "-m", "checker", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=None if inherit_output else subprocess.PIPE,
+        env=environment,
+        text=True,
+        check=False,
+    )
+
+
+def _draft(model: Model, scope: Scope, strategy: str, cells: Sequence[Cell]) -> dict[str, Any]:
+    """Return a certificate that claims nothing."""
+    total = scope.total(model.config)
+    weights = None if scope.weights is None else [[str(weight) for weight in row] for row in scope.weights]
+    return {
+        "format": FORMAT,
+        "statement": {
+            "architecture": model.config.as_dict(),
+            "correct_lower": "0",
+            "correct_upper": str(total),
+            "model": f"sha256:{model.sha256}",
+            "scope": "uniform" if weights is None else {"product": weights},
+            "semantics": "real",
+            "task": "max-of-k",
+            "total": str(total),
+        },
+        "proof": {
+            "cells": weakest(cells, total),
+            "operations": str(MAXIMUM_OPERATIONS),
+            "precision": PRECISION,
+            "strategy": strategy,
+        },
+    }
+
+
+def _dyadic(numerator: int, exponent: int) -> list[str]:
+    """Return ``numerator * 2^exponent`` with an odd mantissa, as the certificate spells it."""
+    if numerator == 0:
+        return ["0", "0"]
+    spare = (numerator & -numerator).bit_length() - 1
+    return [str(numerator >> spare), str(exponent + spare)]
+
+
+def _claim(draft: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the draft with the bounds and the operations that the checker derived."""
+    outcomes = iter(facts["cells"])
+    scale_exponent = int(facts["margin_lower_exact"][1])
+    cells = []
+    for found in draft["proof"]["cells"]:
+        if found["method"] == "split":
+            cells.append(found)
+            continue
+        lower, upper, _, margin = next(outcomes)
+        if found["method"] == "extreme":
+            cells.append({**found, "margin": _dyadic(max(margin or 0, 0), scale_exponent)})
+        elif found["method"] == "skip":
+            cells.append(found)
+        else:
+            cells.append({**found, "failures": [lower, upper]})
+    bounds = {key: facts[key] for key in ("correct_lower", "correct_upper")}
+    return {
+        **draft,
+        "statement": {**draft["statement"], **bounds},
+        "proof": {**draft["proof"], "cells": cells, "operations": str(facts["operations"]["total"])},
+    }
+
+
+def _verdict(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """Return the facts printed by a checker run with ``--json``.
+
+    Errors: ``CheckerRejected`` or ``Unsupported`` with the clause, ``CertifyError`` if the checker crashed.
+    """
+    try:
+        facts: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise CertifyError(f"the checker crashed (exit {ended.returncode}): {(ended.stderr or '')[-200:]}") from None
+    if ended.returncode == VERIFIED and facts["verdict"] == "VERIFIED":
+        return facts
+    line = f"the checker {facts['verdict'].lower()} the proof: {facts['rule']}: {facts['why']}"
+    raise CheckerRejected(line) if ended.returncode == REJECTED else Unsupported(line)
+
+
+def prove(model_file: Path, scope: Scope, strategy: str, out: Path, effort: float, progress: Progress) -> Proved:
+    """Write a certificate for the model at ``out`` and return what it proves.
+
+    Requires: ``strategy`` is a name in ``STRATEGIES``.
+    Ensures:  the file at ``out`` has been verified by the checker, or is as it was before.
+    Errors:   ``BadInput`` or ``Unsupported`` for the model or the scope; ``CheckerRejected`` if the checker does not
+              verify what was written, which is a defect of the prover.
+    Cost:     that of the strategy, and two runs of the checker.
+    """
+    start = time.monotonic()
+    model = load_model(model_file)
+    scope.require_fits(model.config)
+    scaled = scale(decompose(model))
+    with tempfile.TemporaryDirectory(prefix="certify-") as folder:
+        file = Path(folder) / "certificate.json"
+        checking = 0.0
+        for cautious in (True,) if not scaled.trusted else (False, True):
+            cells = STRATEGIES[strategy].build(Problem(model, scope, scaled, effort, cautious, progress))
+            draft = _draft(model, scope, strategy, cells)
+            file.write_bytes(_within_limit(canonical(draft)))
+            ended, seconds = _timed([str(model_file), str(file), "--json"])
+            checking += seconds
+            if ended.returncode != REJECTED or cautious:
+                break
+        facts = _verdict(ended)
+        data = canonical(_claim(draft, facts))
+        file.write_bytes(data)
+        ended, seconds = _timed([str(model_file), str(file)])
+        last = (ended.stdout.splitlines() or [""])[-1]
+        if ended.returncode != VERIFIED or not last.startswith("s VERIFIED "):
+            raise CheckerRejected(f"the finished certificate was not verified: {last}")
+        write_bytes(out, data)
+    prover = time.monotonic() - start - checking - seconds
+    return Proved(facts, ended.stdout, len(data), prover, seconds)
+
+
+def _timed(arguments: Sequence[str]) -> tuple[subprocess.CompletedProcess[str], float]:
+    """Run the checker with its progress visible; return how it ended and its wall-clock seconds."""
+    start = time.monotonic()
+    return run_checker(arguments, inherit_output=sys.stderr.isatty()), time.monotonic() - start
+
+
+def _within_limit(data: bytes) -> bytes:
+    """Refuse a certificate larger than the checker reads."""
+    if len(data) > MAXIMUM_FILE_BYTES:
+        raise Unsupported(f"the proof takes {len(data)} bytes, the checker reads at most {MAXIMUM_FILE_BYTES}")
+    return data

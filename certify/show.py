@@ -1,0 +1,73 @@
+"""A human summary of a certificate: what it claims, cell by cell.  Nothing here is verified.
+
+The numbers are the certificate's own claims; ``certify verify`` says whether they hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from certify.certificate import FORMAT, MAXIMUM_FILE_BYTES
+from certify.errors import BadInput, Unsupported
+from certify.files import read_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One leaf cell as claimed: possible failures as a share of the domain, or a margin of all its inputs."""
+
+    maximum: int
+    queries: tuple[tuple[int, int], ...]
+    method: str
+    failures: tuple[int, int] | None
+    margin: Fraction | None
+
+    def spelled(self) -> str:
+        """Return the query tokens as text: ``0-4, 7``."""
+        return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in self.queries)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A certificate as read: its statement, the strategy's name and its leaf cells."""
+
+    statement: dict[str, Any]
+    strategy: str
+    operations: int
+    groups: tuple[Group, ...]
+
+
+def summarise(path: Path) -> Summary:
+    """Return the summary of a certificate file.
+
+    Errors: ``BadInput`` if it cannot be read or is not a certificate; ``Unsupported`` for another format version.
+    Cost:   linear in the file.
+    """
+    try:
+        whole = json.loads(read_bytes(path, MAXIMUM_FILE_BYTES))
+        found = whole["format"]
+        if found != FORMAT:
+            raise Unsupported(f"{path}: field format is {str(found)[:40]!r}, not {FORMAT!r}")
+        proof = whole["proof"]
+        groups = tuple(_groups(proof["cells"]))
+        return Summary(dict(whole["statement"]), str(proof["strategy"]), int(proof["operations"]), groups)
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        reason = f"field {error}" if isinstance(error, KeyError) else "it is not a certificate"
+        raise BadInput(f"{path}: not a certificate: {reason} is missing or malformed") from error
+
+
+def _groups(cells: list[dict[str, Any]]) -> Iterator[Group]:
+    maximum = 0
+    for cell in cells:
+        maximum = int(cell.get("maximum", maximum))
+        if cell["method"] == "split":
+            continue
+        failures = (int(cell["failures"][0]), int(cell["failures"][1])) if "failures" in cell else None
+        margin = Fraction(int(cell["margin"][0])) * Fraction(2) ** int(cell["margin"][1]) if "margin" in cell else None
+        queries = tuple((int(first), int(last)) for first, last in cell["queries"])
+        yield Group(maximum, queries, str(cell["method"]), failures, margin)
