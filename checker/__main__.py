@@ -15,8 +15,6 @@ from checker.errors import Declined, Refusal, Rejected, require
 from checker.model import MAX_MODEL_BYTES
 from checker.statement import SEMANTICS, TASKS, parse_scope_file
 
-VERIFIED, REJECTED, DECLINED = 0, 10, 20
-
 
 def read(path: str, limit: int) -> bytes:
     """Return the bytes of a file the user names, cut just past ``limit``.
@@ -63,12 +61,11 @@ class Watch:
 def facts(theorem: Theorem) -> dict[str, str]:
     """Return the fields of the verdict line, in order; every one is the checker's own.  (SPEC 9.1)"""
     said, decimals = theorem.parsed.statement, theorem.margin * 10**10 >> MARGIN_BITS
-    question = {"task": said.task, "k": str(said.k), "vocab": str(said.vocab)}
-    domain = {"scope": said.scope.label, "semantics": said.semantics, "total": str(said.scope.total)}
-    bounds = {"correct_lower": str(theorem.correct_lower), "correct_upper": str(theorem.correct_upper)}
-    margin = {"margin_lower": f"{decimals // 10**10}.{decimals % 10**10:010d}"}
-    files = {"model": f"sha256:{said.model_sha256}", "certificate": f"sha256:{theorem.parsed.certificate_sha256}"}
-    return {**question, **domain, **bounds, **margin, **files}
+    names = "task k vocab scope semantics total correct_lower correct_upper margin_lower model certificate"
+    question = (said.task, said.k, said.vocab, said.scope.label, said.semantics, said.scope.total)
+    bounds = (theorem.correct_lower, theorem.correct_upper, f"{decimals // 10**10}.{decimals % 10**10:010d}")
+    files = (f"sha256:{said.model_sha256}", f"sha256:{theorem.parsed.certificate_sha256}")
+    return dict(zip(names.split(), map(str, question + bounds + files), strict=True))
 
 
 def sentence(theorem: Theorem) -> str:
@@ -76,10 +73,8 @@ def sentence(theorem: Theorem) -> str:
     said, lower, upper = theorem.parsed.statement, theorem.correct_lower, theorem.correct_upper
     number = f"exactly {lower}" if lower == upper else f"at least {lower} and at most {upper}"
     unit = "inputs" if said.scope.label == "uniform" else "units of input weight"
-    return (
-        f"This exact model file names the largest of {said.k} tokens (vocabulary {said.vocab}) correctly on {number} "
-        f"of all {said.scope.total} {unit}, in {said.semantics} arithmetic, a tie counting as wrong."
-    )
+    subject = f"This exact model file names the largest of {said.k} tokens (vocabulary {said.vocab}) correctly"
+    return f"{subject} on {number} of all {said.scope.total} {unit}, in {said.semantics} arithmetic, a tie counting as wrong."
 
 
 def as_json(theorem: Theorem, seconds: str) -> str:
@@ -114,20 +109,13 @@ def show(parsed: Parsed) -> str:
     """Return what was parsed, for a human audit: nothing here is verified."""
     said = parsed.statement
     lines = [f"parsed, not checked: model sha256:{said.model_sha256}", f"  config {json.dumps(parsed.model.config)}"]
-    for name, weights in sorted(parsed.model.weights.items()):
-        size, first = f"{len(weights.rows)} x {len(weights.rows[0])}", weights.rows[0][0]
-        lines.append(f"  {name}: {size} integers over 2^{weights.scale}, the first {first}")
+    for name, w in sorted(parsed.model.weights.items()):
+        lines.append(f"  {name}: {len(w.rows)} x {len(w.rows[0])} integers over 2^{w.scale}, the first {w.rows[0][0]}")
     lines.append(f"statement: task {said.task}, scope {said.scope.label}, semantics {said.semantics}")
     lines.append(f"  claims {parsed.claimed_lower} <= correct <= {parsed.claimed_upper} of {said.scope.total}")
     lines.append(f"proof: precision {parsed.precision} bits, {parsed.operations} operations declared, roots:")
-    roots = [(cell.where, cell.maximum, list(cell.queries), cell.method, cell.claim) for cell in parsed.roots]
-    return "\n".join(lines + [f"  {w}: maximum {m}, queries {q}, {how}, claim {claim}" for w, m, q, how, claim in roots])
-
-
-def _seconds(written: str) -> int:
-    if not (written.isascii() and written.isdigit() and len(written) <= 9):
-        raise argparse.ArgumentTypeError("not a whole number of seconds")
-    return int(written)
+    lines += [f"  {c.where}: maximum {c.maximum}, queries {list(c.queries)}, {c.method}, {c.claim}" for c in parsed.roots]
+    return "\n".join(lines)
 
 
 def _fraction(written: str) -> tuple[int, int]:
@@ -149,7 +137,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--semantics", choices=SEMANTICS, help="reject a certificate in other arithmetic")
     parser.add_argument("--at-least", type=_fraction, metavar="P/Q", help="reject an accuracy below P/Q")
     parser.add_argument("--json", action="store_true", help="print the facts as one JSON object")
-    parser.add_argument("--time-limit", type=_seconds, metavar="S", help="decline after S seconds")
+    parser.add_argument("--time-limit", type=int, metavar="S", help="decline after S seconds")
     parser.add_argument("--show", action="store_true", help="print what was parsed, and check nothing")
     parser.add_argument("--version", action="store_true", help="print the version and the sha256 of this checker")
     if "--version" in argv:
@@ -181,13 +169,12 @@ def main(argv: list[str]) -> int:
     """Check what the command line names, print the verdict, and return the exit code.  (SPEC 9.2)"""
     options = arguments(argv)
     try:
-        printed, code = run(options, Watch(options.time_limit)), VERIFIED
+        printed, code = run(options, Watch(options.time_limit)), 0
     except (MemoryError, RecursionError, Refusal) as error:
         refusal = error if isinstance(error, Refusal) else Declined("SPEC-3.5", "memory or recursion exhausted")
-        word, code = ("REJECTED", REJECTED) if isinstance(refusal, Rejected) else ("DECLINED", DECLINED)
-        printed = f"s {word} {refusal.rule}: {refusal.why}"
-        if options.json:
-            printed = json.dumps({"verdict": word, "rule": refusal.rule, "why": refusal.why})
+        word, code = ("REJECTED", 10) if isinstance(refusal, Rejected) else ("DECLINED", 20)
+        refused = {"verdict": word, "rule": refusal.rule, "why": refusal.why}
+        printed = json.dumps(refused) if options.json else f"s {word} {refusal.rule}: {refusal.why}"
     print(printed)
     return code
 

@@ -5,13 +5,12 @@ from itertools import accumulate
 from math import prod
 
 from checker import counting, enumeration
-from checker.enclosure import Scores
+from checker.enclosure import Frame, Scores, Terms
 from checker.errors import require
 from checker.ledger import Ledger
 from checker.model import Paths
 from checker.proof import Cell
 from checker.statement import Scope
-from checker.terms import Frame, Terms
 
 MARGIN_BITS = 20
 """Margins are derived in multiples of 2^-20 logits, rounded down.  (SPEC 7.6)"""
@@ -57,13 +56,8 @@ class Checker:
         ledger.charge(add=sum(map(len, self.sums)))
         self.outcomes: list[Outcome] = []
 
-    def root(self, cell: Cell) -> None:
-        """Append the outcomes of the leaves of a root cell, in preorder."""
-        answers = tuple(j for j in range(len(self.paths.evou_columns)) if j != cell.maximum)
-        self._visit(cell, Inherited(answers, None))
-
-    def _visit(self, cell: Cell, state: Inherited) -> None:
-        """Append the outcomes of the leaves of ``cell``, given what its parent proved.
+    def visit(self, cell: Cell, state: Inherited) -> None:
+        """Append the outcomes of the leaves of ``cell`` in preorder, given what its parent proved.
 
         Raises: Rejected (SPEC-7.6, SPEC-7.9, SPEC-7.10, SPEC-7.12, SPEC-7.13), Declined (SPEC-3.5, SPEC-8.2).
         """
@@ -74,12 +68,12 @@ class Checker:
         upper = sequences if cell.method == "skip" else 0
         mu = _ceiling(cell.mu[0], cell.mu[1] + self.paths.value_scale)
         if cell.method != "skip" and state.answers and sequences:
-            frame = Frame(self.paths, self.scores, cell, self.scope.weights)
+            frame = Frame(self.scores, cell, self.scope.weights)
             left, state = self._extreme_test(cell, frame, state, mu)
             if left and cell.method != "split":
                 lower, upper = self._failures(cell, frame, left, mu, sequences)
         for child in cell.children:
-            self._visit(child, state)
+            self.visit(child, state)
         if cell.method != "split":
             weight = sum(map(self.scope.weights[-1].__getitem__, cell.tokens()))
             proved = _least([state.margin, self._margin(mu) if left else None]) if upper < sequences else None

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from checker.cells import Checker, Outcome
-from checker.decode import big, fields, integer, parse_canonical, text
+from checker.cells import Checker, Inherited, Outcome
+from checker.decode import big, fields, integer, parse_canonical, typed
 from checker.errors import require, require_form, require_support
 from checker.ledger import CEILING, Ledger
 from checker.model import Model, decompose, load_model
@@ -25,7 +25,6 @@ class Parsed:
     statement: Statement
     claimed_lower: int
     claimed_upper: int
-    strategy: str
     precision: int
     operations: int
     roots: tuple[Cell, ...]
@@ -54,8 +53,8 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     require_support(whole["format"] == CERTIFICATE_FORMAT, "SPEC-5.1", f"the certificate's format is not {CERTIFICATE_FORMAT}")
     written = fields(whole["statement"], "statement", STATEMENT)
     proof = fields(whole["proof"], "proof", "cells operations precision strategy")
-    strategy = text(proof["strategy"], "strategy")
-    require_form(len(strategy) <= 64 and strategy.isprintable(), "SPEC-7", "strategy is not a short printable name")
+    name = typed(proof["strategy"], str, "strategy")
+    require_form(len(name) <= 64 and name.isprintable(), "SPEC-7", "strategy is not a short printable name")
     precision = integer(proof["precision"], "precision", 0, 1 << 24)
     require_support(64 <= precision <= 4096, "SPEC-3.5", "precision is not between 64 and 4096")
     operations = big(proof["operations"], "operations")
@@ -65,7 +64,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     lower, upper = big(written["correct_lower"], "correct_lower"), big(written["correct_upper"], "correct_upper")
     roots = parse_cells(proof["cells"], model.sizes["d_vocab"], model.sizes["d_vocab_out"])
     digest = sha256(certificate_bytes).hexdigest()
-    return Parsed(model, statement, lower, upper, strategy, precision, operations, roots, digest)
+    return Parsed(model, statement, lower, upper, precision, operations, roots, digest)
 
 
 def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
@@ -78,8 +77,9 @@ def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
     ledger.budget = parsed.operations
     total = parsed.statement.scope.total
     checker = Checker(decompose(parsed.model, ledger), parsed.statement.scope, parsed.precision, ledger)
+    answers = range(parsed.model.sizes["d_vocab_out"])
     for root in parsed.roots:
-        checker.root(root)
+        checker.visit(root, Inherited(tuple(j for j in answers if j != root.maximum), None))
     outcomes = tuple(checker.outcomes)
     require(sum(outcome.size for outcome in outcomes) == total, "SPEC-7.1", "the sizes of the cells do not add up to the total")
     lower = total - sum(outcome.upper for outcome in outcomes)

@@ -11,7 +11,7 @@ from functools import reduce
 from math import prod
 from operator import or_
 
-from checker.decode import fields, integer, integers, listing, parse_json, text
+from checker.decode import fields, integer, integers, parse_json, typed
 from checker.errors import require_form, require_support
 from checker.exact import Matrix
 
@@ -41,10 +41,10 @@ class Container:
 
 def _entry(name: str, value: object) -> Entry:
     found = fields(value, f"header of {ascii(name)[:60]}", "data_offsets dtype shape")
-    dtype = text(found["dtype"], f"dtype of {name}")
+    dtype = typed(found["dtype"], str, f"dtype of {name}")
     require_support(dtype in _FORMATS, "SPEC-4.1", f"tensor {ascii(name)[:60]} has the unsupported dtype {ascii(dtype)[:20]}")
     shape = integers(found["shape"], f"shape of {name}", 0, 1 << 24)
-    offsets = listing(found["data_offsets"], f"data_offsets of {name}")
+    offsets = typed(found["data_offsets"], list, f"data_offsets of {name}")
     begin, end = (integer(offset, f"data_offsets of {name}", 0, 1 << 29) for offset in [*offsets, None, None][:2])
     size = prod(shape) * _FORMATS[dtype][0]
     matches = len(offsets) == 2 and end - begin == size
@@ -67,7 +67,7 @@ def parse_container(data: bytes) -> Container:
     table = parse_json(header.rstrip(b" "), "the header of the model")
     found = dict(fields(table, "the header of the model", "__metadata__", None))
     strings = fields(found.pop("__metadata__"), "__metadata__", "config format")
-    metadata = {key: text(value, f"__metadata__ {key}") for key, value in strings.items()}
+    metadata = {key: typed(value, str, f"__metadata__ {key}") for key, value in strings.items()}
     entries = {name: _entry(name, value) for name, value in found.items()}
     position = 0
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):

@@ -8,10 +8,10 @@ Polynomials are packed into one integer with slots wide enough for the number of
 
 from math import prod
 
+from checker.enclosure import Frame, Terms, max_of_terms
 from checker.errors import require
 from checker.ledger import Ledger
 from checker.proof import Share
-from checker.terms import Frame, Terms, max_of_terms
 
 
 def _within(frame: Frame, deficits: list[list[int]], limit: int, ledger: Ledger) -> int:

@@ -85,16 +85,6 @@ def fields(value: object, where: str, required: str, optional: str | None = "") 
     return found
 
 
-def listing(value: object, where: str) -> list[object]:
-    """Return ``value`` as a list.  (SPEC 3.4)"""
-    return typed(value, list, where)
-
-
-def text(value: object, where: str) -> str:
-    """Return ``value`` as a string.  (SPEC 3.4)"""
-    return typed(value, str, where)
-
-
 def integer(value: object, where: str, low: int, high: int) -> int:
     """Return ``value`` as a JSON integer with ``low <= value <= high``; ``true`` is not 1.  (SPEC 3.3)"""
     if type(value) is not int:
@@ -105,26 +95,26 @@ def integer(value: object, where: str, low: int, high: int) -> int:
 
 def integers(value: object, where: str, low: int, high: int) -> tuple[int, ...]:
     """Return ``value`` as a tuple of JSON integers within bounds.  (SPEC 3.3)"""
-    return tuple(integer(item, where, low, high) for item in listing(value, where))
+    return tuple(integer(item, where, low, high) for item in typed(value, list, where))
 
 
 def pairs(value: object, where: str, low: int, high: int) -> list[tuple[int, int]]:
     """Return ``value`` as a list of pairs of JSON integers within bounds.  (SPEC 3.3, 3.4)"""
-    found = [integers(item, where, low, high) for item in listing(value, where)]
+    found = [integers(item, where, low, high) for item in typed(value, list, where)]
     require_form(all(len(pair) == 2 for pair in found), "SPEC-3.4", f"{where} is not a list of pairs")
     return [(pair[0], pair[1]) for pair in found]
 
 
 def big(value: object, where: str) -> int:
     """Return the integer written as a decimal string of at most 4 000 digits in its one spelling.  (SPEC 3.3)"""
-    written = text(value, where)
+    written = typed(value, str, where)
     require_form(_BIG.fullmatch(written) is not None, "SPEC-3.3", f"{where} is not an integer string")
     return int(written)
 
 
 def dyadic(value: object, where: str) -> tuple[int, int]:
     """Return (mantissa, exponent) of ``["mantissa", "exponent"]``, mantissa odd or the pair 0, 0.  (SPEC 3.3)"""
-    pair = listing(value, where)
+    pair = typed(value, list, where)
     require_form(len(pair) == 2, "SPEC-3.3", f"{where} is not a pair of integer strings")
     mantissa, exponent = big(pair[0], where), big(pair[1], where)
     lowest_terms = mantissa % 2 == 1 or (mantissa, exponent) == (0, 0)

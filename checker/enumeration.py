@@ -9,10 +9,9 @@ from bisect import bisect_left
 from itertools import product
 from math import prod
 
-from checker.enclosure import Scores
+from checker.enclosure import Frame, Scores, Terms
 from checker.errors import require_support
 from checker.ledger import Ledger
-from checker.terms import Frame, Terms
 
 MAX_TUPLE_BITS = 1 << 31
 MAX_PRECISION = 4096
@@ -26,8 +25,7 @@ class Enumeration:
 
         Raises: Declined (SPEC-3.5) if there are more than 2^31 tuples.
         """
-        self.frame = frame
-        self.ledger = ledger
+        self.frame, self.ledger = frame, ledger
         self.free, self.width = len(frame.multiplicities), len(frame.blocks)
         self.cut = self.free - (self.free // 2 if self.free > 1 else self.free)
         require_support(self.width**self.free <= MAX_TUPLE_BITS, "SPEC-3.5", "a cell has more than 2^31 tuples to enumerate")
@@ -76,20 +74,15 @@ class Enumeration:
         digits = max(suffix_weights).bit_length()
         self.ledger.charge(mul=self.prefixes, add=digits * (self.suffixes + 2 * self.prefixes * self.words))
         planes = [sum(1 << i for i, weight in enumerate(suffix_weights) if weight >> digit & 1) for digit in range(digits)]
-        total = 0
-        for mask, chosen in zip(found, product(*multiplicities[: self.cut]), strict=True):
-            if mask:
-                total += prod(chosen) * sum((mask & plane).bit_count() << digit for digit, plane in enumerate(planes))
-        return total
+        sums = (sum((mask & plane).bit_count() << digit for digit, plane in enumerate(planes)) for mask in found)
+        return sum(prod(chosen) * held for chosen, held in zip(product(*multiplicities[: self.cut]), sums, strict=True))
 
     def tuples(self, found: list[int]) -> list[tuple[int, int, tuple[int, ...]]]:
         """Return (prefix, bit, tokens of the free positions) of every tuple in the masks; blocks must be single tokens."""
         tokens = [block[0] for block in self.frame.blocks]
-        suffixes = list(product(tokens, repeat=self.free - self.cut))
-        listed = []
-        for prefix, (mask, head) in enumerate(zip(found, product(tokens, repeat=self.cut), strict=True)):
-            listed += [(prefix, 1 << at, head + tail) for at, tail in enumerate(suffixes) if mask >> at & 1] if mask else []
-        return listed
+        heads, tails = list(product(tokens, repeat=self.cut)), list(product(tokens, repeat=self.free - self.cut))
+        marked = [prefix for prefix, mask in enumerate(found) if mask]
+        return [(p, 1 << at, heads[p] + tail) for p in marked for at, tail in enumerate(tails) if found[p] >> at & 1]
 
 
 def _sums(start: list[int], rows: list[list[int]]) -> list[int]:
@@ -132,26 +125,22 @@ def is_wrong(scores: Scores, q: int, m: int, tokens: tuple[int, ...], answers: l
     paths = scores.paths
     places = [*tokens, q]
     exact = [paths.eqke[q][t] + paths.eqkp[q][i] for i, t in enumerate(places)]
-    undecided = False
+    signs = []
     for j in answers:
-        column, base = paths.evou_columns[j], paths.evou_columns[m]
-        direct = paths.eu[q][j] - paths.eu[q][m]
+        column, base, direct = paths.evou_columns[j], paths.evou_columns[m], paths.eu[q][j] - paths.eu[q][m]
         sums = dict.fromkeys(exact, 0)
         ledger.charge(add=5 * len(places))
         for i, t in enumerate(places):
             sums[exact[i]] += column[t] - base[t] + paths.pvou[i][j] - paths.pvou[i][m] + direct
-        sign = _sign(scores, sums, ledger)
-        if sign in (0, 1):
-            return True
-        undecided = undecided or sign is None
-    return None if undecided else False
+        signs.append(_sign(scores, sums, ledger))
+    return True if 0 in signs or 1 in signs else None if None in signs else False
 
 
 def _sign(scores: Scores, sums: dict[int, int], ledger: Ledger) -> int | None:
     """Return the sign of the sum of exp(score/sqrt(d_head)) * value, or None if 4 096 bits do not tell."""
     if not any(sums.values()):
         return 0
-    top, precision = max(sums), 2 * scores.precision
+    top, precision = max(sums), min(2 * scores.precision, MAX_PRECISION)
     while precision <= MAX_PRECISION:
         least = most = 0
         for score, value in sums.items():

@@ -13,8 +13,7 @@ class Refusal(Exception):
 
     def __init__(self, rule: str, why: str) -> None:
         super().__init__(rule, why)
-        self.rule = rule
-        self.why = why
+        self.rule, self.why = rule, why
 
 
 class Rejected(Refusal):

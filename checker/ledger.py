@@ -19,8 +19,7 @@ class Ledger:
     def __init__(self, watch: Callable[[int], None]) -> None:
         """Start at zero with the ceiling as budget; ``watch(total)`` is called at every charge."""
         self.mul = self.add = self.cmp = self.exp = 0
-        self.budget = CEILING
-        self.watch = watch
+        self.budget, self.watch = CEILING, watch
 
     @property
     def total(self) -> int:
@@ -33,9 +32,6 @@ class Ledger:
         Requires: all counts non-negative.
         Raises:   Declined (SPEC-8.2) before the work is done.
         """
-        self.mul += mul
-        self.add += add
-        self.cmp += cmp
-        self.exp += exp
+        self.mul, self.add, self.cmp, self.exp = self.mul + mul, self.add + add, self.cmp + cmp, self.exp + exp
         require_support(self.total <= self.budget, "SPEC-8.2", "the work exceeds the operations that the proof declares")
         self.watch(self.total)

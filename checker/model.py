@@ -26,23 +26,17 @@ from checker.ledger import Ledger
 MAX_MODEL_BYTES = 256 << 20
 MODEL_FORMAT = "certify.model/1"
 _SIZES = {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
-_CHOICES: dict[str, tuple[object, ...]] = {
-    "act_fn": (None, "relu", "gelu", "gelu_new", "silu"),
-    "attention_dir": ("causal", "bidirectional"),
-    "attn_only": (True,),
-    "n_heads": (1,),
-    "n_layers": (1,),
-    "normalization_type": (None,),
-    "positional_embedding_type": ("standard",),
-}
+_NAMES = "act_fn attention_dir attn_only n_heads n_layers normalization_type positional_embedding_type"
+_VALUES = ((None, "relu", "gelu", "gelu_new", "silu"), ("causal", "bidirectional"), (True,), (1,), (1,), (None,), ("standard",))
+_CHOICES: dict[str, tuple[object, ...]] = dict(zip(_NAMES.split(), _VALUES, strict=True))
 # The tensors by name, with their shapes; biases may be absent, which means zero.
 _SHAPES = {
     "embed.W_E": "d_vocab d_model",
     "pos_embed.W_pos": "n_ctx d_model",
-    **dict.fromkeys(("blocks.0.attn.W_Q", "blocks.0.attn.W_K", "blocks.0.attn.W_V"), "n_heads d_model d_head"),
+    **{f"blocks.0.attn.W_{letter}": "n_heads d_model d_head" for letter in "QKV"},
     "blocks.0.attn.W_O": "n_heads d_head d_model",
     "unembed.W_U": "d_model d_vocab_out",
-    **dict.fromkeys(("blocks.0.attn.b_Q", "blocks.0.attn.b_K", "blocks.0.attn.b_V"), "n_heads d_head"),
+    **{f"blocks.0.attn.b_{letter}": "n_heads d_head" for letter in "QKV"},
     "blocks.0.attn.b_O": "d_model",
     "unembed.b_U": "d_vocab_out",
 }

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from checker.decode import big, dyadic, fields, integer, integers, listing, pairs, text
+from checker.decode import big, dyadic, fields, integer, integers, pairs, typed
 from checker.errors import require, require_form, require_support
 
 MAX_CELLS = 10**6
@@ -55,7 +55,7 @@ class Cell:
 
     def tokens(self) -> list[int]:
         """Return the query tokens in ascending order."""
-        return [query for first, last in self.queries for query in range(first, last + 1)]
+        return _tokens(self.queries)
 
     def blocks(self) -> list[tuple[int, ...]]:
         """Return the blocks of tokens below the maximum, and last the block of the maximum itself."""
@@ -68,11 +68,15 @@ class Cell:
         return [*blocks, (self.maximum,)]
 
 
+def _tokens(ranges: Iterable[Range]) -> list[int]:
+    return [token for first, last in ranges for token in range(first, last + 1)]
+
+
 def _queries(value: object, where: str, maximum: int) -> tuple[Range, ...]:
     ranges = pairs(value, where, 0, maximum)
     require(len(ranges) > 0, "SPEC-7.2", f"{where} is empty")
-    ascending = all(first <= last for first, last in ranges) and all(a[1] + 1 < b[0] for a, b in pairwise(ranges))
-    require(ascending, "SPEC-7.2", f"{where}: ranges overlap, touch or do not ascend")
+    ascending = all(first <= last for first, last in ranges) and all(a[1] < b[0] for a, b in pairwise(ranges))
+    require(ascending, "SPEC-7.2", f"{where}: ranges overlap or do not ascend")
     alone = ranges == [(maximum, maximum)]
     require(alone or ranges[-1][1] < maximum, "SPEC-7.2", f"{where} mixes the maximum with smaller tokens")
     return tuple(ranges)
@@ -92,8 +96,8 @@ def _layout(found: dict[str, object], where: str, maximum: int) -> tuple[tuple[R
 
 def _shares(value: object, where: str, answers: int) -> tuple[Share, ...]:
     shares = []
-    for item in listing(value, where):
-        share = listing(item, where)
+    for item in typed(value, list, where):
+        share = typed(item, list, where)
         require_form(len(share) == 2, "SPEC-3.4", f"{where} holds something else than [bins, answers]")
         bins = integer(share[0], f"{where} bins", 0, 1 << 24)
         require_support(bins <= MAX_BINS, "SPEC-3.5", f"{where} asks for more than {MAX_BINS} bins")
@@ -104,9 +108,9 @@ def _shares(value: object, where: str, answers: int) -> tuple[Share, ...]:
 def _claim(found: dict[str, object], where: str) -> tuple[int, int]:
     if "margin" in found:
         return dyadic(found["margin"], f"{where} margin")
-    failures = [big(number, f"{where} failures") for number in listing(found.get("failures", ["0", "0"]), f"{where} failures")]
+    failures = typed(found.get("failures", ["0", "0"]), list, f"{where} failures")
     require_form(len(failures) == 2, "SPEC-3.4", f"{where} failures is not a pair")
-    return failures[0], failures[1]
+    return big(failures[0], f"{where} failures"), big(failures[1], f"{where} failures")
 
 
 def _cell(unread: deque[tuple[int, object]], sizes: tuple[int, int], root: tuple[int, Range] | None, depth: int) -> Cell:
@@ -114,7 +118,7 @@ def _cell(unread: deque[tuple[int, object]], sizes: tuple[int, int], root: tuple
     require_form(len(unread) > 0, "SPEC-7.1", "the list of cells ends before the children of a split do")
     number, item = unread.popleft()
     where = f"cell {number}"
-    method = text(item.get("method") if type(item) is dict else None, f"{where} method")
+    method = typed(item.get("method") if type(item) is dict else None, str, f"{where} method")
     require_support(method in _KEYS, "SPEC-7.5", f"{where} has the unknown method {ascii(method)[:40]}")
     needed, allowed = _KEYS[method]
     found = fields(item, where, f"method queries {needed}" + (" maximum mu" if root is None else ""), allowed)
@@ -122,13 +126,11 @@ def _cell(unread: deque[tuple[int, object]], sizes: tuple[int, int], root: tuple
         root = integer(found["maximum"], f"{where} maximum", 0, sizes[0] - 1), dyadic(found["mu"], f"{where} mu")
         require(root[1][0] >= 0, "SPEC-7.4", f"{where} mu is negative")
     maximum, mu = root
-    children = []
+    queries, children = _queries(found["queries"], f"{where} queries", maximum), []
     if method == "split":
         require_support(depth < MAX_SPLIT_DEPTH, "SPEC-3.5", f"{where} is split deeper than {MAX_SPLIT_DEPTH} levels")
         for _ in range(integer(found["children"], f"{where} children", 1, MAX_CELLS)):
             children.append(_cell(unread, sizes, root, depth + 1))
-    queries = _queries(found["queries"], f"{where} queries", maximum)
-    if method == "split":
         _require_partition(children, queries, f"the split of {where}")
     layout, order = _layout(found, where, maximum) if "layout" in found else (((1, maximum),), None)
     upper, lower = (_shares(found.get(key, []), f"{where} {key}", sizes[1]) for key in ("blocks", "lower"))
@@ -137,12 +139,10 @@ def _cell(unread: deque[tuple[int, object]], sizes: tuple[int, int], root: tuple
 
 
 def _require_partition(cells: Iterable[Cell], whole: tuple[Range, ...], where: str) -> None:
-    """Require that the query sets are disjoint, inside ``whole``, and of the same total length."""
+    """Require that the query sets are disjoint and that their union is ``whole``."""
     held = sorted(pair for cell in cells for pair in cell.queries)
     require(all(a[1] < b[0] for a, b in pairwise(held)), "SPEC-7.1", f"{where}: two cells overlap")
-    inside = all(any(a <= first and last <= b for a, b in whole) for first, last in held)
-    lengths = [sum(last - first + 1 for first, last in ranges) for ranges in (held, whole)]
-    require(inside and lengths[0] == lengths[1], "SPEC-7.1", f"{where}: the cells do not cover exactly these queries")
+    require(_tokens(held) == _tokens(whole), "SPEC-7.1", f"{where}: the cells do not cover exactly these queries")
 
 
 def parse_cells(value: object, vocab: int, answers: int) -> tuple[Cell, ...]:
@@ -152,7 +152,7 @@ def parse_cells(value: object, vocab: int, answers: int) -> tuple[Cell, ...]:
     Raises:  Malformed, Rejected or Declined (SPEC-3.5, SPEC-7.x), naming the cell by its index in the list.
     Cost:    linear in the length of the list.
     """
-    items = listing(value, "cells")
+    items = typed(value, list, "cells")
     require_support(len(items) <= MAX_CELLS, "SPEC-3.5", f"the proof has more than {MAX_CELLS} cells")
     unread, roots = deque(enumerate(items)), []
     groups: list[list[Cell]] = [[] for _ in range(vocab)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
 
-from checker.decode import big, canonical, fields, listing, parse_canonical, text
+from checker.decode import big, canonical, fields, parse_canonical, typed
 from checker.errors import require, require_form, require_support
 from checker.model import Model
 
@@ -43,19 +43,15 @@ class Statement:
 
 
 def _product_scope(weights: object, n: int, vocab: int) -> Scope:
-    rows = [listing(row, "scope weights") for row in listing(weights, "scope weights")]
+    rows = [typed(row, list, "scope weights") for row in typed(weights, list, "scope weights")]
     parsed = tuple(tuple(big(number, "scope weight") for number in row) for row in rows)
     require_form(len(parsed) == n, "SPEC-5.3", f"the scope does not have {n} positions")
     for row in parsed:
         require_form(len(row) == vocab, "SPEC-5.3", f"a position of the scope does not weigh {vocab} tokens")
         require_form(min(row) >= 0 and sum(row) > 0, "SPEC-5.3", "a position has a negative weight or no weight at all")
         require_support(sum(row) < 1 << 256, "SPEC-3.5", "the weights of one position sum to 2^256 or more")
-    return Scope(f"product:sha256:{sha256(scope_file(weights)).hexdigest()}", parsed)
-
-
-def scope_file(weights: object) -> bytes:
-    """Return the canonical bytes of the scope file that holds these weights.  (SPEC 5.3)"""
-    return canonical({"format": SCOPE_FORMAT, "weights": weights})
+    file = canonical({"format": SCOPE_FORMAT, "weights": weights})
+    return Scope(f"product:sha256:{sha256(file).hexdigest()}", parsed)
 
 
 def parse_scope_file(data: bytes) -> str:
@@ -75,7 +71,7 @@ def build_statement(model: Model, model_sha256: str, written: dict[str, object])
     Raises:   Declined for a task, scope or semantics this checker does not know; Malformed for a bad scope;
               Rejected (SPEC-5.5) if the certificate's copy differs from what is re-derived.
     """
-    task, semantics = (text(written[key], key) for key in ("task", "semantics"))
+    task, semantics = (typed(written[key], str, key) for key in ("task", "semantics"))
     require_support(task in TASKS, "SPEC-5.2", f"the task {ascii(task)[:40]} is not known")
     require_support(semantics in SEMANTICS, "SPEC-5.4", f"the semantics {ascii(semantics)[:40]} is not known")
     n, vocab = model.sizes["n_ctx"], model.sizes["d_vocab"]
