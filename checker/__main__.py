@@ -40,9 +40,9 @@ def checker_sha256() -> str:
 class Watch:
     """The clock of one check: the user's time limit, and progress on standard error where that is a terminal."""
 
-    def __init__(self, seconds: int | None) -> None:
+    def __init__(self, seconds: tuple[int, int] | None) -> None:
         self.start = self.shown = monotonic_ns()
-        self.limit = None if seconds is None else seconds * 10**9
+        self.limit = None if seconds is None else seconds[0] * 10**9 // seconds[1]
 
     def __call__(self, done: int, declared: int) -> None:
         now = monotonic_ns()
@@ -137,7 +137,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--semantics", choices=SEMANTICS, help="reject a certificate in other arithmetic")
     parser.add_argument("--at-least", type=_fraction, metavar="P/Q", help="reject an accuracy below P/Q")
     parser.add_argument("--json", action="store_true", help="print the facts as one JSON object")
-    parser.add_argument("--time-limit", type=int, metavar="S", help="decline after S seconds")
+    parser.add_argument("--time-limit", type=_fraction, metavar="S", help="decline after S seconds")
     parser.add_argument("--show", action="store_true", help="print what was parsed, and check nothing")
     parser.add_argument("--version", action="store_true", help="print the version and the sha256 of this checker")
     if "--version" in argv:
