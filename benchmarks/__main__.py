@@ -1,0 +1,100 @@
+"""Print (or write) tables of the shipped models and certificates.
+
+    python -m benchmarks                 prove and check every shipped model with every strategy that ships, side by side
+    python -m benchmarks --effort 1,10   the same for 'count' at several efforts
+    python -m benchmarks --table         check every shipped certificate and rewrite certificates/README.md
+
+Times are wall-clock on whatever machine this runs on; compare them within one run, and quote ratios.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from certify.certificate import prove, run_checker
+from certify.files import write_bytes
+from certify.scope import UNIFORM
+
+CERTIFICATES = Path(__file__).parent.parent / "certificates"
+HEAD = """# Certificates
+
+Every file here was checked to make this table. To check one again, with nothing but Python:
+
+    python3 -S -m checker certificates/max-of-4-seed-0/model.safetensors certificates/max-of-4-seed-0/exact.json
+
+or all of them: `make certificates`. Each model was trained by the project's own command,
+`certify train max-of-k --k K --vocab 64 --d-model 32 --seed S --out model.safetensors`, and each certificate made by
+`certify prove model.safetensors --task max-of-k --strategy STRATEGY --out STRATEGY.json`.
+The claim is about all 64^k inputs in real arithmetic, ties counting as wrong. Proof length is in scalar operations
+(SPEC 8.1); the check time is one core of one machine, bare Python, and only good for comparison within this table.
+
+| model | strategy | correct, at least | correct, at most | undecided share | bytes | proof length | check |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def _certificates() -> Iterator[tuple[str, Path, Path]]:
+    folders = (path for path in CERTIFICATES.iterdir() if path.is_dir())
+    for folder in sorted(folders, key=lambda path: (int(path.name.split("-")[2]), path.name)):
+        for file in sorted(folder.glob("*.json")):
+            yield folder.name, folder / "model.safetensors", file
+
+
+def _decimal(part: int, total: int) -> str:
+    return f"{part * 10**10 // total / 10**10:.10f}" if part < total else "1"
+
+
+def write_table() -> None:
+    """Check every shipped certificate and rewrite the table beside them."""
+    rows = []
+    for name, model, file in _certificates():
+        ended = run_checker([str(model), str(file), "--json"])
+        facts = json.loads(ended.stdout)
+        if ended.returncode != 0 or facts["verdict"] != "VERIFIED":
+            raise SystemExit(f"{file}: {ended.stdout.strip()}")
+        lower, upper, total = (int(facts[key]) for key in ("correct_lower", "correct_upper", "total"))
+        width = "0 (exact)" if lower == upper else f"{(upper - lower) / total:.1e}"
+        cells = [name, f"`{file.stem}`", _decimal(lower, total), _decimal(upper, total), width]
+        cells += [str(file.stat().st_size), f"{facts['operations']['total']:,}", f"{facts['seconds']} s"]
+        rows.append("| " + " | ".join(cells) + " |\n")
+        click.echo(rows[-1], nl=False)
+    write_bytes(CERTIFICATES / "README.md", (HEAD + "".join(rows)).encode())
+
+
+def compare(efforts: list[float]) -> None:
+    """Prove and check every shipped model with the strategies that ship for it, and print one table."""
+    table = Table("model", "strategy", "effort", "lower", "upper", "width", "prover s", "checker s", "operations", "bytes")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, model, file in _certificates():
+            for effort in efforts if file.stem == "count" else efforts[:1]:
+                out = Path(folder) / "certificate.json"
+                proved = prove(model, UNIFORM, file.stem, out, effort, lambda _done, _note: None)
+                lower, upper, total = (int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total"))
+                row = [name, file.stem, f"{effort:g}", _decimal(lower, total), _decimal(upper, total)]
+                row += [f"{(upper - lower) / total:.2e}", f"{proved.prover_seconds:.2f}", f"{proved.checker_seconds:.2f}"]
+                table.add_row(*row, f"{proved.facts['operations']['total']:,}", f"{proved.size:,}")
+                print(f"{name} {file.stem} done", file=sys.stderr)
+    Console(width=140).print(table)
+
+
+@click.command(help=__doc__)
+@click.option("--table", is_flag=True, help="Check the shipped certificates and rewrite certificates/README.md.")
+@click.option("--effort", default="1", show_default=True, help="Efforts to compare, separated by commas.")
+def main(*, table: bool, effort: str) -> None:
+    """Run one of the two measurements."""
+    if table:
+        write_table()
+    else:
+        compare([float(part) for part in effort.split(",")])
+
+
+if __name__ == "__main__":
+    main()
