@@ -74,8 +74,8 @@ def run_checker(arguments: Sequence[str], *, inherit_output: bool = False) -> su
     )
 
 
-def _draft(model: Model, scope: Scope, strategy: str, cells: Sequence[Cell]) -> dict[str, Any]:
-    """Return a certificate that claims nothing."""
+def draft(model: Model, scope: Scope, strategy: str, cells: Sequence[Cell]) -> dict[str, Any]:
+    """Return a certificate with these cells that claims nothing: the weakest bounds and the largest budget."""
     total = scope.total(model.config)
     weights = None if scope.weights is None else [[str(weight) for weight in row] for row in scope.weights]
     return {
@@ -107,12 +107,12 @@ def _dyadic(numerator: int, exponent: int) -> list[str]:
     return [str(numerator >> spare), str(exponent + spare)]
 
 
-def _claim(draft: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+def with_claims(drafted: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     """Return the draft with the bounds and the operations that the checker derived."""
     outcomes = iter(facts["cells"])
     scale_exponent = int(facts["margin_lower_exact"][1])
     cells = []
-    for found in draft["proof"]["cells"]:
+    for found in drafted["proof"]["cells"]:
         if found["method"] == "split":
             cells.append(found)
             continue
@@ -125,9 +125,9 @@ def _claim(draft: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
             cells.append({**found, "failures": [lower, upper]})
     bounds = {key: facts[key] for key in ("correct_lower", "correct_upper")}
     return {
-        **draft,
-        "statement": {**draft["statement"], **bounds},
-        "proof": {**draft["proof"], "cells": cells, "operations": str(facts["operations"]["total"])},
+        **drafted,
+        "statement": {**drafted["statement"], **bounds},
+        "proof": {**drafted["proof"], "cells": cells, "operations": str(facts["operations"]["total"])},
     }
 
 
@@ -164,14 +164,14 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, effort: floa
         checking = 0.0
         for cautious in (True,) if not scaled.trusted else (False, True):
             cells = STRATEGIES[strategy].build(Problem(model, scope, scaled, effort, cautious, progress))
-            draft = _draft(model, scope, strategy, cells)
-            file.write_bytes(_within_limit(canonical(draft)))
+            drafted = draft(model, scope, strategy, cells)
+            file.write_bytes(_within_limit(canonical(drafted)))
             ended, seconds = _timed([str(model_file), str(file), "--json"])
             checking += seconds
             if ended.returncode != REJECTED or cautious:
                 break
         facts = _verdict(ended)
-        data = canonical(_claim(draft, facts))
+        data = canonical(with_claims(drafted, facts))
         file.write_bytes(data)
         ended, seconds = _timed([str(model_file), str(file)])
         last = (ended.stdout.splitlines() or [""])[-1]

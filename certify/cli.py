@@ -336,7 +336,7 @@ def demo() -> None:
     click.echo("1. Every input in floating point, as anyone would test it:")
     model = load_model(model_file)
     with progress_bar("evaluating", 1000) as advance:
-        result = evaluate_max_of_k(model, UNIFORM, 1, 0, lambda share: advance(round(1000 * share), ""))
+        result = evaluate_max_of_k(model, UNIFORM, None, 0, lambda share: advance(round(1000 * share), ""))
     click.echo(f"   {result.inputs - result.wrong} of {result.inputs} right: an estimate that trusts every rounding.")
     click.echo("2. A proof of the same number, found in floats and checked in exact arithmetic:")
     with tempfile.TemporaryDirectory(prefix="certify-demo-") as folder:
