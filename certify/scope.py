@@ -26,8 +26,8 @@ from certify.model import Config
 
 FORMAT = "certify.scope/1"
 MAXIMUM_FILE_BYTES = 1 << 24
-MAXIMUM_DIGITS = 78
-MAXIMUM_POSITION_BITS = 256
+MAXIMUM_DIGITS = 39
+MAXIMUM_POSITION_BITS = 128
 
 _WEIGHT = re.compile(r"0|[1-9][0-9]*")
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic_ns
@@ -25,7 +26,7 @@ def read(path: str, limit: int) -> bytes:
         with Path(path).open("rb") as file:
             return file.read(limit + 1)
     except (OSError, ValueError) as error:
-        raise Declined("io", f"{path!a} cannot be read: {getattr(error, 'strerror', None) or 'not a path'}") from error
+        raise Declined("io", f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not a path'}") from error
 
 
 def checker_sha256() -> str:
@@ -62,7 +63,7 @@ def facts(theorem: Theorem) -> dict[str, str]:
     """Return the fields of the verdict line, in order; every one is the checker's own.  (SPEC 9.1)"""
     said, decimals = theorem.parsed.statement, theorem.margin * 10**10 >> MARGIN_BITS
     names = "task k vocab scope semantics total correct_lower correct_upper margin_lower model certificate"
-    question = (said.task, said.k, said.vocab, said.scope.label, said.semantics, said.scope.total)
+    question = (said.task, said.k, said.vocab, said.scope.label, said.semantics, said.total)
     bounds = (theorem.correct_lower, theorem.correct_upper, f"{decimals // 10**10}.{decimals % 10**10:010d}")
     files = (f"sha256:{said.model_sha256}", f"sha256:{theorem.parsed.certificate_sha256}")
     return dict(zip(names.split(), map(str, question + bounds + files), strict=True))
@@ -74,7 +75,7 @@ def sentence(theorem: Theorem) -> str:
     number = f"exactly {lower}" if lower == upper else f"at least {lower} and at most {upper}"
     unit = "inputs" if said.scope.label == "uniform" else "units of input weight"
     subject = f"This exact model file names the largest of {said.k} tokens (vocabulary {said.vocab}) correctly"
-    return f"{subject} on {number} of all {said.scope.total} {unit}, in {said.semantics} arithmetic, a tie counting as wrong."
+    return f"{subject} on {number} of all {said.total} {unit}, in {said.semantics} arithmetic, a tie counting as wrong."
 
 
 def as_json(theorem: Theorem, seconds: str) -> str:
@@ -92,17 +93,16 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
     Raises: Rejected (SPEC-9.3).
     """
     said, bounded = theorem.parsed.statement, options.at_least is not None
-    scope = options.scope or ("uniform" if bounded else None)
-    semantics = options.semantics or ("real" if bounded else None)
+    scope = "uniform" if bounded and options.scope is None else options.scope
+    semantics = "real" if bounded and options.semantics is None else options.semantics
     if scope not in (None, "uniform"):
         scope = parse_scope_file(read(scope.removeprefix("product:"), MAX_CERTIFICATE_BYTES))
-    wanted = {"task": options.task, "scope": scope, "semantics": semantics}
-    found = {"task": said.task, "scope": said.scope.label, "semantics": said.semantics}
-    for name, value in wanted.items():
-        require(value in (None, found[name]), "SPEC-9.3", f"the {name} is {found[name]}, not the one required")
+    wanted, found = (options.task, scope, semantics), (said.task, said.scope.label, said.semantics)
+    for name, value, own in zip(("task", "scope", "semantics"), wanted, found, strict=True):
+        require(value in (None, own), "SPEC-9.3", f"the {name} is {own}, not the one required")
     if bounded:
         p, q = options.at_least
-        require(theorem.correct_lower * q >= said.scope.total * p, "SPEC-9.3", f"correct_lower / total is below {p}/{q}")
+        require(theorem.correct_lower * q >= said.total * p, "SPEC-9.3", f"correct_lower / total is below {p}/{q}")
 
 
 def show(parsed: Parsed) -> str:
@@ -112,7 +112,7 @@ def show(parsed: Parsed) -> str:
     for name, w in sorted(parsed.model.weights.items()):
         lines.append(f"  {name}: {len(w.rows)} x {len(w.rows[0])} integers over 2^{w.scale}, the first {w.rows[0][0]}")
     lines.append(f"statement: task {said.task}, scope {said.scope.label}, semantics {said.semantics}")
-    lines.append(f"  claims {parsed.claimed_lower} <= correct <= {parsed.claimed_upper} of {said.scope.total}")
+    lines.append(f"  claims {parsed.claimed_lower} <= correct <= {parsed.claimed_upper} of {said.total}")
     lines.append(f"proof: precision {parsed.precision} bits, {parsed.operations} operations declared, roots:")
     lines += [f"  {c.where}: maximum {c.maximum}, queries {list(c.queries)}, {c.method}, {c.claim}" for c in parsed.roots]
     return "\n".join(lines)
@@ -129,7 +129,8 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     """Return the parsed command line; a usage error exits with 2."""
     epilog = "exit codes: 0 verified, 10 rejected, 20 declined, 2 usage error; the last line is the verdict"
     about = "Re-derive every bound of a certificate in exact arithmetic."
-    parser = argparse.ArgumentParser(prog="python -m checker", description=about, epilog=epilog, allow_abbrev=False)
+    wide = partial(argparse.HelpFormatter, width=120)
+    parser = argparse.ArgumentParser("python -m checker", None, about, epilog, formatter_class=wide, allow_abbrev=False)
     parser.add_argument("model", metavar="MODEL.safetensors", help="the model file the claim is about")
     parser.add_argument("certificate", metavar="CERTIFICATE.json", help="the certificate to check")
     parser.add_argument("--task", choices=TASKS, help="reject a certificate about another task")
@@ -139,11 +140,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print the facts as one JSON object")
     parser.add_argument("--time-limit", type=_fraction, metavar="S", help="decline after S seconds")
     parser.add_argument("--show", action="store_true", help="print what was parsed, and check nothing")
-    parser.add_argument("--version", action="store_true", help="print the version and the sha256 of this checker")
-    if "--version" in argv:
-        parser.exit(0, f"checker {__version__} sha256:{checker_sha256()}\n")
+    parser.add_argument("--version", action="version", version=f"checker {__version__} sha256:{checker_sha256()}")
     options = parser.parse_args(argv)
-    if (options.scope or "uniform").partition(":")[0] not in ("uniform", "product"):
+    if options.scope not in (None, "uniform") and not (options.scope[:8] == "product:" and options.scope[8:]):
         parser.error("argument --scope: neither uniform nor product:FILE")
     return options
 
@@ -176,7 +175,7 @@ def main(argv: list[str]) -> int:
         refused = {"verdict": word, "rule": refusal.rule, "why": refusal.why}
         printed = json.dumps(refused) if options.json else f"s {word} {refusal.rule}: {refusal.why}"
     print(printed)
-    return code
+    return code if sys.stdout is not None else 20
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ from math import prod
 
 from checker import counting, enumeration
 from checker.enclosure import Frame, Scores, Terms
-from checker.errors import require
+from checker.errors import require, require_support
 from checker.ledger import Ledger
 from checker.model import Paths
-from checker.proof import Cell
+from checker.proof import Cell, expand
 from checker.statement import Scope
 
+MAX_TERM_BITS = 1 << 31
+Left = tuple[dict[int, Terms], int | None]
 MARGIN_BITS = 20
 """Margins are derived in multiples of 2^-20 logits, rounded down.  (SPEC 7.6)"""
 
@@ -26,14 +28,6 @@ class Outcome:
     lower: int
     upper: int
     size: int
-    margin: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Inherited:
-    """What a cell hands to its children: the wrong answers still possible, and the margin over all the others."""
-
-    answers: tuple[int, ...]
     margin: int | None
 
 
@@ -52,31 +46,35 @@ class Checker:
     def __init__(self, paths: Paths, scope: Scope, precision: int, ledger: Ledger) -> None:
         self.paths, self.scope, self.ledger = paths, scope, ledger
         self.scores = Scores(paths, precision, ledger)
+        ledger.charge(add=sum(map(len, scope.weights)))
         self.sums = [tuple(accumulate(row, initial=0)) for row in scope.weights[:-1]]
-        ledger.charge(add=sum(map(len, self.sums)))
+        tables = (paths.evou_columns, paths.pvou, paths.eu)
+        self.bits = precision + 256 + max(value.bit_length() for table in tables for row in table for value in row)
         self.outcomes: list[Outcome] = []
 
-    def visit(self, cell: Cell, state: Inherited) -> None:
+    def visit(self, cell: Cell, answers: tuple[int, ...], margin: int | None) -> None:
         """Append the outcomes of the leaves of ``cell`` in preorder, given what its parent proved.
+
+        ``answers`` are the wrong answers still possible, ``margin`` holds over all the others.
 
         Raises: Rejected (SPEC-7.6, SPEC-7.9, SPEC-7.10, SPEC-7.12, SPEC-7.13), Declined (SPEC-3.5, SPEC-8.2).
         """
-        single = cell.method != "brute-force" or len(cell.tokens()) == 1
-        require(single, "SPEC-7.12", f"{cell.where}: brute force needs one query")
+        queries = expand(cell.queries)
+        require(cell.method != "brute-force" or len(queries) == 1, "SPEC-7.12", f"{cell.where}: brute force needs one query")
         left: dict[int, Terms] = {}
         sequences, lower = self._sequences(cell), 0
         upper = sequences if cell.method == "skip" else 0
         mu = _ceiling(cell.mu[0], cell.mu[1] + self.paths.value_scale)
-        if cell.method != "skip" and state.answers and sequences:
+        if cell.method != "skip" and answers and sequences:
             frame = Frame(self.scores, cell, self.scope.weights)
-            left, state = self._extreme_test(cell, frame, state, mu)
+            left, margin = self._extreme_test(cell, frame, answers, margin, mu)
             if left and cell.method != "split":
                 lower, upper = self._failures(cell, frame, left, mu, sequences)
         for child in cell.children:
-            self.visit(child, state)
+            self.visit(child, tuple(left), margin)
         if cell.method != "split":
-            weight = sum(map(self.scope.weights[-1].__getitem__, cell.tokens()))
-            proved = _least([state.margin, self._margin(mu) if left else None]) if upper < sequences else None
+            weight = sum(map(self.scope.weights[-1].__getitem__, queries))
+            proved = _least([margin, self._margin(mu) if left else None]) if upper < sequences else None
             self.outcomes.append(Outcome(lower * weight, upper * weight, sequences * weight, proved))
             _require_claim(cell, self.outcomes[-1])
 
@@ -85,23 +83,25 @@ class Checker:
         up_to, below = (prod(row[cell.maximum + end] for row in self.sums) for end in (1, 0))
         return up_to - (0 if cell.queries == ((cell.maximum, cell.maximum),) else below)
 
-    def _extreme_test(self, cell: Cell, frame: Frame, state: Inherited, mu: int) -> tuple[dict[int, Terms], Inherited]:
-        """Return the upper terms of the answers that may still win, and what the cell hands on.  (SPEC 7.6)
+    def _extreme_test(self, cell: Cell, frame: Frame, answers: tuple[int, ...], margin: int | None, mu: int) -> Left:
+        """Return the upper terms of the answers that may still win, and a margin over all the others.  (SPEC 7.6)
 
         A brute-force cell removes nothing.  An answer whose terms sum to less than zero at worst is beaten by mu and
         by that sum divided by the largest possible sum of weights.
         """
-        frame.charge_terms(self.ledger, len(state.answers))
-        heaviest, margins = frame.weights.total_upper(), [state.margin]
+        held = len(answers) * len(frame.multiplicities) * len(frame.blocks) * (self.bits + mu.bit_length())
+        require_support(held <= MAX_TERM_BITS, "SPEC-3.5", f"{cell.where}: its terms are too large to hold")
+        frame.charge_terms(self.ledger, len(answers))
+        heaviest, margins = frame.weights.total_upper(), [margin]
         left: dict[int, Terms] = {}
-        for j in state.answers:
+        for j in answers:
             terms = frame.upper_terms(j, mu)
             bound = terms.extreme(frame.contains_maximum)
             if bound < 0 and cell.method != "brute-force":
                 margins.append(self._margin(mu + -bound // heaviest))
             else:
                 left[j] = terms
-        return left, Inherited(tuple(left), _least(margins))
+        return left, _least(margins)
 
     def _failures(self, cell: Cell, frame: Frame, left: dict[int, Terms], mu: int, sequences: int) -> tuple[int, int]:
         """Return (lower, upper) bounds on the failing weight of a leaf's sequences.  (SPEC 7.6 to 7.12)"""
@@ -109,7 +109,6 @@ class Checker:
         if cell.method != "count":
             return enumeration.failures(frame, left, self.scores, mu, self.ledger)
         upper = counting.failures_upper(frame, left, cell.shares, self.ledger)
-        require(frame.exact or not cell.lower_shares, "SPEC-7.10", f"{cell.where}: a lower count needs exact brackets")
         return counting.failures_lower(frame, left, cell.lower_shares, self.ledger), min(upper, sequences)
 
     def _margin(self, value: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from checker.cells import Checker, Inherited, Outcome
+from checker.cells import Checker, Outcome
 from checker.decode import big, fields, integer, parse_canonical, typed
 from checker.errors import require, require_form, require_support
 from checker.ledger import CEILING, Ledger
@@ -63,8 +63,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     statement = build_statement(model, sha256(model_bytes).hexdigest(), written)
     lower, upper = big(written["correct_lower"], "correct_lower"), big(written["correct_upper"], "correct_upper")
     roots = parse_cells(proof["cells"], model.sizes["d_vocab"], model.sizes["d_vocab_out"])
-    digest = sha256(certificate_bytes).hexdigest()
-    return Parsed(model, statement, lower, upper, precision, operations, roots, digest)
+    return Parsed(model, statement, lower, upper, precision, operations, roots, sha256(certificate_bytes).hexdigest())
 
 
 def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
@@ -75,11 +74,11 @@ def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
     """
     ledger = Ledger(lambda done: watch(done, parsed.operations))
     ledger.budget = parsed.operations
-    total = parsed.statement.scope.total
+    total = parsed.statement.total
     checker = Checker(decompose(parsed.model, ledger), parsed.statement.scope, parsed.precision, ledger)
     answers = range(parsed.model.sizes["d_vocab_out"])
     for root in parsed.roots:
-        checker.visit(root, Inherited(tuple(j for j in answers if j != root.maximum), None))
+        checker.visit(root, tuple(j for j in answers if j != root.maximum), None)
     outcomes = tuple(checker.outcomes)
     require(sum(outcome.size for outcome in outcomes) == total, "SPEC-7.1", "the sizes of the cells do not add up to the total")
     lower = total - sum(outcome.upper for outcome in outcomes)

@@ -11,9 +11,9 @@ from functools import reduce
 from math import prod
 from operator import or_
 
-from checker.decode import fields, integer, integers, parse_json, typed
+from checker.decode import fields, integer, integers, listing, parse_json, typed
 from checker.errors import require_form, require_support
-from checker.exact import Matrix
+from checker.exact import Matrix, require_room
 
 MAX_HEADER = 1 << 20
 # name: bytes per element, struct code, exponent bits, fraction bits
@@ -30,30 +30,21 @@ class Entry:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Container:
-    """A parsed file: the two metadata strings, the table of tensors and the payload."""
-
-    metadata: dict[str, str]
-    entries: dict[str, Entry]
-    payload: bytes
-
-
 def _entry(name: str, value: object) -> Entry:
-    found = fields(value, f"header of {ascii(name)[:60]}", "data_offsets dtype shape")
+    found = fields(value, f"header of {name}", "data_offsets dtype shape")
     dtype = typed(found["dtype"], str, f"dtype of {name}")
-    require_support(dtype in _FORMATS, "SPEC-4.1", f"tensor {ascii(name)[:60]} has the unsupported dtype {ascii(dtype)[:20]}")
+    require_support(dtype in _FORMATS, "SPEC-4.1", f"tensor {name} has the unsupported dtype {dtype}")
     shape = integers(found["shape"], f"shape of {name}", 0, 1 << 24)
-    offsets = typed(found["data_offsets"], list, f"data_offsets of {name}")
+    offsets = listing(found["data_offsets"], f"data_offsets of {name}")
     begin, end = (integer(offset, f"data_offsets of {name}", 0, 1 << 29) for offset in [*offsets, None, None][:2])
-    size = prod(shape) * _FORMATS[dtype][0]
-    matches = len(offsets) == 2 and end - begin == size
-    require_form(matches, "SPEC-4.1", f"the size of {ascii(name)[:60]} does not match its shape")
+    size = prod(shape[:3]) * _FORMATS[dtype][0]
+    matches = len(offsets) == 2 and len(shape) <= 3 and end - begin == size
+    require_form(matches, "SPEC-4.1", f"the size of {name} does not match its shape")
     return Entry(dtype, shape, begin, end)
 
 
-def parse_container(data: bytes) -> Container:
-    """Return the table of contents of a safetensors file, read strictly.  (SPEC 4.1)
+def parse_container(data: bytes) -> tuple[dict[str, str], dict[str, Entry], memoryview]:
+    """Return the two metadata strings, the table of tensors and the payload of a safetensors file.  (SPEC 4.1)
 
     Ensures: the tensors fill the payload without overlap, hole or trailing byte.
     Raises:  Malformed (SPEC-4.1), Declined (SPEC-4.1) for an unsupported dtype.
@@ -61,9 +52,8 @@ def parse_container(data: bytes) -> Container:
     require_form(len(data) >= 8, "SPEC-4.1", "the model is shorter than a safetensors header")
     length = int.from_bytes(data[:8], "little")
     require_support(length <= MAX_HEADER, "SPEC-3.5", "the header of the model is longer than 1 MiB")
-    header, payload = data[8 : 8 + length], data[8 + length :]
-    whole = len(header) == length and header[:1] == b"{"
-    require_form(whole, "SPEC-4.1", "the header of the model is truncated or not an object")
+    header, payload = data[8 : 8 + length], memoryview(data)[8 + length :]
+    require_form(len(header) == length and header[:1] == b"{", "SPEC-4.1", "the model's header is truncated or no object")
     table = parse_json(header.rstrip(b" "), "the header of the model")
     found = dict(fields(table, "the header of the model", "__metadata__", None))
     strings = fields(found.pop("__metadata__"), "__metadata__", "config format")
@@ -71,29 +61,29 @@ def parse_container(data: bytes) -> Container:
     entries = {name: _entry(name, value) for name, value in found.items()}
     position = 0
     for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
-        require_form(entry.begin == position, "SPEC-4.1", f"tensor {ascii(name)[:60]} overlaps another or leaves a hole")
+        require_form(entry.begin == position, "SPEC-4.1", f"tensor {name} overlaps another or leaves a hole")
         position = entry.end
     require_form(position == len(payload), "SPEC-4.1", "the payload is truncated or has trailing bytes")
-    return Container(metadata, entries, payload)
+    return metadata, entries, payload
 
 
-def read_matrix(container: Container, name: str) -> Matrix:
+def read_matrix(name: str, entry: Entry, payload: memoryview) -> Matrix:
     """Return the tensor ``name``, decoded exactly, as a matrix of rows along its last axis.  (SPEC 4.2)
 
     Raises: Malformed (SPEC-4.2) for NaN or infinity.
     """
-    entry = container.entries[name]
     size, code, exponent_bits, fraction_bits = _FORMATS[entry.dtype]
-    words = struct.unpack_from(f"<{(entry.end - entry.begin) // size}{code}", container.payload, entry.begin)
+    words = struct.unpack_from(f"<{(entry.end - entry.begin) // size}{code}", payload, entry.begin)
     all_ones, hidden = (1 << exponent_bits) - 1, 1 << fraction_bits
     numbers = []
     for word in words:
         exponent = word >> fraction_bits & all_ones
-        require_form(exponent != all_ones, "SPEC-4.2", f"tensor {ascii(name)[:60]} holds a NaN or an infinity")
+        require_form(exponent != all_ones, "SPEC-4.2", f"tensor {name} holds a NaN or an infinity")
         mantissa = word & hidden - 1 | (hidden if exponent else 0)
         sign = -1 if word >> fraction_bits + exponent_bits else 1
         numbers.append((sign * mantissa, max(exponent, 1) - (all_ones >> 1) - fraction_bits))
     scale = max([0] + [-exponent for mantissa, exponent in numbers if mantissa])
+    require_room(len(numbers), scale + max([0] + [exponent + fraction_bits for mantissa, exponent in numbers if mantissa]))
     values = [mantissa << exponent + scale if mantissa else 0 for mantissa, exponent in numbers]
     merged = reduce(or_, values, 1 << scale)
     spare = min(scale, (merged & -merged).bit_length() - 1)

@@ -17,8 +17,8 @@ from checker.proof import Share
 def _within(frame: Frame, deficits: list[list[int]], limit: int, ledger: Ledger) -> int:
     """Return the weight of the cell's sequences whose deficits add up to at most ``limit``.
 
-    Cost: (limit + 1) multiplications and additions per position and per distinct deficit, twice if the sequences
-          without the maximum are taken off.
+    Cost: (limit + 1) multiplications and additions per position and per distinct deficit, for every 512 bits of a slot,
+          twice if the sequences without the maximum are taken off.
     """
     slot = prod(map(sum, frame.multiplicities)).bit_length() + 1
     live = (1 << slot * (limit + 1)) - 1
@@ -32,7 +32,7 @@ def _within(frame: Frame, deficits: list[list[int]], limit: int, ledger: Ledger)
             for deficit, weight in zip(row[:width], weights[:width], strict=True):
                 if deficit <= limit:
                     coefficients[deficit] = coefficients.get(deficit, 0) + weight
-            work = (limit + 1) * len(coefficients)
+            work = (limit + 1) * len(coefficients) * -(-slot // 512)
             ledger.charge(mul=work, add=work)
             packed = packed * sum(weight << slot * deficit for deficit, weight in coefficients.items()) & live
         counts.append(packed % ((1 << slot) - 1))

@@ -18,7 +18,7 @@ from checker.exact import Row
 from checker.interval import exp_enclosure, inverse_sqrt, shift_up
 from checker.ledger import Ledger
 from checker.model import Paths
-from checker.proof import Cell
+from checker.proof import Cell, expand
 
 Blocks = list[tuple[int, ...]]
 End = tuple[tuple[int, ...], int, int]
@@ -125,7 +125,7 @@ class Frame:
 
     def __init__(self, scores: Scores, cell: Cell, numerators: tuple[Row, ...]) -> None:
         """Set up a cell; ``numerators[i][t]`` is how much token t counts at position i (1 in the uniform scope)."""
-        self.paths, self.maximum, self.queries, self.blocks = scores.paths, cell.maximum, cell.tokens(), cell.blocks()
+        self.paths, self.maximum, self.queries, self.blocks = scores.paths, cell.maximum, expand(cell.queries), cell.blocks()
         self.contains_maximum = self.queries != [self.maximum]
         self.exact = len(self.queries) == 1 and len(self.blocks) == self.maximum + 1
         self.weights = scores.weights(self.queries, self.blocks)

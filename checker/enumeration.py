@@ -6,6 +6,7 @@ the suffixes that make the sum non-negative, and masks of different answers are 
 """
 
 from bisect import bisect_left
+from collections.abc import Iterator
 from itertools import product
 from math import prod
 
@@ -21,27 +22,25 @@ class Enumeration:
     """The block tuples of one cell, laid out as prefixes times suffix bits."""
 
     def __init__(self, frame: Frame, ledger: Ledger) -> None:
-        """Lay out the tuples.
-
-        Raises: Declined (SPEC-3.5) if there are more than 2^31 tuples.
-        """
+        """Lay out the tuples: about half of the free positions are the suffix, at least one where there is any."""
         self.frame, self.ledger = frame, ledger
         self.free, self.width = len(frame.multiplicities), len(frame.blocks)
         self.cut = self.free - (self.free // 2 if self.free > 1 else self.free)
-        require_support(self.width**self.free <= MAX_TUPLE_BITS, "SPEC-3.5", "a cell has more than 2^31 tuples to enumerate")
         self.prefixes, self.suffixes = self.width**self.cut, self.width ** (self.free - self.cut)
         self.words = -(-self.suffixes // 64)
 
     def masks(self, answers: list[Terms]) -> list[int]:
         """Return per prefix the mask of the suffixes for which some answer's terms sum to zero or more.
 
-        Cost: per answer one addition per prefix and suffix, a sort of the suffixes, and per prefix one bisection
-              and one OR of masks (counted in words of 64 bits).
+        Raises: Declined (SPEC-3.5) if masks and sums could take more than 2^31 bits.
+        Cost:   per answer one addition per prefix and suffix, a sort of the suffixes, and per prefix one bisection
+                and one OR of masks (counted in words of 64 bits).
         """
         found = [0] * self.prefixes
         log = self.suffixes.bit_length()
         for terms in answers:
-            sums = self.prefixes + self.suffixes
+            sums, bits = self.prefixes + self.suffixes, max((abs(t).bit_length() for row in terms.rows for t in row), default=0)
+            require_support(sums * (self.suffixes + bits) <= MAX_TUPLE_BITS, "SPEC-3.5", "an enumeration is too large to hold")
             self.ledger.charge(add=2 * sums, cmp=sums * (log + self.words))
             prefix_sums = _sums([terms.last], terms.rows[: self.cut])
             suffix_sums = _sums([0], terms.rows[self.cut :])
@@ -77,12 +76,17 @@ class Enumeration:
         sums = (sum((mask & plane).bit_count() << digit for digit, plane in enumerate(planes)) for mask in found)
         return sum(prod(chosen) * held for chosen, held in zip(product(*multiplicities[: self.cut]), sums, strict=True))
 
-    def tuples(self, found: list[int]) -> list[tuple[int, int, tuple[int, ...]]]:
-        """Return (prefix, bit, tokens of the free positions) of every tuple in the masks; blocks must be single tokens."""
+    def tuples(self, found: list[int]) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+        """Yield (prefix, bit, tokens of the free positions) of every tuple in the masks; blocks must be single tokens."""
         tokens = [block[0] for block in self.frame.blocks]
-        heads, tails = list(product(tokens, repeat=self.cut)), list(product(tokens, repeat=self.free - self.cut))
-        marked = [prefix for prefix, mask in enumerate(found) if mask]
-        return [(p, 1 << at, heads[p] + tail) for p in marked for at, tail in enumerate(tails) if found[p] >> at & 1]
+        tails = list(product(tokens, repeat=self.free - self.cut))
+        for prefix, head in enumerate(product(tokens, repeat=self.cut)):
+            left = found[prefix]
+            while left:
+                self.ledger.charge(add=self.words)
+                bit = left & -left
+                left ^= bit
+                yield prefix, bit, head + tails[bit.bit_length() - 1]
 
 
 def _sums(start: list[int], rows: list[list[int]]) -> list[int]:

@@ -9,11 +9,14 @@ Every refusal carries the SPEC clause it enforces.  Nothing here returns a verdi
 
 
 class Refusal(Exception):
-    """A verdict other than VERIFIED, with the SPEC clause behind it."""
+    """A verdict other than VERIFIED, with the SPEC clause behind it.
+
+    ``why`` may quote hostile text; it is kept as one short line of printable ASCII.
+    """
 
     def __init__(self, rule: str, why: str) -> None:
         super().__init__(rule, why)
-        self.rule, self.why = rule, why
+        self.rule, self.why = rule, ascii(why)[1:-1][:300]
 
 
 class Rejected(Refusal):

@@ -23,6 +23,11 @@ def _bits(a: Matrix) -> int:
     return max((value.bit_length() for row in a.rows for value in row), default=0)
 
 
+def require_room(entries: int, bits: int) -> None:
+    """Decline a table of exact numbers that could take more than 2^29 bits.  (SPEC 3.5)"""
+    require_support(entries * bits <= MAX_TABLE_BITS, "SPEC-3.5", "a table of exact numbers is too large to hold")
+
+
 def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     """Return the exact product of two matrices.
 
@@ -30,12 +35,12 @@ def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     Raises: Declined (SPEC-3.5) if the result could take more than 2^29 bits, before it is formed.
     """
     inner, columns = len(b.rows), tuple(zip(*b.rows, strict=True))
-    cells = len(a.rows) * len(columns)
-    bits = cells * (_bits(a) + _bits(b) + inner.bit_length())
-    require_support(bits <= MAX_TABLE_BITS, "SPEC-3.5", "a path matrix is too large to hold")
-    ledger.charge(mul=cells * inner, add=cells * inner)
-    rows = tuple(tuple(sum(map(mul, row, column)) for column in columns) for row in a.rows)
-    return Matrix(rows, a.scale + b.scale)
+    require_room(len(a.rows) * len(columns), _bits(a) + _bits(b) + inner.bit_length())
+    rows = []
+    for row in a.rows:
+        ledger.charge(mul=inner * len(columns), add=inner * len(columns))
+        rows.append(tuple(sum(map(mul, row, column)) for column in columns))
+    return Matrix(tuple(rows), a.scale + b.scale)
 
 
 def rescale(a: Matrix, scale: int) -> Matrix:
@@ -44,8 +49,7 @@ def rescale(a: Matrix, scale: int) -> Matrix:
     Requires: scale >= a.scale.
     Raises:   Declined (SPEC-3.5) if the result could take more than 2^29 bits.
     """
-    bits = sum(map(len, a.rows)) * (_bits(a) + scale - a.scale)
-    require_support(bits <= MAX_TABLE_BITS, "SPEC-3.5", "a path matrix is too large to hold")
+    require_room(sum(map(len, a.rows)), _bits(a) + scale - a.scale)
     return Matrix(tuple(tuple(value << scale - a.scale for value in row) for row in a.rows), scale)
 
 

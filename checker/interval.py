@@ -37,9 +37,8 @@ def exp_enclosure(y: int, scale: int, precision: int) -> tuple[int, int]:
     enclosure, and the last shift is outward too.  If y 2^-scale >= 0.694 precision then
     exp(-y 2^-scale) < 2^-precision because 0.694 > ln 2.
     """
-    one = 1 << precision
     if y == 0:
-        return one, one
+        return 1 << precision, 1 << precision
     if 1000 * y >= 694 * precision << scale:
         return 0, 1
     k = isqrt(precision) + 1

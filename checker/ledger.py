@@ -18,13 +18,8 @@ class Ledger:
 
     def __init__(self, watch: Callable[[int], None]) -> None:
         """Start at zero with the ceiling as budget; ``watch(total)`` is called at every charge."""
-        self.mul = self.add = self.cmp = self.exp = 0
+        self.mul = self.add = self.cmp = self.exp = self.total = 0
         self.budget, self.watch = CEILING, watch
-
-    @property
-    def total(self) -> int:
-        """Return the proof length so far, in operations."""
-        return self.mul + self.add + self.cmp + self.exp
 
     def charge(self, mul: int = 0, add: int = 0, cmp: int = 0, exp: int = 0) -> None:
         """Add the cost of the work about to be done, and decline if the budget does not cover it.
@@ -33,5 +28,6 @@ class Ledger:
         Raises:   Declined (SPEC-8.2) before the work is done.
         """
         self.mul, self.add, self.cmp, self.exp = self.mul + mul, self.add + add, self.cmp + cmp, self.exp + exp
+        self.total += mul + add + cmp + exp
         require_support(self.total <= self.budget, "SPEC-8.2", "the work exceeds the operations that the proof declares")
         self.watch(self.total)

@@ -17,7 +17,7 @@ b_K adds the same number to all scores of one query, so softmax does not see it.
 
 from dataclasses import dataclass
 
-from checker.container import Container, parse_container, read_matrix
+from checker.container import parse_container, read_matrix
 from checker.decode import fields, integer, parse_canonical
 from checker.errors import require_form, require_support
 from checker.exact import Matrix, Row, add_row, product, rescale
@@ -68,20 +68,20 @@ class Paths:
     d_head: int
 
 
-def parse_config(container: Container) -> tuple[dict[str, object], dict[str, int]]:
+def parse_config(metadata: dict[str, str]) -> tuple[dict[str, object], dict[str, int]]:
     """Return the architecture and its sizes, every field of which must be one this checker supports.  (SPEC 4.3)
 
     Raises: Malformed (SPEC-4.3), Declined (SPEC-3.5, SPEC-4.3) naming the field that is not supported.
     """
-    require_support(container.metadata["format"] == MODEL_FORMAT, "SPEC-4.3", f"the model's format is not {MODEL_FORMAT}")
-    written = container.metadata["config"].encode("utf-8", "replace") + b"\n"
+    require_support(metadata["format"] == MODEL_FORMAT, "SPEC-4.3", f"the model's format is not {MODEL_FORMAT}")
+    written = metadata["config"].encode("utf-8", "replace") + b"\n"
     config = fields(parse_canonical(written, "config"), "config", " ".join([*_SIZES, *_CHOICES]), None)
     sizes = {name: integer(config[name], f"config field {name}", 1, 1 << 24) for name in _SIZES}
     for name, size in sizes.items():
         require_support(size <= _SIZES[name], "SPEC-3.5", f"config field {name} is larger than {_SIZES[name]}")
     for name in sorted(set(config) - set(_SIZES)):
         known = any(config[name] == option and type(config[name]) is type(option) for option in _CHOICES.get(name, ()))
-        require_support(known, "SPEC-4.3", f"config field {ascii(name)[:40]} has an unsupported value or is not known")
+        require_support(known, "SPEC-4.3", f"config field {name} has an unsupported value or is not known")
     require_support(sizes["d_vocab_out"] >= sizes["d_vocab"], "SPEC-4.3", "d_vocab_out is smaller than d_vocab")
     return config, {**sizes, "n_heads": 1}
 
@@ -92,17 +92,17 @@ def load_model(data: bytes) -> Model:
     Raises: Malformed or Declined (SPEC-3.5, SPEC-4.x), naming the tensor or the config field.
     """
     require_support(len(data) <= MAX_MODEL_BYTES, "SPEC-3.5", "the model is larger than 256 MiB")
-    container = parse_container(data)
-    config, sizes = parse_config(container)
-    for name in container.entries:
-        require_support(name in _SHAPES, "SPEC-4.3", f"the model has the unknown tensor {ascii(name)[:60]}")
+    metadata, entries, payload = parse_container(data)
+    config, sizes = parse_config(metadata)
+    for name in entries:
+        require_support(name in _SHAPES, "SPEC-4.3", f"the model has the unknown tensor {name}")
     weights = {}
     for name, axes in _SHAPES.items():
         shape, short = tuple(sizes[axis] for axis in axes.split()), name.rpartition(".")[2]
-        if name in container.entries:
-            found = container.entries[name].shape
+        if name in entries:
+            found = entries[name].shape
             require_form(found == shape, "SPEC-4.3", f"tensor {name} has shape {list(found)}, not {list(shape)}")
-            weights[short] = read_matrix(container, name)
+            weights[short] = read_matrix(name, entries[name], payload)
         else:
             require_form(short.startswith("b_"), "SPEC-4.3", f"the model lacks the tensor {name}")
             weights[short] = Matrix(((0,) * shape[-1],), 0)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from checker.decode import big, dyadic, fields, integer, integers, pairs, typed
+from checker.decode import big, dyadic, fields, integer, integers, listing, pairs, typed
 from checker.errors import require, require_form, require_support
 
 MAX_CELLS = 10**6
@@ -53,10 +53,6 @@ class Cell:
     lower_shares: tuple[Share, ...]
     claim: tuple[int, int]
 
-    def tokens(self) -> list[int]:
-        """Return the query tokens in ascending order."""
-        return _tokens(self.queries)
-
     def blocks(self) -> list[tuple[int, ...]]:
         """Return the blocks of tokens below the maximum, and last the block of the maximum itself."""
         order = range(self.maximum) if self.order is None else self.order
@@ -68,7 +64,8 @@ class Cell:
         return [*blocks, (self.maximum,)]
 
 
-def _tokens(ranges: Iterable[Range]) -> list[int]:
+def expand(ranges: Iterable[Range]) -> list[int]:
+    """Return the tokens of ascending ranges."""
     return [token for first, last in ranges for token in range(first, last + 1)]
 
 
@@ -96,8 +93,8 @@ def _layout(found: dict[str, object], where: str, maximum: int) -> tuple[tuple[R
 
 def _shares(value: object, where: str, answers: int) -> tuple[Share, ...]:
     shares = []
-    for item in typed(value, list, where):
-        share = typed(item, list, where)
+    for item in listing(value, where):
+        share = listing(item, where)
         require_form(len(share) == 2, "SPEC-3.4", f"{where} holds something else than [bins, answers]")
         bins = integer(share[0], f"{where} bins", 0, 1 << 24)
         require_support(bins <= MAX_BINS, "SPEC-3.5", f"{where} asks for more than {MAX_BINS} bins")
@@ -108,7 +105,7 @@ def _shares(value: object, where: str, answers: int) -> tuple[Share, ...]:
 def _claim(found: dict[str, object], where: str) -> tuple[int, int]:
     if "margin" in found:
         return dyadic(found["margin"], f"{where} margin")
-    failures = typed(found.get("failures", ["0", "0"]), list, f"{where} failures")
+    failures = listing(found.get("failures", ["0", "0"]), f"{where} failures")
     require_form(len(failures) == 2, "SPEC-3.4", f"{where} failures is not a pair")
     return big(failures[0], f"{where} failures"), big(failures[1], f"{where} failures")
 
@@ -119,7 +116,7 @@ def _cell(unread: deque[tuple[int, object]], sizes: tuple[int, int], root: tuple
     number, item = unread.popleft()
     where = f"cell {number}"
     method = typed(item.get("method") if type(item) is dict else None, str, f"{where} method")
-    require_support(method in _KEYS, "SPEC-7.5", f"{where} has the unknown method {ascii(method)[:40]}")
+    require_support(method in _KEYS, "SPEC-7.5", f"{where} has the unknown method {method}")
     needed, allowed = _KEYS[method]
     found = fields(item, where, f"method queries {needed}" + (" maximum mu" if root is None else ""), allowed)
     if root is None:
@@ -134,6 +131,8 @@ def _cell(unread: deque[tuple[int, object]], sizes: tuple[int, int], root: tuple
         _require_partition(children, queries, f"the split of {where}")
     layout, order = _layout(found, where, maximum) if "layout" in found else (((1, maximum),), None)
     upper, lower = (_shares(found.get(key, []), f"{where} {key}", sizes[1]) for key in ("blocks", "lower"))
+    exact = len(expand(queries)) == 1 and all(length == 1 for length, _ in layout)
+    require(exact or not lower, "SPEC-7.10", f"{where}: a lower count needs one query and single tokens")
     claim = _claim(found, where)
     return Cell(where, maximum, queries, mu, method, layout, order, tuple(children), upper, lower, claim)
 
@@ -142,7 +141,7 @@ def _require_partition(cells: Iterable[Cell], whole: tuple[Range, ...], where: s
     """Require that the query sets are disjoint and that their union is ``whole``."""
     held = sorted(pair for cell in cells for pair in cell.queries)
     require(all(a[1] < b[0] for a, b in pairwise(held)), "SPEC-7.1", f"{where}: two cells overlap")
-    require(_tokens(held) == _tokens(whole), "SPEC-7.1", f"{where}: the cells do not cover exactly these queries")
+    require(expand(held) == expand(whole), "SPEC-7.1", f"{where}: the cells do not cover exactly these queries")
 
 
 def parse_cells(value: object, vocab: int, answers: int) -> tuple[Cell, ...]:
@@ -152,9 +151,7 @@ def parse_cells(value: object, vocab: int, answers: int) -> tuple[Cell, ...]:
     Raises:  Malformed, Rejected or Declined (SPEC-3.5, SPEC-7.x), naming the cell by its index in the list.
     Cost:    linear in the length of the list.
     """
-    items = typed(value, list, "cells")
-    require_support(len(items) <= MAX_CELLS, "SPEC-3.5", f"the proof has more than {MAX_CELLS} cells")
-    unread, roots = deque(enumerate(items)), []
+    unread, roots = deque(enumerate(listing(value, "cells", MAX_CELLS))), []
     groups: list[list[Cell]] = [[] for _ in range(vocab)]
     while unread:
         roots.append(_cell(unread, (vocab, answers), None, 0))

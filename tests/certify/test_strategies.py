@@ -66,7 +66,7 @@ def test_product_scopes(strategy: str, tmp_path: Path) -> None:
         file.write_bytes(models.scope_bytes(weights))
         truth = oracle.truth(model.tensors, model.config, weights)
         theorem = proved(model, strategy, tmp_path, read_scope(f"product:{file}"))
-        assert theorem.parsed.statement.scope.total == truth.total
+        assert theorem.parsed.statement.total == truth.total
         assert theorem.correct_lower <= truth.correct <= theorem.correct_upper
         if strategy != "count":
             assert theorem.correct_lower == truth.correct == theorem.correct_upper
