@@ -31,7 +31,7 @@ def test_product_reads_weights_total_and_hash(tmp_path: Path) -> None:
 
 
 def test_written_scopes_read_back_exactly() -> None:
-    weights = ((0, 1, 10**59), (7, 7, 0))
+    weights = ((0, 1, 10**37), (7, 7, 0))
     assert decode_weights(scope_bytes(weights), "f") == weights
 
 
