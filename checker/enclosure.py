@@ -64,12 +64,13 @@ class Scores:
 
         The maximum is the token of the last block.  Per query, EQKE[q,m] + kappa_q is subtracted from every score
         (kappa_q: the mean positional score, rounded down), and then one constant for the whole cell.
-        Cost: per query two comparisons per token and per position; two exponentials per block, free position
-              and last-token class; two multiplications per (free position, block).
+        Cost: per query two comparisons per token and position, two additions per block and position; two
+              exponentials per block, free position and last-token class; two multiplications per
+              (free position, block).
         """
         eqke, eqkp = self.paths.eqke, self.paths.eqkp
-        maximum, free, per_query = blocks[-1][0], len(eqkp[0]) - 1, 2 * sum(map(len, blocks)) + 2 * len(eqkp[0])
-        self.ledger.charge(mul=2 * free * len(blocks), add=len(queries) * per_query, cmp=len(queries) * per_query)
+        maximum, free, twice = blocks[-1][0], len(eqkp[0]) - 1, 2 * len(queries)
+        self.ledger.charge(2 * free * len(blocks), twice * (len(blocks) + free + 2), twice * (maximum + free + 2))
         takes = [itemgetter(*block, block[0]) for block in blocks]
         tokens = []
         for take in takes:
@@ -168,9 +169,9 @@ class Frame:
         """Charge for the terms and the extreme test of so many wrong answers.  (SPEC 8.1)
 
         Per answer: a maximum over every block's tokens, one addition, multiplication and comparison per
-        (free position, block), and per query two additions each for the direct path and the last position.
+        (free position, block), and per query three additions for the direct path and the last position.
         """
         free, queries, tokens = len(self.multiplicities), len(self.queries), sum(map(len, self.blocks))
         entries = free * len(self.blocks) + len(self.weights.last)
-        adds = entries + len(self.blocks) + 4 * queries + 4 * free
+        adds = entries + len(self.blocks) + 3 * queries + 4 * free
         ledger.charge(mul=answers * entries, add=answers * adds, cmp=answers * (2 * entries + tokens + 2 * queries))

@@ -86,18 +86,17 @@ def truth(
         if weights is not None:
             for position, token in enumerate(tokens):
                 weight *= weights[position][token]
-        signs = _signs(network, tokens, answer(tokens))
+        sign = min(_signs(network, tokens, answer(tokens)), default=1)  # a single output cannot lose
         total += weight
-        if min(signs) > 0:
+        if sign > 0:
             correct += weight
             right.append(tokens)
         else:
             wrong.append(tokens)
-            if min(signs) == 0:
+            if sign == 0:
                 ties.append(tokens)
         if margins:
             low, high = _margin(network, tokens, answer(tokens), margin_bits)
-            sign = min(signs)
             contradiction = (sign > 0 >= high) or (sign == 0 and not low <= 0 <= high) or (sign < 0 <= low)
             if contradiction:
                 raise AssertionError(f"the oracle contradicts itself on {tokens}")
