@@ -12,7 +12,7 @@ from checker.model import Paths
 from checker.proof import Cell, expand
 from checker.statement import Scope
 
-MAX_TERM_BITS = 1 << 31
+MAX_TERM_BITS = 1 << 30
 Left = tuple[dict[int, Terms], int | None]
 MARGIN_BITS = 20
 """Margins are derived in multiples of 2^-20 logits, rounded down.  (SPEC 7.6)"""

@@ -36,11 +36,11 @@ class Enumeration:
         Cost:   per answer one addition per prefix and suffix, a sort of the suffixes, and per prefix one bisection
                 and one OR of masks (counted in words of 64 bits).
         """
+        sums, log = self.prefixes + self.suffixes, self.suffixes.bit_length()
+        bits = max(abs(term).bit_length() for terms in answers for row in [*terms.rows, [terms.last]] for term in row)
+        require_support(sums * (self.suffixes + bits + 8) <= MAX_TUPLE_BITS, "SPEC-3.5", "an enumeration is too large to hold")
         found = [0] * self.prefixes
-        log = self.suffixes.bit_length()
         for terms in answers:
-            sums, bits = self.prefixes + self.suffixes, max((abs(t).bit_length() for row in terms.rows for t in row), default=0)
-            require_support(sums * (self.suffixes + bits) <= MAX_TUPLE_BITS, "SPEC-3.5", "an enumeration is too large to hold")
             self.ledger.charge(add=2 * sums, cmp=sums * (log + self.words))
             prefix_sums = _sums([terms.last], terms.rows[: self.cut])
             suffix_sums = _sums([0], terms.rows[self.cut :])

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from certify.errors import Unsupported
 from certify.strategies.forest import Cell, cell, tree
 from certify.strategies.problem import Problem
+
+LARGEST_DOMAIN = 1 << 28
 
 
 def build(problem: Problem) -> list[Cell]:
@@ -11,7 +14,9 @@ def build(problem: Problem) -> list[Cell]:
 
     Cost: d_vocab^k sequences times all wrong answers, for the checker; nothing for the prover.
     """
-    vocab = problem.model.config.d_vocab
+    vocab, k = problem.model.config.d_vocab, problem.model.config.n_ctx
+    if vocab**k > LARGEST_DOMAIN:
+        raise Unsupported(f"strategy brute-force stops at {LARGEST_DOMAIN} inputs, here are {vocab}^{k}; use exact or count")
     return [
         found
         for maximum in range(vocab)

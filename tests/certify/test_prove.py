@@ -139,3 +139,13 @@ def test_demo_ends_verified() -> None:
     assert "16769545 of 16777216 right" in "\n".join(lines)
     assert lines[-1].startswith("s VERIFIED task=max-of-k k=4 vocab=64 ")
     assert "correct_lower=16769545 correct_upper=16769545" in lines[-1]
+
+
+@pytest.mark.parametrize("strategy", ["exact", "brute-force"])
+def test_a_strategy_that_cannot_reach_k_says_which_can(strategy: str, tmp_path: Path) -> None:
+    model = Path(__file__).parent.parent / "data" / "max-of-10-accuracy-98.safetensors"
+    code, _, errors = run("prove", model, "--task", "max-of-k", "--strategy", strategy, "--out", tmp_path / "c.json")
+    assert code == 20
+    assert errors.startswith(f"certify: strategy {strategy} ")
+    assert "count" in errors
+    assert list(tmp_path.iterdir()) == []
