@@ -37,7 +37,7 @@ class Enumeration:
                 and one OR of masks (counted in words of 64 bits).
         """
         sums, log = self.prefixes + self.suffixes, self.suffixes.bit_length()
-        bits = max(abs(term).bit_length() for terms in answers for row in [*terms.rows, [terms.last]] for term in row)
+        bits = max((t.bit_length() for terms in answers for row in [*terms.rows, [terms.last]] for t in row), default=0)
         require_support(sums * (self.suffixes + bits + 8) <= MAX_TUPLE_BITS, "SPEC-3.5", "an enumeration is too large to hold")
         found = [0] * self.prefixes
         for terms in answers:
