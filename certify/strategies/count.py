@@ -18,9 +18,10 @@ from certify.strategies.forest import Cell, Share, cell, singles
 from certify.strategies.pooling import Array, Leaf
 from certify.strategies.problem import Problem, pooled_then_single
 
-COARSE = 48
-"""Bins of the estimate."""
+COARSE, FINE = 48, 384
+"""Bins of the first estimate, and of the second, where the first leaves more than ``UNCLEAR`` of the domain open."""
 
+UNCLEAR = 1e-7
 CHOICES = (48, 96, 192, 384, 768, 1536, 3072)
 SECONDS_PER_PRODUCT = 2.0e-5
 """Rough time of one packed product of 48 bins, in bare Python; only the ratio to the errors matters."""
@@ -68,36 +69,43 @@ def _shares(leaf: Leaf, probabilities: Array, price: float, *, cautious: bool) -
     """
     if cautious or not len(leaf.answers):
         return [[COARSE, []]], []
-    apart, joint = _estimate(leaf, probabilities), _estimate(_joined(leaf), probabilities)
-    bins, cost = _allocate(apart.middle, apart.upper, price)
-    together, joint_cost = _allocate(joint.middle, joint.upper, price)
     size = _share(leaf, probabilities)
+    for resolution in (COARSE, FINE):
+        apart = _estimate(leaf, probabilities, resolution)
+        joint = _estimate(_joined(leaf), probabilities, resolution)
+        most = min(size, float(apart.upper.sum()), float(joint.upper[0]))
+        if most - float(apart.lower.max()) < UNCLEAR:
+            break
+    bins, cost = _allocate(apart.middle, apart.upper, price, resolution)
+    together, joint_cost = _allocate(joint.middle, joint.upper, price, resolution)
     if joint_cost + float(joint.middle[0]) < cost + min(float(apart.middle.sum()), size):
         blocks: list[Share] = [[int(together[0]), []]]
     else:
         rare = apart.upper < price
-        if rare.any() and _estimate(_joined(_chosen(leaf, rare)), probabilities).upper[0] > price * rare.sum():
+        if rare.any() and _estimate(_joined(_chosen(leaf, rare)), probabilities, COARSE).upper[0] > price * rare.sum():
             rare[:] = False
         blocks = [[int(b), [int(j)]] for b, j in zip(bins[~rare], leaf.answers[~rare], strict=True)]
         blocks.append([COARSE, []])
     likely = int(np.argmax(apart.middle))
     if apart.middle[likely] < price:
         return blocks, []
-    lower, _ = _allocate(apart.middle, 2 * apart.middle - apart.lower, price)
+    lower, _ = _allocate(apart.middle, 2 * apart.middle - apart.lower, price, resolution)
     return blocks, [[int(lower[likely]), [int(leaf.answers[likely])]]]
 
 
-def _allocate(middle: Array, coarse: Array, price: float) -> tuple[NDArray[np.intp], float]:
+def _allocate(middle: Array, upper: Array, price: float, resolution: int) -> tuple[NDArray[np.intp], float]:
     """Return for every count the bins that minimise rounding error plus price, and the sum of these minima.
 
-    The count on b bins is taken as ``middle * (coarse/middle)^(COARSE/b)``: rounding shifts every sum by a number of
-    steps, and tails of sums fall off about exponentially.
+    The count on b bins is taken as ``middle * (upper/middle)^(resolution/b)``: rounding shifts every sum by a number
+    of steps, and tails of sums fall off about exponentially.  Grids coarser than the estimate's own are for counts
+    that do not matter.
     """
     choices = np.array(CHOICES)
     least = np.maximum(middle, 1e-30)[:, None]
-    ratio = np.maximum(coarse[:, None] / least, 1.0)
-    errors = least * (np.minimum(ratio, 1e30) ** (COARSE / choices) - 1)
-    totals = errors + price * (choices / COARSE) ** GROWTH
+    ratio = np.maximum(upper[:, None] / least, 1.0)
+    errors = least * (np.minimum(ratio, 1e12) ** (resolution / choices) - 1)
+    blind = (choices < resolution) & (upper[:, None] > price)
+    totals = np.where(blind, np.inf, errors + price * (choices / COARSE) ** GROWTH)
     best = totals.argmin(axis=1)
     return choices[best], float(totals.min(axis=1).sum())
 
@@ -125,8 +133,8 @@ def _joined(leaf: Leaf) -> Leaf:
     )
 
 
-def _estimate(leaf: Leaf, probabilities: Array) -> _Estimate:
-    """Return estimates of the failing share for every answer on the coarse grid, rounded down and up.
+def _estimate(leaf: Leaf, probabilities: Array, bins: int) -> _Estimate:
+    """Return estimates of the failing share for every answer on a grid of so many bins.
 
     Cost: one Fourier transform per free position and answer, and as many more for the sequences without the maximum.
     """
@@ -134,29 +142,30 @@ def _estimate(leaf: Leaf, probabilities: Array) -> _Estimate:
     share = float(probabilities[-1, leaf.query])
     tops = leaf.terms.max(axis=1, initial=-np.inf) if free else np.zeros((0, len(leaf.answers)))
     total = tops.sum(axis=0) + leaf.last
-    step = np.where(total > 0, total, 1.0) / COARSE
-    deficits = np.minimum((tops[:, None, :] - leaf.terms) / step, COARSE + 1)
-    limits = np.where(total >= 0, COARSE, -1)
+    step = np.where(total > 0, total, 1.0) / bins
+    deficits = np.minimum((tops[:, None, :] - leaf.terms) / step, bins + 1)
+    possible = total >= 0
     weights = probabilities[:-1, : leaf.maximum + 1]
     found = [
-        share * _within(rounded.astype(np.intp), weights, limits, contains_maximum=leaf.query != leaf.maximum)
+        share * _within(rounded.astype(np.intp), weights, bins, contains_maximum=leaf.query != leaf.maximum) * possible
         for rounded in (np.floor(deficits), np.rint(deficits), np.ceil(deficits))
     ]
     return _Estimate(found[0], found[1], found[2])
 
 
-def _within(deficits: NDArray[np.intp], weights: Array, limits: NDArray[np.intp], *, contains_maximum: bool) -> Array:
-    """Return per answer the weight of the sequences whose deficits [free, tokens, answers] sum to at most COARSE."""
+def _within(deficits: NDArray[np.intp], weights: Array, bins: int, *, contains_maximum: bool) -> Array:
+    """Return per answer the weight of the sequences whose deficits [free, tokens, answers] sum to at most ``bins``."""
     free, tokens, answers = deficits.shape
-    length = 1 << (free * COARSE + 1).bit_length()
+    length = 1 << (free * bins + 1).bit_length()
     counted = np.zeros(answers)
     for dropped, sign in ((0, 1.0), (1, -1.0))[: 2 if contains_maximum else 1]:
         spectrum = np.ones((answers, length // 2 + 1), dtype=np.complex128)
         for place in range(free):
             chosen = deficits[place, : tokens - dropped]
-            index = chosen + (COARSE + 2) * np.arange(answers)
+            index = chosen + (bins + 2) * np.arange(answers)
             mass = np.broadcast_to(weights[place, : tokens - dropped, None], chosen.shape)
-            histogram = np.bincount(index.ravel(), mass.ravel(), minlength=answers * (COARSE + 2))
-            spectrum *= np.fft.rfft(histogram.reshape(answers, COARSE + 2)[:, : COARSE + 1], length, axis=1)
-        counted += sign * np.fft.irfft(spectrum, length, axis=1)[:, : COARSE + 1].sum(axis=1)
-    return np.where(limits >= 0, np.maximum(counted, 0), 0.0)
+            histogram = np.bincount(index.ravel(), mass.ravel(), minlength=answers * (bins + 2))
+            spectrum *= np.fft.rfft(histogram.reshape(answers, bins + 2)[:, : bins + 1], length, axis=1)
+        counted += sign * np.fft.irfft(spectrum, length, axis=1)[:, : bins + 1].sum(axis=1)
+    found: Array = np.maximum(counted, 0)
+    return found
