@@ -44,7 +44,7 @@ certificates:
 	[ "$$count" -gt 0 ] && [ "$$failed" -eq 0 ]
 
 mutants: $(TESTING)
-	$(BIN)/python -m tests.mutants
+	$(BIN)/python tests/mutants.py --jobs $(JOBS)
 
 benchmarks: $(RUNTIME)
 	$(BIN)/python -m benchmarks

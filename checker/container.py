@@ -83,7 +83,7 @@ def read_matrix(name: str, entry: Entry, payload: memoryview) -> Matrix:
         sign = -1 if word >> fraction_bits + exponent_bits else 1
         numbers.append((sign * mantissa, max(exponent, 1) - (all_ones >> 1) - fraction_bits))
     scale = max([0] + [-exponent for mantissa, exponent in numbers if mantissa])
-    require_room(len(numbers), scale + max([0] + [exponent + fraction_bits for mantissa, exponent in numbers if mantissa]))
+    require_room(len(numbers), scale + max([0] + [exponent + fraction_bits + 1 for mantissa, exponent in numbers if mantissa]))
     values = [mantissa << exponent + scale if mantissa else 0 for mantissa, exponent in numbers]
     merged = reduce(or_, values, 1 << scale)
     spare = min(scale, (merged & -merged).bit_length() - 1)

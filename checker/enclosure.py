@@ -169,9 +169,10 @@ class Frame:
         """Charge for the terms and the extreme test of so many wrong answers.  (SPEC 8.1)
 
         Per answer: a maximum over every block's tokens, one addition, multiplication and comparison per
-        (free position, block), and per query three additions for the direct path and the last position.
+        (free position, block), and per query three additions for the direct path and the last position; five
+        more per free position, for the shift and for the sums of the test.
         """
         free, queries, tokens = len(self.multiplicities), len(self.queries), sum(map(len, self.blocks))
         entries = free * len(self.blocks) + len(self.weights.last)
-        adds = entries + len(self.blocks) + 3 * queries + 4 * free
+        adds = entries + len(self.blocks) + 3 * queries + 5 * free + 4
         ledger.charge(mul=answers * entries, add=answers * adds, cmp=answers * (2 * entries + tokens + 2 * queries))

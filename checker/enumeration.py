@@ -136,13 +136,13 @@ def is_wrong(scores: Scores, q: int, m: int, tokens: tuple[int, ...], answers: l
         ledger.charge(add=5 * len(places))
         for i, t in enumerate(places):
             sums[exact[i]] += column[t] - base[t] + paths.pvou[i][j] - paths.pvou[i][m] + direct
-        signs.append(_sign(scores, sums, ledger))
+        signs.append(_sign(scores, {score: value for score, value in sums.items() if value}, ledger))
     return True if 0 in signs or 1 in signs else None if None in signs else False
 
 
 def _sign(scores: Scores, sums: dict[int, int], ledger: Ledger) -> int | None:
-    """Return the sign of the sum of exp(score/sqrt(d_head)) * value, or None if 4 096 bits do not tell."""
-    if not any(sums.values()):
+    """Return the sign of the sum of exp(score/sqrt(d_head)) * value, value != 0, or None if 4 096 bits do not tell."""
+    if not sums:
         return 0
     top, precision = max(sums), min(2 * scores.precision, MAX_PRECISION)
     while precision <= MAX_PRECISION:
