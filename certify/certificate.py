@@ -164,6 +164,7 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, effort: floa
         checking = 0.0
         for cautious in (True,) if not scaled.trusted else (False, True):
             cells = STRATEGIES[strategy].build(Problem(model, scope, scaled, effort, cautious, progress))
+            progress(model.config.d_vocab, "")
             drafted = draft(model, scope, strategy, cells)
             file.write_bytes(_within_limit(canonical(drafted)))
             ended, seconds = _timed([str(model_file), str(file), "--json"])

@@ -90,7 +90,7 @@ def scope_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return decorate(command)
 
 
-@click.group(cls=FailureReporter, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=FailureReporter, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="certify")
 def main() -> None:
     """Prove how often a small transformer is right, and let an independent checker confirm it.
@@ -359,8 +359,10 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]
 
 
 def _advance(progress: Progress, bar: Any, completed: int, note: str) -> None:
-    """Move a progress bar."""
+    """Move a progress bar; a full one leaves the terminal to whatever comes next."""
     progress.update(bar, completed=completed, note=note)
+    if progress.finished:
+        progress.stop()
 
 
 def _report(message: str) -> None:
