@@ -115,7 +115,7 @@ def test_progress_is_only_for_a_terminal() -> None:
 
 
 def test_progress_is_shown_on_a_terminal(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter(range(0, 10**13, 10**8))
+    now = iter(range(10**12, 10**13, 10**8))
     monkeypatch.setattr(command, "monotonic_ns", lambda: next(now))
     watch = command.Watch(None)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
@@ -262,11 +262,14 @@ def test_what_is_not_asked_for_is_not_assumed(theorem: Any, options: dict[str, A
         assert refusal.value.rule == "SPEC-9.3"
 
 
-def test_scope_of_a_file(capsys: Output, tmp_path: Path) -> None:
+def test_scope_of_a_file(capsys: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     right, other = tmp_path / "right.json", tmp_path / "other.json"
     right.write_bytes(models.scope_bytes(make_vectors.SCOPE))
     other.write_bytes(models.scope_bytes([[2, 3], [7, 5]]))
     assert run(capsys, MODEL, PRODUCT, "--scope", f"product:{right}", "--at-least", "3/4")[0] == 0
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s").write_bytes(right.read_bytes())
+    assert run(capsys, MODEL, PRODUCT, "--scope", "product:s")[0] == 0
     assert run(capsys, MODEL, PRODUCT, "--scope", f"product:{other}")[0] == 10
     assert run(capsys, MODEL, CERTIFICATE, "--scope", f"product:{right}")[0] == 10
     assert run(capsys, MODEL, PRODUCT, "--scope", "uniform")[0] == 10

@@ -404,9 +404,9 @@ def test_signs_are_looked_for_up_to_4096_bits(precision: int) -> None:
     scores = Scores(paths, precision, ledger())
     assert _sign(scores, {0: 1, -1: -1}, ledger()) == 1
     assert _sign(scores, {0: -1, -1: 1}, ledger()) == -1
-    # The summands agree to 3 000 bits: 4 096 bits see which is larger, 2 048 do not.
-    close = oracle.exp_of_minus_root(1, 16, 1, 3000)[0]
-    assert _sign(scores, {0: -close, -1: 1 << 3000}, ledger()) == 1
+    # The summands agree to 3 600 bits: only 4 096 bits see which is larger.
+    close = oracle.exp_of_minus_root(1, 16, 1, 3600)[0]
+    assert _sign(scores, {0: -close, -1: 1 << 3600}, ledger()) == 1
     assert scores.ledger.exp <= 2 * 2 * 2 * 8
 
 
