@@ -40,6 +40,7 @@ SELECTION = (
     "tests/test_terms.py",
     "tests/test_checker_cli.py",
     "tests/test_limits.py",
+    "tests/test_container.py",
     "tests/test_exp_enclosure.py::test_exp_of_zero_is_exactly_one",
     "tests/test_exp_enclosure.py::test_arguments_too_large_for_the_grid_cost_nothing",
     "tests/test_exp_enclosure.py::test_the_step_to_zero_is_taken_in_the_right_place",

@@ -180,6 +180,8 @@ def test_show_prints_no_verdict(capsys: Output) -> None:
     assert not any(line.startswith(("s ", "c ")) or "VERIFIED" in line for line in lines)
     assert lines[0].startswith("parsed, not checked: model sha256:")
     assert any("claims 3 <= correct <= 3 of 4" in line for line in lines)
+    assert "statement: task max-of-k, scope uniform, semantics real" in lines
+    assert any(line.startswith("proof: precision 64 bits, ") and line.endswith(" operations declared, roots:") for line in lines)
     assert any("cell 1: maximum 1, queries [(0, 0)], brute-force, (1, 1)" in line for line in lines)
     assert sum(" integers over 2^" in line for line in lines) == 12
 

@@ -284,3 +284,27 @@ def test_statement_scopes_are_exactly_what_is_counted() -> None:
     scope = statement._product_scope(weights, 2, 4)
     assert scope.weights == tuple(tuple(map(int, row)) for row in weights)
     assert scope.label == f"product:{statement.parse_scope_file(models.scope_bytes(scope.weights)).removeprefix('product:')}"
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "rule"),
+    [(1024, None, ""), (1025, Declined, "SPEC-3.5"), (1 << 24, Declined, "SPEC-3.5"), ((1 << 24) + 1, Malformed, "SPEC-3.3"),
+     (0, Malformed, "SPEC-3.3")],
+)  # fmt: skip
+def test_sizes_past_the_limit_are_declined_and_absurd_ones_malformed(value: int, kind: type[Refusal] | None, rule: str) -> None:
+    config = models.canonical({**models.config_of(vocab=2, k=2, d_model=2, d_head=1), "d_model": value})
+    metadata = {"format": model.MODEL_FORMAT, "config": config}
+    if kind is None:
+        assert model.parse_config(metadata)[1]["d_model"] == value
+        return
+    with pytest.raises(kind) as found:
+        model.parse_config(metadata)
+    assert (type(found.value), found.value.rule) == (kind, rule)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "rule"), [(-1, Malformed, "SPEC-3.3"), (0, Declined, "SPEC-3.5"), (63, Declined, "SPEC-3.5")]
+)
+def test_a_negative_precision_is_malformed_and_a_low_one_declined(value: int, kind: type[Refusal], rule: str) -> None:
+    certificate = document(PAIR, completed(2, []), precision=value)
+    assert refusal(PAIR.bytes, models.canonical(certificate).encode() + b"\n") == (kind, rule)

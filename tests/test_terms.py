@@ -17,12 +17,12 @@ from typing import Any
 import oracle
 import pytest
 
-from checker import counting, enumeration, exact
-from checker.cells import Checker, _ceiling, _least
+from checker import cells, counting, enumeration, exact
+from checker.cells import Checker, Outcome, _ceiling, _least
 from checker.decode import big, dyadic
 from checker.enclosure import Frame, Scores, Terms, max_of_terms
 from checker.enumeration import Enumeration, _sign, is_wrong
-from checker.errors import Declined, Malformed
+from checker.errors import Declined, Malformed, Rejected
 from checker.exact import Matrix
 from checker.interval import inverse_sqrt
 from checker.ledger import CEILING, Ledger
@@ -597,3 +597,13 @@ def test_tables_are_measured_before_they_are_made(limit: int, monkeypatch: pytes
             exact.rescale(Matrix(((7, 1, 1), (1, 1, -4)), 2), 7)
     else:
         assert exact.rescale(Matrix(((7, 1, 1), (1, 1, -4)), 2), 7) == Matrix(((224, 32, 32), (32, 32, -128)), 7)
+
+
+@pytest.mark.parametrize("shown", [None, 0])
+def test_a_margin_that_was_not_shown_cannot_be_claimed(shown: int | None) -> None:
+    outcome = Outcome(0, 0, 4, shown)
+    cells._require_claim(SimpleNamespace(where="cell 0", method="extreme", claim=(0, 0)), outcome)  # type: ignore[arg-type]
+    for claim in ((1, -20), (1, -4000), (1, 0)):
+        with pytest.raises(Rejected) as refusal:
+            cells._require_claim(SimpleNamespace(where="cell 0", method="extreme", claim=claim), outcome)  # type: ignore[arg-type]
+        assert refusal.value.rule == "SPEC-7.13"
