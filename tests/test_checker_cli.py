@@ -158,6 +158,18 @@ def test_json_is_one_object_with_every_leaf(capsys: Output) -> None:
     assert found["margin_lower_exact"] == [str(1 << 20), "-20"]
 
 
+def test_json_tells_lower_from_upper(capsys: Output) -> None:
+    apart = 0
+    for vector in conformance.vectors():
+        if vector.expect["verdict"] != "VERIFIED" or vector.arguments or "SPEC-7." not in vector.name:
+            continue
+        theorem = check(parse(vector.model.read_bytes(), vector.certificate.read_bytes()), lambda done, declared: None)
+        found = json.loads(run(capsys, str(vector.model), str(vector.certificate), "--json")[1][0])
+        assert found["cells"] == [[str(o.lower), str(o.upper), str(o.size), o.margin] for o in theorem.outcomes]
+        apart += any(o.lower < o.upper < o.size for o in theorem.outcomes)
+    assert apart > 0
+
+
 def test_json_gives_the_exact_margin(capsys: Output) -> None:
     sharp = str(VECTORS / "models" / "sharp.safetensors")
     found = json.loads(run(capsys, sharp, str(VECTORS / "SPEC-7.6" / "accept-extreme-everywhere.json"), "--json")[1][0])
