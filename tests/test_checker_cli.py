@@ -143,6 +143,12 @@ def test_the_time_limit_is_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- options ----------------------------------------------------------------------
 
 
+def test_without_standard_output_nothing_is_verified() -> None:
+    command = [sys.executable, "-S", "-m", "checker", MODEL, CERTIFICATE]
+    ended = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], cwd=VECTORS.parent.parent, stderr=subprocess.PIPE, check=False)
+    assert (ended.returncode, ended.stderr) == (20, b"")
+
+
 def test_json_is_one_object_with_every_leaf(capsys: Output) -> None:
     code, lines = run(capsys, MODEL, CERTIFICATE, "--json")
     (line,) = lines
