@@ -49,20 +49,6 @@ ZERO = ["0", "0"]
 # --- models -----------------------------------------------------------------------
 
 
-def pair(**changes: Any) -> Model:
-    """Two tokens, two positions, one dimension; right on (0,0), (0,1), (1,1) and wrong on (1,0): see test_oracle."""
-    tensors: dict[str, Any] = {
-        "embed.W_E": [[-1], [1]],
-        "pos_embed.W_pos": [[0], [0]],
-        ATTENTION + "W_Q": [[[1]]],
-        ATTENTION + "W_K": [[[1]]],
-        ATTENTION + "W_V": [[[2]]],
-        ATTENTION + "W_O": [[[1]]],
-        "unembed.W_U": [[0, 1]],
-    }
-    return Model(models.config_of(vocab=2, k=2, d_model=1, d_head=1), tensors | changes)
-
-
 def sharp(vocab: int = 4, k: int = 3, **changes: Any) -> Model:
     """Return a model that is right everywhere, with a margin in every cell."""
     config = models.config_of(vocab=vocab, k=k, d_model=2, d_head=2)
@@ -90,7 +76,7 @@ def noisy(seed: int, dtype: str = "F32", **limits: Any) -> Model:
     return models.good_model(random.Random(seed), dtype=dtype, **{"vocab": (4, 4), "k": (3, 3), "wider": False, **limits})
 
 
-PAIR, SHARP, NOISY = pair(), sharp(), noisy(345)
+PAIR, SHARP, NOISY = models.pair(), sharp(), noisy(345)
 
 
 # --- certificates -----------------------------------------------------------------
@@ -693,11 +679,11 @@ def containers(book: Book) -> None:
     }
     for dtype, found in patterns.items():
         for bits in found:
-            model = replace(pair(**{"unembed.W_U": [[0, Raw(bits)]]}), dtype=dtype)
+            model = replace(models.pair(**{"unembed.W_U": [[0, Raw(bits)]]}), dtype=dtype)
             book.refuse("SPEC-4.2", f"{dtype.lower()}-{bits:x}", "a NaN or an infinity", document(model, PAIR_CELLS), model)
-    largest = pair(**{"unembed.W_U": [[0, models.fraction_of_bits(0x7F7FFFFF, "F32")]]})
+    largest = models.pair(**{"unembed.W_U": [[0, models.fraction_of_bits(0x7F7FFFFF, "F32")]]})
     book.accept("SPEC-4.2", "largest-finite", "the largest finite number", largest, proved(largest, PAIR_CELLS), exact=True)
-    tiny = pair(**{"unembed.W_U": [[-0.0, models.fraction_of_bits(1, "F32")]]})
+    tiny = models.pair(**{"unembed.W_U": [[-0.0, models.fraction_of_bits(1, "F32")]]})
     book.accept(
         "SPEC-4.2",
         "subnormal-and-minus-zero",
@@ -774,7 +760,7 @@ def architectures(book: Book) -> None:
         refused(f"shape-of-{name.replace('.', '-').replace('_', '-').lower()}", "the right number of elements in another shape",
                 with_entry(name, {"shape": shape}), declined=False)  # fmt: skip
     for name, value in ((ATTENTION + "b_O", [0, 0]), ("unembed.b_U", [0]), (ATTENTION + "b_Q", [0])):
-        odd = pair(**{name: value})
+        odd = models.pair(**{name: value})
         refused(
             f"shape-of-{name.rpartition('.')[2].replace('_', '-').lower()}",
             "a bias of another shape",
@@ -789,7 +775,7 @@ def architectures(book: Book) -> None:
         (ATTENTION + "b_O", [-1]),
         ("unembed.b_U", [0, 1]),
     ):
-        model = pair(**{bias: value})
+        model = models.pair(**{bias: value})
         book.accept(
             "SPEC-4.4",
             f"bias-{bias[-1].lower()}",
@@ -799,11 +785,11 @@ def architectures(book: Book) -> None:
             exact=True,
         )
     for name, model, why in (
-        ("positions", pair(**{"pos_embed.W_pos": [[1], [-2]]}), "positions enter scores, values and the direct path"),
+        ("positions", models.pair(**{"pos_embed.W_pos": [[1], [-2]]}), "positions enter scores, values and the direct path"),
         ("one-position", Model(PAIR.config | {"n_ctx": 1}, PAIR.tensors | {"pos_embed.W_pos": [[0]]}), "n = 1: there are no free positions"),
-        ("one-token", Model(models.config_of(vocab=1, k=2, d_model=1, d_head=1), pair(**{"embed.W_E": [[1]], "unembed.W_U": [[0]]}).tensors),
+        ("one-token", Model(models.config_of(vocab=1, k=2, d_model=1, d_head=1), models.pair(**{"embed.W_E": [[1]], "unembed.W_U": [[0]]}).tensors),
          "one token and one answer: nothing can be wrong"),
-        ("one-token-two-answers", Model(models.config_of(vocab=1, k=2, d_model=1, d_head=1, outputs=2), pair(**{"embed.W_E": [[1]]}).tensors),
+        ("one-token-two-answers", Model(models.config_of(vocab=1, k=2, d_model=1, d_head=1, outputs=2), models.pair(**{"embed.W_E": [[1]]}).tensors),
          "one token, and an answer that beats it"),
         ("more-answers", Model(PAIR.config | {"d_vocab_out": 3}, PAIR.tensors | {"unembed.W_U": [[0, 1, Fraction(-1, 2)]]}), "an answer that is no token"),
         ("more-answers-tie", Model(PAIR.config | {"d_vocab_out": 3}, PAIR.tensors | {"unembed.W_U": [[0, 1, 1]]}), "an answer that is no token ties"),
@@ -854,7 +840,7 @@ def statements(book: Book) -> None:
         ("hash-without-name", digest[7:]), ("other-hash-function", digest.replace("sha256", "sha512")), ("hash-null", None),
     ):  # fmt: skip
         book.refuse("SPEC-5.1", name, "the hash is not that of the model file", put(BASE, "statement/model", value))
-    other = pair(**{"pos_embed.W_pos": [[0], [Fraction(1, 2**60)]]})
+    other = models.pair(**{"pos_embed.W_pos": [[0], [Fraction(1, 2**60)]]})
     book.refuse(
         "SPEC-5.1", "right-proof-of-another-model", "a true certificate of a model that differs in one weight", BASE, other
     )
@@ -1120,14 +1106,14 @@ def methods(book: Book) -> None:
     for name, seed in (("cancelling", 39), ("cancelling-again", 207)):
         model = models.cancelling_model(random.Random(seed), dtype="F32", vocab=(3, 3), k=(3, 3))
         accepted("SPEC-7.8", f"ties-{name}", "ties that no enclosure of an exponential can see", model, [], exact=True)
-    tied = pair(**{"unembed.W_U": [[1, 1]]})
+    tied = models.pair(**{"unembed.W_U": [[1, 1]]})
     accepted("SPEC-7.8", "ties-everywhere", "equal unembedding columns: every input is wrong", tied,
              [root(1, [[1, 1]], "enumerate", layout=[[1, 1]]), root(0, [[0, 0]], "enumerate", layout=[])], exact=True)  # fmt: skip
-    close = pair(**{ATTENTION + "W_Q": [[[Fraction(1, 2**100)]]], ATTENTION + "b_O": [-1]})
+    close = models.pair(**{ATTENTION + "W_Q": [[[Fraction(1, 2**100)]]], ATTENTION + "b_O": [-1]})
     accepted("SPEC-7.8", "more-precision-decides", "weights that agree to a hundred bits", close, [], exact=True)
-    close = pair(**{ATTENTION + "W_Q": [[[-Fraction(1, 2**100)]]], ATTENTION + "b_O": [-1]})
+    close = models.pair(**{ATTENTION + "W_Q": [[[-Fraction(1, 2**100)]]], ATTENTION + "b_O": [-1]})
     accepted("SPEC-7.8", "more-precision-decides-against", "the same with the other sign", close, [], exact=True)
-    open_ = Model(PAIR.config, pair(**{"embed.W_E": [[-(2**20)], [2**20]], ATTENTION + "W_V": [[[-1]]]}).tensors)
+    open_ = Model(PAIR.config, models.pair(**{"embed.W_E": [[-(2**20)], [2**20]], ATTENTION + "W_V": [[[-1]]]}).tensors)
     accepted("SPEC-7.8", "still-open-at-4096-bits", "a weight of exp(-2^41) decides: counted in the upper bound only", open_, [])
     accepted("SPEC-7.9", "count", "one share for all answers", NOISY,
              [root(3, [[0, 2]], "count", layout=[[1, 3]], blocks=[[256, []]]), root(3, [[3, 3]], "count", layout=[[1, 3]], blocks=[[256, []]])])  # fmt: skip
@@ -1183,7 +1169,7 @@ def refused_methods(book: Book) -> None:
         document(three, completed(3, [root(2, [[0, 1]], "extreme", layout=[[1, 2]], mu=["1", "10"])], "skip")),
         three,
     )
-    tied = pair(**{"unembed.W_U": [[1, 1]]})
+    tied = models.pair(**{"unembed.W_U": [[1, 1]]})
     book.refuse(
         "SPEC-7.6", "tie", "a tie is not a win", document(tied, completed(2, [root(0, [[0, 0]], "extreme", layout=[])])), tied
     )

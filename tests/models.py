@@ -458,6 +458,23 @@ def build_cancelling(
     return Model(config, tensors, dtype, "cancelling")
 
 
+def pair(**changes: Any) -> Model:
+    """Return a model to follow by hand: V = 2, n = 2, d = 1, score(t) = E[q] E[t], value(t) = 2 E[t], logits = s * (0, 1).
+
+    It is right on (0,0), (0,1), (1,1) and wrong on (1,0).
+    """
+    tensors: dict[str, Any] = {
+        "embed.W_E": [[-1], [1]],
+        "pos_embed.W_pos": [[0], [0]],
+        ATTENTION + "W_Q": [[[1]]],
+        ATTENTION + "W_K": [[[1]]],
+        ATTENTION + "W_V": [[[2]]],
+        ATTENTION + "W_O": [[[1]]],
+        "unembed.W_U": [[0, 1]],
+    }
+    return Model(config_of(vocab=2, k=2, d_model=1, d_head=1), tensors | changes)
+
+
 def random_model(rng: random.Random, **limits: Any) -> Model:
     """Return `build_random` of a seeded generator."""
     return build_random(Seeded(rng), **limits)

@@ -176,7 +176,7 @@ def test_room_for_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_tensor_widened_by_its_smallest_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     # 2^5 and 2^-3 in one tensor of F32: two entries of 5 + 1 + 3 bits, measured from the lowest fraction bit.
-    tensor = make_vectors.pair(**{"embed.W_E": [[Fraction(32)], [Fraction(1, 8)]]})
+    tensor = models.pair(**{"embed.W_E": [[Fraction(32)], [Fraction(1, 8)]]})
     entries = 2
     need = next(bits for bits in range(1, 200) if readable(tensor, entries * bits, monkeypatch))
     assert need in (31, 32)  # the last fraction bit of 1/8 is 2^-26, and the first of 32 is 2^5

@@ -64,27 +64,12 @@ def test_good_models_are_mostly_right_and_some_are_wrong_somewhere() -> None:
     assert sum(0 < r.correct < r.total for r in results) >= 15
 
 
-def by_hand(**changes: Any) -> Model:
-    """V=2, n=2, d=1: score(t) = E[q]E[t], value(t) = 2 E[t], logits = s * (0, 1)."""
-    config = models.config_of(vocab=2, k=2, d_model=1, d_head=1)
-    tensors: dict[str, Any] = {
-        "embed.W_E": [[-1], [1]],
-        "pos_embed.W_pos": [[0], [0]],
-        ATTENTION + "W_Q": [[[1]]],
-        ATTENTION + "W_K": [[[1]]],
-        ATTENTION + "W_V": [[[2]]],
-        ATTENTION + "W_O": [[[1]]],
-        "unembed.W_U": [[0, 1]],
-    }
-    return Model(config, tensors | changes)
-
-
 def test_a_model_worked_out_by_hand() -> None:
     # x=(0,0): stream -1, head -2, logit_1 = -3: right with margin 3.
     # x=(1,1): stream 1, head 2, logit_1 = 3: right with margin 3.
     # x=(0,1): weights e^-1 : e, blend tanh(1), logit_1 = 1 + 2 tanh(1): right.
     # x=(1,0): query -1, weights e^-1 for 1 and e for 0: logit_1 = -1 - 2 tanh(1): wrong.
-    result = ask(by_hand(), margins=True)
+    result = ask(models.pair(), margins=True)
     assert result.right == ((0, 0), (0, 1), (1, 1))
     assert result.wrong == ((1, 0),)
     assert result.ties == ()
@@ -99,14 +84,14 @@ def test_a_model_worked_out_by_hand() -> None:
 
 
 def test_token_weights_count_by_hand() -> None:
-    result = ask(by_hand(), weights=[[2, 3], [5, 7]])
+    result = ask(models.pair(), weights=[[2, 3], [5, 7]])
     # right: (0,0) 2*5, (0,1) 2*7, (1,1) 3*7; total (2+3)*(5+7).
     assert (result.correct, result.total) == (10 + 14 + 21, 60)
 
 
 def test_square_root_of_d_head_is_used() -> None:
     # Two head dimensions, scores doubled, so blend = tanh(2 / sqrt 2) = tanh(sqrt 2).
-    model = by_hand(**{ATTENTION + "W_" + m: [[[1, 1]]] for m in "QKV"}, **{ATTENTION + "W_O": [[[1], [1]]]})
+    model = models.pair(**{ATTENTION + "W_" + m: [[[1, 1]]] for m in "QKV"}, **{ATTENTION + "W_O": [[[1], [1]]]})
     model.config["d_head"] = 2
     low, high = ask(model, margins=True).margins[0, 1]
     with mpmath.workdps(40):
@@ -122,7 +107,7 @@ def test_square_root_of_d_head_is_used() -> None:
     ],
 )
 def test_score_biases_by_hand(bias: dict[str, Any], change: Any) -> None:
-    low, high = ask(by_hand(**bias), margins=True).margins[1, 0]  # tokens 1, 0; query embeds as -1
+    low, high = ask(models.pair(**bias), margins=True).margins[1, 0]  # tokens 1, 0; query embeds as -1
     a = mpmath.exp(change(-1, 1)) / (mpmath.exp(change(-1, 1)) + mpmath.exp(change(-1, -1)))
     logit = -1 + 2 * (a - (1 - a))
     assert abs(float(low) + float(logit) * -1) < 1e-12
@@ -138,19 +123,19 @@ def test_score_biases_by_hand(bias: dict[str, Any], change: Any) -> None:
     ],
 )
 def test_output_biases_by_hand(bias: dict[str, Any]) -> None:
-    result = ask(by_hand(**bias), margins=True)
+    result = ask(models.pair(**bias), margins=True)
     assert result.margins[0, 0] == (-2, -2)  # logit_1 = -3 + 5
     assert result.margins[1, 1] == (8, 8)
 
 
 def test_equal_unembedding_columns_tie_everywhere_and_ties_are_wrong() -> None:
-    result = ask(by_hand(**{"unembed.W_U": [[1, 1]]}), margins=True)
+    result = ask(models.pair(**{"unembed.W_U": [[1, 1]]}), margins=True)
     assert result.correct == 0
     assert result.ties == result.wrong == tuple(itertools.product(range(2), repeat=2))
 
 
 def test_an_output_beyond_the_vocabulary_can_tie_and_can_win() -> None:
-    model = by_hand(**{"unembed.W_U": [[0, 1, 1]]})
+    model = models.pair(**{"unembed.W_U": [[0, 1, 1]]})
     model.config["d_vocab_out"] = 3
     assert ask(model).right == ((0, 0),)  # every answer 1 ties with output 2
     model.tensors["unembed.W_U"] = [[0, 1, 2]]
@@ -161,7 +146,7 @@ def test_an_output_beyond_the_vocabulary_can_tie_and_can_win() -> None:
 def test_cancelling_values_in_one_class_tie() -> None:
     # No score depends on the token, so the head averages the values exactly; with no
     # direct path, tokens 0 and 1 (values -2 and 2) cancel: both logits are 0.
-    model = by_hand(**{ATTENTION + "W_Q": [[[0]]], "pos_embed.W_pos": [[0], [0]]})
+    model = models.pair(**{ATTENTION + "W_Q": [[[0]]], "pos_embed.W_pos": [[0], [0]]})
     model.tensors["embed.W_E"] = [[-1], [1]]
     result = ask(model)
     assert result.ties == ()  # the direct path decides
@@ -190,7 +175,7 @@ def test_a_tie_between_unequal_classes_is_found_only_where_every_class_cancels()
 
 def test_an_attention_weight_of_ten_to_the_minus_ten_to_the_30_decides() -> None:
     # Score gap 2e30: exp(-2e30) multiplies the only class that is not zero.
-    model = by_hand(
+    model = models.pair(
         **{
             "embed.W_E": [[Fraction(-(10**15))], [Fraction(10**15)]],
             ATTENTION + "W_V": [[[0]]],
@@ -201,7 +186,7 @@ def test_an_attention_weight_of_ten_to_the_minus_ten_to_the_30_decides() -> None
     )
     assert ask(model).right == ((0, 1), (1, 0), (1, 1))
     # Stream 1e15, head -1e15 at weight ~1: what is left is a weight of exp(-2e30).
-    model = by_hand(
+    model = models.pair(
         **{
             "embed.W_E": [[Fraction(-(10**15))], [Fraction(10**15)]],
             ATTENTION + "W_V": [[[-1]]],
@@ -217,7 +202,7 @@ def test_an_attention_weight_of_ten_to_the_minus_ten_to_the_30_decides() -> None
 def test_gap_below_every_grid_is_decided() -> None:
     # Weights 1 and exp(-2^-200) on opposite values: the sign is that of the gap.
     for sign in (1, -1):
-        model = by_hand(
+        model = models.pair(
             **{
                 ATTENTION + "W_Q": [[[sign * Fraction(1, 2**200)]]],
                 ATTENTION + "b_O": [-1],
@@ -229,14 +214,14 @@ def test_gap_below_every_grid_is_decided() -> None:
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
 def test_refuses_what_is_not_a_number(broken: float) -> None:
     with pytest.raises((ValueError, OverflowError)):
-        ask(by_hand(**{"unembed.b_U": [0, broken]}))
+        ask(models.pair(**{"unembed.b_U": [0, broken]}))
 
 
 def test_refuses_wrong_shapes_and_unknown_names() -> None:
     with pytest.raises(ValueError, match="b_U"):
-        ask(by_hand(**{"unembed.b_U": [0]}))
+        ask(models.pair(**{"unembed.b_U": [0]}))
     with pytest.raises(ValueError, match="mystery"):
-        ask(by_hand(mystery=[0]))
+        ask(models.pair(mystery=[0]))
 
 
 def test_exponential_encloses_and_is_narrow() -> None:

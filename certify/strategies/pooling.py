@@ -25,7 +25,7 @@ LARGEST_TRUSTED = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Path matrices with scores divided by sqrt(d_head) and the maximum's column kept for differences.
+    """Path matrices with scores divided by sqrt(d_head).
 
     ``E`` [V, V], ``EP`` [V, n] scores; ``A`` [V, V_out], ``D`` [n, V_out], ``U`` [V, V_out] logits.
     """
