@@ -109,11 +109,12 @@ def show(parsed: Parsed) -> str:
     """Return what was parsed, for a human audit: nothing here is verified."""
     said = parsed.statement
     lines = [f"parsed, not checked: model sha256:{said.model_sha256}", f"  config {json.dumps(parsed.model.config)}"]
-    for name, w in sorted(parsed.model.weights.items()):
-        lines.append(f"  {name}: {len(w.rows)} x {len(w.rows[0])} integers over 2^{w.scale}, the first {w.rows[0][0]}")
-    lines.append(f"statement: task {said.task}, scope {said.scope.label}, semantics {said.semantics}")
-    lines.append(f"  claims {parsed.claimed_lower} <= correct <= {parsed.claimed_upper} of {said.total}")
-    lines.append(f"proof: precision {parsed.precision} bits, {parsed.operations} operations declared, roots:")
+    shapes = [(name, f"{len(w.rows)} x {len(w.rows[0])}", w) for name, w in sorted(parsed.model.weights.items())]
+    lines += [f"  {name}: {shape} integers over 2^{w.scale}, the first {w.rows[0][0]}" for name, shape, w in shapes]
+    claim = f"  claims {parsed.claimed_lower} <= correct <= {parsed.claimed_upper} of {said.total}"
+    lines += [f"statement: task {said.task}, scope {said.scope.label}, semantics {said.semantics}", claim]
+    declared = f"{parsed.operations} operations declared, paths enclosed: {sorted(parsed.hints)}"
+    lines.append(f"proof: precision {parsed.precision} bits, {declared}, roots:")
     lines += [f"  {c.where}: maximum {c.maximum}, queries {list(c.queries)}, {c.method}, {c.claim}" for c in parsed.roots]
     return "\n".join(lines)
 

@@ -4,16 +4,20 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
 
-from checker import counting, enumeration
-from checker.enclosure import Frame, Scores, Terms
+from checker import copies, counting, enumeration
+from checker.enclosure import Allowed, Frame, Scores, Terms
 from checker.errors import require, require_support
 from checker.ledger import Ledger
 from checker.model import Paths
 from checker.proof import Cell, expand
+from checker.screen import screened
 from checker.statement import Scope
+from checker.tables import Tables
 
 MAX_TERM_BITS = 1 << 30
 Left = tuple[dict[int, Terms], int | None]
+Open = dict[int, Allowed]
+"""The wrong answers that are left, each with the tokens with which it may still win.  (SPEC 7.6)"""
 MARGIN_BITS = 20
 """Margins are derived in multiples of 2^-20 logits, rounded down.  (SPEC 7.6)"""
 
@@ -45,71 +49,80 @@ class Checker:
 
     def __init__(self, paths: Paths, scope: Scope, precision: int, ledger: Ledger) -> None:
         self.paths, self.scope, self.ledger = paths, scope, ledger
-        self.scores = Scores(paths, precision, ledger)
+        self.scores = Scores(Tables(paths, ledger), precision)
         ledger.charge(add=sum(map(len, scope.weights)))
         self.sums = [tuple(accumulate(row, initial=0)) for row in scope.weights[:-1]]
-        tables = (paths.evou_columns, paths.pvou, paths.eu)
+        tables = (paths.evou_low, paths.evou_high, paths.pvou, paths.eu_low, paths.eu_high)
         self.bits = precision + 256 + max(value.bit_length() for table in tables for row in table for value in row)
         self.outcomes: list[Outcome] = []
 
-    def visit(self, cell: Cell, answers: tuple[int, ...], margin: int | None) -> None:
+    def visit(self, cell: Cell, answers: Open, margin: int | None) -> None:
         """Append the outcomes of the leaves of ``cell`` in preorder, given what its parent proved.
 
         ``answers`` are the wrong answers still possible, ``margin`` holds over all the others.
 
-        Raises: Rejected (SPEC-7.6, SPEC-7.9, SPEC-7.10, SPEC-7.12, SPEC-7.13), Declined (SPEC-3.5, SPEC-8.2).
+        Raises: Rejected (SPEC-7.6 to SPEC-7.15), Declined (SPEC-3.5, SPEC-8.2).
         """
+        answers, margin, outcome = self._derive(cell, answers, margin)
+        for child in cell.children:
+            self.visit(child, answers, margin)
+        if not cell.children:
+            self.outcomes.append(outcome)
+            _require_claim(cell, outcome)
+
+    def _derive(self, cell: Cell, answers: Open, margin: int | None) -> tuple[Open, int | None, Outcome]:
+        """Return what the cell leaves, a margin over what it removes, and the outcome if it is a leaf."""
         queries = expand(cell.queries)
         require(cell.method != "brute-force" or len(queries) == 1, "SPEC-7.12", f"{cell.where}: brute force needs one query")
         left: dict[int, Terms] = {}
-        sequences, lower = self._sequences(cell), 0
-        upper = sequences if cell.method == "skip" else 0
+        up_to, below = (prod(row[cell.maximum + end] for row in self.sums) for end in (1, 0))
+        size = (up_to - (queries != [cell.maximum]) * below) * sum(map(self.scope.weights[-1].__getitem__, queries))
+        lower, upper = 0, size if cell.method == "skip" else 0
         mu = _ceiling(cell.mu[0], cell.mu[1] + self.paths.value_scale)
-        if cell.method != "skip" and answers and sequences:
+        if cell.method == "screen":
+            answers, removed, heaviest = screened(self.scores, cell, tuple(answers), mu)
+            margin = _least([margin, None if removed is None else self._margin(mu + -removed // heaviest)])
+        elif cell.method != "skip" and answers and size:
             frame = Frame(self.scores, cell, self.scope.weights)
             left, margin = self._extreme_test(cell, frame, answers, margin, mu)
+            answers = {j: frame.allowed(terms) for j, terms in left.items()}
             if left and cell.method != "split":
-                lower, upper = self._failures(cell, frame, left, mu, sequences)
-        for child in cell.children:
-            self.visit(child, tuple(left), margin)
-        if cell.method != "split":
-            weight = sum(map(self.scope.weights[-1].__getitem__, queries))
-            proved = _least([margin, self._margin(mu) if left else None]) if upper < sequences else None
-            self.outcomes.append(Outcome(lower * weight, upper * weight, sequences * weight, proved))
-            _require_claim(cell, self.outcomes[-1])
+                lower, upper = self._failures(cell, frame, left, mu, size)
+        proved = _least([margin, self._margin(mu) if left else None]) if upper < size else None
+        return answers, margin, Outcome(lower, upper, size, proved)
 
-    def _sequences(self, cell: Cell) -> int:
-        """Return the weight of the cell's sequences of tokens at the free positions.  (SPEC 7.2)"""
-        up_to, below = (prod(row[cell.maximum + end] for row in self.sums) for end in (1, 0))
-        return up_to - (0 if cell.queries == ((cell.maximum, cell.maximum),) else below)
+    def _extreme_test(self, cell: Cell, frame: Frame, answers: Open, margin: int | None, mu: int) -> Left:
+        """Return the upper terms with which answers may still win, and a margin of all that is removed.  (SPEC 7.6)
 
-    def _extreme_test(self, cell: Cell, frame: Frame, answers: tuple[int, ...], margin: int | None, mu: int) -> Left:
-        """Return the upper terms of the answers that may still win, and a margin over all the others.  (SPEC 7.6)
-
-        A brute-force cell removes nothing.  An answer whose terms sum to less than zero at worst is beaten by mu and
-        by that sum divided by the largest possible sum of weights.
+        A brute-force cell removes nothing.  Where the terms sum to less than zero at worst, the answer is beaten by mu
+        and by that sum divided by the largest possible sum of weights.
+        Cost: per answer three comparisons per term and ten operations per position.
         """
-        held = len(answers) * len(frame.multiplicities) * len(frame.blocks) * (self.bits + mu.bit_length())
+        held = len(answers) * len(frame.weights) * len(frame.blocks) * (self.bits + mu.bit_length())
         require_support(held <= MAX_TERM_BITS, "SPEC-3.5", f"{cell.where}: its terms are too large to hold")
-        frame.charge_terms(self.ledger, len(answers))
-        heaviest, margins = frame.weights.total_upper(), [margin]
-        left: dict[int, Terms] = {}
-        for j in answers:
-            terms = frame.upper_terms(j, mu)
-            bound = terms.extreme(frame.contains_maximum)
-            if bound < 0 and cell.method != "brute-force":
-                margins.append(self._margin(mu + -bound // heaviest))
-            else:
+        heaviest, left = sum(max(high for _, high in row.values()) for row in frame.weights), {}
+        sums: list[int] = []
+        for j, allowed in answers.items():
+            terms = frame.upper_terms(j, allowed, mu)
+            if cell.method == "brute-force":
                 left[j] = terms
-        return left, _least(margins)
+                continue
+            entries = sum(map(len, terms.rows))
+            self.ledger.charge(add=6 * len(terms.rows), cmp=3 * entries + 4 * len(terms.rows))
+            open_terms, removed = terms.tested()
+            left |= {} if open_terms is None else {j: open_terms}
+            sums += [] if removed is None else [removed]
+        return left, _least([margin, *(self._margin(mu + -bound // heaviest) for bound in sums)])
 
-    def _failures(self, cell: Cell, frame: Frame, left: dict[int, Terms], mu: int, sequences: int) -> tuple[int, int]:
-        """Return (lower, upper) bounds on the failing weight of a leaf's sequences.  (SPEC 7.6 to 7.12)"""
+    def _failures(self, cell: Cell, frame: Frame, left: dict[int, Terms], mu: int, size: int) -> tuple[int, int]:
+        """Return (lower, upper) bounds on the failing weight of a leaf.  (SPEC 7.6 to 7.14)"""
         require(cell.method != "extreme", "SPEC-7.6", f"{cell.where}: answer {min(left)} is not beaten on the whole cell")
+        if cell.method == "copies":
+            return 0, size - copies.right(frame, left, cell.groups, self.ledger)
         if cell.method != "count":
             return enumeration.failures(frame, left, self.scores, mu, self.ledger)
         upper = counting.failures_upper(frame, left, cell.shares, self.ledger)
-        return counting.failures_lower(frame, left, cell.lower_shares, self.ledger), min(upper, sequences)
+        return counting.failures_lower(frame, left, cell.lower_shares, self.ledger), min(upper, size)
 
     def _margin(self, value: int) -> int:
         """Return a margin over 2^-value_scale in units of 2^-20, rounded down."""

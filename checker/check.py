@@ -10,6 +10,7 @@ from checker.errors import require, require_form, require_support
 from checker.ledger import CEILING, Ledger
 from checker.model import Model, decompose, load_model
 from checker.proof import Cell, parse_cells
+from checker.residual import Hint, parse_hints
 from checker.statement import Statement, build_statement
 
 CERTIFICATE_FORMAT = "certify.certificate/1"
@@ -27,6 +28,7 @@ class Parsed:
     claimed_upper: int
     precision: int
     operations: int
+    hints: dict[str, Hint]
     roots: tuple[Cell, ...]
     certificate_sha256: str
 
@@ -52,7 +54,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     whole = fields(parse_canonical(certificate_bytes, "the certificate"), "the certificate", "format proof statement")
     require_support(whole["format"] == CERTIFICATE_FORMAT, "SPEC-5.1", f"the certificate's format is not {CERTIFICATE_FORMAT}")
     written = fields(whole["statement"], "statement", STATEMENT)
-    proof = fields(whole["proof"], "proof", "cells operations precision strategy")
+    proof = fields(whole["proof"], "proof", "cells operations precision strategy", "paths")
     name = typed(proof["strategy"], str, "strategy")
     require_form(len(name) <= 64 and name.isprintable(), "SPEC-7", "strategy is not a short printable name")
     precision = integer(proof["precision"], "precision", 0, 1 << 24)
@@ -62,8 +64,10 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     model = load_model(model_bytes)
     statement = build_statement(model, sha256(model_bytes).hexdigest(), written)
     lower, upper = big(written["correct_lower"], "correct_lower"), big(written["correct_upper"], "correct_upper")
-    roots = parse_cells(proof["cells"], model.sizes["d_vocab"], model.sizes["d_vocab_out"])
-    return Parsed(model, statement, lower, upper, precision, operations, roots, sha256(certificate_bytes).hexdigest())
+    hints = parse_hints(proof["paths"]) if "paths" in proof else {}
+    sizes = model.sizes["d_vocab"], model.sizes["d_vocab_out"], model.sizes["n_ctx"]
+    roots = parse_cells(proof["cells"], sizes)
+    return Parsed(model, statement, lower, upper, precision, operations, hints, roots, sha256(certificate_bytes).hexdigest())
 
 
 def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
@@ -75,14 +79,13 @@ def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
     ledger = Ledger(lambda done: watch(done, parsed.operations))
     ledger.budget = parsed.operations
     total = parsed.statement.total
-    checker = Checker(decompose(parsed.model, ledger), parsed.statement.scope, parsed.precision, ledger)
-    answers = range(parsed.model.sizes["d_vocab_out"])
+    checker = Checker(decompose(parsed.model, parsed.hints, ledger), parsed.statement.scope, parsed.precision, ledger)
+    answers, n = range(parsed.model.sizes["d_vocab_out"]), parsed.statement.k
     for root in parsed.roots:
-        checker.visit(root, tuple(j for j in answers if j != root.maximum), None)
+        checker.visit(root, dict.fromkeys((j for j in answers if j != root.maximum), ((2 << root.maximum) - 1,) * n), None)
     outcomes = tuple(checker.outcomes)
     require(sum(outcome.size for outcome in outcomes) == total, "SPEC-7.1", "the sizes of the cells do not add up to the total")
-    lower = total - sum(outcome.upper for outcome in outcomes)
-    upper = total - sum(outcome.lower for outcome in outcomes)
+    lower, upper = total - sum(outcome.upper for outcome in outcomes), total - sum(outcome.lower for outcome in outcomes)
     require(parsed.claimed_lower <= lower, "SPEC-5.6", f"correct_lower is claimed larger than the proved {lower}")
     require(parsed.claimed_upper >= upper, "SPEC-5.6", f"correct_upper is claimed smaller than the proved {upper}")
     margins = [outcome.margin for outcome in outcomes if outcome.margin is not None]

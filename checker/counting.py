@@ -1,12 +1,14 @@
 """Method ``count``: sequences counted by integer generating functions.  (SPEC 7.9, 7.10)
 
-For terms g_i(b) with maxima M_i put T = last + sum M_i.  A sequence has sum g_i + last >= 0 exactly when its deficits
+For terms g_i(b) with maxima M_i put T = sum M_i.  An input has sum g_i >= 0 exactly when its deficits
 M_i - g_i(b_i) >= 0 add up to at most T.  Divided by a step and rounded, deficits become small integers, and the
-sequences whose deficits add up to at most T are the coefficients of degree <= T of a product of polynomials.
-Polynomials are packed into one integer with slots wide enough for the number of all sequences.
+inputs whose deficits add up to at most T are the coefficients of degree <= T of a product of polynomials.
+Polynomials are packed into one integer with slots wide enough for the number of all inputs.
 """
 
+from collections.abc import Callable
 from math import prod
+from operator import floordiv
 
 from checker.enclosure import Frame, Terms, max_of_terms
 from checker.errors import require
@@ -14,87 +16,71 @@ from checker.ledger import Ledger
 from checker.proof import Share
 
 
-def _within(frame: Frame, deficits: list[list[int]], limit: int, ledger: Ledger) -> int:
-    """Return the weight of the cell's sequences whose deficits add up to at most ``limit``.
+def _within(frame: Frame, deficits: list[dict[int, int]], limit: int, ledger: Ledger) -> int:
+    """Return the weight of the cell's inputs whose deficits add up to at most ``limit``.
 
-    Cost: (limit + 1) multiplications and additions per position and per distinct deficit, for every 512 bits of a slot,
-          twice if the sequences without the maximum are taken off.
+    Cost: a multiplication and an addition per position, distinct deficit and coefficient of the product so far, no more
+          than limit + 1, for every 512 bits of a slot; twice if the inputs without the maximum at a free position are
+          taken off.
     """
     slot = prod(map(sum, frame.multiplicities)).bit_length() + 1
-    live = (1 << slot * (limit + 1)) - 1
-    passes = (0, 1) if frame.contains_maximum else (0,)
+    live, last = (1 << slot * (limit + 1)) - 1, len(frame.blocks) - 1
     counts = []
-    for dropped in passes:
-        packed = 1
+    for dropped in (-1, last) if frame.forced else (-1,):
+        packed, degree = 1, 0
         for weights, row in zip(frame.multiplicities, deficits, strict=True):
-            width = len(row) - dropped
             coefficients: dict[int, int] = {}
-            for deficit, weight in zip(row[:width], weights[:width], strict=True):
-                if deficit <= limit:
-                    coefficients[deficit] = coefficients.get(deficit, 0) + weight
-            work = (limit + 1) * len(coefficients) * -(-slot // 512)
+            for block, deficit in row.items():
+                if deficit <= limit and block != dropped:
+                    coefficients[deficit] = coefficients.get(deficit, 0) + weights[block]
+            work = (min(limit, degree) + 1) * len(coefficients) * -(-slot // 512)
+            degree += max(coefficients, default=0)
             ledger.charge(mul=work, add=work)
             packed = packed * sum(weight << slot * deficit for deficit, weight in coefficients.items()) & live
         counts.append(packed % ((1 << slot) - 1))
     return counts[0] - sum(counts[1:])
 
 
-def _scaled(frame: Frame, terms: Terms, bins: int, ledger: Ledger) -> tuple[list[list[int]], int, int]:
-    """Return (deficits, T, step): how far each term is below its position's largest, and what may be lost in all."""
-    tops = [max(row) for row in terms.rows]
-    total = sum(tops) + terms.last
-    entries = len(frame.multiplicities) * len(frame.blocks)
+def _counted(frame: Frame, terms: Terms, bins: int, scaled: Callable[[int, int], int], ledger: Ledger) -> int:
+    """Return the weight of the inputs whose deficits, ``scaled`` by a step, add up to at most the sum of the largest terms.
+
+    Ensures: for upper terms and deficits rounded down, an input that fails is never missed; for lower terms and deficits
+             rounded up, every input counted fails.
+    Cost: a multiplication, an addition and a comparison per term, and the polynomials.
+    """
+    tops, entries = [max(row.values()) for row in terms.rows], sum(map(len, terms.rows))
     ledger.charge(mul=entries, add=entries, cmp=entries)
-    deficits = [[top - term for term in row] for row, top in zip(terms.rows, tops, strict=True)]
-    return deficits, total, (total // bins if bins else total) + 1
-
-
-def count_upper(frame: Frame, terms: Terms, bins: int, ledger: Ledger) -> int:
-    """Return an upper bound on the weight of the sequences whose upper terms sum to zero or more.  (SPEC 7.9)
-
-    Deficits are rounded down, so a sequence that fails is never missed.
-    """
-    deficits, total, step = _scaled(frame, terms, bins, ledger)
+    total, step = sum(tops), (sum(tops) // bins if bins else sum(tops)) + 1
     if total < 0:
         return 0
-    return _within(frame, [[deficit // step for deficit in row] for row in deficits], total // step, ledger)
-
-
-def count_lower(frame: Frame, terms: Terms, bins: int, ledger: Ledger) -> int:
-    """Return a lower bound on the weight of the sequences whose lower terms sum to zero or more.  (SPEC 7.10)
-
-    Deficits are rounded up, so every sequence counted does fail.
-    """
-    deficits, total, step = _scaled(frame, terms, bins, ledger)
-    if total < 0:
-        return 0
-    return _within(frame, [[-(-deficit // step) for deficit in row] for row in deficits], total // step, ledger)
+    deficits = [{b: scaled(top - term, step) for b, term in row.items()} for row, top in zip(terms.rows, tops, strict=True)]
+    return _within(frame, deficits, total // step, ledger)
 
 
 def failures_upper(frame: Frame, answers: dict[int, Terms], shares: tuple[Share, ...], ledger: Ledger) -> int:
-    """Return an upper bound on the weight of the cell's sequences that some answer may win.  (SPEC 7.9)
+    """Return an upper bound on the weight of the cell's inputs that some answer may win.  (SPEC 7.9)
 
     Each share counts once for the termwise maximum over its answers; an empty list of answers takes all that are
-    left.  The shares are added: a sequence lost to several answers may be counted several times, never missed (the caller caps).
+    left.  The shares are added: an input lost to several answers may be counted several times, never missed (the caller caps).
     Raises: Rejected (SPEC-7.9) unless the shares cover every answer not proved beaten.
     """
-    left = dict(answers)
-    total = 0
+    left, total = dict(answers), 0
     for bins, named in shares:
         chosen = [left.pop(j) for j in (named or tuple(left)) if j in left]
         if chosen:
-            total += count_upper(frame, max_of_terms(chosen), bins, ledger)
+            total += _counted(frame, max_of_terms(chosen), bins, floordiv, ledger)
     require(not left, "SPEC-7.9", f"the blocks of a count at maximum {frame.maximum} leave out answer {next(iter(left), 0)}")
     return total
 
 
 def failures_lower(frame: Frame, answers: dict[int, Terms], shares: tuple[Share, ...], ledger: Ledger) -> int:
-    """Return a lower bound on the weight of the cell's sequences that some answer wins for certain.  (SPEC 7.10)
+    """Return a lower bound on the weight of the cell's inputs that some answer wins for certain.  (SPEC 7.10)
 
-    Requires: ``frame.exact`` if there is any share.
+    Raises: Rejected (SPEC-7.10) if there is a share and the terms of the cell are not exact.
     Every answer named is counted by itself.  One input may be lost to several answers, so the largest count is taken;
     counts of different answers are never added.
     """
+    require(frame.exact or not shares, "SPEC-7.10", f"a lower count at maximum {frame.maximum} needs exact paths")
     named = [(j, bins) for bins, chosen in shares for j in chosen if j in answers]
-    frame.charge_terms(ledger, len(named))
-    return max([count_lower(frame, frame.lower_terms(j), bins, ledger) for j, bins in named], default=0)
+    lowers = ((frame.lower_terms(j, frame.allowed(answers[j])), bins) for j, bins in named)
+    return max([_counted(frame, terms, bins, lambda gap, step: -(-gap // step), ledger) for terms, bins in lowers], default=0)

@@ -6,46 +6,67 @@ softmax denominator and by one positive constant per query:
     correct  <=>  for every j != m:   sum over positions i of  weight_i(x_i) * bracket_i(x_i, j)  <  0
     bracket_i(t, j) = (EVOU[t,j] - EVOU[t,m]) + (PVOU[i,j] - PVOU[i,m]) + (EU[q,j] - EU[q,m])
 
-Brackets are exact integers over 2^-value_scale.  Weights are the only intervals, at ``precision`` bits, scaled so
-that none exceeds one.
+Brackets are exact integers over 2^-value_scale (or bounds on them, where a path is enclosed); weights are
+intervals at ``precision`` bits, scaled so that none exceeds one.  The last position is a position like the others,
+with the blocks that hold a query of the cell.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from heapq import nlargest
 
 from checker.exact import Row
 from checker.interval import exp_enclosure, inverse_sqrt, shift_up
-from checker.ledger import Ledger
-from checker.model import Paths
-from checker.proof import Cell, expand
+from checker.proof import Cell, Range, expand
+from checker.tables import Line, Tables
 
-Blocks = list[tuple[int, ...]]
-End = tuple[tuple[int, ...], int, int]
+Allowed = tuple[int, ...]
+"""Per position, the tokens with which an answer may still win, as a bit mask.  (SPEC 7.6)"""
+
+Ends = dict[int, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """Enclosures of the attention weights of one cell, all in one unit.
+class Terms:
+    """For one wrong answer, per position, one number for every block with which it may still win.
 
-    ``lower[i][b] <= weight_i(t) <= upper[i][b]`` for every free position i, token t of block b and query q.
-    ``last`` lists (queries, lower, upper): the last position, for the queries of each block that holds any.
+    Which side the numbers bound is said by the function that made them.  ``maximum`` is the block of the maximum;
+    ``forced``: the inputs hold the maximum in a free position.
     """
 
-    lower: list[list[int]]
-    upper: list[list[int]]
-    last: list[End]
+    rows: list[dict[int, int]]
+    maximum: int
+    forced: bool
 
-    def total_upper(self) -> int:
-        """Return an upper bound on the sum of the weights of any input of the cell."""
-        return sum(map(max, self.upper)) + max(upper for _, _, upper in self.last)
+    def tested(self) -> tuple["Terms | None", int | None]:
+        """Return the terms that a failing input may hold, or None, and the largest sum removed.  (SPEC 7.6)
+
+        Requires: upper terms.  Sums that no input has are not counted among those removed.
+        """
+        if not all(self.rows):
+            return None, None
+        tops, m = [max(row.values()) for row in self.rows], self.maximum
+        gains = {i: row[m] - tops[i] for i, row in enumerate(self.rows[:-1]) if m in row} if self.forced else {-1: 0}
+        total, ordered = sum(tops), nlargest(2, gains, key=gains.__getitem__)
+        if not ordered or total + gains[ordered[0]] < 0:
+            return None, total + gains[ordered[0]] if ordered else None
+        kept, removed = list[dict[int, int]](), list[int]()
+        for i, (row, top) in enumerate(zip(self.rows, tops, strict=True)):
+            here, base = m if i < len(self.rows) - 1 else None, top - total
+            needs = [base - gains[k] for k in ordered if k != i][:1]
+            least = {b: base if b == here else needs[0] for b in row if b == here or needs}
+            kept.append({b: row[b] for b, need in least.items() if row[b] >= need})
+            lost = [row[b] for b in least if b != here and b not in kept[i]]
+            removed += [max(lost) - needs[0]] if lost else []
+            removed += [row[m] - base] if here in least.keys() - kept[i].keys() else []
+        return Terms(kept, m, self.forced), max(removed, default=None)
 
 
 class Scores:
     """Enclosures of exponentials of exact scores divided by sqrt(d_head)."""
 
-    def __init__(self, paths: Paths, precision: int, ledger: Ledger) -> None:
-        self.paths, self.precision, self.ledger = paths, precision, ledger
+    def __init__(self, tables: Tables, precision: int) -> None:
+        self.tables, self.precision, self.ledger = tables, precision, tables.ledger
 
     def exp_ends(self, below_low: int, below_high: int, precision: int) -> tuple[int, int]:
         """Return (lower, upper) with lower <= exp(-y/sqrt(d_head)) <= upper, in units of 2^-precision, for all y between.
@@ -54,125 +75,121 @@ class Scores:
         Cost:     two exponentials.
         """
         self.ledger.charge(exp=2)
-        root_low, root_high = inverse_sqrt(self.paths.d_head, precision + 64)
-        scale = self.paths.score_scale + precision + 64
+        paths = self.tables.paths
+        root_low, root_high = inverse_sqrt(paths.d_head, precision + 64)
+        scale = paths.score_scale + precision + 64
         lower = exp_enclosure(below_high * root_high, scale, precision)[0]
         return lower, exp_enclosure(below_low * root_low, scale, precision)[1]
 
-    def weights(self, queries: list[int], blocks: Blocks) -> Weights:
-        """Return weights valid for every query at once, each query's scores taken relative to the maximum's.
+    def spans(self, queries: Line, blocks: list[Range]) -> list[tuple[int, int]]:
+        """Return per block bounds on the scores of its tokens less that of the maximum, the last block, for every query.
+
+        Cost: that of ``Tables.differences``, and two comparisons per query and block; none for the maximum itself.
+        """
+        self.ledger.charge(cmp=2 * len(queries) * (len(blocks) - 1))
+        ends = [self.tables.differences(queries, first, last, blocks[-1][0]) for first, last in blocks[:-1]]
+        return [(min(low), max(high)) for low, high in ends] + [(0, 0)]
+
+    def _own(self, q: int, maximum: int) -> tuple[int, int]:
+        """Return bounds on the score of the last position, less that of the maximum and kappa_q."""
+        (low,), (high,) = self.tables.differences([q], q, q, maximum) if q != maximum else ([0], [0])
+        return low + self.tables.places[q][-1], high + self.tables.places[q][-1]
+
+    def weights(self, queries: Line, blocks: list[Range]) -> list[Ends]:
+        """Return per position and block (lower, upper) bounds on the weight of its tokens, for every query at once.
 
         The maximum is the token of the last block.  Per query, EQKE[q,m] + kappa_q is subtracted from every score
-        (kappa_q: the mean positional score, rounded down), and then one constant for the whole cell.
-        Cost: per query two comparisons per token and position, two additions per block and position; two
-              exponentials per block, free position and last-token class; two multiplications per
-              (free position, block).
+        (kappa_q: the mean positional score, rounded down), and then one constant for the whole cell.  At the last
+        position only blocks that hold a query have a weight.
+        Cost: the spans; two comparisons per query and position, and two additions and two comparisons per query for the
+              last position; two exponentials per block, position and block of queries; two multiplications and two
+              additions per position and block.
         """
-        eqke, eqkp = self.paths.eqke, self.paths.eqkp
-        maximum, free, twice = blocks[-1][0], len(eqkp[0]) - 1, 2 * len(queries)
-        self.ledger.charge(2 * free * len(blocks), twice * (len(blocks) + free + 2), twice * (maximum + free + 2))
-        takes = [itemgetter(*block, block[0]) for block in blocks]
-        tokens = []
-        for take in takes:
-            picked = [(take(eqke[q]), eqke[q][maximum]) for q in queries]
-            tokens.append((min(min(row) - base for row, base in picked), max(max(row) - base for row, base in picked)))
-        kappas = [sum(eqkp[q][:free]) // max(free, 1) for q in queries]
-        places = [[score - kappa for score in eqkp[q]] for q, kappa in zip(queries, kappas, strict=True)]
-        spans = [(min(ends), max(ends)) for ends in zip(*places, strict=True)][:free]
-        own = {q: eqke[q][q] - eqke[q][maximum] + place[free] for q, place in zip(queries, places, strict=True)}
-        classes = [found for block in blocks if (found := tuple(q for q in block if q in own))]
-        token_top = max(end for _, end in tokens)
-        top = max([token_top + end for _, end in spans] + list(own.values()))
-        bits = self.precision
-        token_ends = [self.exp_ends(token_top - end, token_top - start, bits) for start, end in tokens]
-        place_ends = [self.exp_ends(top - token_top - end, top - token_top - start, bits) for start, end in spans]
-        reaches = [[own[q] for q in found] for found in classes]
-        return Weights(
-            [[token * place >> bits for token, _ in token_ends] for place, _ in place_ends],
-            [[shift_up(token * place, bits) for _, token in token_ends] for _, place in place_ends],
-            [(found, *self.exp_ends(top - max(r), top - min(r), bits)) for found, r in zip(classes, reaches, strict=True)],
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """For one wrong answer, one number per (free position, block) and one for the last position.
-
-    Which side they bound is said by the function that made them.
-    """
-
-    rows: list[list[int]]
-    last: int
-
-    def extreme(self, contains_maximum: bool, /) -> int:
-        """Return an upper bound on the sum of upper terms over all inputs of the cell.  (SPEC 7.6)
-
-        Requires: the maximum's own block is the last of each row; if the inputs must contain the maximum in a
-                  free position then there is a free position.
-        """
-        tops = [max(row) for row in self.rows]
-        forced = max(row[-1] - top for row, top in zip(self.rows, tops, strict=True)) if contains_maximum else 0
-        return sum(tops) + forced + self.last
+        maximum, places, bits = blocks[-1][0], self.tables.places, self.precision
+        free = len(places[0]) - 1
+        spans = self.spans(queries, blocks)
+        entries = free * len(blocks)
+        self.ledger.charge(mul=2 * entries, add=2 * (entries + len(queries)), cmp=2 * len(queries) * (free + 2) + 2 * entries)
+        reach = [(min(scores), max(scores)) for scores in zip(*(places[q][:free] for q in queries), strict=True)]
+        own = {}
+        for b, (first, last) in enumerate(blocks):
+            ends = [self._own(q, maximum) for q in queries if first <= q <= last]
+            if ends:
+                own[b] = min(low for low, _ in ends), max(high for _, high in ends)
+        token_top = max(high for _, high in spans)
+        top = max([token_top + high for _, high in reach] + [high for _, high in own.values()])
+        tokens = [self.exp_ends(token_top - high, token_top - low, bits) for low, high in spans]
+        shifts = [self.exp_ends(top - token_top - high, top - token_top - low, bits) for low, high in reach]
+        found = [
+            {b: (low * down >> bits, shift_up(high * up, bits)) for b, (low, high) in enumerate(tokens)} for down, up in shifts
+        ]
+        return [*found, {b: self.exp_ends(top - high, top - low, bits) for b, (low, high) in own.items()}]
 
 
 def max_of_terms(parts: Sequence[Terms]) -> Terms:
-    """Return the termwise maximum over several answers."""
-    rows = [[max(entry) for entry in zip(*row, strict=True)] for row in zip(*(part.rows for part in parts), strict=True)]
-    return Terms(rows, max(part.last for part in parts))
+    """Return the blockwise maximum over several answers; a block is left if it is left for any of them."""
+    found = zip(*(part.rows for part in parts), strict=True)
+    rows = [{b: max(row[b] for row in held if b in row) for b in sorted(set().union(*held))} for held in found]
+    return Terms(rows, parts[0].maximum, parts[0].forced)
 
 
 class Frame:
     """One cell with its blocks and weights.  ``exact``: one query and single tokens, so that brackets are exact."""
 
     def __init__(self, scores: Scores, cell: Cell, numerators: tuple[Row, ...]) -> None:
-        """Set up a cell; ``numerators[i][t]`` is how much token t counts at position i (1 in the uniform scope)."""
-        self.paths, self.maximum, self.queries, self.blocks = scores.paths, cell.maximum, expand(cell.queries), cell.blocks()
-        self.contains_maximum = self.queries != [self.maximum]
-        self.exact = len(self.queries) == 1 and len(self.blocks) == self.maximum + 1
-        self.weights = scores.weights(self.queries, self.blocks)
-        self.multiplicities = [[sum(map(row.__getitem__, block)) for block in self.blocks] for row in numerators[:-1]]
-        column = self.paths.evou_columns[self.maximum]
-        self.floors = [min(map(column.__getitem__, block)) for block in self.blocks]
+        """Set up a cell; ``numerators[i][t]`` is how much token t counts at position i (1 in the uniform scope).
 
-    def upper_terms(self, j: int, mu: int) -> Terms:
+        Cost: the weights, and one comparison per block of several tokens.
+        """
+        self.tables, self.maximum, self.queries, self.blocks = scores.tables, cell.maximum, expand(cell.queries), cell.blocks()
+        paths, last = self.tables.paths, len(self.blocks) - 1
+        self.forced = self.queries != [self.maximum]
+        self.exact = paths.exact and len(self.queries) == 1 and last == self.maximum
+        self.weights = scores.weights(self.queries, self.blocks)
+        self.multiplicities = [[sum(row[first : end + 1]) for first, end in self.blocks] for row in numerators[:-1]]
+        held = [[numerators[-1][q] for q in self.queries if first <= q <= end] for first, end in self.blocks]
+        self.multiplicities.append(list(map(sum, held)))
+        self.masks = [(2 << end) - (1 << first) for first, end in self.blocks]
+        self.tops = [self.tables.value_high.windows(first, end) for first, end in self.blocks]
+        self.wide = sum(one is not two for one, two in self.tops)
+        lows = [self.tables.value_low.windows(first, end) for first, end in self.blocks]
+        self.tables.ledger.charge(cmp=self.wide)
+        self.floors = [min(one[self.maximum], two[self.maximum]) for one, two in lows]
+
+    def allowed(self, terms: Terms) -> Allowed:
+        """Return per position the tokens of the blocks that are left."""
+        return tuple(sum(self.masks[b] for b in row) for row in terms.rows)
+
+    def upper_terms(self, j: int, allowed: Allowed, mu: int) -> Terms:
         """Return upper bounds on the terms of wrong answer j, ``mu`` added to every bracket.  (SPEC 7.5)
 
         Ensures: for every input of the cell, weight * (bracket + mu) <= the term of its block, at each position.
+                 Blocks without a token in ``allowed`` have no term.
         """
-        w = self.weights
-        return self._terms(j, mu, w.upper, w.lower, [(queries, high, low) for queries, low, high in w.last])
+        return self._terms(j, allowed, mu, [{b: (high, low) for b, (low, high) in row.items()} for row in self.weights])
 
-    def lower_terms(self, j: int) -> Terms:
+    def lower_terms(self, j: int, allowed: Allowed) -> Terms:
         """Return lower bounds on the terms of wrong answer j.  (SPEC 7.10)
 
         Requires: ``exact``.
         """
-        w = self.weights
-        return self._terms(j, 0, w.lower, w.upper, list(w.last))
+        return self._terms(j, allowed, 0, self.weights)
 
-    def _terms(self, j: int, mu: int, grow: list[list[int]], shrink: list[list[int]], last: list[End]) -> Terms:
-        """Return bracket * weight per entry: the weight's end from ``grow`` for a positive bracket, else from ``shrink``."""
-        m, eu, pvou, column = self.maximum, self.paths.eu, self.paths.pvou, self.paths.evou_columns[j]
-        directs = {q: eu[q][j] - eu[q][m] for q in self.queries}
-        direct = max(directs.values())
-        tops = [max(map(column.__getitem__, block)) - floor for block, floor in zip(self.blocks, self.floors, strict=True)]
-        rows = []
-        for place, grown, shrunk in zip(pvou, grow, shrink, strict=False):
-            shift = place[j] - place[m] + direct + mu
-            values = [top + shift for top in tops]
-            rows.append([(g if v > 0 else s) * v for v, g, s in zip(values, grown, shrunk, strict=True)])
-        base, shift = self.paths.evou_columns[m], pvou[-1][j] - pvou[-1][m] + mu
-        brackets = [max(column[q] - base[q] + directs[q] for q in queries) + shift for queries, _, _ in last]
-        return Terms(rows, max((g if v > 0 else s) * v for v, (_, g, s) in zip(brackets, last, strict=True)))
+    def _terms(self, j: int, allowed: Allowed, mu: int, ends: list[Ends]) -> Terms:
+        """Return bracket * weight per entry: the first of ``ends`` for a positive bracket, else the second.
 
-    def charge_terms(self, ledger: Ledger, answers: int) -> None:
-        """Charge for the terms and the extreme test of so many wrong answers.  (SPEC 8.1)
-
-        Per answer: a maximum over every block's tokens, one addition, multiplication and comparison per
-        (free position, block), and per query three additions for the direct path and the last position; five
-        more per free position, for the shift and for the sums of the test.
+        Cost: per query two operations for the direct path; per block two, or three if it has several tokens; per
+              position three additions; per entry an addition, a multiplication and a comparison.
         """
-        free, queries, tokens = len(self.multiplicities), len(self.queries), sum(map(len, self.blocks))
-        entries = free * len(self.blocks) + len(self.weights.last)
-        adds = entries + len(self.blocks) + 3 * queries + 5 * free + 4
-        ledger.charge(mul=answers * entries, add=answers * adds, cmp=answers * (2 * entries + tokens + 2 * queries))
+        m, paths, rows = self.maximum, self.tables.paths, []
+        chosen = [[b for b in row if mask & self.masks[b]] for row, mask in zip(ends, allowed, strict=True)]
+        entries, queries = sum(map(len, chosen)), len(self.queries)
+        adds = queries + len(self.blocks) + 3 * len(chosen) + entries
+        self.tables.ledger.charge(mul=entries, add=adds, cmp=queries + self.wide + entries)
+        direct = max(paths.eu_high[q][j] - paths.eu_low[q][m] for q in self.queries)
+        tops = [max(one[j], two[j]) - floor for (one, two), floor in zip(self.tops, self.floors, strict=True)]
+        for place, row, blocks in zip(paths.pvou, ends, chosen, strict=True):
+            shift = place[j] - place[m] + direct + mu
+            brackets = [(b, tops[b] + shift) for b in blocks]
+            rows.append({b: row[b][bracket <= 0] * bracket for b, bracket in brackets})
+        return Terms(rows, len(self.blocks) - 1, self.forced)

@@ -12,7 +12,8 @@ Multiplied out along the paths, with Q = W_E + W_pos[n-1]:
     PVOU = W_pos W_V W_O W_U              OV circuit, position part
     EU   = Q W_U + (b_V W_O + b_O) W_U + b_U    direct path (attention weights sum to one)
 
-b_K adds the same number to all scores of one query, so softmax does not see it.  Nothing is rounded here.
+b_K adds the same number to all scores of one query, so softmax does not see it.  Nothing is rounded here, but what
+``residual`` encloses on request instead of multiplying it out: EQKE, EVOU, EU.
 """
 
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from dataclasses import dataclass
 from checker.container import parse_container, read_matrix
 from checker.decode import fields, integer, parse_canonical
 from checker.errors import require_form, require_support
-from checker.exact import Matrix, Row, add_row, product, rescale
+from checker.exact import Matrix, Row, add_row, multiply, product, rescale, transposed
 from checker.ledger import Ledger
+from checker.residual import Enclosed, Hint, enclose
 
 MAX_MODEL_BYTES = 256 << 20
 MODEL_FORMAT = "certify.model/1"
@@ -53,19 +55,25 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The exact path matrices: scores over ``2^-score_scale``, logits over ``2^-value_scale``.
+    """The path matrices: scores over ``2^-score_scale``, logits over ``2^-value_scale``.
 
-    ``eqke[q][t]``, ``eqkp[q][i]``, ``pvou[i][j]``, ``eu[q][j]``; ``evou_columns[j][t]`` is EVOU transposed.
+    ``eqke_low[q][t]``, ``eqkp[q][i]``, ``evou_low[t][j]``, ``pvou[i][j]``, ``eu_low[q][j]``.
+    ``low`` and ``high`` enclose up to a constant of each row (a token, for EVOU), so that only differences within a
+    row mean anything; they are the same object where the path is exact.  ``exact``: all three are.
     """
 
-    eqke: tuple[Row, ...]
+    eqke_low: tuple[Row, ...]
+    eqke_high: tuple[Row, ...]
     eqkp: tuple[Row, ...]
     score_scale: int
-    evou_columns: tuple[Row, ...]
+    evou_low: tuple[Row, ...]
+    evou_high: tuple[Row, ...]
     pvou: tuple[Row, ...]
-    eu: tuple[Row, ...]
+    eu_low: tuple[Row, ...]
+    eu_high: tuple[Row, ...]
     value_scale: int
     d_head: int
+    exact: bool
 
 
 def parse_config(metadata: dict[str, str]) -> tuple[dict[str, object], dict[str, int]]:
@@ -109,30 +117,36 @@ def load_model(data: bytes) -> Model:
     return Model(config, sizes, weights)
 
 
-def _transposed(a: Matrix) -> Matrix:
-    return Matrix(tuple(zip(*a.rows, strict=True)), a.scale)
+def _with_bias(left: Matrix, right: Matrix, bias: Matrix) -> tuple[Matrix, Matrix]:
+    """Return two factors whose product is ``left right`` with the row ``bias`` added to every row: [left|1], [right;bias]."""
+    if not any(bias.rows[0]):
+        return left, right
+    scale = max(right.scale, bias.scale)
+    rows = tuple((*row, 1 << left.scale) for row in left.rows)
+    return Matrix(rows, left.scale), Matrix(rescale(right, scale).rows + rescale(bias, scale).rows, scale)
 
 
-def decompose(model: Model, ledger: Ledger) -> Paths:
-    """Return the exact path decomposition of the model.  (SPEC 4.4)
+def _over(table: Enclosed, scale: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+    """Return the rows of both ends over a finer scale, one object where they are one."""
+    low = rescale(table[0], scale).rows
+    return low, low if table[1] is table[0] else rescale(table[1], scale).rows
 
-    Cost: d_model^2 d_head and d_vocab d_model (d_model + d_vocab_out) terms, as charged by each product.
+
+def decompose(model: Model, hints: dict[str, Hint], ledger: Ledger) -> Paths:
+    """Return the path decomposition of the model: a path without a hint exactly, the others enclosed.  (SPEC 4.4, 6.5)
+
+    Cost: that of the additions of rows, of the chains of both position paths, and of the enclosures.
     """
     w = model.weights
-    last = Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale)
-    query = add_row(w["W_E"], last, ledger)
-    keys = _transposed(w["W_K"])
-    scoring = product(query, product(w["W_Q"], keys, ledger), ledger)
-    scoring = add_row(scoring, product(w["b_Q"], keys, ledger), ledger)
-    moving = product(w["W_V"], w["W_O"], ledger)
+    query = add_row(w["W_E"], Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale), ledger)
     constant = add_row(product(w["b_V"], w["W_O"], ledger), w["b_O"], ledger)
-    values = [
-        product(product(w["W_E"], moving, ledger), w["W_U"], ledger),
-        product(product(w["W_pos"], moving, ledger), w["W_U"], ledger),
-        add_row(product(add_row(query, constant, ledger), w["W_U"], ledger), w["b_U"], ledger),
-    ]
-    scores = [product(scoring, _transposed(w["W_E"]), ledger), product(scoring, _transposed(w["W_pos"]), ledger)]
-    value_scale, score_scale = (max(part.scale for part in parts) for parts in (values, scores))
-    evou, pvou, eu = (rescale(part, value_scale).rows for part in values)
-    eqke, eqkp = (rescale(part, score_scale).rows for part in scores)
-    return Paths(eqke, eqkp, score_scale, tuple(zip(*evou, strict=True)), pvou, eu, value_scale, model.sizes["d_head"])
+    scoring = [*_with_bias(query, w["W_Q"], w["b_Q"]), transposed(w["W_K"])]
+    moving = [w["W_V"], w["W_O"], w["W_U"]]
+    eqke = enclose([*scoring, transposed(w["W_E"])], hints.get("qk"), ledger)
+    evou = enclose([w["W_E"], *moving], hints.get("ov"), ledger)
+    eu = enclose(_with_bias(add_row(query, constant, ledger), w["W_U"], w["b_U"]), hints.get("direct"), ledger)
+    eqkp, pvou = multiply([*scoring, transposed(w["W_pos"])], ledger), multiply([w["W_pos"], *moving], ledger)
+    score, value = max(eqke[0].scale, eqkp.scale), max(evou[0].scale, eu[0].scale, pvou.scale)
+    evou_rows, eu_rows, pvou_rows = _over(evou, value), _over(eu, value), rescale(pvou, value).rows
+    scores = (*_over(eqke, score), rescale(eqkp, score).rows, score)
+    return Paths(*scores, *evou_rows, pvou_rows, *eu_rows, value, model.sizes["d_head"], not hints)
