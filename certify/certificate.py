@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,19 @@ from certify.files import write_bytes
 from certify.model import Model, load_model
 from certify.paths import decompose
 from certify.scope import Scope
-from certify.strategies import STRATEGIES, Problem
+from certify.strategies import STRATEGIES, Problem, Strategy
+from certify.strategies.enclosures import Hint, chains, estimate, hints_for, unexplained_dimension
 from certify.strategies.forest import Cell, weakest
-from certify.strategies.pooling import scale
 from certify.strategies.problem import Progress
+from certify.strategies.scaled import scale
 
 FORMAT = "certify.certificate/1"
 MAXIMUM_FILE_BYTES = 16 << 20
 MAXIMUM_OPERATIONS = 10**11
 PRECISION = 96
 VERIFIED, REJECTED = 0, 10
+MOST_ATTEMPTS, STRIDE, LARGEST_EFFORT = 6, 10.0, 1000.0
+"""How often a strategy may try to use a budget well, and by what its effort changes until the budget is bracketed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Proved:
     size: int
     prover_seconds: float
     checker_seconds: float
+    unexplained_dimension: int
 
 
 def canonical(value: object) -> bytes:
@@ -74,7 +79,20 @@ def run_checker(arguments: Sequence[str], *, inherit_output: bool = False) -> su
     )
 
 
-def draft(model: Model, scope: Scope, strategy: str, cells: Sequence[Cell]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a strategy is to work.
+
+    ``effort``: more of it, a tighter bound and a longer check.  ``budget``: the most operations that the checker may need.
+    ``enclosures``: the name of an enclosure for each path (qk, ov, direct) that is not multiplied out.
+    """
+
+    effort: float = 1.0
+    budget: int | None = None
+    enclosures: Mapping[str, str] = field(default_factory=dict)
+
+
+def draft(model: Model, scope: Scope, strategy: str, cells: Sequence[Cell], hints: Mapping[str, Hint]) -> dict[str, Any]:
     """Return a certificate with these cells that claims nothing: the weakest bounds and the largest budget."""
     total = scope.total(model.config)
     weights = None if scope.weights is None else [[str(weight) for weight in row] for row in scope.weights]
@@ -95,6 +113,7 @@ def draft(model: Model, scope: Scope, strategy: str, cells: Sequence[Cell]) -> d
             "operations": str(MAXIMUM_OPERATIONS),
             "precision": PRECISION,
             "strategy": strategy,
+            **({"paths": dict(hints)} if hints else {}),
         },
     }
 
@@ -113,7 +132,7 @@ def with_claims(drafted: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any
     scale_exponent = int(facts["margin_lower_exact"][1])
     cells = []
     for found in drafted["proof"]["cells"]:
-        if found["method"] == "split":
+        if "children" in found:
             cells.append(found)
             continue
         lower, upper, _, margin = next(outcomes)
@@ -146,41 +165,89 @@ def _verdict(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     raise CheckerRejected(line) if ended.returncode == REJECTED else Unsupported(line)
 
 
-def prove(model_file: Path, scope: Scope, strategy: str, out: Path, effort: float, progress: Progress) -> Proved:
+def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Options, progress: Progress) -> Proved:
     """Write a certificate for the model at ``out`` and return what it proves.
 
     Requires: ``strategy`` is a name in ``STRATEGIES``.
     Ensures:  the file at ``out`` has been verified by the checker, or is as it was before.
-    Errors:   ``BadInput`` or ``Unsupported`` for the model or the scope; ``CheckerRejected`` if the checker does not
-              verify what was written, which is a defect of the prover.
-    Cost:     that of the strategy, and two runs of the checker.
+    Errors:   ``BadInput`` or ``Unsupported`` for the model, the scope or the options; ``CheckerRejected`` if the checker does
+              not verify what was written, which is a defect of the prover.
+    Cost:     that of the strategy, and two runs of the checker; several times that with a budget.
     """
     start = time.monotonic()
+    chosen = STRATEGIES[strategy]
+    _require_possible(chosen, options)
     model = load_model(model_file)
     scope.require_fits(model.config)
-    scaled = scale(decompose(model))
+    hints = hints_for(model, options.enclosures)
+    factors = chains(model)
+    scaled = scale(decompose(model), {path: estimate(factors[path], hint) for path, hint in hints.items()})
     with tempfile.TemporaryDirectory(prefix="certify-") as folder:
         file = Path(folder) / "certificate.json"
-        checking = 0.0
-        for cautious in (True,) if not scaled.trusted else (False, True):
-            cells = STRATEGIES[strategy].build(Problem(model, scope, scaled, effort, cautious, progress))
-            progress(model.config.d_vocab, "")
-            drafted = draft(model, scope, strategy, cells)
-            file.write_bytes(_within_limit(canonical(drafted)))
-            ended, seconds = _timed([str(model_file), str(file), "--json"])
-            checking += seconds
-            if ended.returncode != REJECTED or cautious:
-                break
-        facts = _verdict(ended)
-        data = canonical(with_claims(drafted, facts))
+
+        def attempt(effort: float) -> _Attempt:
+            checking = 0.0
+            for cautious in (True,) if not scaled.trusted else (False, True):
+                cells = chosen.build(Problem(model, scope, scaled, effort, cautious, progress))
+                progress(model.config.d_vocab, "")
+                drafted = draft(model, scope, strategy, cells, hints)
+                file.write_bytes(_within_limit(canonical(drafted)))
+                ended, seconds = _timed([str(model_file), str(file), "--json"])
+                checking += seconds
+                if ended.returncode != REJECTED or cautious:
+                    break
+            return _Attempt(drafted, _verdict(ended), checking)
+
+        attempts = _within(options.budget, attempt, options.effort) if options.budget else [attempt(options.effort)]
+        best = max(attempts, key=lambda made: int(made.facts["correct_lower"]), default=None)
+        if best is None:
+            raise Unsupported(f"no proof by {strategy} within {options.budget} operations was found")
+        data = canonical(with_claims(best.drafted, best.facts))
         file.write_bytes(data)
         ended, seconds = _timed([str(model_file), str(file)])
         last = (ended.stdout.splitlines() or [""])[-1]
         if ended.returncode != VERIFIED or not last.startswith("s VERIFIED "):
             raise CheckerRejected(f"the finished certificate was not verified: {last}")
         write_bytes(out, data)
-    prover = time.monotonic() - start - checking - seconds
-    return Proved(facts, ended.stdout, len(data), prover, seconds)
+    prover = time.monotonic() - start - sum(made.seconds for made in attempts) - seconds
+    dimension = unexplained_dimension(model.config, options.enclosures)
+    if strategy == "brute-force":
+        dimension = model.config.d_vocab ** (model.config.n_ctx + 1)
+    return Proved(best.facts, ended.stdout, len(data), prover, seconds, dimension)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A draft, what the checker derived from it, and how long that took."""
+
+    drafted: dict[str, Any]
+    facts: dict[str, Any]
+    seconds: float
+
+
+def _within(budget: int, attempt: Callable[[float], _Attempt], effort: float) -> list[_Attempt]:
+    """Return the attempts that keep to the budget: more effort while there is room, less while there is not, then between."""
+    fitting: list[_Attempt] = []
+    low, high = 0.0, math.inf
+    for _ in range(MOST_ATTEMPTS):
+        made = attempt(effort)
+        if made.facts["operations"]["total"] <= budget:
+            fitting.append(made)
+            low = effort
+        else:
+            high = effort
+        effort = effort * STRIDE if high == math.inf else effort / STRIDE if low == 0.0 else math.sqrt(low * high)
+        if effort > LARGEST_EFFORT:
+            break
+    return fitting
+
+
+def _require_possible(strategy: Strategy, options: Options) -> None:
+    """Refuse options that the strategy has no use for."""
+    if options.enclosures and not strategy.encloses:
+        raise Unsupported(f"strategy {strategy.name} needs exact paths: leave out --qk, --ov and --direct")
+    if options.budget is not None and not strategy.frugal:
+        raise Unsupported(f"strategy {strategy.name} has no way to keep to a --budget")
 
 
 def _timed(arguments: Sequence[str]) -> tuple[subprocess.CompletedProcess[str], float]:

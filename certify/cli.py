@@ -22,15 +22,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from certify import __version__
+from certify.certificate import Options, run_checker
 from certify.certificate import prove as prove_model
-from certify.certificate import run_checker
 from certify.errors import BadInput, CertifyError, Unsupported
 from certify.evaluate import CONFIDENCE, UNCERTAIN_MARGIN, Evaluation, evaluate_max_of_k
+from certify.files import write_bytes
 from certify.importers import import_model
+from certify.ladder import Ladder, as_csv, as_json, climb, normalised
 from certify.model import Model, load_model, save_model
+from certify.plot import draw, require_matplotlib
+from certify.published import references
+from certify.rungs import Level, rungs
 from certify.scope import UNIFORM, Scope, read_scope
 from certify.show import summarise
 from certify.strategies import STRATEGIES
+from certify.strategies.enclosures import EXACT, is_name, names
 from certify.train import Recipe, train_max_of_k
 
 TASKS = ("max-of-k",)
@@ -88,6 +94,34 @@ def scope_option(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Which inputs count: all of them once, or weighted by a JSON file of token weights.",
     )
     return decorate(command)
+
+
+class EnclosureName(click.ParamType[str]):
+    """The name of an enclosure of one path; ``rank-R`` stands for any R."""
+
+    name = "enclosure"
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; an unknown one is a usage error."""
+        if not is_name(self.path, value):
+            self.fail(f"{value!r} is none of {', '.join(names()[self.path])}.", param, ctx)
+        return str(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what the help shows for the value."""
+        return "NAME"
+
+
+def enclosure_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--qk``, ``--ov`` and ``--direct`` to a command."""
+    titles = {"direct": "direct path", "ov": "OV circuit", "qk": "QK circuit"}
+    for path, title in titles.items():
+        help_text = f"For 'cascade', 'cubic' and 'subcubic': how the {title} is enclosed ('certify strategies' lists the names)."
+        command = click.option(f"--{path}", type=EnclosureName(path), default=EXACT, show_default=True, help=help_text)(command)
+    return command
 
 
 @click.group(cls=FailureReporter, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -225,10 +259,24 @@ def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, see
     type=click.FloatRange(0.001, 1000),
     default=1.0,
     show_default=True,
-    help="For 'count': a higher effort gives a tighter bound and a longer check.",
+    help="For 'cascade', 'subcubic' and 'count': a higher effort gives a tighter bound and a longer check.",
 )
+@click.option("--budget", type=click.IntRange(1), metavar="OPS", help="The most operations that checking may take.")
+@enclosure_options
 @click.option("--out", type=_NEW_FILE, required=True, help="The certificate file to write.")
-def prove(model_file: Path, task: str, strategy: str, scope: Scope, effort: float, out: Path) -> None:
+@click.option("--json", "as_json_object", is_flag=True, help="Print one JSON object.")
+def prove(
+    model_file: Path,
+    task: str,
+    strategy: str,
+    scope: Scope,
+    effort: float,
+    budget: int | None,
+    out: Path,
+    *,
+    as_json_object: bool,
+    **paths: str,
+) -> None:
     """Find a proof of the model's accuracy and write it as a certificate.
 
     The independent checker derives every bound; a certificate that it does not
@@ -236,18 +284,33 @@ def prove(model_file: Path, task: str, strategy: str, scope: Scope, effort: floa
 
     \b
       certify prove model.safetensors --task max-of-k --strategy exact --out exact.json
-      certify prove model.safetensors --task max-of-k --strategy count --out count.json
+      certify prove model.safetensors --task max-of-k --strategy cascade --budget 2000000 --out short.json
+      certify prove model.safetensors --task max-of-k --strategy subcubic --qk max_diff --direct max_diff_exact --out low.json
+
+    'certify strategies' lists the strategies, and the names of enclosures.
     """
     _require_folder(out)
-    _prove(model_file, scope, strategy, effort, out)
+    enclosures = {path: name for path, name in paths.items() if name != EXACT}
+    _prove(model_file, scope, strategy, Options(effort, budget, enclosures), out, as_json_object=as_json_object)
 
 
-def _prove(model_file: Path, scope: Scope, strategy: str, effort: float, out: Path) -> None:
+def _prove(
+    model_file: Path, scope: Scope, strategy: str, options: Options, out: Path, *, as_json_object: bool = False
+) -> None:
     with progress_bar(f"proving ({strategy})", load_model(model_file).config.d_vocab) as advance:
-        proved = prove_model(model_file, scope, strategy, out, effort, advance)
+        proved = prove_model(model_file, scope, strategy, out, options, advance)
     lower, upper, total = (int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total"))
+    if as_json_object:
+        bounds = {key: str(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total")}
+        seconds = {"prover_seconds": proved.prover_seconds, "checker_seconds": proved.checker_seconds}
+        operations = proved.facts["operations"]["total"]
+        sizes = {"bytes": proved.size, "operations": operations, "unexplained_dimension": proved.unexplained_dimension}
+        click.echo(json.dumps({**bounds, **seconds, **sizes}, sort_keys=True))
+        return
     click.echo(f"strategy {strategy}: prover {proved.prover_seconds:.1f} s, checker {proved.checker_seconds:.1f} s")
     click.echo(f"accuracy between {_share(lower, total)} and {_share(upper, total)}")
+    length = proved.facts["operations"]["total"]
+    click.echo(f"proof length {length} operations, unexplained dimension {proved.unexplained_dimension}")
     click.echo(f"certificate {out}, {proved.size} bytes")
     click.echo(proved.report, nl=False)
 
@@ -323,7 +386,94 @@ def strategies() -> None:
     table = Table("strategy", "idea", "cost for the checker")
     for strategy in STRATEGIES.values():
         table.add_row(strategy.name, strategy.idea, strategy.cost)
-    Console(width=120).print(table)
+    console = Console(width=120)
+    console.print(table)
+    enclosures = Table("option", "names", title="enclosures of a path, for cascade, cubic and subcubic")
+    for path, known in names().items():
+        enclosures.add_row(f"--{path}", ", ".join(known))
+    console.print(enclosures)
+
+
+@main.command()
+@click.argument("model_file", metavar="MODEL.safetensors", type=_EXISTING)
+@task_option
+@click.option("--quick", "level", flag_value="quick", help="One proof for each published row: some minutes at vocabulary 64.")
+@click.option("--all", "level", flag_value="all", help="Every sub-cubic configuration and brute force too.")
+@click.option("--out", type=_NEW_FILE, required=True, help="The JSON file to write.")
+@click.option("--csv", "csv_file", type=_NEW_FILE, help="A table to write, one line a rung.")
+@click.option("--plot", "plot_file", type=_NEW_FILE, help="A picture to write: .svg, .png or .pdf (needs matplotlib).")
+@click.option("--folder", type=_EXISTING, help="An existing folder to keep the certificates in.")
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(1),
+    metavar="S",
+    help="Seconds after which a rung is given up: 120 with --quick, 7200 with --all, else 600.",
+)
+def ladder(
+    model_file: Path,
+    task: str,
+    level: Level | None,
+    out: Path,
+    csv_file: Path | None,
+    plot_file: Path | None,
+    folder: Path | None,
+    time_limit: float | None,
+) -> None:
+    """Prove one model in many ways: how long a proof is against how much it proves.
+
+    Every rung is proved and checked on its own; one that is refused, fails or
+    takes too long becomes a row with the reason. Published rows are shown beside
+    ours, and bounds are the checker's.
+
+    \b
+      certify ladder model.safetensors --task max-of-k --quick --out ladder.json
+      certify ladder model.safetensors --task max-of-k --out ladder.json --csv ladder.csv --plot ladder.svg
+    """
+    level = level or "default"
+    for path in (out, csv_file, plot_file):
+        if path is not None:
+            _require_folder(path)
+    if folder is not None and not folder.is_dir():
+        raise BadInput(f"{folder}: no such folder")
+    if plot_file is not None:
+        require_matplotlib(plot_file)
+    model = load_model(model_file)
+    run, listed = rungs(level)
+    limit = time_limit or {"quick": 120.0, "default": 600.0, "all": 7200.0}[level]
+    with progress_bar("climbing", len(run)) as advance:
+        climbed = climb(model_file, model, run, listed, limit, folder, advance)
+    write_bytes(out, as_json(climbed))
+    if csv_file is not None:
+        write_bytes(csv_file, as_csv(climbed))
+    if plot_file is not None:
+        write_bytes(plot_file, draw(climbed, plot_file.suffix))
+    _print_ladder(climbed)
+    written = ", ".join(str(path) for path in (out, csv_file, plot_file) if path is not None)
+    click.echo(f"{len(climbed.proved())} of {len(climbed.rows)} rungs verified; wrote {written}")
+    if not climbed.proved():
+        raise CertifyError("no rung was verified")
+
+
+def _print_ladder(climbed: Ladder) -> None:
+    """Print the verified rungs for a reader, published bounds beside ours, then the reasons of the others."""
+    published = references(climbed.config.n_ctx, climbed.config.d_vocab)
+    frontier, total = climbed.frontier(), climbed.total
+    numbers = ("operations", "accuracy >=", "error <=", "normalised", "published", "bytes", "prover s", "checker s")
+    table = Table("rung", *numbers, title="* on the frontier: no other rung is both shorter and tighter")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for rung, proof in climbed.proved():
+        found = published.get(rung.group)
+        bounds = [_share(proof.lower, total), f"{(total - proof.lower) / total:.2e}", f"{normalised(climbed, proof):.6f}"]
+        costs = [f"{proof.bytes:,}", f"{proof.prover_seconds:.1f}", f"{proof.checker_seconds:.1f}"]
+        star = " *" if (rung, proof) in frontier else "  "
+        reference = f"{found.mean:.3f}" if found else ""
+        table.add_row(f"{rung.group}\n  {rung.spelled()}", f"{proof.operations:,}{star}", *bounds, reference, *costs)
+    Console(width=150).print(table)
+    for row in climbed.rows:
+        if row.proof is None:
+            click.echo(f"{row.verdict:<10}{row.rung.group}: {row.rung.spelled()}: {row.reason}")
+    click.echo(f"best upper bound: {climbed.best_upper()} of {total} right ({_share(climbed.best_upper(), total)})")
 
 
 @main.command()
@@ -340,7 +490,7 @@ def demo() -> None:
     click.echo(f"   {result.inputs - result.wrong} of {result.inputs} right: an estimate that trusts every rounding.")
     click.echo("2. A proof of the same number, found in floats and checked in exact arithmetic:")
     with tempfile.TemporaryDirectory(prefix="certify-demo-") as folder:
-        _prove(model_file, UNIFORM, "exact", 1.0, Path(folder) / "exact.json")
+        _prove(model_file, UNIFORM, "exact", Options(), Path(folder) / "exact.json")
 
 
 @contextlib.contextmanager

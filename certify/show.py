@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -54,20 +55,37 @@ def summarise(path: Path) -> Summary:
         if found != FORMAT:
             raise Unsupported(f"{path}: field format is {str(found)[:40]!r}, not {FORMAT!r}")
         proof = whole["proof"]
-        groups = tuple(_groups(proof["cells"]))
+        groups = tuple(_groups(proof["cells"], _weights(whole["statement"])))
         return Summary(dict(whole["statement"]), str(proof["strategy"]), int(proof["operations"]), groups)
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         reason = f"field {error}" if isinstance(error, KeyError) else "it is not a certificate"
         raise BadInput(f"{path}: not a certificate: {reason} is missing or malformed") from error
 
 
-def _groups(cells: list[dict[str, Any]]) -> Iterator[Group]:
+def _weights(statement: dict[str, Any]) -> list[list[int]]:
+    """Return how much each token counts at each position."""
+    scope, architecture = statement["scope"], statement["architecture"]
+    if scope == "uniform":
+        return [[1] * int(architecture["d_vocab"])] * int(architecture["n_ctx"])
+    return [[int(weight) for weight in row] for row in scope["product"]]
+
+
+def _size(weights: list[list[int]], maximum: int, queries: tuple[tuple[int, int], ...]) -> int:
+    """Return how much the inputs of a cell count: all of them may fail in a cell that was skipped."""
+    up_to, below = (prod(sum(row[: maximum + more]) for row in weights[:-1]) for more in (1, 0))
+    sequences = up_to - (0 if queries == ((maximum, maximum),) else below)
+    return sequences * sum(sum(weights[-1][first : last + 1]) for first, last in queries)
+
+
+def _groups(cells: list[dict[str, Any]], weights: list[list[int]]) -> Iterator[Group]:
     maximum = 0
     for cell in cells:
         maximum = int(cell.get("maximum", maximum))
-        if cell["method"] == "split":
+        if "children" in cell:
             continue
         failures = (int(cell["failures"][0]), int(cell["failures"][1])) if "failures" in cell else None
         margin = Fraction(int(cell["margin"][0])) * Fraction(2) ** int(cell["margin"][1]) if "margin" in cell else None
         queries = tuple((int(first), int(last)) for first, last in cell["queries"])
+        if cell["method"] == "skip":
+            failures = (0, _size(weights, maximum, queries))
         yield Group(maximum, queries, str(cell["method"]), failures, margin)

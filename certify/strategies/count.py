@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from certify.strategies.cells import Examined
 from certify.strategies.forest import Cell, Share, cell, singles
-from certify.strategies.pooling import Array, Leaf
 from certify.strategies.problem import Problem, pooled_then_single
+from certify.strategies.scaled import Array
 
 COARSE, FINE = 48, 384
 """Bins of the first estimate, and of the second, where the first leaves more than ``UNCLEAR`` of the domain open."""
@@ -34,6 +35,20 @@ PRICE = 4e-8
 
 
 @dataclass(frozen=True, slots=True)
+class Leaf:
+    """One query and one maximum: the answers still possible and their terms.
+
+    ``terms`` [free, m + 1, answers] and ``last`` [answers], all in one positive unit.
+    """
+
+    maximum: int
+    query: int
+    answers: NDArray[np.intp]
+    terms: Array
+    last: Array
+
+
+@dataclass(frozen=True, slots=True)
 class _Estimate:
     """Shares of the domain per answer: deficits rounded down, to the nearest, and up."""
 
@@ -48,27 +63,29 @@ def build(problem: Problem) -> list[Cell]:
     Ensures: for any k, upper minus lower is the rounding of the grids plus the overlap of wrong answers.
     Cost:    per undecided query, maximum and answer about 2 k polynomial products of the chosen bins.
     """
-    config = problem.model.config
-    weights = problem.scope.weights or ((1,) * config.d_vocab,) * config.n_ctx
-    probabilities = np.array([[entry / sum(row) for entry in row] for row in weights])
-    price = PRICE / problem.effort * 2 * max(config.n_ctx - 1, 1) * SECONDS_PER_PRODUCT
+    probabilities = problem.cells.probabilities
+    price = PRICE / problem.effort * 2 * max(problem.model.config.n_ctx - 1, 1) * SECONDS_PER_PRODUCT
 
-    def settle(leaf: Leaf) -> Cell:
-        blocks, lower = _shares(leaf, probabilities, price, cautious=problem.cautious)
+    def settle(examined: Examined) -> Cell:
+        leaf = _leaf(examined)
+        blocks, lower = _shares(leaf, probabilities, price)
         hints: dict[str, Any] = {"lower": lower} if lower else {}
         return cell("count", [leaf.query], singles(leaf.maximum), blocks=blocks, **hints)
 
-    return pooled_then_single(problem, settle)
+    return pooled_then_single(problem, settle, lambda m, q: cell("count", [q], singles(m), blocks=[[COARSE, []]]))
 
 
-def _shares(leaf: Leaf, probabilities: Array, price: float, *, cautious: bool) -> tuple[list[Share], list[Share]]:
+def _leaf(found: Examined) -> Leaf:
+    query = int(found.queries[0])
+    return Leaf(found.maximum, query, found.left.answers, found.terms[:-1].transpose(0, 2, 1), found.terms[-1, :, query])
+
+
+def _shares(leaf: Leaf, probabilities: Array, price: float) -> tuple[list[Share], list[Share]]:
     """Return the hints ``blocks`` and ``lower`` of one leaf.
 
     Every answer of the estimate gets its own polynomial or, where one for all of them is as good, shares one; whatever
     else the checker may find undecided falls into the last block, which takes all that is left.
     """
-    if cautious or not len(leaf.answers):
-        return [[COARSE, []]], []
     size = _share(leaf, probabilities)
     for resolution in (COARSE, FINE):
         apart = _estimate(leaf, probabilities, resolution)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from certify.errors import Unsupported
+from certify.strategies.cells import Examined, cut
 from certify.strategies.forest import Cell, cell, singles
-from certify.strategies.pooling import Leaf
 from certify.strategies.problem import Problem, pooled_then_single
 
-MASK_BITS = 1 << 31
-TERM_BITS = 512
+MASK_BITS = 1 << 30
+BITS = 2560
+"""What the checker sets aside for a tuple and its sum."""
 
 
 def build(problem: Problem) -> list[Cell]:
@@ -17,14 +20,19 @@ def build(problem: Problem) -> list[Cell]:
     Ensures: both sides of the claim meet, ties included.
     Cost:    per undecided query and maximum about V^(ceil((k-1)/2)) |J| log V for the checker.
     """
-    return pooled_then_single(problem, _enumerate)
+    return pooled_then_single(problem, _enumerate, _blind)
 
 
-def _enumerate(leaf: Leaf) -> Cell:
+def _blind(m: int, q: int) -> Cell:
+    return cell("enumerate", [q], singles(m))
+
+
+def _enumerate(examined: Examined) -> Cell:
     """Return an enumerated cell, unless the checker could not hold its masks and sums (SPEC 3.5)."""
-    free, width = leaf.terms.shape[0], leaf.maximum + 1
-    suffixes = width ** (free // 2 if free > 1 else free)
-    prefixes = width**free // suffixes
-    if (prefixes + suffixes) * (suffixes + TERM_BITS) > MASK_BITS:
+    sizes = np.isfinite(examined.terms).sum(axis=2)
+    free, width = len(sizes) - 1, examined.maximum + 1
+    at, _ = cut(sizes[[free, *range(free)]], width)
+    tuples = sizes[:at].prod(axis=0, dtype=float) + sizes[at:free].prod(axis=0, dtype=float)
+    if 2 * tuples.max() * (width ** (free - at) + BITS) > MASK_BITS:
         raise Unsupported(f"strategy exact cannot enumerate {width}^{free} sequences of one cell; use --strategy count")
-    return cell("enumerate", [leaf.query], singles(leaf.maximum))
+    return cell("enumerate", examined.queries.tolist(), singles(examined.maximum))

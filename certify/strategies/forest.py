@@ -7,6 +7,7 @@ split follow it.  Nothing here is a bound: these are the hints from which the ch
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 Cell: TypeAlias = dict[str, Any]
@@ -58,6 +59,17 @@ def starts(layout: Layout) -> list[int]:
     return [*found, position]
 
 
+def runs(first: Iterable[int]) -> Layout:
+    """Return the layout whose blocks start at these tokens, the last being the maximum."""
+    found: Layout = []
+    for start, end in pairwise(int(token) for token in first):
+        if found and found[-1][0] == end - start:
+            found[-1][1] += 1
+        else:
+            found.append([end - start, 1])
+    return found
+
+
 def cell(method: str, queries: Iterable[int], layout: Layout | None = None, **hints: Any) -> Cell:
     """Return a cell with its method and hints."""
     found: Cell = {"method": method, "queries": ranges(queries), **hints}
@@ -74,6 +86,6 @@ def tree(maximum: int, root: Cell, children: Sequence[Cell] = ()) -> list[Cell]:
 def weakest(cells: Sequence[Cell], total: int) -> list[Cell]:
     """Return the cells with claims that no checker can find too strong."""
     claims: dict[str, Cell] = {"extreme": {"margin": ZERO}}
-    for method in ("enumerate", "count", "brute-force"):
+    for method in ("enumerate", "count", "copies", "brute-force"):
         claims[method] = {"failures": ["0", str(total)]}
     return [{**found, **claims.get(found["method"], {})} for found in cells]

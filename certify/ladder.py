@@ -1,0 +1,304 @@
+"""The ladder: prove and check one model in many ways, and compare proof length with tightness.
+
+Every rung is a run of ``certify prove`` in a process of its own and then a run of the checker on the certificate that
+it wrote; bounds and proof lengths are the checker's, never the prover's.  A rung that is refused, fails or takes too
+long becomes a row with the reason.  Nothing here is trusted: each certificate can be checked on its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from certify import __version__
+from certify.certificate import MAXIMUM_FILE_BYTES, VERIFIED, run_checker
+from certify.files import read_bytes
+from certify.model import Config, Model
+from certify.published import SOURCE, references
+from certify.rungs import Rung, unexplained_dimension
+from certify.scope import UNIFORM
+
+FORMAT = "certify.ladder/1"
+OUTCOMES = {0: "VERIFIED", 2: "NOT RUN", 10: "REJECTED", 20: "DECLINED"}
+FAILED, STOPPED, NOT_RUN = "FAILED", "STOPPED", "NOT RUN"
+COLUMNS = (
+    "name",
+    "group",
+    "strategy",
+    "options",
+    "verdict",
+    "reason",
+    "operations",
+    "correct_lower",
+    "correct_upper",
+    "total",
+    "accuracy_lower",
+    "accuracy_upper",
+    "error_upper",
+    "normalised",
+    "unexplained_dimension",
+    "bytes",
+    "prover_seconds",
+    "checker_seconds",
+    "frontier",
+)
+DIGITS = 15
+
+Progress = Callable[[int, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What the checker derived from a rung's certificate, its size in bytes, and wall-clock seconds."""
+
+    operations: int
+    lower: int
+    upper: int
+    bytes: int
+    prover_seconds: float
+    checker_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The outcome of one rung: a proof if the verdict is VERIFIED, else the reason why there is none."""
+
+    rung: Rung
+    verdict: str
+    reason: str = ""
+    proof: Proof | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """All rows of one model, in the order in which they were run."""
+
+    model_sha256: str
+    config: Config
+    rows: tuple[Row, ...]
+
+    @property
+    def total(self) -> int:
+        """Return the number of inputs."""
+        return UNIFORM.total(self.config)
+
+    def proved(self) -> list[tuple[Rung, Proof]]:
+        """Return the rungs that were verified."""
+        return [(row.rung, row.proof) for row in self.rows if row.proof is not None]
+
+    def best_upper(self) -> int:
+        """Return the least upper bound that any rung proved: the truth, if a rung is exact."""
+        return min((proof.upper for _, proof in self.proved()), default=self.total)
+
+    def best_lower(self) -> int:
+        """Return the greatest lower bound that any rung proved."""
+        return max((proof.lower for _, proof in self.proved()), default=0)
+
+    def frontier(self) -> list[tuple[Rung, Proof]]:
+        """Return the rungs that no other one beats: as short and tighter, or shorter and as tight.  By length."""
+        best, found = -1, []
+        for rung, proof in sorted(self.proved(), key=lambda pair: (pair[1].operations, -pair[1].lower)):
+            if proof.lower > best:
+                best = proof.lower
+                found.append((rung, proof))
+        return found
+
+
+def climb(
+    model_file: Path,
+    model: Model,
+    run: Sequence[Rung],
+    listed: Sequence[Rung],
+    time_limit: float,
+    folder: Path | None,
+    progress: Progress,
+) -> Ladder:
+    """Return the ladder of one model: every rung of ``run`` proved and checked, those of ``listed`` as not run.
+
+    Requires: ``model`` is what ``model_file`` holds; ``progress`` is called with the finished rungs and the next name.
+    Ensures:  one row for each rung; the certificates are kept in ``folder`` if there is one, one file a rung.
+    Cost:     each rung at most ``time_limit`` seconds of ``certify prove``, which checks too, and as many of checking again.
+    """
+    rows = []
+    with contextlib.ExitStack() as stack:
+        kept = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="certify-ladder-")))
+        for done, rung in enumerate(run):
+            progress(done, rung.name)
+            rows.append(run_rung(model_file, rung, kept / f"{file_name(rung)}.json", time_limit))
+        progress(len(run), "")
+    skipped = [Row(rung, NOT_RUN, "expensive: run with --all") for rung in listed]
+    return Ladder(model.sha256, model.config, (*rows, *skipped))
+
+
+def file_name(rung: Rung) -> str:
+    """Return the name of the rung as a file name, without an ending."""
+    words = "".join(c if c.isalnum() or c in "._+" else " " for c in rung.name).split()
+    return "-".join(words)
+
+
+def run_rung(model_file: Path, rung: Rung, out: Path, time_limit: float) -> Row:
+    """Return the row of one rung, whatever becomes of it."""
+    command = ["prove", str(model_file), "--task", "max-of-k", *rung.arguments(), "--out", str(out), "--json"]
+    ended = _run_certify(command, time_limit)
+    if ended is None:
+        return Row(rung, STOPPED, f"no proof within {time_limit:g} s")
+    code, facts, errors = ended
+    if code != VERIFIED:
+        return Row(rung, OUTCOMES.get(code, FAILED), _reason(code, errors))
+    try:
+        prover_seconds = float(json.loads(facts)["prover_seconds"])
+    except (ValueError, KeyError, TypeError):
+        return Row(rung, FAILED, "certify prove printed no facts")
+    start = time.monotonic()
+    checked = run_checker(["--time-limit", str(max(1, round(time_limit))), "--json", "--", str(model_file), str(out)])
+    return _checked(rung, checked, len(read_bytes(out, MAXIMUM_FILE_BYTES)), prover_seconds, time.monotonic() - start)
+
+
+def _checked(rung: Rung, ended: subprocess.CompletedProcess[str], size: int, prover: float, seconds: float) -> Row:
+    """Return the row of a rung whose certificate the checker has looked at."""
+    try:
+        facts = json.loads(ended.stdout.splitlines()[-1])
+        if ended.returncode != VERIFIED or facts["verdict"] != "VERIFIED":
+            return Row(rung, OUTCOMES.get(ended.returncode, FAILED), f"the checker: {facts['rule']}: {facts['why']}")
+        lower, upper = int(facts["correct_lower"]), int(facts["correct_upper"])
+        operations = int(facts["operations"]["total"])
+    except (ValueError, KeyError, TypeError, IndexError):
+        return Row(rung, FAILED, f"the checker crashed (exit {ended.returncode})")
+    return Row(rung, "VERIFIED", "", Proof(operations, lower, upper, size, prover, seconds))
+
+
+def _run_certify(arguments: Sequence[str], time_limit: float) -> tuple[int, str, str] | None:
+    """Run ``certify`` in a process of its own; return exit code, standard output and error, or None if out of time.
+
+    Ensures: no process and no temporary file that it started is left, those of checkers included, however this ends.
+    """
+    with tempfile.TemporaryDirectory(prefix="certify-rung-", ignore_cleanup_errors=True) as scratch:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "certify", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "TMPDIR": scratch},
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            output, errors = process.communicate(timeout=time_limit)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+    return process.returncode, output, errors
+
+
+def _reason(code: int, errors: str) -> str:
+    """Return the last line on standard error, without the name of the program before it."""
+    last = ([line.strip() for line in errors.splitlines() if line.strip()] or [f"exit {code}, and no message"])[-1]
+    return last.removeprefix("certify: ").removeprefix("Error: ")[:300]
+
+
+def decimal(part: int, total: int, *, up: bool = False) -> str:
+    """Return a share in decimals, rounded down, or up: never across the bound that it stands for."""
+    scaled = part * 10**DIGITS
+    digits = -(-scaled // total) if up else scaled // total
+    return f"{digits // 10**DIGITS}.{digits % 10**DIGITS:0{DIGITS}d}"
+
+
+def facts(ladder: Ladder) -> dict[str, Any]:
+    """Return the ladder as JSON values; exact integers that may be large are strings."""
+    config, total = ladder.config, ladder.total
+    best = {"correct_lower": str(ladder.best_lower()), "correct_upper": str(ladder.best_upper())}
+    return {
+        "format": FORMAT,
+        "certify": __version__,
+        "model": f"sha256:{ladder.model_sha256}",
+        "task": "max-of-k",
+        "scope": "uniform",
+        "semantics": "real",
+        "k": config.n_ctx,
+        "vocab": config.d_vocab,
+        "d_model": config.d_model,
+        "total": str(total),
+        "best": {**best, "accuracy_lower": decimal(ladder.best_lower(), total)},
+        "rows": [_row_facts(ladder, row) for row in ladder.rows],
+        "published": {"source": SOURCE, "rows": [_published_facts(ladder, group) for group in _published(ladder)]},
+    }
+
+
+def _published(ladder: Ladder) -> list[str]:
+    return list(references(ladder.config.n_ctx, ladder.config.d_vocab))
+
+
+def _published_facts(ladder: Ladder, group: str) -> dict[str, Any]:
+    """Return one published row as JSON values."""
+    found = references(ladder.config.n_ctx, ladder.config.d_vocab)[group]
+    spread = {"normalised_mean": found.mean, "normalised_std": found.deviation, "true_accuracy": found.true_accuracy}
+    return {"group": group, **spread, "flops": None if found.flops is None else list(found.flops)}
+
+
+def _row_facts(ladder: Ladder, row: Row) -> dict[str, Any]:
+    """Return one row as JSON values; what is not known is null."""
+    rung, proof, total = row.rung, row.proof, ladder.total
+    known: dict[str, Any] = dict.fromkeys(COLUMNS)
+    known |= {
+        "name": rung.name,
+        "group": rung.group,
+        "strategy": rung.strategy,
+        "options": dict(rung.options),
+        "verdict": row.verdict,
+        "reason": row.reason,
+        "total": str(total),
+        "unexplained_dimension": unexplained_dimension(rung, ladder.config),
+        "published_names": list(rung.published_names()),
+    }
+    if proof is None:
+        return known
+    return known | {
+        "operations": proof.operations,
+        "correct_lower": str(proof.lower),
+        "correct_upper": str(proof.upper),
+        "accuracy_lower": decimal(proof.lower, total),
+        "accuracy_upper": decimal(proof.upper, total, up=True),
+        "error_upper": decimal(total - proof.lower, total, up=True),
+        "normalised": normalised(ladder, proof),
+        "bytes": proof.bytes,
+        "prover_seconds": round(proof.prover_seconds, 3),
+        "checker_seconds": round(proof.checker_seconds, 3),
+        "frontier": (rung, proof) in ladder.frontier(),
+    }
+
+
+def normalised(ladder: Ladder, proof: Proof) -> float:
+    """Return the certified accuracy as a share of the best upper bound known, the published way to compare seeds."""
+    upper = ladder.best_upper()
+    return float(Fraction(proof.lower, upper)) if upper else 0.0
+
+
+def as_json(ladder: Ladder) -> bytes:
+    """Return the ladder as a JSON file."""
+    return json.dumps(facts(ladder), indent=1).encode("ascii") + b"\n"
+
+
+def as_csv(ladder: Ladder) -> bytes:
+    """Return the rows as a CSV file, one line each, what is not known left empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row, known in zip(ladder.rows, facts(ladder)["rows"], strict=True):
+        writer.writerow({**known, "options": " ".join(row.rung.arguments()[2:])})
+    return text.getvalue().encode()
