@@ -3,6 +3,8 @@
 # make certificates  verify every shipped certificate with the bare checker
 # make mutants       damage the checker in every way we know; each damage must fail a test
 # make benchmarks    prover time, checker time, proof length and bound of each shipped certificate
+# make ladder        the published rows and ours for ten seeds, trained first (half an hour)
+# make scaling       proof length against vocabulary and input length, models trained first (hours)
 PYTHON ?= python3
 JOBS ?= 2
 # PyTorch trains models and is compared with in tests; `make test TORCH=` does without it.
@@ -14,7 +16,7 @@ MADE := $(VENV)/.made
 RUNTIME := $(VENV)/.runtime
 TESTING := $(VENV)/.testing
 
-.PHONY: demo test lint certificates mutants benchmarks clean
+.PHONY: demo test lint certificates mutants benchmarks ladder scaling clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNTIME)
@@ -48,6 +50,12 @@ mutants: $(TESTING)
 
 benchmarks: $(RUNTIME)
 	$(BIN)/python -m benchmarks
+
+ladder: $(TESTING)
+	$(BIN)/python -m benchmarks.ladder
+
+scaling: $(TESTING)
+	$(BIN)/python -m benchmarks.scaling
 
 clean:
 	rm -rf $(VENV) build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,142 @@
+"""Climb the ladder for many seeds, and print mean and spread beside the published mean and spread.
+
+    python -m benchmarks.ladder                      ten seeds of max-of-4, vocabulary 64, the quick ladder
+    python -m benchmarks.ladder --level default      with the cascade's frontier
+    python -m benchmarks.ladder --reuse              tabulate again what the folder already holds
+
+Models are trained by the published recipe when they are not in the folder yet.  Published bounds are the best
+configuration of each group, seed by seed; the first table does the same with ours, the second has every rung.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.recipes import RECIPES, trained
+from certify.files import write_bytes
+from certify.ladder import as_json, climb
+from certify.model import load_model
+from certify.published import Reference, references
+from certify.rungs import Level, rungs
+
+Facts = dict[str, Any]
+COLUMNS = (
+    "published, normalised",
+    "ours, normalised",
+    "accuracy proved",
+    "gap to the best upper bound, mean (largest)",
+    "published FLOPs",
+    "operations, mean (least to most)",
+    "prover s",
+    "checker s",
+    "seeds",
+)
+
+
+def climbed(folder: Path, model_file: Path, level: Level, time_limit: float, *, reuse: bool) -> Facts:
+    """Return the ladder of one model as JSON values; it is kept beside the model."""
+    kept = folder / f"{model_file.stem}.{level}.json"
+    if not (reuse and kept.is_file()):
+        run, listed = rungs(level)
+
+        def progress(done: int, name: str) -> None:
+            print(f"{model_file.stem}: {done}/{len(run)} {name}", file=sys.stderr)
+
+        write_bytes(kept, as_json(climb(model_file, load_model(model_file), run, listed, time_limit, None, progress)))
+    whole: Facts = json.loads(kept.read_text("utf-8"))
+    return whole
+
+
+def verified(ladders: Iterable[Facts]) -> Iterator[Facts]:
+    """Yield every verified row, with its gap to the best upper bound of its model."""
+    for whole in ladders:
+        for row in whole["rows"]:
+            if row["verdict"] == "VERIFIED":
+                gap = (int(whole["best"]["correct_upper"]) - int(row["correct_lower"])) / int(whole["total"])
+                yield {**row, "gap": gap, "model": whole["model"]}
+
+
+def spread(values: Sequence[float], digits: int = 4) -> str:
+    """Return mean ± standard deviation; the deviation of one value is not defined."""
+    deviation = f"{statistics.stdev(values):.{digits}f}" if len(values) > 1 else "-"
+    return f"{statistics.fmean(values):.{digits}f} ± {deviation}"
+
+
+def line(name: str, rows: Sequence[Facts], reference: Reference | None) -> str:
+    """Return one line of a table."""
+    operations = [row["operations"] for row in rows]
+    gaps = [row["gap"] for row in rows]
+    flops = "" if reference is None or reference.flops is None else " to ".join(f"{f:,.0f}" for f in reference.flops)
+    cells = [
+        name,
+        "" if reference is None else f"{reference.mean:.4f} ± {reference.deviation:.4f}",
+        spread([row["normalised"] for row in rows]),
+        spread([float(row["accuracy_lower"]) for row in rows], 6),
+        f"{statistics.fmean(gaps):.1e} ({max(gaps):.1e})",
+        flops,
+        f"{statistics.fmean(operations):,.0f} ({min(operations):,} to {max(operations):,})",
+        f"{statistics.fmean(row['prover_seconds'] for row in rows):.2f}",
+        f"{statistics.fmean(row['checker_seconds'] for row in rows):.2f}",
+        str(len(rows)),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def tables(ladders: Sequence[Facts], published: dict[str, Reference]) -> Iterator[str]:
+    """Yield the lines of both tables, and what was not verified."""
+    by_rung: dict[tuple[str, str], list[Facts]] = defaultdict(list)
+    best: dict[tuple[str, str], Facts] = {}
+    for row in verified(ladders):
+        by_rung[row["group"], row["name"]].append(row)
+        key = (row["group"], row["model"])
+        best[key] = max(best.get(key, row), row, key=lambda found: float(found["normalised"]))
+    by_group: dict[str, list[Facts]] = defaultdict(list)
+    for (group, _), row in best.items():
+        by_group[group].append(row)
+    rule = "|---" * (len(COLUMNS) + 1) + "|"
+    yield from ("## Tightest rung of each row, seed by seed", "", f"| row | {' | '.join(COLUMNS)} |", rule)
+    yield from (line(group, rows, published.get(group)) for group, rows in by_group.items())
+    yield from ("", "## Every rung", "", f"| rung | {' | '.join(COLUMNS)} |", rule)
+    yield from (line(f"{group}: {name}", rows, published.get(group)) for (group, name), rows in by_rung.items())
+    failed = [row for whole in ladders for row in whole["rows"] if row["verdict"] != "VERIFIED"]
+    reasons = dict.fromkeys(f"- {row['name']}: {row['verdict']}, {row['reason']}" for row in failed)
+    yield from ("", "## Not verified", "", *reasons)
+
+
+@click.command(help=__doc__)
+@click.option("--folder", type=click.Path(path_type=Path), default=Path("build/ladder"), show_default=True)
+@click.option("--seeds", type=click.IntRange(1), default=10, show_default=True, help="Seeds 0, 1, 2, ...")
+@click.option("--k", type=click.IntRange(1, 64), default=4, show_default=True)
+@click.option("--vocab", type=click.IntRange(2, 1024), default=64, show_default=True)
+@click.option("--recipe", type=click.Choice(RECIPES), default="published", show_default=True)
+@click.option("--level", type=click.Choice(["quick", "default", "all"]), default="quick", show_default=True)
+@click.option("--time-limit", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds for each rung.")
+@click.option("--reuse", is_flag=True, help="Do not climb again where the folder has a result.")
+def main(folder: Path, seeds: int, k: int, vocab: int, recipe: str, level: Level, time_limit: float, *, reuse: bool) -> None:
+    """Train, climb, tabulate."""
+    models = [trained(folder, recipe, k, vocab, seed) for seed in range(seeds)]
+    ladders = [climbed(folder, model, level, time_limit, reuse=reuse) for model in models]
+    published = references(k, vocab)
+    accuracies = [int(whole["best"]["correct_upper"]) / int(whole["total"]) for whole in ladders]
+    title = f"# Ladder of {seeds} seeds: max-of-{k}, vocabulary {vocab}, recipe {recipe}"
+    known = f"Accuracy, at most: {spread(accuracies, 6)}"
+    if published:
+        true = next(iter(published.values())).true_accuracy
+        known += f"; published true accuracy {true} (151 seeds)"
+    text = "\n".join([title, "", known, "", *tables(ladders, published), ""])
+    name = f"max-of-{k}-v{vocab}-{recipe}-{seeds}-seeds.{level}"
+    write_bytes(folder / f"{name}.md", text.encode())
+    write_bytes(folder / f"{name}.json", json.dumps({"ladders": ladders}, indent=1).encode() + b"\n")
+    click.echo(text)
+
+
+if __name__ == "__main__":
+    main()
