@@ -12,7 +12,7 @@ from checker import __version__
 from checker.cells import MARGIN_BITS
 from checker.check import MAX_CERTIFICATE_BYTES, Parsed, Theorem, check, parse
 from checker.decode import ratio
-from checker.errors import Declined, Refusal, Rejected, require
+from checker.errors import Declined, Refusal, Rejected, require, require_support
 from checker.model import MAX_MODEL_BYTES
 from checker.statement import SEMANTICS, TASKS, parse_scope_file
 
@@ -80,7 +80,8 @@ def sentence(theorem: Theorem) -> str:
 
 def as_json(theorem: Theorem, seconds: str) -> str:
     """Return the verdict, the ledger and the outcome of every leaf cell as one JSON object."""
-    ledger = theorem.ledger
+    ledger, size = theorem.ledger, len(theorem.outcomes) * theorem.parsed.statement.total.bit_length()
+    require_support(size <= 1 << 28, "SPEC-3.5", "the outcomes of all leaves are too large to print")
     operations = {"mul": ledger.mul, "add": ledger.add, "cmp": ledger.cmp, "exp": ledger.exp, "total": ledger.total}
     cells = [[str(o.lower), str(o.upper), str(o.size), o.margin] for o in theorem.outcomes]
     exact = {"margin_lower_exact": [str(theorem.margin), str(-MARGIN_BITS)], "cells": cells, "operations": operations}

@@ -19,24 +19,22 @@ from checker.proof import Share
 def _within(frame: Frame, deficits: list[dict[int, int]], limit: int, ledger: Ledger) -> int:
     """Return the weight of the cell's inputs whose deficits add up to at most ``limit``.
 
-    Cost: a multiplication and an addition per position, distinct deficit and coefficient of the product so far, no more
-          than limit + 1, for every 512 bits of a slot; twice if the inputs without the maximum at a free position are
-          taken off.
+    Cost: a multiplication and an addition per position, distinct deficit and coefficient of the product, no more than
+          limit + 1, for every 512 bits of a slot; an addition per coefficient, for every 512 bits squared; twice if the
+          inputs without the maximum at a free position are taken off.
     """
     slot = prod(map(sum, frame.multiplicities)).bit_length() + 1
-    live, last = (1 << slot * (limit + 1)) - 1, len(frame.blocks) - 1
+    live, last, words = (1 << slot * (limit + 1)) - 1, len(frame.blocks) - 1, -(-slot // 512)
     counts = []
     for dropped in (-1, last) if frame.forced else (-1,):
         packed, degree = 1, 0
         for weights, row in zip(frame.multiplicities, deficits, strict=True):
-            coefficients: dict[int, int] = {}
-            for block, deficit in row.items():
-                if deficit <= limit and block != dropped:
-                    coefficients[deficit] = coefficients.get(deficit, 0) + weights[block]
-            work = (min(limit, degree) + 1) * len(coefficients) * -(-slot // 512)
-            degree += max(coefficients, default=0)
+            held = [(weights[block], deficit) for block, deficit in row.items() if deficit <= limit and block != dropped]
+            degree += max((deficit for _, deficit in held), default=0)
+            work = (min(limit, degree) + 1) * len({deficit for _, deficit in held}) * words
             ledger.charge(mul=work, add=work)
-            packed = packed * sum(weight << slot * deficit for deficit, weight in coefficients.items()) & live
+            packed = packed * sum(weight << slot * deficit for weight, deficit in held) & live
+        ledger.charge(add=(min(limit, degree) + 1) * words**2)
         counts.append(packed % ((1 << slot) - 1))
     return counts[0] - sum(counts[1:])
 

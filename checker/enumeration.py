@@ -94,11 +94,9 @@ class Enumeration:
         work = digits * (self.suffixes + 2 * len(found) * self.words)
         self.ledger.charge(mul=self.suffixes * len(free) + len(found) * (self.cut + 2), add=work)
         planes = [sum(1 << i for i, weight in enumerate(weights) if weight >> digit & 1) for digit in range(digits)]
-        total = 0
-        for number, mask in found.items():
-            held = sum((mask & plane).bit_count() << digit for digit, plane in enumerate(planes))
-            total += held * prod(row[b] for row, b in zip([last, *free], self._blocks(number, self.cut + 1), strict=False))
-        return total
+        sums = {n: sum((mask & plane).bit_count() << digit for digit, plane in enumerate(planes)) for n, mask in found.items()}
+        heads = {number: zip([last, *free], self._blocks(number, self.cut + 1), strict=False) for number in found}
+        return sum(held * prod(row[b] for row, b in heads[number]) for number, held in sums.items())
 
     def _blocks(self, number: int, places: int) -> list[int]:
         """Return the tuple of blocks with this number."""

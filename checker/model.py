@@ -17,6 +17,7 @@ b_K adds the same number to all scores of one query, so softmax does not see it.
 """
 
 from dataclasses import dataclass
+from math import prod
 
 from checker.container import parse_container, read_matrix
 from checker.decode import fields, integer, parse_canonical
@@ -25,7 +26,7 @@ from checker.exact import Matrix, Row, add_row, multiply, product, rescale, tran
 from checker.ledger import Ledger
 from checker.residual import Enclosed, Hint, enclose
 
-MAX_MODEL_BYTES = 256 << 20
+MAX_MODEL_BYTES, MAX_NUMBERS = 256 << 20, 1 << 22
 MODEL_FORMAT = "certify.model/1"
 _SIZES = {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
 _NAMES = "act_fn attention_dir attn_only n_heads n_layers normalization_type positional_embedding_type"
@@ -102,6 +103,7 @@ def load_model(data: bytes) -> Model:
     require_support(len(data) <= MAX_MODEL_BYTES, "SPEC-3.5", "the model is larger than 256 MiB")
     metadata, entries, payload = parse_container(data)
     config, sizes = parse_config(metadata)
+    require_support(sum(prod(e.shape) for e in entries.values()) <= MAX_NUMBERS, "SPEC-3.5", "the model holds too many numbers")
     for name in entries:
         require_support(name in _SHAPES, "SPEC-4.3", f"the model has the unknown tensor {name}")
     weights = {}

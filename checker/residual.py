@@ -135,7 +135,7 @@ def _spectral(factors: Sequence[Matrix], squarings: int, ledger: Ledger) -> int:
     """Return an upper bound over 2^-48 on the range of any row of the product, sqrt(2) sigma.  (SPEC 6.7)
 
     Cost: that of centring, of two Gram matrices, of S and of the squarings, which are products; of the sum of squares
-          of all entries, an addition per row more; a root counts as one multiplication each time.
+          of all entries, an addition per row more; a squaring once more for every 512 bits; 2^squarings for each root.
     """
     require_form(len(factors) > 1, "SPEC-6.7", "a spectral bound needs two factors")
     first, last, middle = factors[0], _centred(factors[-1], ledger), factors[1:-1]
@@ -143,8 +143,9 @@ def _spectral(factors: Sequence[Matrix], squarings: int, ledger: Ledger) -> int:
     power = multiply([product(last, transposed(last), ledger), *back, product(transposed(first), first, ledger), *middle], ledger)
     require_support(bits(power) << squarings <= MAX_POWER_BITS, "SPEC-3.5", "a power for a spectral bound is too large")
     for _ in range(squarings):
+        ledger.charge(mul=len(power.rows) ** 3 * (bits(power) >> 9))
         power = product(power, power, ledger)
-    ledger.charge(mul=squarings + 2, add=len(power.rows))
+    ledger.charge(mul=squarings + 2 << squarings, add=len(power.rows))
     return _root(sum(_squares(power, ledger)), 2 * power.scale - (2 << squarings), squarings + 2)
 
 

@@ -25,8 +25,8 @@ def screened(scores: Scores, cell: Cell, answers: tuple[int, ...], mu: int) -> t
     lowest = tables.direct_low[m][m] + min(row[m] for row in paths.pvou) - mu
     floors = [min(one[m], two[m]) + lowest for _, (one, two) in values]
     entries, wide = len(answers) * len(blocks), sum(a < b for a, b in blocks)
-    tables.ledger.charge(entries + 2 * len(answers), 2 * entries + 4 * (len(answers) + len(blocks)), 3 * entries)
-    tables.ledger.charge(cmp=(wide + n + 2) * (len(answers) + 1))
+    adds = 2 * entries + 4 * (len(answers) + len(blocks))
+    tables.ledger.charge(entries + 2 * len(answers), adds, 3 * entries + (wide + n + 2) * (len(answers) + 1))
     heaviest, left, removed = n * max(high for _, high in ends), {}, []
     masks = [(2 << b) - (1 << a) for a, b in blocks]
     for j in answers:

@@ -68,8 +68,8 @@ class Tables:
 
         Cost: per query one addition, or two if the ends differ, and two comparisons for a block of several tokens.
         """
-        sides = [(self.score_low, self.paths.eqke_high), (self.score_high, self.paths.eqke_low)]
-        sides = sides[self.paths.exact and first == last :]
+        paths, one_side = self.paths, self.paths.exact and first == last
+        sides = [(self.score_low, paths.eqke_high), (self.score_high, paths.eqke_low)][one_side:]
         self.ledger.charge(add=len(sides) * len(queries), cmp=2 * len(queries) * (last > first))
         ends = []
         for table, base in sides:

@@ -37,7 +37,7 @@ EXACT = "exact"
 PUBLISHED_QK = (*QK_EXACT, *QK_LOW_RANK, *QK_QUADRATIC)
 PUBLISHED_DIRECT = (*DIRECT_EXACT, *DIRECT_QUADRATIC)
 RANK = re.compile(r"rank-([1-9][0-9]{0,3})")
-SQUARINGS = 5
+SQUARINGS = 4
 RANGE: Hint = {"rule": "range"}
 
 
