@@ -80,7 +80,7 @@ class Checker:
         lower, upper = 0, size if cell.method == "skip" else 0
         mu = _ceiling(cell.mu[0], cell.mu[1] + self.paths.value_scale)
         if cell.method == "screen":
-            answers, removed, heaviest = screened(self.scores, cell, tuple(answers), mu)
+            answers, removed, heaviest = screened(self.scores, cell, answers, mu)
             margin = _least([margin, None if removed is None else self._margin(mu + -removed // heaviest)])
         elif cell.method != "skip" and answers and size:
             frame = Frame(self.scores, cell, self.scope.weights)
@@ -100,8 +100,7 @@ class Checker:
         """
         held = len(answers) * len(frame.weights) * len(frame.blocks) * (self.bits + mu.bit_length())
         require_support(held <= MAX_TERM_BITS, "SPEC-3.5", f"{cell.where}: its terms are too large to hold")
-        heaviest, left = sum(max(high for _, high in row.values()) for row in frame.weights), {}
-        sums: list[int] = []
+        heaviest, left, sums = sum(max(high for _, high in row.values()) for row in frame.weights), {}, list[int]()
         for j, allowed in answers.items():
             terms = frame.upper_terms(j, allowed, mu)
             if cell.method == "brute-force":

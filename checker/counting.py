@@ -29,11 +29,12 @@ def _within(frame: Frame, deficits: list[dict[int, int]], limit: int, ledger: Le
     for dropped in (-1, last) if frame.forced else (-1,):
         packed, degree = 1, 0
         for weights, row in zip(frame.multiplicities, deficits, strict=True):
-            held = [(weights[block], deficit) for block, deficit in row.items() if deficit <= limit and block != dropped]
-            degree += max((deficit for _, deficit in held), default=0)
-            work = (min(limit, degree) + 1) * len({deficit for _, deficit in held}) * words
+            held = {block: deficit for block, deficit in row.items() if deficit <= limit and block != dropped}
+            coefficients = {d: sum(weights[b] for b in held if held[b] == d) for d in set(held.values())}
+            degree += max(coefficients, default=0)
+            work = (min(limit, degree) + 1) * len(coefficients) * words
             ledger.charge(mul=work, add=work)
-            packed = packed * sum(weight << slot * deficit for weight, deficit in held) & live
+            packed = packed * sum(weight << slot * deficit for deficit, weight in coefficients.items()) & live
         ledger.charge(add=(min(limit, degree) + 1) * words**2)
         counts.append(packed % ((1 << slot) - 1))
     return counts[0] - sum(counts[1:])

@@ -38,7 +38,7 @@ class Enumeration:
         self.cut = min(cuts, key=lambda cut: self._work([sizes[-1], *sizes[:-1]], cut))
         self.suffixes = self.width ** (free - self.cut)
         self.words = -(-self.suffixes // 64)
-        self.missing, size = int(frame.forced), 1
+        self.missing, size = 1 if frame.forced else 0, 1
         for _ in range(free - self.cut if frame.forced else 0):
             self.missing, size = sum(self.missing << block * size for block in range(self.width - 1)), size * self.width
 

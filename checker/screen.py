@@ -8,7 +8,7 @@ from checker.enclosure import Allowed, Scores
 from checker.proof import Cell, expand
 
 
-def screened(scores: Scores, cell: Cell, answers: tuple[int, ...], mu: int) -> tuple[dict[int, Allowed], int | None, int]:
+def screened(scores: Scores, cell: Cell, answers: dict[int, Allowed], mu: int) -> tuple[dict[int, Allowed], int | None, int]:
     """Return the answers that may still win with the tokens they may win with, the largest sum removed, and a weight.
 
     The weight bounds the sum of the weights of any input from above; sums are those of the upper terms, with ``mu``.
@@ -24,12 +24,11 @@ def screened(scores: Scores, cell: Cell, answers: tuple[int, ...], mu: int) -> t
     values = [(tables.value_high.windows(a, b), tables.value_low.windows(a, b)) for a, b in blocks]
     lowest = tables.direct_low[m][m] + min(row[m] for row in paths.pvou) - mu
     floors = [min(one[m], two[m]) + lowest for _, (one, two) in values]
-    entries, wide = len(answers) * len(blocks), sum(a < b for a, b in blocks)
-    adds = 2 * entries + 4 * (len(answers) + len(blocks))
-    tables.ledger.charge(entries + 2 * len(answers), adds, 3 * entries + (wide + n + 2) * (len(answers) + 1))
+    entries, wide, adds = len(answers) * len(blocks), sum(a < b for a, b in blocks), 4 * (len(answers) + len(blocks))
+    tables.ledger.charge(entries + 2 * len(answers), adds + 2 * entries, 3 * entries + (wide + n + 2) * (len(answers) + 1))
     heaviest, left, removed = n * max(high for _, high in ends), {}, []
     masks = [(2 << b) - (1 << a) for a, b in blocks]
-    for j in answers:
+    for j, allowed in answers.items():
         shift = highs[j] + max(row[j] for row in paths.pvou)
         brackets = [max(one[j], two[j]) + shift - floor for ((one, two), _), floor in zip(values, floors, strict=True)]
         terms = [end[bracket > 0] * bracket for end, bracket in zip(ends, brackets, strict=True)]
@@ -40,5 +39,6 @@ def screened(scores: Scores, cell: Cell, answers: tuple[int, ...], mu: int) -> t
         need -= max(n - 2, 0) * largest
         hopeless = [term for term in terms[:-1] if term < need]
         removed += [max(hopeless) - need] if hopeless else []
-        left[j] = (sum(mask for mask, term in zip(masks, terms, strict=True) if term >= need) | masks[-1],) * n
+        mask = sum(mask for mask, term in zip(masks, terms, strict=True) if term >= need) | masks[-1]
+        left[j] = tuple(mask & tokens for tokens in allowed)
     return left, max(removed, default=None), heaviest

@@ -25,7 +25,8 @@ Output = pytest.CaptureFixture[str]
 VECTORS = conformance.VECTORS
 MODEL = str(VECTORS / "models" / "pair.safetensors")
 CERTIFICATE = str(VECTORS / "SPEC-3.2" / "accept-canonical.json")
-PRODUCT = str(VECTORS / "SPEC-5.3" / "accept-product.json")
+WRITTEN = {vector.name: str(vector.certificate) for vector in conformance.vectors()}
+PRODUCT = WRITTEN["SPEC-5.3/accept-product"]
 FIELDS = [
     "task",
     "k",
@@ -145,7 +146,9 @@ def test_the_time_limit_is_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_without_standard_output_nothing_is_verified() -> None:
     command = [sys.executable, "-S", "-m", "checker", MODEL, CERTIFICATE]
-    ended = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], cwd=VECTORS.parent.parent, stderr=subprocess.PIPE, check=False)
+    ended = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command], cwd=VECTORS.parent.parent, stderr=subprocess.PIPE, check=False
+    )
     assert (ended.returncode, ended.stderr) == (20, b"")
 
 
@@ -185,7 +188,7 @@ def test_json_gives_the_exact_margin(capsys: Output) -> None:
 
 
 def test_json_of_a_refusal(capsys: Output) -> None:
-    code, (line,) = run(capsys, MODEL, str(VECTORS / "SPEC-5.6" / "reject-all-correct.json"), "--json")
+    code, (line,) = run(capsys, MODEL, WRITTEN["SPEC-5.6/reject-all-correct"], "--json")
     found = json.loads(line)
     assert (code, found["verdict"], found["rule"], set(found)) == (10, "REJECTED", "SPEC-5.6", {"verdict", "rule", "why"})
     code, (line,) = run(capsys, MODEL, str(VECTORS / "SPEC-3.5" / "reject-precision-63.json"), "--json")
@@ -199,7 +202,8 @@ def test_show_prints_no_verdict(capsys: Output) -> None:
     assert lines[0].startswith("parsed, not checked: model sha256:")
     assert any("claims 3 <= correct <= 3 of 4" in line for line in lines)
     assert "statement: task max-of-k, scope uniform, semantics real" in lines
-    assert any(line.startswith("proof: precision 64 bits, ") and line.endswith(" operations declared, roots:") for line in lines)
+    (proof,) = [line for line in lines if line.startswith("proof: precision 64 bits, ")]
+    assert proof.endswith(" operations declared, paths enclosed: [], roots:")
     assert any("cell 1: maximum 1, queries [(0, 0)], brute-force, (1, 1)" in line for line in lines)
     assert sum(" integers over 2^" in line for line in lines) == 12
 

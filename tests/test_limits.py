@@ -31,9 +31,10 @@ def test_the_limits_are_those_of_the_specification() -> None:
     assert model.MAX_MODEL_BYTES == 256 << 20
     assert container.MAX_HEADER == 1 << 20
     assert decode.MAX_DEPTH == 16
-    assert exact.MAX_TABLE_BITS == 1 << 29
+    assert exact.MAX_TABLE_BITS == 1 << 28
     assert (proof.MAX_CELLS, proof.MAX_SPLIT_DEPTH, proof.MAX_BINS) == (10**6, 32, 4096)
-    assert (enumeration.MAX_TUPLE_BITS, enumeration.MAX_PRECISION) == (1 << 31, 4096)
+    assert (enumeration.MAX_TUPLE_BITS, enumeration.BITS_OF_TUPLE, enumeration.MAX_PRECISION) == (1 << 30, 2048, 4096)
+    assert enumeration.MAX_SUFFIXES == 1 << 16
     assert cells.MAX_TERM_BITS == 1 << 30
     assert CEILING == 10**11
     assert model._SIZES == {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
@@ -111,10 +112,10 @@ def test_numbers_have_bounds() -> None:
 def test_tokens_have_bounds() -> None:
     cell = "proof/cells/2"
     for path, value, expected in (
-        (f"{cell}/order", [-1], (Malformed, "SPEC-3.3")), (f"{cell}/order", [1023], (Rejected, "SPEC-7.3")),
-        (f"{cell}/order", [1024], (Malformed, "SPEC-3.3")), (f"{cell}/queries", [[-1, 1]], (Malformed, "SPEC-3.3")),
-        (f"{cell}/queries", [[1, 2]], (Malformed, "SPEC-3.3")), (f"{cell}/layout", [[1, -1]], (Malformed, "SPEC-3.3")),
-        (f"{cell}/layout", [[-1, -1]], (Malformed, "SPEC-3.3")), (f"{cell}/maximum", -1, (Malformed, "SPEC-3.3")),
+        (f"{cell}/layout", [[1, 1024]], (Rejected, "SPEC-7.3")), (f"{cell}/layout", [[1025, 1]], (Malformed, "SPEC-3.3")),
+        (f"{cell}/queries", [[-1, 1]], (Malformed, "SPEC-3.3")), (f"{cell}/queries", [[1, 2]], (Malformed, "SPEC-3.3")),
+        (f"{cell}/layout", [[1, -1]], (Malformed, "SPEC-3.3")), (f"{cell}/layout", [[-1, -1]], (Malformed, "SPEC-3.3")),
+        (f"{cell}/maximum", -1, (Malformed, "SPEC-3.3")), (f"{cell}/maximum", True, (Malformed, "SPEC-3.3")),
     ):  # fmt: skip
         assert refusal(PAIR.bytes, mutators.encode(put(BASE, path, value))) == expected
     nothing = put(put(BASE, f"{cell}/maximum", -1), f"{cell}/queries", [])
@@ -199,22 +200,39 @@ def test_an_enumeration_is_measured_before_it_is_made(monkeypatch: pytest.Monkey
     from checker.enclosure import Terms
     from checker.ledger import Ledger
 
-    frame: Any = SimpleNamespace(multiplicities=[[1, 1], [1, 1]], blocks=[(0,), (1,)], contains_maximum=False)
-    # Two prefixes and two suffixes: 4 sums, 2 bits of a mask, 3 of a term and 8 for carries each.
-    for limit, allowed in ((52, True), (51, False)):
+    frame: Any = SimpleNamespace(multiplicities=[[1, 1], [1, 1], [0, 1]], blocks=[(0, 0), (1, 1)], forced=False)
+    terms, book = Terms([{0: -7, 1: 1}, {0: 0, 1: 4}, {1: 0}], 1, False), Ledger(lambda done: None)
+    # Two prefixes and two suffixes: 2 bits of a mask, 3 of a term, and 2 048 more for each of them.
+    for limit, allowed in ((4 * (2 + 3 + 2048), True), (4 * (2 + 3 + 2048) - 1, False)):
         monkeypatch.setattr(enumeration, "MAX_TUPLE_BITS", limit)
-        table = enumeration.Enumeration(frame, Ledger(lambda done: None))
         if allowed:
-            assert table.masks([Terms([[-7, 1], [0, 4]], 0)]) == [0, 3]
+            assert enumeration.Enumeration(frame, [terms], book).masks([terms]) == {3: 3}
         else:
             with pytest.raises(Declined):
-                table.masks([Terms([[-7, 1], [0, 4]], 0)])
+                enumeration.Enumeration(frame, [terms], book).masks([terms])
+
+
+def test_what_no_answer_can_win_needs_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    from checker.enclosure import Terms
+    from checker.ledger import Ledger
+
+    # One tuple is left of 10^8, so that all positions go into the prefix.
+    tokens = [(t, t) for t in range(100)]
+    frame: Any = SimpleNamespace(multiplicities=[[1] * 100] * 5, blocks=tokens, forced=False)
+    terms, book = Terms([{0: 1}, {99: 1}, {1: 1}, {0: 1}, {7: 0}], 99, False), Ledger(lambda done: None)
+    monkeypatch.setattr(enumeration, "MAX_TUPLE_BITS", 2 * (1 + 1 + 2048))
+    table = enumeration.Enumeration(frame, [terms], book)
+    assert (table.cut, table.suffixes) == (4, 1)
+    assert table.masks([terms]) == {7_00_99_01_00: 1}
+    # Another answer would find one prefix there already.
+    with pytest.raises(Declined):
+        table.masks([terms, terms])
 
 
 def test_the_terms_of_a_cell_are_measured_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
     doc = mutators.encode(document(PAIR, completed(2, [root(1, [[1, 1]], "enumerate", layout=[[1, 1]], mu=["1", "200"])])))
-    # One answer, two entries; 64 bits of precision, 256 more, 2 of the largest bracket, 201 of mu.
-    need = 2 * (64 + 256 + 2 + 201)
+    # One answer, two blocks at two positions; 64 bits of precision, 256 more, 2 of the largest bracket, 201 of mu.
+    need = 4 * (64 + 256 + 2 + 201)
     assert passes(doc, need, monkeypatch)
     assert not passes(doc, need - 1, monkeypatch)
 
@@ -233,6 +251,25 @@ def test_ranges_that_share_only_their_ends() -> None:
     for ranges, expected in (([[0, 1], [1, 2]], (Rejected, "SPEC-7.2")), ([[0, 1], [0, 2]], (Rejected, "SPEC-7.2"))):
         doc = document(three, completed(4, [root(3, [[0, 2]], "skip")], "skip"))
         assert refusal(three.bytes, mutators.encode(put(doc, "proof/cells/0/queries", ranges))) == expected
+
+
+def test_groups_of_copies_have_bounds() -> None:
+    # The pair has one free position; below the maximum none is left for a copy.
+    here = "proof/cells/2/groups"
+    for group, expected in (
+        ([0, [[0, 1023]]], (Rejected, "SPEC-7.14")), ([0, [[0, 1024]]], (Malformed, "SPEC-3.3")),
+        ([0, [[-1, 0]]], (Malformed, "SPEC-3.3")),
+        ([2, []], (Malformed, "SPEC-3.3")), ([-1, []], (Malformed, "SPEC-3.3")), ([0, [[0, 0], [1, 1]]], (Rejected, "SPEC-7.14")),
+        ([0, [[0, 0], [0, 0]]], (Rejected, "SPEC-7.14")), ([True, []], (Malformed, "SPEC-3.3")),
+    ):  # fmt: skip
+        assert refusal(PAIR.bytes, mutators.encode(put(make_vectors.COPIED, here, [group]))) == expected
+    for copies, accepted in ((0, True), (1, False)):
+        cells_ = [root(1, [[0, 0]], "copies", layout=[[1, 1]], groups=[[copies, []]])]
+        doc = mutators.encode(document(PAIR, completed(2, cells_, "skip")))
+        if accepted:
+            assert make_vectors.theorem_of(PAIR.bytes, doc).correct_lower == 0
+        else:
+            assert refusal(PAIR.bytes, doc) == (Malformed, "SPEC-3.3")
 
 
 def test_a_layout_of_1024_blocks_or_tokens() -> None:

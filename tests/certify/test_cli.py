@@ -39,7 +39,9 @@ def model_file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("arguments", [(), ("train",), ("train", "max-of-k"), ("import",), ("evaluate",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [(), ("train",), ("train", "max-of-k"), ("import",), ("evaluate",), ("ladder",)], ids=" ".join
+)
 def test_every_command_has_help(arguments: tuple[str, ...]) -> None:
     result = run(*arguments, "--help")
     assert result.exit_code == 0

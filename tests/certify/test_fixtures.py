@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from certify import cli
-from certify.certificate import prove
+from certify.certificate import Options, prove
 from certify.evaluate import evaluate_max_of_k
 from certify.model import load_model
 from certify.scope import UNIFORM
@@ -22,7 +22,7 @@ DATA = Path(__file__).parent.parent / "data"
     [("max-of-4-300-steps", 15942273), ("max-of-4-accuracy-98", 16464412)],
 )
 def test_poor_models_are_decided_exactly(name: str, right: int, tmp_path: Path) -> None:
-    proved = prove(DATA / f"{name}.safetensors", UNIFORM, "exact", tmp_path / "c.json", 1.0, lambda done, note: None)
+    proved = prove(DATA / f"{name}.safetensors", UNIFORM, "exact", tmp_path / "c.json", Options(), lambda done, note: None)
     assert proved.facts["correct_lower"] == proved.facts["correct_upper"] == str(right)
 
 
@@ -31,7 +31,7 @@ def test_tied_answers_are_wrong_and_exact_ends(tmp_path: Path) -> None:
     model = load_model(file)
     unembed = model.tensor("unembed.W_U")
     assert np.array_equal(unembed[:, 40], unembed[:, 41])
-    proved = prove(file, UNIFORM, "exact", tmp_path / "c.json", 1.0, lambda done, note: None)
+    proved = prove(file, UNIFORM, "exact", tmp_path / "c.json", Options(), lambda done, note: None)
     assert proved.facts["correct_lower"] == proved.facts["correct_upper"]
     # Float evaluation sees the same ties, because the two logits go through the same operations.
     estimate = evaluate_max_of_k(model)

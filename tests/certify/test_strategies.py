@@ -1,9 +1,10 @@
-"""Every strategy on random tiny models: bounds around the exhaustive truth, `exact` and `brute-force` equal to it."""
+"""Every strategy, with every enclosure, on random tiny models: bounds around the exhaustive truth."""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import models
 import oracle
@@ -14,23 +15,32 @@ from certify.model import load_model
 from certify.paths import decompose
 from certify.scope import UNIFORM, Scope, read_scope
 from certify.strategies import STRATEGIES, Problem
+from certify.strategies.enclosures import EXACT, PUBLISHED_DIRECT, PUBLISHED_QK, chains, estimate, hints_for
 from certify.strategies.forest import near_and_far, ranges, starts
-from certify.strategies.pooling import scale
+from certify.strategies.scaled import scale
 from checker.check import Theorem, check, parse
 from checker.errors import Rejected
 
 KINDS = (models.good_model, models.spiky_model, models.cancelling_model, models.random_model)
+ENCLOSING = [name for name, strategy in STRATEGIES.items() if strategy.encloses]
+DECIDES = ("brute-force", "exact")
+QK = (EXACT, *PUBLISHED_QK, "rank-1", "rank-2")
+DIRECT = (EXACT, *PUBLISHED_DIRECT, "rank-1")
+OV = (EXACT, "rank-1", "rank-2", "rank-9")
 
 
-def proved(model: models.Model, strategy: str, folder: Path, scope: Scope = UNIFORM) -> Theorem:
+def proved(
+    model: models.Model, strategy: str, folder: Path, scope: Scope = UNIFORM, effort: float = 1.0, **names: str
+) -> Theorem:
     """Return what the checker proves of the strategy's cells; the cautious plan must serve where the first does not."""
     path = folder / "model.safetensors"
     path.write_bytes(model.bytes)
     loaded = load_model(path)
-    scaled = scale(decompose(loaded))
+    hints, factors = hints_for(loaded, names), chains(loaded)
+    scaled = scale(decompose(loaded), {name: estimate(factors[name], hint) for name, hint in hints.items()})
     for cautious in (not scaled.trusted, True):
-        problem = Problem(loaded, scope, scaled, 1.0, cautious, lambda done, note: None)
-        data = canonical(draft(loaded, scope, strategy, STRATEGIES[strategy].build(problem)))
+        problem = Problem(loaded, scope, scaled, effort, cautious, lambda done, note: None)
+        data = canonical(draft(loaded, scope, strategy, STRATEGIES[strategy].build(problem), hints))
         try:
             return check(parse(model.bytes, data), lambda done, declared: None)
         except Rejected as refusal:
@@ -42,17 +52,17 @@ def proved(model: models.Model, strategy: str, folder: Path, scope: Scope = UNIF
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
-def test_bounds_enclose_the_truth(kind: object, strategy: str, tmp_path: Path) -> None:
-    meeting = 0
+def test_bounds_enclose_the_truth(kind: Any, strategy: str, tmp_path: Path) -> None:
+    right = 0
     for seed in range(25):
-        model = kind(random.Random(seed))  # type: ignore[operator]
+        model = kind(random.Random(seed))
         truth = oracle.truth(model.tensors, model.config)
         theorem = proved(model, strategy, tmp_path)
         assert theorem.correct_lower <= truth.correct <= theorem.correct_upper
-        meeting += theorem.correct_lower == theorem.correct_upper
-        if strategy != "count":
+        if strategy in DECIDES:
             assert theorem.correct_lower == theorem.correct_upper
-    assert meeting > 0
+        right += theorem.correct_lower
+    assert right > 0
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -61,15 +71,63 @@ def test_product_scopes(strategy: str, tmp_path: Path) -> None:
     for seed in range(15):
         rng = random.Random(seed)
         model = models.good_model(rng)
-        weights = models.build_token_weights(models.Seeded(rng), model.config)
-        file = tmp_path / "scope.json"
-        file.write_bytes(models.scope_bytes(weights))
+        weights, scope = weighted(rng, model, tmp_path)
         truth = oracle.truth(model.tensors, model.config, weights)
-        theorem = proved(model, strategy, tmp_path, read_scope(f"product:{file}"))
+        theorem = proved(model, strategy, tmp_path, scope)
         assert theorem.parsed.statement.total == truth.total
         assert theorem.correct_lower <= truth.correct <= theorem.correct_upper
-        if strategy != "count":
+        if strategy in DECIDES:
             assert theorem.correct_lower == truth.correct == theorem.correct_upper
+
+
+def weighted(rng: random.Random, model: models.Model, folder: Path) -> tuple[list[list[int]], Scope]:
+    """Return random weights of tokens, and the scope that a file of them is."""
+    weights = models.build_token_weights(models.Seeded(rng), model.config)
+    file = folder / "scope.json"
+    file.write_bytes(models.scope_bytes(weights))
+    return weights, read_scope(f"product:{file}")
+
+
+@pytest.mark.parametrize("qk", QK)
+@pytest.mark.parametrize("strategy", ENCLOSING)
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_every_enclosure_of_every_path(strategy: str, qk: str, tmp_path: Path) -> None:
+    """All pairs of published names, with a way to enclose OV in turn, and both scopes."""
+    for number, direct in enumerate(DIRECT):
+        seed = len(DIRECT) * QK.index(qk) + number
+        for ov, kind in ((OV[seed % len(OV)], KINDS[seed % 3]), (EXACT, models.good_model)):
+            rng = random.Random(seed)
+            model = kind(rng)
+            weights, scope = weighted(rng, model, tmp_path) if seed % 2 else (None, UNIFORM)
+            truth = oracle.truth(model.tensors, model.config, weights)
+            theorem = proved(model, strategy, tmp_path, scope, qk=qk, direct=direct, ov=ov)
+            assert theorem.correct_lower <= truth.correct <= theorem.correct_upper, (seed, direct, ov)
+
+
+@pytest.mark.parametrize("strategy", ENCLOSING)
+def test_enclosures_prove_something(strategy: str, tmp_path: Path) -> None:
+    """The bounds above would hold of a prover that proves nothing."""
+    model = models.good_model(random.Random(3), vocab=(4, 4), k=(3, 3))
+    exact = proved(model, strategy, tmp_path).correct_lower
+    assert exact > 0
+    for path, names in {"qk": ("max_diff_exact", "rank-2"), "ov": ("rank-9",), "direct": ("max_diff_exact", "rank-9")}.items():
+        found = [proved(model, strategy, tmp_path, **{path: name}).correct_lower for name in names]
+        assert 0 < max(found) <= exact, (path, found)
+
+
+@pytest.mark.parametrize("strategy", [name for name, one in STRATEGIES.items() if one.frugal])
+def test_less_effort_is_a_shorter_proof(strategy: str, tmp_path: Path) -> None:
+    model = models.good_model(random.Random(3), vocab=(6, 6), k=(3, 3))
+    truth = oracle.truth(model.tensors, model.config).correct
+    seen = []
+    for effort in (1e-9, 1e-6, 1e-3, 1.0, 1e3):
+        theorem = proved(model, strategy, tmp_path, effort=effort)
+        assert theorem.correct_lower <= truth
+        seen.append((theorem.ledger.total, theorem.correct_lower))
+    assert seen[0][1] == 0
+    assert seen[-1][1] > 0
+    assert [lower for _, lower in seen] == sorted(lower for _, lower in seen)
+    assert [operations for operations, _ in seen] == sorted(operations for operations, _ in seen)
 
 
 def test_layouts_hold_every_token_once() -> None:

@@ -1,0 +1,142 @@
+"""The measurements of `benchmarks/`: the truth they compare with, their models, and the tables they print."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import models
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from small_models import random_tensors
+
+from benchmarks import ladder as seeds
+from benchmarks import recipes, scaling, truth
+from certify.evaluate import evaluate_max_of_k
+from certify.ladder import Row
+from certify.model import Config, Model, load_model, save_model
+from certify.rungs import Rung
+
+EXACT = Rung("exact", "exact", (), "exact")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_truth_is_that_of_every_input(seed: int, tmp_path: Path) -> None:
+    kind = (models.good_model, models.random_model, models.spiky_model)[seed % 3]
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(kind(random.Random(seed), vocab=(4, 7), k=(4, 4)).bytes)
+    model = load_model(path)
+    expected = evaluate_max_of_k(model)
+    if expected.uncertain == 0:
+        assert truth.failures_of_four(model) == expected.wrong
+        assert truth.accuracy_of_four(model) == expected.accuracy
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("biases", [False, True])
+def test_the_truth_of_bad_models(scale: float, biases: bool) -> None:
+    config = Config(d_vocab=9, d_vocab_out=11, n_ctx=4, d_model=5, d_head=4)
+    tensors = {name: np.asarray(t * scale, np.float32) for name, t in random_tensors(config, 5, biases=biases).items()}
+    model = Model(config, tensors, "0" * 64)
+    expected = evaluate_max_of_k(model)
+    assert (truth.failures_of_four(model), expected.uncertain) == (expected.wrong, 0)
+    assert 0 < expected.wrong < 9**4
+
+
+def test_the_truth_of_other_lengths_is_not_counted() -> None:
+    config = Config(d_vocab=3, d_vocab_out=3, n_ctx=3, d_model=2, d_head=2)
+    with pytest.raises(SystemExit, match="max-of-4 only"):
+        truth.failures_of_four(Model(config, random_tensors(config), "0" * 64))
+
+
+def test_recipes() -> None:
+    published = recipes.recipe_of("published", 64, 7)
+    assert (published.seed, published.steps, published.batch, published.learning_rate, published.decay) == (
+        7,
+        3000,
+        128,
+        0.001,
+        0,
+    )
+    assert [recipes.recipe_of("converged", vocab, 0).steps for vocab in (10, 64, 65, 256, 512, 600)] == [
+        5000, 5000, 8000, 15000, 40000, 40000,
+    ]  # fmt: skip
+
+
+def test_a_model_in_the_folder_is_not_trained_again(tmp_path: Path) -> None:
+    path = tmp_path / "max-of-4-v9-published-seed-3.safetensors"
+    path.write_bytes(b"already here")
+    assert recipes.trained(tmp_path, "published", 4, 9, 3) == path
+    assert path.read_bytes() == b"already here"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a folder with models of vocabulary 4 and 6, k = 4, seeds 0 and 1."""
+    for vocab in (4, 6):
+        for seed in (0, 1):
+            name = f"max-of-4-v{vocab}-published-seed-{seed}.safetensors"
+            (tmp_path / name).write_bytes(models.good_model(random.Random(seed), vocab=(vocab, vocab), k=(4, 4)).bytes)
+    return tmp_path
+
+
+def test_seeds_are_tabulated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeds, "rungs", lambda _level: ((EXACT, Rung("none", "none", (), "cubic")), ()))
+    arguments = ["--folder", str(folder), "--seeds", "2", "--vocab", "4"]
+    ended = CliRunner().invoke(seeds.main, arguments)
+    assert ended.exit_code == 0
+    rows = [line for line in ended.stdout.splitlines() if line.startswith("| exact")]
+    assert [row.split("|")[-2].strip() for row in rows] == ["2", "2"]
+    assert rows[0].split("|")[3].strip() == "1.0000 ± 0.0000"
+    assert "- none: NOT RUN, " in ended.stdout
+    assert ended.stdout == (folder / "max-of-4-v4-published-2-seeds.quick.md").read_text() + "\n"
+    again = CliRunner().invoke(seeds.main, [*arguments, "--reuse"])
+    assert again.stdout == ended.stdout
+
+
+def test_scaling_is_tabulated(folder: Path) -> None:
+    arguments = ["--folder", folder, "--vocab", "4,6", "--k", "4", "--recipe", "published"]
+    arguments += ["--strategy", "count", "--efforts", "1,2", "--gaps", "1"]
+    ended = CliRunner().invoke(scaling.main, list(map(str, arguments)))
+    assert ended.exit_code == 0
+    found = json.loads((folder / "scaling-count-published-seed-0.json").read_text())["studies"]
+    assert [study["vocab"] for study in found] == [4, 6]
+    for study in found:
+        for point in study["points"]:
+            assert point["lower"] <= study["truth"]["low"] == study["truth"]["high"] <= point["upper"]
+            assert point["gap"] == study["truth"]["high"] - point["lower"]
+    assert ended.stdout.splitlines()[-2].startswith("| 4 | 1 | ")
+
+
+def test_exponents_compare_the_shortest_proofs_of_equal_gap() -> None:
+    studies = [
+        {
+            "k": 4,
+            "vocab": 10,
+            "points": [{"operations": 100, "gap": 0.5}, {"operations": 700, "gap": 0.01}, {"verdict": "STOPPED"}],
+        },
+        {"k": 4, "vocab": 20, "points": [{"operations": 800, "gap": 0.5}, {"operations": 900, "gap": 0.4}]},
+    ]
+    lines = list(scaling.exponents_table(studies, [0.5, 0.01]))
+    assert lines[0] == "| k | gap at most | V = 10 | V = 20 | exponent 10 to 20 |"
+    assert lines[2:] == ["| 4 | 0.5 | 100 | 800 | 3.00 |", "| 4 | 0.01 | 700 | - | - |"]
+
+
+def test_the_truth_of_longer_inputs_is_sampled(tmp_path: Path) -> None:
+    config = Config(d_vocab=4, d_vocab_out=4, n_ctx=5, d_model=2, d_head=2)
+    path = tmp_path / "model.safetensors"
+    save_model(path, random_tensors(config), config)
+    known = scaling.truth_of(path, 1000, 0)
+    exact = evaluate_max_of_k(load_model(path)).accuracy
+    assert known["low"] < exact < known["high"]
+    assert known["how"] == "1000 samples, 99 %"
+
+
+def test_a_failed_proof_is_a_line() -> None:
+    point = scaling._point(Row(EXACT, "DECLINED", "too large"), 16)
+    truth_known = {"how": "counted in float64", "low": 0.5, "high": 0.5}
+    lines = list(scaling.points_table([{"k": 4, "vocab": 2, "truth": truth_known, "points": [point]}]))
+    assert "DECLINED: too large" in lines[-1]
+    assert len({line.count("|") for line in lines}) == 1

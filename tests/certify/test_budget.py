@@ -1,0 +1,142 @@
+"""What a strategy says of the checker's work: estimates close to what is charged, budgets kept or refused in one line."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import models
+import numpy as np
+import oracle
+import pytest
+from click.testing import CliRunner
+
+from certify import cli
+from certify.certificate import Options, canonical, draft, prove
+from certify.errors import Unsupported
+from certify.model import load_model
+from certify.paths import decompose
+from certify.scope import UNIFORM
+from certify.strategies import STRATEGIES, Problem, cascade, copies
+from certify.strategies.forest import cell, tree
+from certify.strategies.scaled import scale
+from checker.cells import Checker
+from checker.check import parse
+from checker.ledger import Ledger
+from checker.model import decompose as decompose_exactly
+
+TRAINED = Path(__file__).parent.parent / "data" / "max-of-4-accuracy-98.safetensors"
+FRUGAL = [name for name, strategy in STRATEGIES.items() if strategy.frugal]
+MAXIMA = (7, 20, 33, 41, 50, 58, 63)
+
+
+def progress(done: int, note: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture
+def model_file(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(tiny().bytes)
+    return path
+
+
+def tiny() -> models.Model:
+    return models.good_model(random.Random(3), vocab=(6, 6), k=(3, 3))
+
+
+@pytest.mark.parametrize(
+    ("leaves", "worth"), [(cascade.pooled, 3e6), (cascade.pooled, 3e8), (copies._gaps, 1e8)], ids=["low", "high", "subcubic"]
+)
+def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> None:
+    """Some maxima of a trained model, the others skipped: the operations, and the failures that are left."""
+    model = load_model(TRAINED)
+    problem = Problem(model, UNIFORM, scale(decompose(model)), 1.0, False, progress)
+    planned = {m: cascade._Search(problem.cells, m, worth, leaves).plan() for m in MAXIMA}
+    skipped = [(m, part) for m in range(64) if m not in MAXIMA for part in (range(m), [m]) if len(part)]
+    cells = [one for plan in planned.values() for one in plan.cells]
+    cells += [one for m, part in skipped for one in tree(m, cell("skip", part))]
+    data = TRAINED.read_bytes()
+    parsed = parse(data, canonical(draft(model, UNIFORM, "test", cells, {})))
+    book = Ledger(lambda done: None)
+    checker = Checker(decompose_exactly(parsed.model, {}, book), parsed.statement.scope, parsed.precision, book)
+    before, work, lost = book.total, 0, 0
+    for root in parsed.roots:
+        if root.maximum in MAXIMA:
+            start = len(checker.outcomes)
+            everything = ((2 << root.maximum) - 1,) * 4
+            checker.visit(root, {j: everything for j in range(64) if j != root.maximum}, None)
+            lost += sum(outcome.upper for outcome in checker.outcomes[start:])
+    work = book.total - before
+    windows = sum(len(level) * len(level[0]) for table in vars(checker.scores.tables).values() if hasattr(table, "levels")
+                  for level in table.levels[1:])  # fmt: skip
+    assert abs(work - windows - sum(plan.work for plan in planned.values())) < 0.15 * work
+    assert lost / 64**4 == pytest.approx(sum(plan.loss for plan in planned.values()), abs=1e-9)
+
+
+@pytest.mark.parametrize("strategy", FRUGAL)
+def test_a_budget_is_kept(strategy: str, model_file: Path, tmp_path: Path) -> None:
+    truth = oracle.truth(tiny().tensors, tiny().config).correct
+    free = prove(model_file, UNIFORM, strategy, tmp_path / "free.json", Options(), progress)
+    least = prove(model_file, UNIFORM, strategy, tmp_path / "least.json", Options(effort=1e-12), progress)
+    most, few = (int(one.facts["operations"]["total"]) for one in (free, least))
+    assert few < most
+    for budget in (most, (most + few) // 2, few):
+        try:
+            found = prove(model_file, UNIFORM, strategy, tmp_path / "c.json", Options(budget=budget), progress)
+        except Unsupported as refusal:
+            assert budget < most
+            assert "\n" not in str(refusal)  # noqa: PT017 (it may also be kept)
+            continue
+        assert int(found.facts["operations"]["total"]) <= budget
+        assert int(found.facts["correct_lower"]) <= truth
+    same = prove(model_file, UNIFORM, strategy, tmp_path / "c.json", Options(budget=most), progress)
+    assert same.facts["correct_lower"] == free.facts["correct_lower"]
+
+
+@pytest.mark.parametrize("strategy", FRUGAL)
+def test_a_budget_that_cannot_be_kept_is_refused(strategy: str, model_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "c.json"
+    out.write_text("as it was")
+    with pytest.raises(Unsupported, match=f"no proof by {strategy} within 10 operations"):
+        prove(model_file, UNIFORM, strategy, out, Options(budget=10), progress)
+    assert out.read_text() == "as it was"
+
+
+@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name not in FRUGAL])
+def test_other_strategies_refuse_a_budget(strategy: str, model_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="budget"):
+        prove(model_file, UNIFORM, strategy, tmp_path / "c.json", Options(budget=10**9), progress)
+
+
+@pytest.mark.parametrize("strategy", [name for name, one in STRATEGIES.items() if not one.encloses])
+@pytest.mark.parametrize("path", ["qk", "ov", "direct"])
+def test_strategies_that_need_exact_paths_refuse_enclosures(strategy: str, path: str, model_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="exact paths"):
+        prove(model_file, UNIFORM, strategy, tmp_path / "c.json", Options(enclosures={path: "rank-1"}), progress)
+
+
+def test_refusals_are_one_line_and_exit_20(model_file: Path, tmp_path: Path) -> None:
+    for arguments in (
+        ["--strategy", "cascade", "--budget", "10"],
+        ["--strategy", "exact", "--budget", "10"],
+        ["--strategy", "exact", "--qk", "svd"],
+        ["--strategy", "cascade", "--qk", "no-such-name"],
+    ):
+        line = ["prove", str(model_file), "--task", "max-of-k", "--out", str(tmp_path / "c.json"), *arguments]
+        ended = CliRunner().invoke(cli.main, line)
+        assert ended.exit_code in (2, 20), arguments
+        assert ended.stdout == ""
+        assert ended.exit_code == 2 or ended.stderr.count("\n") == 1
+        assert not (tmp_path / "c.json").exists()
+
+
+def test_an_enclosure_is_proved_through_the_command_line(model_file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "c.json"
+    line = ["prove", str(model_file), "--task", "max-of-k", "--out", str(out), "--strategy", "subcubic", "--qk", "max_diff_exact",
+            "--direct", "mean_query+max_diff", "--ov", "rank-2"]  # fmt: skip
+    ended = CliRunner().invoke(cli.main, line)
+    assert ended.exit_code == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1].startswith("s VERIFIED ")
+    assert np.isin(["direct", "ov", "qk"], list(parse(model_file.read_bytes(), out.read_bytes()).hints)).all()
