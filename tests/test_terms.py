@@ -459,7 +459,8 @@ def test_a_screen_of_ties_removes_nothing() -> None:
     for n in (1, 2, 3):
         paths = exact_paths(((0,) * 3,) * 3, ((0,) * n,) * 3, 4, ((0,) * 3,) * 3, ((0,) * 3,) * n, ((0,) * 3,) * 3, 3, 1)
         cell = replace(make_cell(2, [], [1, 1], "screen"), queries=((0, 2),))
-        assert screen.screened(scores_of(paths), cell, (0, 1), 0) == ({0: (7,) * n, 1: (7,) * n}, None, n << 64)
+        every = dict.fromkeys((0, 1), (7,) * n)
+        assert screen.screened(scores_of(paths), cell, every, 0) == (every, None, n << 64)
 
 
 def screen_terms(scores: Scores, cell: Cell, j: int, mu: int) -> tuple[list[int], int]:
@@ -501,7 +502,7 @@ def test_a_screen_is_its_definition(seed: int, wide: bool) -> None:
     lengths = rng.choice((random_lengths(rng, m), [3] * (m // 3) + [m % 3] * (m % 3 > 0), [m] * (m > 0)))
     cell = replace(make_cell(m, [], lengths, "screen"), queries=((0, m),))
     answers = tuple(j for j in range(len(paths.pvou[0])) if j != m)
-    scores, expected, all_removed = scores_of(paths), {}, []
+    scores, expected, all_removed, every = scores_of(paths), {}, [], ((2 << m) - 1,) * n
     for j in answers:
         terms, heaviest = screen_terms(scores, cell, j, mu)
         own, largest, mask, removed = terms[-1], max(terms), 1 << m, []
@@ -514,9 +515,12 @@ def test_a_screen_is_its_definition(seed: int, wide: bool) -> None:
                 removed += [bound] if bound < 0 else []
             expected[j] = (mask,) * n
         alone = {j: expected[j]} if j in expected else {}
-        assert screen.screened(scores, cell, (j,), mu) == (alone, max(removed, default=None), n * heaviest)
+        assert screen.screened(scores, cell, {j: every}, mu) == (alone, max(removed, default=None), n * heaviest)
         all_removed += removed
-    assert screen.screened(scores, cell, answers, mu)[:2] == (expected, max(all_removed, default=None))
+    assert screen.screened(scores, cell, dict.fromkeys(answers, every), mu)[:2] == (expected, max(all_removed, default=None))
+    odd = {j: tuple(rng.getrandbits(m + 1) for _ in range(n)) for j in answers}
+    kept = {j: tuple(a & b for a, b in zip(expected[j], odd[j], strict=True)) for j in expected}
+    assert screen.screened(scores, cell, odd, mu)[0] == kept, "what was removed before stays removed"
 
 
 # --- counting ---------------------------------------------------------------------
@@ -964,7 +968,7 @@ def screened(seed: int, *, wide: bool) -> tuple[Ledger, int, int, int]:
     scores = Scores(Tables(paths, book), 64)
     scores.exp_ends = lambda low, high, precision: (book.charge(exp=2), (Counted(1), Counted(2)))[1]  # type: ignore[method-assign]
     answers = tuple(j for j in range(len(plain.pvou[0])) if j != m)
-    screen.screened(scores, cell, answers, 0)
+    screen.screened(scores, cell, dict.fromkeys(answers, ((2 << m) - 1,) * n), 0)
     return book, len(answers), len(cell.blocks()), n
 
 
