@@ -133,15 +133,13 @@ class _Search:
             return self._beaten(queries)
         direct = self._leaves(queries, left, None, PATIENCE)
         first = starts_of(self.m, *ROOT)
-        pooled = self.cells.examine(self.m, queries, first, left)
-        if not len(pooled.left.answers):
+        whole = self.cells.examine(self.m, queries, first, left)
+        if not len(whole.left.answers):
             found = cell("extreme", queries.tolist(), runs(first))
-            return min(direct, Plan((found,), 0.0, pooled.operations), key=lambda plan: plan.value(self.worth))
-        below = self._leaves(queries, pooled.left, None, PATIENCE)
-        if len(below.cells) == 1:
-            return min(direct, below, key=lambda plan: plan.value(self.worth)) if below.work > direct.work else direct
+            return min(direct, Plan((found,), 0.0, whole.operations), key=lambda plan: plan.value(self.worth))
+        below = self._leaves(queries, whole.left, None, PATIENCE)
         root = cell("split", queries.tolist(), runs(first), children=self._top(below))
-        split = Plan((root, *below.cells), below.loss, below.work + pooled.operations)
+        split = Plan((root, *below.cells), below.loss, below.work + whole.operations)
         return min(direct, split, key=lambda plan: plan.value(self.worth))
 
     def _beaten(self, queries: Tokens) -> Plan:
