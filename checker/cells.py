@@ -1,4 +1,4 @@
-"""The cells: extreme test, then exactly one method, and the claim of every leaf.  (SPEC 7.6 to 7.13)"""
+"""The cells: extreme test, then exactly one method, and the claim of every leaf.  (SPEC 7.6 to 7.15)"""
 
 from dataclasses import dataclass
 from itertools import accumulate

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from checker.cells import Checker, Outcome
-from checker.decode import big, fields, integer, parse_canonical, typed
+from checker.decode import big, fields, integer, listing, parse_canonical, typed
 from checker.errors import require, require_form, require_support
 from checker.ledger import CEILING, Ledger
 from checker.model import Model, decompose, load_model
-from checker.proof import Cell, parse_cells
+from checker.proof import MAX_CELLS, Cell, parse_cells
 from checker.residual import Hint, parse_hints
 from checker.statement import Statement, build_statement
 
@@ -61,12 +61,13 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     require_support(64 <= precision <= 4096, "SPEC-3.5", "precision is not between 64 and 4096")
     operations = big(proof["operations"], "operations")
     require_support(0 <= operations <= CEILING, "SPEC-8.2", f"operations is not between 0 and {CEILING}")
+    cells = listing(proof["cells"], "cells", MAX_CELLS)
     model = load_model(model_bytes)
     statement = build_statement(model, sha256(model_bytes).hexdigest(), written)
     lower, upper = big(written["correct_lower"], "correct_lower"), big(written["correct_upper"], "correct_upper")
     hints = parse_hints(proof["paths"]) if "paths" in proof else {}
     sizes = model.sizes["d_vocab"], model.sizes["d_vocab_out"], model.sizes["n_ctx"]
-    roots = parse_cells(proof["cells"], sizes)
+    roots = parse_cells(cells, sizes)
     return Parsed(model, statement, lower, upper, precision, operations, hints, roots, sha256(certificate_bytes).hexdigest())
 
 

@@ -80,6 +80,5 @@ def failures_lower(frame: Frame, answers: dict[int, Terms], shares: tuple[Share,
     counts of different answers are never added.
     """
     require(frame.exact or not shares, "SPEC-7.10", f"a lower count at maximum {frame.maximum} needs exact paths")
-    named = [(j, bins) for bins, chosen in shares for j in chosen if j in answers]
-    lowers = ((frame.lower_terms(j, frame.allowed(answers[j])), bins) for j, bins in named)
+    lowers = ((frame.lower_terms(j, frame.allowed(answers[j])), bins) for bins, chosen in shares for j in chosen if j in answers)
     return max([_counted(frame, terms, bins, lambda gap, step: -(-gap // step), ledger) for terms, bins in lowers], default=0)

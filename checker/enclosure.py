@@ -146,9 +146,9 @@ class Frame:
         self.forced = self.queries != [self.maximum]
         self.exact = paths.exact and len(self.queries) == 1 and last == self.maximum
         self.weights = scores.weights(self.queries, self.blocks)
+        self.turned = [{b: (high, low) for b, (low, high) in row.items()} for row in self.weights]
         self.multiplicities = [[sum(row[first : end + 1]) for first, end in self.blocks] for row in numerators[:-1]]
-        held = [[numerators[-1][q] for q in self.queries if first <= q <= end] for first, end in self.blocks]
-        self.multiplicities.append(list(map(sum, held)))
+        self.multiplicities += [[sum(numerators[-1][q] for q in self.queries if a <= q <= b) for a, b in self.blocks]]
         self.masks = [(2 << end) - (1 << first) for first, end in self.blocks]
         self.tops = [self.tables.value_high.windows(first, end) for first, end in self.blocks]
         self.wide = sum(one is not two for one, two in self.tops)
@@ -166,7 +166,7 @@ class Frame:
         Ensures: for every input of the cell, weight * (bracket + mu) <= the term of its block, at each position.
                  Blocks without a token in ``allowed`` have no term.
         """
-        return self._terms(j, allowed, mu, [{b: (high, low) for b, (low, high) in row.items()} for row in self.weights])
+        return self._terms(j, allowed, mu, self.turned)
 
     def lower_terms(self, j: int, allowed: Allowed) -> Terms:
         """Return lower bounds on the terms of wrong answer j.  (SPEC 7.10)

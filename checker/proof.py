@@ -5,7 +5,7 @@ name their maximum and margin; the children of a ``screen`` or a ``split`` follo
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -69,11 +69,14 @@ def expand(ranges: Iterable[Range]) -> list[int]:
     return [token for first, last in ranges for token in range(first, last + 1)]
 
 
+def _ascending(ranges: Sequence[Range]) -> bool:
+    return all(first <= last for first, last in ranges) and all(a[1] < b[0] for a, b in pairwise(ranges))
+
+
 def _queries(value: object, where: str, maximum: int, method: str) -> tuple[Range, ...]:
     ranges = pairs(value, where, 0, maximum)
     require(len(ranges) > 0, "SPEC-7.2", f"{where} is empty")
-    ascending = all(first <= last for first, last in ranges) and all(a[1] < b[0] for a, b in pairwise(ranges))
-    require(ascending, "SPEC-7.2", f"{where}: ranges overlap or do not ascend")
+    require(_ascending(ranges), "SPEC-7.2", f"{where}: ranges overlap or do not ascend")
     fit = ranges == [(0, maximum)] if method == "screen" else ranges == [(maximum, maximum)] or ranges[-1][1] < maximum
     require(fit, "SPEC-7.2", f"{where}: not all queries, in a screen, or the maximum beside smaller ones, in another cell")
     return tuple(ranges)
@@ -97,8 +100,7 @@ def _groups(value: object, where: str, blocks: int, most: int) -> tuple[Group, .
     groups = []
     for copies, ranges in _numbered(value, where, "copies, blocks"):
         held = pairs(ranges, where, 0, 1023)
-        ascending = all(first <= last < blocks for first, last in held) and all(a[1] < b[0] for a, b in pairwise(held))
-        require(ascending, "SPEC-7.14", f"{where}: blocks overlap, do not ascend or are not there")
+        require(_ascending(held) and all(b < blocks for _, b in held), "SPEC-7.14", f"{where}: blocks overlap or are not there")
         groups.append((integer(copies, where, 0, most), tuple(held)))
     require(len({copies for copies, _ in groups}) == len(groups), "SPEC-7.14", f"{where}: a number of copies occurs twice")
     return tuple(groups)
@@ -151,11 +153,11 @@ def _cell(unread: deque[tuple[int, object]], sizes: tuple[int, int, int], root: 
 def _require_partition(cells: Iterable[Cell], whole: tuple[Range, ...], where: str) -> None:
     """Require that the query sets are disjoint and that their union is ``whole``."""
     held = sorted(pair for cell in cells for pair in cell.queries)
-    require(all(a[1] < b[0] for a, b in pairwise(held)), "SPEC-7.1", f"{where}: two cells overlap")
+    require(_ascending(held), "SPEC-7.1", f"{where}: two cells overlap")
     require(expand(held) == expand(whole), "SPEC-7.1", f"{where}: the cells do not cover exactly these queries")
 
 
-def parse_cells(value: object, sizes: tuple[int, int, int]) -> tuple[Cell, ...]:
+def parse_cells(cells: list[object], sizes: tuple[int, int, int]) -> tuple[Cell, ...]:
     """Return the root cells of a proof that tiles the domain.  (SPEC 7.1)
 
     ``sizes`` are the numbers of tokens, answers and positions.
@@ -163,7 +165,7 @@ def parse_cells(value: object, sizes: tuple[int, int, int]) -> tuple[Cell, ...]:
     Raises:  Malformed, Rejected or Declined (SPEC-3.5, SPEC-7.x), naming the cell by its index in the list.
     Cost:    linear in the length of the list.
     """
-    unread, roots = deque(enumerate(listing(value, "cells", MAX_CELLS))), []
+    unread, roots = deque(enumerate(cells)), []
     groups: list[list[Cell]] = [[] for _ in range(sizes[0])]
     while unread:
         roots.append(_cell(unread, sizes, None, 0))

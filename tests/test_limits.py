@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from fractions import Fraction
+from hashlib import sha256
+from math import prod
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +15,7 @@ import mutators
 import pytest
 from make_vectors import BASE, PAIR, completed, document, flat, put, root
 
-from checker import cells, check, container, decode, enumeration, exact, model, proof, statement
+from checker import __main__, cells, check, container, decode, enumeration, exact, model, proof, statement
 from checker.check import parse
 from checker.errors import Declined, Malformed, Refusal, Rejected, require, require_form, require_support
 from checker.ledger import CEILING
@@ -50,6 +52,40 @@ def test_files_of_16_and_256_mib() -> None:
     doc = mutators.encode(put(BASE, "proof/precision", 64))
     assert refusal(bytes((256 << 20) + 1), doc) == (Declined, "SPEC-3.5")
     assert refusal(bytes(256 << 20), doc) == (Malformed, "SPEC-4.1")
+
+
+def test_too_many_cells_are_declined_before_the_model_is_read() -> None:
+    text = mutators.encode(put(BASE, "proof/cells", "CELLS")).replace(b'"CELLS"', b"[" + b"0," * 10**6 + b"0]")
+    assert refusal(b"", text) == (Declined, "SPEC-3.5")
+
+
+def test_a_model_of_four_million_numbers() -> None:
+    assert model.MAX_NUMBERS == 1 << 22
+    config = PAIR.config | {"d_vocab": 2, "d_vocab_out": 2, "n_ctx": 1, "d_head": 1023}
+    for width, expected in ((1022, (Rejected, "SPEC-7.1")), (1024, (Declined, "SPEC-3.5"))):
+        sizes = config | {"d_model": width}
+        needed = {name: axes.split() for name, axes in model._SHAPES.items() if ".b_" not in name}
+        shapes = {name: [sizes.get(axis, 1) for axis in axes] for name, axes in needed.items()}
+        assert (sum(map(prod, shapes.values())) > model.MAX_NUMBERS) == (expected[0] is Declined)
+        header: dict[str, object] = {"__metadata__": {"config": models.canonical(sizes), "format": models.FORMAT}}
+        end = 0
+        for name, shape in shapes.items():
+            header[name] = {"data_offsets": [end, end + 2 * prod(shape)], "dtype": "F16", "shape": shape}
+            end += 2 * prod(shape)
+        text = models.canonical(header).encode()
+        data = len(text).to_bytes(8, "little") + text + bytes(end)
+        doc = put(put(BASE, "proof/cells", []), "statement/scope", "uniform")
+        doc["statement"] |= {"architecture": sizes, "model": f"sha256:{sha256(data).hexdigest()}", "total": "2"}
+        assert refusal(data, mutators.encode(doc)) == expected
+
+
+def test_outcomes_too_large_to_print() -> None:
+    """2^20 leaves with sizes of 257 bits would be more than 2^28 bits of digits; looked at before any is written."""
+    parsed = SimpleNamespace(statement=SimpleNamespace(total=1 << 256))
+    theorem = SimpleNamespace(ledger=None, outcomes=range(1 << 20), parsed=parsed)
+    with pytest.raises(Declined) as found:
+        __main__.as_json(theorem, "0.00")  # type: ignore[arg-type]
+    assert found.value.rule == "SPEC-3.5"
 
 
 def test_a_million_cells() -> None:
