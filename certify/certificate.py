@@ -26,7 +26,7 @@ from certify.model import Model, load_model
 from certify.paths import decompose
 from certify.scope import Scope
 from certify.strategies import STRATEGIES, Problem, Strategy
-from certify.strategies.enclosures import Hint, chains, estimate, hints_for, unexplained_dimension
+from certify.strategies.enclosures import Hint, estimates, hints_for, unexplained_dimension
 from certify.strategies.forest import Cell, weakest
 from certify.strategies.problem import Progress
 from certify.strategies.scaled import scale
@@ -180,8 +180,7 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
     model = load_model(model_file)
     scope.require_fits(model.config)
     hints = hints_for(model, options.enclosures)
-    factors = chains(model)
-    scaled = scale(decompose(model), {path: estimate(factors[path], hint) for path, hint in hints.items()})
+    scaled = scale(decompose(model), estimates(model, hints))
     with tempfile.TemporaryDirectory(prefix="certify-") as folder:
         file = Path(folder) / "certificate.json"
 
@@ -210,9 +209,7 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
             raise CheckerRejected(f"the finished certificate was not verified: {last}")
         write_bytes(out, data)
     prover = time.monotonic() - start - sum(made.seconds for made in attempts) - seconds
-    dimension = unexplained_dimension(model.config, options.enclosures)
-    if strategy == "brute-force":
-        dimension = model.config.d_vocab ** (model.config.n_ctx + 1)
+    dimension = unexplained_dimension(model.config, strategy, options.enclosures)
     return Proved(best.facts, ended.stdout, len(data), prover, seconds, dimension)
 
 

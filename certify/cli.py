@@ -294,9 +294,7 @@ def prove(
     _prove(model_file, scope, strategy, Options(effort, budget, enclosures), out, as_json_object=as_json_object)
 
 
-def _prove(
-    model_file: Path, scope: Scope, strategy: str, options: Options, out: Path, *, as_json_object: bool = False
-) -> None:
+def _prove(model_file: Path, scope: Scope, strategy: str, options: Options, out: Path, *, as_json_object: bool = False) -> None:
     with progress_bar(f"proving ({strategy})", load_model(model_file).config.d_vocab) as advance:
         proved = prove_model(model_file, scope, strategy, out, options, advance)
     lower, upper, total = (int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total"))

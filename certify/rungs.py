@@ -1,7 +1,6 @@
-"""The rungs of the ladder: which strategy with which options stands for which row.  Data, and two formulas.
+"""The rungs of the ladder: which strategy with which options stands for which row.
 
-A rung is what ``certify prove`` would be given on the command line, so a rung of a strategy that is not installed is
-refused by that command and becomes a row with the reason.
+A rung is what ``certify prove`` would be given on the command line.
 """
 
 from __future__ import annotations
@@ -122,8 +121,6 @@ def rungs(level: Level) -> tuple[tuple[Rung, ...], tuple[Rung, ...]]:
 
 
 def unexplained_dimension(rung: Rung, config: Config) -> int:
-    """Return how many numbers of the model the rung's proof looks at one by one; brute force, V^(k+1)."""
-    if rung.strategy == "brute-force":
-        return int(config.d_vocab ** (config.n_ctx + 1))
-    chosen = {path: rung.option(path) for path in ("qk", "ov", "direct") if rung.option(path)}
-    return enclosures.unexplained_dimension(config, chosen)
+    """Return how many numbers of the model the rung's proof looks at one by one."""
+    chosen = {path: name for path, name in rung.options if path in enclosures.names()}
+    return enclosures.unexplained_dimension(config, rung.strategy, chosen)

@@ -53,6 +53,20 @@ class Plan:
         """Return the price of the plan: what it costs and what it leaves open, in operations."""
         return self.work + worth * self.loss
 
+    def tops(self) -> list[bool]:
+        """Return which cells are not below another one of the plan."""
+        unread, found = 0, []
+        for one in self.cells:
+            found.append(unread == 0)
+            unread += one.get("children", 0) - (unread > 0)
+        return found
+
+
+def joined(plans: Sequence[Plan]) -> Plan:
+    """Return the plan that holds all of these, one after the other."""
+    cells = tuple(one for plan in plans for one in plan.cells)
+    return Plan(cells, sum(plan.loss for plan in plans), sum(plan.work for plan in plans))
+
 
 def build(problem: Problem) -> list[Cell]:
     """Return one screen per maximum and pooled cells below it, or a skipped cell where that is the better bargain.
@@ -102,30 +116,20 @@ class _Search:
             best = self._below(self.cells.everything(self.m), 0.0, None)
         else:
             best = self._below(left, work, layout)
-        return min(skipped, best, key=lambda plan: plan.value(self.worth))
+        return self._best(skipped, best)
+
+    def _best(self, *plans: Plan) -> Plan:
+        return min(plans, key=lambda plan: plan.value(self.worth))
 
     def _below(self, left: Open, work: float, layout: Layout | None) -> Plan:
         """Return the best plan below a screen, or with roots of their own if there is no layout of a screen."""
-        parts = [self._part(part, left) for part in self.parts]
-        loss, work = sum(plan.loss for plan in parts), work + sum(plan.work for plan in parts)
-        found = [one for plan in parts for one in plan.cells]
+        below = joined([self._part(part, left) for part in self.parts])
+        tops = below.tops()
         if layout is not None:
-            root = cell("screen", range(self.m + 1), layout, children=sum(self._top(plan) for plan in parts))
-            return Plan(tuple(tree(self.m, root, found)), loss, work)
-        unread, cells = 0, []
-        for one in found:
-            cells += [one] if unread else tree(self.m, one)
-            unread += one.get("children", 0) - (unread > 0)
-        return Plan(tuple(cells), loss, work)
-
-    @staticmethod
-    def _top(plan: Plan) -> int:
-        """Return how many of the plan's cells are not below another of them."""
-        unread, top = 0, 0
-        for found in plan.cells:
-            top += unread == 0
-            unread += found.get("children", 0) - (unread > 0)
-        return top
+            root = cell("screen", range(self.m + 1), layout, children=sum(tops))
+            return Plan(tuple(tree(self.m, root, below.cells)), below.loss, work + below.work)
+        cells = [tree(self.m, one)[0] if top else one for one, top in zip(below.cells, tops, strict=True)]
+        return Plan(tuple(cells), below.loss, work + below.work)
 
     def _part(self, queries: Tokens, left: Open) -> Plan:
         """Return the best plan for the queries of one part, given what the screen left."""
@@ -136,11 +140,11 @@ class _Search:
         whole = self.cells.examine(self.m, queries, first, left)
         if not len(whole.left.answers):
             found = cell("extreme", queries.tolist(), runs(first))
-            return min(direct, Plan((found,), 0.0, whole.operations), key=lambda plan: plan.value(self.worth))
+            return self._best(direct, Plan((found,), 0.0, whole.operations))
         below = self._leaves(queries, whole.left, None, PATIENCE)
-        root = cell("split", queries.tolist(), runs(first), children=self._top(below))
+        root = cell("split", queries.tolist(), runs(first), children=sum(below.tops()))
         split = Plan((root, *below.cells), below.loss, below.work + whole.operations)
-        return min(direct, split, key=lambda plan: plan.value(self.worth))
+        return self._best(direct, split)
 
     def _beaten(self, queries: Tokens) -> Plan:
         return Plan((cell("extreme", queries.tolist(), [[self.m, 1]] if self.m else []),), 0.0, 0.0)
@@ -161,18 +165,13 @@ class _Search:
         if not patience:
             return self._leaf(queries, left, quick=False)
         finer = [self._leaves(part, left, plan, patience) for part, plan in zip(parts, both, strict=True)]
-        split = Plan(
-            tuple(one for plan in finer for one in plan.cells),
-            sum(plan.loss for plan in finer),
-            sum(plan.work for plan in finer),
-        )
-        return min(split, self._leaf(queries, left, quick=False), key=lambda plan: plan.value(self.worth))
+        return self._best(joined(finer), self._leaf(queries, left, quick=False))
 
     def _leaf(self, queries: Tokens, left: Open, *, quick: bool) -> Plan:
         """Return the best plan with one cell."""
         skipped = Plan((cell("skip", queries.tolist()),), self.cells.size(self.m, queries), 0.0)
         offered = self.leaves(self.cells, self.m, queries, left, quick)
-        return min([skipped, *offered], key=lambda plan: plan.value(self.worth))
+        return self._best(skipped, *offered)
 
 
 def pooled(cells: Cells, maximum: int, queries: Tokens, left: Open, quick: bool) -> Iterator[Plan]:  # noqa: FBT001

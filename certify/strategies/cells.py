@@ -38,8 +38,7 @@ class Open:
 class Examined:
     """A pooled cell after its extreme test.
 
-    ``terms`` [n, J, blocks], minus infinity where a block has no term; ``present``: the blocks that hold a query;
-    ``operations``: what the checker is charged.
+    ``terms`` [n, J, blocks], minus infinity where a block has no term; ``operations``: what the checker is charged.
     """
 
     maximum: int
@@ -248,28 +247,41 @@ def counted(terms: Array, weights: Array, bins: int, *, forced: bool) -> tuple[A
     ``terms`` [n, shares, blocks]: per share the blockwise maximum over its answers.
     Cost: three Fourier transforms per position and share, and as many more without the maximum.
     """
-    positions, shares, blocks = terms.shape
+    positions, _shares, blocks = terms.shape
     tops = terms.max(axis=2)
     total = tops.sum(axis=0)
     possible = total >= 0
     step = np.where(possible, np.maximum(total, 1e-300), 1.0) / bins
     deficits = np.minimum(np.floor((tops[:, :, None] - terms) / step[:, None]), bins + 1).astype(np.intp)
+    failing, products = within(deficits, weights, bins, positions - 1 if forced else 0)
+    work = 3.0 * positions * blocks + np.where(possible, products, 0.0)
+    return np.where(possible, failing, 0.0), work
+
+
+def within(deficits: NDArray[np.intp], weights: Array, bins: int, forced: int) -> tuple[Array, Array]:
+    """Return per share the weight of the inputs whose deficits sum to at most ``bins``, and the checker's operations.
+
+    ``deficits`` [n, shares, blocks], at most ``bins + 1``; ``weights`` [n, blocks].  One of the first ``forced`` positions
+    must hold the last block, unless there is none of them.
+    Cost: three Fourier transforms per position and share, and as many more without the last block.
+    """
+    positions, shares, blocks = deficits.shape
     index = deficits + (bins + 2) * np.arange(shares)[:, None]
     length = 1 << (2 * bins + 1).bit_length()
-    failing, work = np.zeros(shares), np.full(shares, 3.0 * positions * blocks)
+    found, work = np.zeros(shares), np.zeros(shares)
     for dropped, sign in ((0, 1.0), (1, -1.0))[: 2 if forced else 1]:
         product = np.zeros((shares, bins + 1))
         product[:, 0] = 1.0
         degree = np.zeros(shares)
         for place in range(positions):
-            use = blocks - (dropped if place < positions - 1 else 0)
+            use = blocks - (dropped if place < forced else 0)
             chosen = index[place, :, :use].ravel()
             mass = np.broadcast_to(weights[place, :use], (shares, use)).ravel()
             histogram = np.bincount(chosen, mass, minlength=shares * (bins + 2)).reshape(shares, bins + 2)[:, : bins + 1]
             live = np.bincount(chosen, minlength=shares * (bins + 2)).reshape(shares, bins + 2)[:, : bins + 1] > 0
-            work += 2.0 * (np.minimum(degree, bins) + 1) * live.sum(axis=1)
             degree += np.where(live, np.arange(bins + 1), 0).max(axis=1)
+            work += 2.0 * (np.minimum(degree, bins) + 1) * live.sum(axis=1)
             spectrum = np.fft.rfft(product, length, axis=1) * np.fft.rfft(histogram, length, axis=1)
             product = np.fft.irfft(spectrum, length, axis=1)[:, : bins + 1]
-        failing += sign * product.sum(axis=1)
-    return np.where(possible, np.maximum(failing, 0.0), 0.0), np.where(possible, work, 3.0 * positions * blocks)
+        found += sign * product.sum(axis=1)
+    return np.maximum(found, 0.0), work

@@ -118,4 +118,3 @@ def _share(weights: Array, chosen: Tokens, copies: int) -> float:
         others = row[chosen].sum()
         polynomial = polynomial * row[-1] + others * np.concatenate([[0.0], polynomial[:-1]])
     return float(polynomial[copies] * weights[-1].sum())
-

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.strategies.cells import Examined
+from certify.strategies.cells import Examined, within
 from certify.strategies.forest import Cell, Share, cell, singles
 from certify.strategies.problem import Problem, pooled_then_single
 from certify.strategies.scaled import Array
@@ -163,26 +163,9 @@ def _estimate(leaf: Leaf, probabilities: Array, bins: int) -> _Estimate:
     deficits = np.minimum((tops[:, None, :] - leaf.terms) / step, bins + 1)
     possible = total >= 0
     weights = probabilities[:-1, : leaf.maximum + 1]
+    forced = free if leaf.query != leaf.maximum else 0
     found = [
-        share * _within(rounded.astype(np.intp), weights, bins, contains_maximum=leaf.query != leaf.maximum) * possible
+        share * within(rounded.astype(np.intp).transpose(0, 2, 1), weights, bins, forced)[0] * possible
         for rounded in (np.floor(deficits), np.rint(deficits), np.ceil(deficits))
     ]
     return _Estimate(found[0], found[1], found[2])
-
-
-def _within(deficits: NDArray[np.intp], weights: Array, bins: int, *, contains_maximum: bool) -> Array:
-    """Return per answer the weight of the sequences whose deficits [free, tokens, answers] sum to at most ``bins``."""
-    free, tokens, answers = deficits.shape
-    length = 1 << (free * bins + 1).bit_length()
-    counted = np.zeros(answers)
-    for dropped, sign in ((0, 1.0), (1, -1.0))[: 2 if contains_maximum else 1]:
-        spectrum = np.ones((answers, length // 2 + 1), dtype=np.complex128)
-        for place in range(free):
-            chosen = deficits[place, : tokens - dropped]
-            index = chosen + (bins + 2) * np.arange(answers)
-            mass = np.broadcast_to(weights[place, : tokens - dropped, None], chosen.shape)
-            histogram = np.bincount(index.ravel(), mass.ravel(), minlength=answers * (bins + 2))
-            spectrum *= np.fft.rfft(histogram.reshape(answers, bins + 2)[:, : bins + 1], length, axis=1)
-        counted += sign * np.fft.irfft(spectrum, length, axis=1)[:, : bins + 1].sum(axis=1)
-    found: Array = np.maximum(counted, 0)
-    return found

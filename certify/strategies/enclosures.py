@@ -55,15 +55,18 @@ def is_name(path: str, name: str) -> bool:
     return (name in names()[path] and name != "rank-R") or RANK.fullmatch(name) is not None
 
 
-def unexplained_dimension(config: Config, chosen: Mapping[str, str]) -> int:
+def unexplained_dimension(config: Config, strategy: str, chosen: Mapping[str, str]) -> int:
     """Return how many numbers of the model a proof looks at one by one, with these enclosures of its paths.
 
-    An exact path counts its entries, rank R the entries of two factors and of two norms, a published enclosure what it
-    counts there; the scores and values of positions count theirs, but for published sub-cubic configurations (a name for
-    the QK circuit and for the direct path), which keep one row of position values.
+    Brute force looks at every answer for every input, V^(k+1).  For the others an exact path counts its entries, rank R
+    the entries of two factors and of two norms, a published enclosure what it counts there; the scores and values of
+    positions count theirs, but for published sub-cubic configurations (a name for the QK circuit and for the direct
+    path), which keep one row of position values.
     Source: the released code of arXiv 2406.11779, extended to what it does not have.
     """
     vocab, outputs, width = config.d_vocab, config.d_vocab_out, config.d_model
+    if strategy == "brute-force":
+        return int(vocab ** (config.n_ctx + 1))
     sizes = {"qk": (vocab, vocab), "ov": (vocab, outputs), "direct": (vocab, outputs)}
     total = 0
     for path, (rows, columns) in sizes.items():
@@ -287,6 +290,12 @@ def _ranges(factors: Sequence[Array], bound: Hint) -> Array:
         return np.asarray(np.abs(front + shift) @ inner + _range(_chain([shift, *rest]))[0])
     least = np.min([_ranges(factors, part) for part in bound["of"]], axis=0)
     return np.full(len(least), least.max()) if rule == "largest" else np.asarray(least)
+
+
+def estimates(model: Model, hints: Mapping[str, Hint]) -> dict[str, tuple[Array, Array]]:
+    """Return ``estimate`` for every hinted path of a model."""
+    factors = chains(model) if hints else {}
+    return {path: estimate(factors[path], hint) for path, hint in hints.items()}
 
 
 def radii(chain: Sequence[Array], hint: Hint) -> Array:
