@@ -8,7 +8,7 @@ from checker.cells import Checker, Outcome
 from checker.decode import big, fields, integer, listing, parse_canonical, typed
 from checker.errors import require, require_form, require_support
 from checker.ledger import CEILING, Ledger
-from checker.model import Model, decompose, load_model
+from checker.model import Model, decompose, load_model, require_plain
 from checker.proof import MAX_CELLS, Cell, parse_cells
 from checker.residual import Hint, parse_hints
 from checker.statement import Statement, build_statement
@@ -63,6 +63,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     require_support(0 <= operations <= CEILING, "SPEC-8.2", f"operations is not between 0 and {CEILING}")
     cells = listing(proof["cells"], "cells", MAX_CELLS)
     model = load_model(model_bytes)
+    require_plain(model)
     statement = build_statement(model, sha256(model_bytes).hexdigest(), written)
     lower, upper = big(written["correct_lower"], "correct_lower"), big(written["correct_upper"], "correct_upper")
     hints = parse_hints(proof["paths"]) if "paths" in proof else {}

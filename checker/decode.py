@@ -14,6 +14,7 @@ T = TypeVar("T")
 MAX_DEPTH = 16
 _BIG = re.compile(r"0|-?[1-9][0-9]{0,3999}")
 _SMALL = re.compile(r"0|-?[1-9][0-9]{0,9}")
+_HEX = re.compile(r"0x([01])\.([0-9a-f]{1,13})p([+-])([0-9]{1,4})")
 
 
 def _no_float(text: str) -> NoReturn:
@@ -126,6 +127,16 @@ def dyadic(value: object, where: str) -> tuple[int, int]:
     lowest_terms = mantissa % 2 == 1 or (mantissa, exponent) == (0, 0)
     require_form(lowest_terms and abs(exponent) <= 4096, "SPEC-3.3", f"{where} is not a dyadic number in lowest terms")
     return mantissa, exponent
+
+
+def hexadecimal(value: object, where: str) -> tuple[int, int]:
+    """Return (mantissa, exponent <= 0) of a non-negative hexadecimal number such as "0x1.8p-3".  (SPEC 3.3)"""
+    match = _HEX.fullmatch(typed(value, str, where))
+    if match is None:
+        raise Malformed("SPEC-3.3", f"{where} is not a hexadecimal number such as 0x1.8p-3")
+    whole, part, sign, power = match.groups()
+    exponent = (-int(power) if sign == "-" else int(power)) - 4 * len(part)
+    return int(whole + part, 16) << max(exponent, 0), min(exponent, 0)
 
 
 def ratio(written: str, where: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""One-layer, one-head, attention-only transformers and their exact path matrices.  (SPEC 4.3, 4.4)
+"""Transformers, and the exact path matrices of those with one layer, one head and attention only.  (SPEC 4.3, 4.4)
 
     x_i    = W_E[t_i] + W_pos[i],   q = t_{n-1}
     a      = softmax_i( (x_{n-1} W_Q + b_Q) . (x_i W_K + b_K) / sqrt(d_head) )
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from math import prod
 
 from checker.container import parse_container, read_matrix
-from checker.decode import fields, integer, parse_canonical
+from checker.decode import fields, hexadecimal, integer, parse_canonical
 from checker.errors import require_form, require_support
 from checker.exact import Matrix, Row, add_row, multiply, product, rescale, transposed
 from checker.ledger import Ledger
@@ -28,21 +28,18 @@ from checker.residual import Enclosed, Hint, enclose
 
 MAX_MODEL_BYTES, MAX_NUMBERS = 256 << 20, 1 << 22
 MODEL_FORMAT = "certify.model/1"
-_SIZES = {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
-_NAMES = "act_fn attention_dir attn_only n_heads n_layers normalization_type positional_embedding_type"
-_VALUES = ((None, "relu", "gelu", "gelu_new", "silu"), ("causal", "bidirectional"), (True,), (1,), (1,), (None,), ("standard",))
-_CHOICES: dict[str, tuple[object, ...]] = dict(zip(_NAMES.split(), _VALUES, strict=True))
-# The tensors by name, with their shapes; biases may be absent, which means zero.
-_SHAPES = {
-    "embed.W_E": "d_vocab d_model",
-    "pos_embed.W_pos": "n_ctx d_model",
-    **{f"blocks.0.attn.W_{letter}": "n_heads d_model d_head" for letter in "QKV"},
-    "blocks.0.attn.W_O": "n_heads d_head d_model",
-    "unembed.W_U": "d_model d_vocab_out",
-    **{f"blocks.0.attn.b_{letter}": "n_heads d_head" for letter in "QKV"},
-    "blocks.0.attn.b_O": "d_model",
-    "unembed.b_U": "d_vocab_out",
+_SIZES = {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64, "n_heads": 16, "n_layers": 16}
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "act_fn": (None, "relu", "gelu", "gelu_new", "silu"),
+    "attention_dir": ("causal", "bidirectional"),
+    "attn_only": (True, False),
+    "normalization_type": (None, "LN", "LNPre"),
+    "positional_embedding_type": ("standard",),
 }
+_OPTIONAL: dict[str, tuple[object, ...]] = {"readout": ("last", "all", "sum-pool-mlp", "mean-pool-mlp")}
+_MLP_WIDTH = 4096
+# What the path decomposition of 4.4 needs; a field that may be absent must be.
+_PLAIN = {"n_layers": 1, "n_heads": 1, "attn_only": True, "normalization_type": None, "attention_mix": None, "readout": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +82,46 @@ def parse_config(metadata: dict[str, str]) -> tuple[dict[str, object], dict[str,
     require_support(metadata["format"] == MODEL_FORMAT, "SPEC-4.3", f"the model's format is not {MODEL_FORMAT}")
     written = metadata["config"].encode("utf-8", "replace") + b"\n"
     config = fields(parse_canonical(written, "config"), "config", " ".join([*_SIZES, *_CHOICES]), None)
-    sizes = {name: integer(config[name], f"config field {name}", 1, 1 << 24) for name in _SIZES}
+    present = {"d_mlp": config["attn_only"] is False, "eps": config["normalization_type"] in ("LN", "LNPre")}
+    limits = _SIZES | ({"d_mlp": _MLP_WIDTH} if present["d_mlp"] else {})
+    for name, due in present.items():
+        require_form(name in config or not due, "SPEC-4.3", f"config lacks {name}")
+    sizes = {name: integer(config[name], f"config field {name}", 1, 1 << 24) for name in limits}
     for name, size in sizes.items():
-        require_support(size <= _SIZES[name], "SPEC-3.5", f"config field {name} is larger than {_SIZES[name]}")
-    for name in sorted(set(config) - set(_SIZES)):
-        known = any(config[name] == option and type(config[name]) is type(option) for option in _CHOICES.get(name, ()))
-        require_support(known, "SPEC-4.3", f"config field {name} has an unsupported value or is not known")
-    require_support(sizes["d_vocab_out"] >= sizes["d_vocab"], "SPEC-4.3", "d_vocab_out is smaller than d_vocab")
-    return config, {**sizes, "n_heads": 1}
+        require_support(size <= limits[name], "SPEC-3.5", f"config field {name} is larger than {limits[name]}")
+    for name in sorted(set(config) - set(limits)):
+        options = (_CHOICES | _OPTIONAL).get(name, ())
+        known = any(config[name] == option and type(config[name]) is type(option) for option in options)
+        number = name == "attention_mix" or (name == "eps" and present["eps"])
+        require_support(number or known, "SPEC-4.3", f"config field {name} has an unsupported value or is not known")
+    fits = not present["d_mlp"] or config["act_fn"] in ("relu", "gelu_new", "silu")
+    require_support(fits, "SPEC-4.3", "config field act_fn is not relu, gelu_new or silu")
+    mantissa, exponent = hexadecimal(config.get("attention_mix", "0x0.0p+0"), "config field attention_mix")
+    require_support(mantissa <= 1 << -exponent, "SPEC-4.3", "config field attention_mix is larger than one")
+    require_support(hexadecimal(config.get("eps", "0x1.0p+0"), "config field eps")[0] > 0, "SPEC-4.3", "config field eps is zero")
+    return config, sizes
+
+
+def _tensors(config: dict[str, object], sizes: dict[str, int]) -> dict[str, str]:
+    """Return the tensors of an architecture by name, with their axes; those named b_ may be absent, which means zero."""
+    norm, mlp = config["normalization_type"] == "LN", "d_mlp" in sizes
+    found = {"embed.W_E": "d_vocab d_model", "pos_embed.W_pos": "n_ctx d_model"}
+    for block in (f"blocks.{layer}." for layer in range(sizes["n_layers"])):
+        found |= {f"{block}attn.W_{letter}": "n_heads d_model d_head" for letter in "QKV"}
+        found |= {f"{block}attn.W_O": "n_heads d_head d_model", f"{block}attn.b_O": "d_model"}
+        found |= {f"{block}attn.b_{letter}": "n_heads d_head" for letter in "QKV"}
+        found |= {f"{block}ln{at}.{part}": "d_model" for at in range(1, 2 + mlp) for part in "wb" if norm}
+        layer = {"W_in": "d_model d_mlp", "b_in": "d_mlp", "W_out": "d_mlp d_model", "b_out": "d_model"}
+        found |= {f"{block}mlp.{name}": axes for name, axes in layer.items() if mlp}
+    found |= {f"ln_final.{part}": "d_model" for part in "wb" if norm}
+    if "d_hidden" in sizes:
+        head = {"W_1": "d_model d_hidden", "b_1": "d_hidden", "W_2": "d_hidden d_vocab_out", "b_2": "d_vocab_out"}
+        return found | {f"head.{name}": axes for name, axes in head.items()}
+    return found | {"unembed.W_U": "d_model d_vocab_out", "unembed.b_U": "d_vocab_out"}
 
 
 def load_model(data: bytes) -> Model:
-    """Return the exact model held by the bytes of a safetensors file.  (SPEC 4)
+    """Return the exact model held by the bytes of a safetensors file; of a stack of matrices, the rows of all.  (SPEC 4)
 
     Raises: Malformed or Declined (SPEC-3.5, SPEC-4.x), naming the tensor or the config field.
     """
@@ -104,19 +129,27 @@ def load_model(data: bytes) -> Model:
     metadata, entries, payload = parse_container(data)
     config, sizes = parse_config(metadata)
     require_support(sum(prod(e.shape) for e in entries.values()) <= MAX_NUMBERS, "SPEC-3.5", "the model holds too many numbers")
+    if config.get("readout") in ("sum-pool-mlp", "mean-pool-mlp"):
+        sizes["d_hidden"] = (*entries["head.W_1"].shape, 1)[1] if "head.W_1" in entries else 1
+    tensors, weights = _tensors(config, sizes), {}
     for name in entries:
-        require_support(name in _SHAPES, "SPEC-4.3", f"the model has the unknown tensor {name}")
-    weights = {}
-    for name, axes in _SHAPES.items():
-        shape, short = tuple(sizes[axis] for axis in axes.split()), name.rpartition(".")[2]
+        require_support(name in tensors, "SPEC-4.3", f"the model has the unknown tensor {name}")
+    for name, axes in tensors.items():
+        shape = tuple(sizes[axis] for axis in axes.split())
         if name in entries:
             found = entries[name].shape
             require_form(found == shape, "SPEC-4.3", f"tensor {name} has shape {list(found)}, not {list(shape)}")
-            weights[short] = read_matrix(name, entries[name], payload)
+            weights[name] = read_matrix(name, entries[name], payload)
         else:
-            require_form(short.startswith("b_"), "SPEC-4.3", f"the model lacks the tensor {name}")
-            weights[short] = Matrix(((0,) * shape[-1],), 0)
+            require_form(".b_" in name, "SPEC-4.3", f"the model lacks the tensor {name}")
+            weights[name] = Matrix(((0,) * shape[-1],) * prod(shape[:-1]), 0)
     return Model(config, sizes, weights)
+
+
+def require_plain(model: Model) -> None:
+    """Decline an architecture that the path decomposition does not describe.  (SPEC 4.4)"""
+    for name, value in _PLAIN.items():
+        require_support(model.config.get(name) == value, "SPEC-4.4", f"config field {name} is not one that cells are proved for")
 
 
 def _with_bias(left: Matrix, right: Matrix, bias: Matrix) -> tuple[Matrix, Matrix]:
@@ -139,7 +172,7 @@ def decompose(model: Model, hints: dict[str, Hint], ledger: Ledger) -> Paths:
 
     Cost: that of the additions of rows, of the chains of both position paths, and of the enclosures.
     """
-    w = model.weights
+    w = {name.rpartition(".")[2]: weight for name, weight in model.weights.items()}
     query = add_row(w["W_E"], Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale), ledger)
     constant = add_row(product(w["b_V"], w["W_O"], ledger), w["b_O"], ledger)
     scoring = [*_with_bias(query, w["W_Q"], w["b_Q"]), transposed(w["W_K"])]

@@ -71,6 +71,7 @@ def build_statement(model: Model, model_sha256: str, written: dict[str, object])
     require_support(task in TASKS, "SPEC-5.2", f"the task {task} is not known")
     require_support(semantics in SEMANTICS, "SPEC-5.4", f"the semantics {semantics} is not known")
     n, vocab = model.sizes["n_ctx"], model.sizes["d_vocab"]
+    require_support(model.sizes["d_vocab_out"] >= vocab, "SPEC-5.2", "d_vocab_out is smaller than d_vocab")
     if written["scope"] == "uniform":
         scope = Scope("uniform", ((1,) * vocab,) * n)
     else:

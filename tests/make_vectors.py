@@ -727,14 +727,20 @@ def architectures(book: Book) -> None:
         "attn_only": [1],
         "n_heads": [2],
         "n_layers": [2],
-        "normalization_type": ["LN"],
+        "normalization_type": ["LN", "RMS"],
         "positional_embedding_type": ["rotary"],
         "d_mlp": [4],
+        "eps": ["0x1.0p-17"],
+        "readout": ["first"],
+        "attention_mix": ["0x1.8p+0"],
     }
+    lacking = {("n_heads", 2), ("n_layers", 2), ("normalization_type", "LN")}
     for field, values in fields.items():
         for value in values:
             name = f"config-{field.replace('_', '-') or 'empty-name'}-{str(value).strip('[]').strip(chr(39)).lower()}"
-            refused(name, "a value of the config that is not supported", *configured(**{field: value}))
+            changed, missing = configured(**{field: value}), (field, str(value)) in {(a, str(b)) for a, b in lacking}
+            why = "tensors or a field that this value asks for are not there" if missing else "a value that is not supported"
+            refused(name, why, *changed, declined=not missing)
     for direction, activation in (("bidirectional", "relu"), ("causal", "gelu_new")):
         model = Model(PAIR.config | {"attention_dir": direction, "act_fn": activation}, PAIR.tensors)
         book.accept(
@@ -746,7 +752,29 @@ def architectures(book: Book) -> None:
             exact=True,
         )
     narrow = Model(PAIR.config | {"d_vocab_out": 1}, PAIR.tensors | {"unembed.W_U": [[0]]})
-    refused("fewer-answers-than-tokens", "d_vocab_out below d_vocab", narrow.bytes, document(narrow, PAIR_CELLS))
+    book.refuse(
+        "SPEC-5.2",
+        "fewer-answers-than-tokens",
+        "d_vocab_out below d_vocab",
+        document(narrow, PAIR_CELLS),
+        narrow,
+        declined=True,
+    )
+    second = {name.replace("blocks.0", "blocks.1"): tensor for name, tensor in PAIR.tensors.items() if "blocks" in name}
+    heads = {name: tensor * 2 if "attn" in name else tensor for name, tensor in PAIR.tensors.items()}
+    for field, value, tensors in (
+        ("n_layers", 2, PAIR.tensors | second),
+        ("n_heads", 2, heads),
+        ("normalization_type", "LNPre", PAIR.tensors),
+        ("attention_mix", "0x1.0p+0", PAIR.tensors),
+        ("readout", "last", PAIR.tensors),
+    ):
+        more = {"eps": "0x1.0p-17"} if field == "normalization_type" else {}
+        model = Model(PAIR.config | {field: value} | more, tensors)
+        name = f"config-{field.replace('_', '-')}"
+        book.refuse(
+            "SPEC-4.4", name, "an architecture without a path decomposition", document(model, PAIR_CELLS), model, declined=True
+        )
     header, payload = mutators.split_safetensors(PAIR.bytes)
     for name in ("blocks.0.attn.mask", "embed.w_e"):
         entry = {"dtype": "F32", "shape": [1], "data_offsets": [len(payload), len(payload) + 4]}

@@ -39,7 +39,9 @@ def test_the_limits_are_those_of_the_specification() -> None:
     assert enumeration.MAX_SUFFIXES == 1 << 16
     assert cells.MAX_TERM_BITS == 1 << 30
     assert CEILING == 10**11
-    assert model._SIZES == {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
+    sizes = {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
+    assert sizes | {"n_heads": 16, "n_layers": 16} == model._SIZES
+    assert model._MLP_WIDTH == 4096
 
 
 def test_files_of_16_and_256_mib() -> None:
@@ -64,7 +66,7 @@ def test_a_model_of_four_million_numbers() -> None:
     config = PAIR.config | {"d_vocab": 2, "d_vocab_out": 2, "n_ctx": 1, "d_head": 1023}
     for width, expected in ((1022, (Rejected, "SPEC-7.1")), (1024, (Declined, "SPEC-3.5"))):
         sizes = config | {"d_model": width}
-        needed = {name: axes.split() for name, axes in model._SHAPES.items() if ".b_" not in name}
+        needed = {name: axes.split() for name, axes in model._tensors(sizes, sizes).items() if ".b_" not in name}
         shapes = {name: [sizes.get(axis, 1) for axis in axes] for name, axes in needed.items()}
         assert (sum(map(prod, shapes.values())) > model.MAX_NUMBERS) == (expected[0] is Declined)
         header: dict[str, object] = {"__metadata__": {"config": models.canonical(sizes), "format": models.FORMAT}}
@@ -94,7 +96,10 @@ def test_a_million_cells() -> None:
         assert refusal(PAIR.bytes, text) == expected
 
 
-@pytest.mark.parametrize(("field", "most"), [("d_vocab_out", 1024), ("d_model", 1024), ("d_head", 1024), ("n_ctx", 64)])
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [("d_vocab_out", 1024), ("d_model", 1024), ("d_head", 1024), ("n_ctx", 64), ("n_heads", 16), ("n_layers", 16)],
+)
 def test_sizes_up_to_their_limit_are_no_reason(field: str, most: int) -> None:
     for size, expected in ((most, (Malformed, "SPEC-4.3")), (most + 1, (Declined, "SPEC-3.5"))):
         config = models.canonical(PAIR.config | {field: size})
