@@ -62,11 +62,10 @@ class Watch:
 def facts(theorem: Theorem) -> dict[str, str]:
     """Return the fields of the verdict line, in order; every one is the checker's own.  (SPEC 9.1)"""
     said, decimals = theorem.parsed.statement, theorem.margin * 10**10 >> MARGIN_BITS
-    names = "task k vocab scope semantics total correct_lower correct_upper margin_lower model certificate"
-    question = (said.task, said.k, said.vocab, said.scope.label, said.semantics, said.total)
-    bounds = (theorem.correct_lower, theorem.correct_upper, f"{decimals // 10**10}.{decimals % 10**10:010d}")
-    files = (f"sha256:{said.model_sha256}", f"sha256:{theorem.parsed.certificate_sha256}")
-    return dict(zip(names.split(), map(str, question + bounds + files), strict=True))
+    found = {"task": said.task, **said.fields, "scope": said.scope.label, "semantics": said.semantics}
+    found |= {"total": str(said.total), "correct_lower": str(theorem.correct_lower), "correct_upper": str(theorem.correct_upper)}
+    found["margin_lower"] = f"{decimals // 10**10}.{decimals % 10**10:010d}"
+    return {**found, "model": f"sha256:{said.model_sha256}", "certificate": f"sha256:{theorem.parsed.certificate_sha256}"}
 
 
 def sentence(theorem: Theorem) -> str:
@@ -74,7 +73,7 @@ def sentence(theorem: Theorem) -> str:
     said, lower, upper = theorem.parsed.statement, theorem.correct_lower, theorem.correct_upper
     number = f"exactly {lower}" if lower == upper else f"at least {lower} and at most {upper}"
     unit = "inputs" if said.scope.label == "uniform" else "units of input weight"
-    subject = f"This exact model file names the largest of {said.k} tokens (vocabulary {said.vocab}) correctly"
+    subject = f"This exact model file {TASKS[said.task][1].format(**said.fields)}"
     return f"{subject} on {number} of all {said.total} {unit}, in {said.semantics} arithmetic, a tie counting as wrong."
 
 
@@ -114,9 +113,7 @@ def show(parsed: Parsed) -> str:
     lines += [f"  {name}: {shape} integers over 2^{w.scale}, the first {w.rows[0][0]}" for name, shape, w in shapes]
     claim = f"  claims {parsed.claimed_lower} <= correct <= {parsed.claimed_upper} of {said.total}"
     lines += [f"statement: task {said.task}, scope {said.scope.label}, semantics {said.semantics}", claim]
-    declared = f"{parsed.operations} operations declared, paths enclosed: {sorted(parsed.hints)}"
-    lines.append(f"proof: precision {parsed.precision} bits, {declared}, roots:")
-    lines += [f"  {c.where}: maximum {c.maximum}, queries {list(c.queries)}, {c.method}, {c.claim}" for c in parsed.roots]
+    lines += [f"proof: precision {parsed.precision} bits, {parsed.operations} operations declared", *parsed.proof.lines()]
     return "\n".join(lines)
 
 

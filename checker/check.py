@@ -3,19 +3,36 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
-from checker.cells import Checker, Outcome
-from checker.decode import big, fields, integer, listing, parse_canonical, typed
+from checker.cells import Outcome
+from checker.decode import big, fields, integer, parse_canonical, typed
 from checker.errors import require, require_form, require_support
+from checker.forest import parse_forest
 from checker.ledger import CEILING, Ledger
-from checker.model import Model, decompose, load_model, require_plain
-from checker.proof import MAX_CELLS, Cell, parse_cells
-from checker.residual import Hint, parse_hints
+from checker.model import Model, load_model
+from checker.proof import MAX_CELLS
 from checker.statement import Statement, build_statement
 
 CERTIFICATE_FORMAT = "certify.certificate/1"
 MAX_CERTIFICATE_BYTES = 16 << 20
 STATEMENT = "architecture correct_lower correct_upper model scope semantics task total"
+
+
+class Proof(Protocol):
+    """A proof of some kind, parsed: what it proves about disjoint sets of inputs that are the whole domain."""
+
+    def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
+        """Return what it proves of each set; the work is charged to the ledger before it is done."""
+
+    def lines(self) -> list[str]:
+        """Return what was parsed, for a human audit."""
+
+
+KINDS: dict[str, tuple[str, Callable[[dict[str, object], Model, Statement, int], Proof]]] = {
+    "cells": ("paths", parse_forest),
+}
+"""By the key that a proof of this kind has: the keys it may have beside it, and its parser."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +45,7 @@ class Parsed:
     claimed_upper: int
     precision: int
     operations: int
-    hints: dict[str, Hint]
-    roots: tuple[Cell, ...]
+    proof: Proof
     certificate_sha256: str
 
 
@@ -54,22 +70,24 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     whole = fields(parse_canonical(certificate_bytes, "the certificate"), "the certificate", "format proof statement")
     require_support(whole["format"] == CERTIFICATE_FORMAT, "SPEC-5.1", f"the certificate's format is not {CERTIFICATE_FORMAT}")
     written = fields(whole["statement"], "statement", STATEMENT)
-    proof = fields(whole["proof"], "proof", "cells operations precision strategy", "paths")
+    given = typed(whole["proof"], dict, "proof")
+    kind = next((kind for kind in KINDS if kind in given), next(iter(KINDS)))
+    proof = fields(given, "proof", f"{kind} operations precision strategy", KINDS[kind][0])
     name = typed(proof["strategy"], str, "strategy")
     require_form(len(name) <= 64 and name.isprintable(), "SPEC-7", "strategy is not a short printable name")
     precision = integer(proof["precision"], "precision", 0, 1 << 24)
     require_support(64 <= precision <= 4096, "SPEC-3.5", "precision is not between 64 and 4096")
     operations = big(proof["operations"], "operations")
     require_support(0 <= operations <= CEILING, "SPEC-8.2", f"operations is not between 0 and {CEILING}")
-    cells = listing(proof["cells"], "cells", MAX_CELLS)
+    items = proof[kind]
+    require_support(
+        not isinstance(items, list) or len(items) <= MAX_CELLS, "SPEC-3.5", f"{kind} holds more than {MAX_CELLS} items"
+    )
     model = load_model(model_bytes)
-    require_plain(model)
     statement = build_statement(model, sha256(model_bytes).hexdigest(), written)
     lower, upper = big(written["correct_lower"], "correct_lower"), big(written["correct_upper"], "correct_upper")
-    hints = parse_hints(proof["paths"]) if "paths" in proof else {}
-    sizes = model.sizes["d_vocab"], model.sizes["d_vocab_out"], model.sizes["n_ctx"]
-    roots = parse_cells(cells, sizes)
-    return Parsed(model, statement, lower, upper, precision, operations, hints, roots, sha256(certificate_bytes).hexdigest())
+    parsed = KINDS[kind][1](proof, model, statement, precision)
+    return Parsed(model, statement, lower, upper, precision, operations, parsed, sha256(certificate_bytes).hexdigest())
 
 
 def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
@@ -81,11 +99,7 @@ def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
     ledger = Ledger(lambda done: watch(done, parsed.operations))
     ledger.budget = parsed.operations
     total = parsed.statement.total
-    checker = Checker(decompose(parsed.model, parsed.hints, ledger), parsed.statement.scope, parsed.precision, ledger)
-    answers, n = range(parsed.model.sizes["d_vocab_out"]), parsed.statement.k
-    for root in parsed.roots:
-        checker.visit(root, dict.fromkeys((j for j in answers if j != root.maximum), ((2 << root.maximum) - 1,) * n), None)
-    outcomes = tuple(checker.outcomes)
+    outcomes = parsed.proof.outcomes(ledger)
     require(sum(outcome.size for outcome in outcomes) == total, "SPEC-7.1", "the sizes of the cells do not add up to the total")
     lower, upper = total - sum(outcome.upper for outcome in outcomes), total - sum(outcome.lower for outcome in outcomes)
     require(parsed.claimed_lower <= lower, "SPEC-5.6", f"correct_lower is claimed larger than the proved {lower}")

@@ -13,8 +13,9 @@ from checker.errors import require, require_form, require_support
 from checker.model import Model
 
 SCOPE_FORMAT = "certify.scope/1"
-TASKS = ("max-of-k",)
 SEMANTICS = ("real",)
+TASKS = {"max-of-k": ("k vocab", "names the largest of {k} tokens (vocabulary {vocab}) correctly")}
+"""Per task: its fields on the verdict line, and what a model that answers right does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,10 @@ class Statement:
 
     model_sha256: str
     task: str
+    fields: dict[str, str]
     semantics: str
     scope: Scope
     total: int
-    k: int
-    vocab: int
 
 
 def _product_scope(weights: object, n: int, vocab: int) -> Scope:
@@ -80,4 +80,6 @@ def build_statement(model: Model, model_sha256: str, written: dict[str, object])
     require(canonical(written["architecture"]) == canonical(model.config), "SPEC-5.5", "the architecture is not the model's")
     total = prod(map(sum, scope.weights))
     require(big(written["total"], "total") == total, "SPEC-5.5", f"the total is not {total}")
-    return Statement(model_sha256, task, semantics, scope, total, n, vocab)
+    named = {"k": n, "n": n, "vocab": vocab}
+    found = {name: str(named[name]) for name in TASKS[task][0].split()}
+    return Statement(model_sha256, task, found, semantics, scope, total)

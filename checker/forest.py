@@ -1,0 +1,49 @@
+"""A proof of cells: how it is read, and the outcomes of its leaves.  (SPEC 7)"""
+
+from dataclasses import dataclass
+
+from checker.cells import Checker, Outcome
+from checker.decode import listing
+from checker.ledger import Ledger
+from checker.model import Model, decompose, require_plain
+from checker.proof import MAX_CELLS, Cell, parse_cells
+from checker.residual import Hint, parse_hints
+from checker.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """The cells of a proof with the hints of its paths, and what they are about."""
+
+    model: Model
+    statement: Statement
+    precision: int
+    hints: dict[str, Hint]
+    roots: tuple[Cell, ...]
+
+    def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
+        """Return what every leaf proves, in preorder.
+
+        Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
+        """
+        checker = Checker(decompose(self.model, self.hints, ledger), self.statement.scope, self.precision, ledger)
+        answers, n = range(self.model.sizes["d_vocab_out"]), self.model.sizes["n_ctx"]
+        for root in self.roots:
+            checker.visit(root, dict.fromkeys((j for j in answers if j != root.maximum), ((2 << root.maximum) - 1,) * n), None)
+        return tuple(checker.outcomes)
+
+    def lines(self) -> list[str]:
+        """Return what was parsed, for a human audit."""
+        roots = [f"  {c.where}: maximum {c.maximum}, queries {list(c.queries)}, {c.method}, {c.claim}" for c in self.roots]
+        return [f"paths enclosed: {sorted(self.hints)}, roots:", *roots]
+
+
+def parse_forest(proof: dict[str, object], model: Model, statement: Statement, precision: int) -> Forest:
+    """Return the proof of cells that these keys hold, for a model that has a path decomposition.  (SPEC 4.4, 6.5, 7.1)
+
+    Raises: Malformed, Rejected or Declined, with the clause.
+    """
+    require_plain(model)
+    hints = parse_hints(proof["paths"]) if "paths" in proof else {}
+    sizes = model.sizes["d_vocab"], model.sizes["d_vocab_out"], model.sizes["n_ctx"]
+    return Forest(model, statement, precision, hints, parse_cells(listing(proof["cells"], "cells", MAX_CELLS), sizes))
