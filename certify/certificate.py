@@ -22,6 +22,7 @@ from typing import Any
 
 from certify.errors import CertifyError, CheckerRejected, Unsupported
 from certify.files import write_bytes
+from certify.float32 import NAME, Float32, slack
 from certify.model import Model, load_model
 from certify.paths import decompose
 from certify.scope import Scope
@@ -29,7 +30,7 @@ from certify.strategies import STRATEGIES, Problem, Strategy
 from certify.strategies.enclosures import Hint, estimates, hints_for, unexplained_dimension
 from certify.strategies.forest import Cell, weakest
 from certify.strategies.problem import Progress
-from certify.strategies.scaled import scale
+from certify.strategies.scaled import EXACT, scale
 
 FORMAT = "certify.certificate/1"
 MAXIMUM_FILE_BYTES = 16 << 20
@@ -85,14 +86,23 @@ class Options:
 
     ``effort``: more of it, a tighter bound and a longer check.  ``budget``: the most operations that the checker may need.
     ``enclosures``: the name of an enclosure for each path (qk, ov, direct) that is not multiplied out.
+    ``float32``: claim what every execution in float32 does, with such an exp; None for real arithmetic.
     """
 
     effort: float = 1.0
     budget: int | None = None
     enclosures: Mapping[str, str] = field(default_factory=dict)
+    float32: Float32 | None = None
 
 
-def draft(model: Model, scope: Scope, strategy: str, cells: Sequence[Cell], hints: Mapping[str, Hint]) -> dict[str, Any]:
+def draft(
+    model: Model,
+    scope: Scope,
+    strategy: str,
+    cells: Sequence[Cell],
+    hints: Mapping[str, Hint],
+    float32: Float32 | None = None,
+) -> dict[str, Any]:
     """Return a certificate with these cells that claims nothing: the weakest bounds and the largest budget."""
     total = scope.total(model.config)
     weights = None if scope.weights is None else [[str(weight) for weight in row] for row in scope.weights]
@@ -104,7 +114,8 @@ def draft(model: Model, scope: Scope, strategy: str, cells: Sequence[Cell], hint
             "correct_upper": str(total),
             "model": f"sha256:{model.sha256}",
             "scope": "uniform" if weights is None else {"product": weights},
-            "semantics": "real",
+            "semantics": NAME if float32 else "real",
+            **(float32.statement() if float32 else {}),
             "task": "max-of-k",
             "total": str(total),
         },
@@ -180,7 +191,8 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
     model = load_model(model_file)
     scope.require_fits(model.config)
     hints = hints_for(model, options.enclosures)
-    scaled = scale(decompose(model), estimates(model, hints))
+    off = slack(model, options.float32) if options.float32 else EXACT
+    scaled = scale(decompose(model), estimates(model, hints), off)
     with tempfile.TemporaryDirectory(prefix="certify-") as folder:
         file = Path(folder) / "certificate.json"
 
@@ -189,7 +201,7 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
             for cautious in (True,) if not scaled.trusted else (False, True):
                 cells = chosen.build(Problem(model, scope, scaled, effort, cautious, progress))
                 progress(model.config.d_vocab, "")
-                drafted = draft(model, scope, strategy, cells, hints)
+                drafted = draft(model, scope, strategy, cells, hints, options.float32)
                 file.write_bytes(_within_limit(canonical(drafted)))
                 ended, seconds = _timed([str(model_file), str(file), "--json"])
                 checking += seconds

@@ -14,7 +14,7 @@ from checker.check import MAX_CERTIFICATE_BYTES, Parsed, Theorem, check, parse
 from checker.decode import ratio
 from checker.errors import Declined, Refusal, Rejected, require, require_support
 from checker.model import MAX_MODEL_BYTES
-from checker.statement import SEMANTICS, TASKS, parse_scope_file
+from checker.statement import EXP, SEMANTICS, TASKS, parse_scope_file
 
 
 def read(path: str, limit: int) -> bytes:
@@ -63,6 +63,7 @@ def facts(theorem: Theorem) -> dict[str, str]:
     """Return the fields of the verdict line, in order; every one is the checker's own.  (SPEC 9.1)"""
     said, decimals = theorem.parsed.statement, theorem.margin * 10**10 >> MARGIN_BITS
     found = {"task": said.task, **said.fields, "scope": said.scope.label, "semantics": said.semantics}
+    found |= dict(zip(EXP, (f"{x.numerator}/{x.denominator}" for x in said.exp or ()), strict=False))
     found |= {"total": str(said.total), "correct_lower": str(theorem.correct_lower), "correct_upper": str(theorem.correct_upper)}
     found["margin_lower"] = f"{decimals // 10**10}.{decimals % 10**10:010d}"
     return {**found, "model": f"sha256:{said.model_sha256}", "certificate": f"sha256:{theorem.parsed.certificate_sha256}"}
@@ -74,7 +75,7 @@ def sentence(theorem: Theorem) -> str:
     number = f"exactly {lower}" if lower == upper else f"at least {lower} and at most {upper}"
     unit = "inputs" if said.scope.label == "uniform" else "units of input weight"
     subject = f"This exact model file {TASKS[said.task][1].format(**said.fields)}"
-    return f"{subject} on {number} of all {said.total} {unit}, in {said.semantics} arithmetic, a tie counting as wrong."
+    return f"{subject} on {number} of all {said.total} {unit}, in {SEMANTICS[said.semantics]}, a tie counting as wrong."
 
 
 def as_json(theorem: Theorem, seconds: str) -> str:
@@ -100,6 +101,9 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
     wanted, found = (options.task, scope, semantics), (said.task, said.scope.label, said.semantics)
     for name, value, own in zip(("task", "scope", "semantics"), wanted, found, strict=True):
         require(value in (None, own), "SPEC-9.3", f"the {name} is {own}, not the one required")
+    for name, least, held in zip(EXP, (options.eps_exp, options.eta_exp), said.exp or (None, None), strict=True):
+        allowed = least is None or (held is not None and least[0] * held.denominator <= held.numerator * least[1])
+        require(allowed, "SPEC-9.3", f"the {name} is {held}, less than is required")
     if bounded:
         p, q = options.at_least
         require(theorem.correct_lower * q >= said.total * p, "SPEC-9.3", f"correct_lower / total is below {p}/{q}")
@@ -135,6 +139,8 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--task", choices=TASKS, help="reject a certificate about another task")
     parser.add_argument("--scope", metavar="uniform|product:FILE", help="reject a certificate over another scope")
     parser.add_argument("--semantics", choices=SEMANTICS, help="reject a certificate in other arithmetic")
+    parser.add_argument("--eps-exp", type=_fraction, metavar="P/Q", help="reject a float32 certificate with a smaller eps_exp")
+    parser.add_argument("--eta-exp", type=_fraction, metavar="P/Q", help="reject a float32 certificate with a smaller eta_exp")
     parser.add_argument("--at-least", type=_fraction, metavar="P/Q", help="reject an accuracy below P/Q")
     parser.add_argument("--json", action="store_true", help="print the facts as one JSON object")
     parser.add_argument("--time-limit", type=_fraction, metavar="S", help="decline after S seconds")

@@ -7,6 +7,7 @@ from math import prod
 from checker import copies, counting, enumeration
 from checker.enclosure import Allowed, Frame, Scores, Terms
 from checker.errors import require, require_support
+from checker.float32 import REAL, Slack
 from checker.ledger import Ledger
 from checker.model import Paths
 from checker.proof import Cell, expand
@@ -47,9 +48,9 @@ def _ceiling(mantissa: int, exponent: int) -> int:
 class Checker:
     """Derives the outcome of every leaf cell below a root."""
 
-    def __init__(self, paths: Paths, scope: Scope, precision: int, ledger: Ledger) -> None:
-        self.paths, self.scope, self.ledger = paths, scope, ledger
-        self.scores = Scores(Tables(paths, ledger), precision)
+    def __init__(self, paths: Paths, scope: Scope, precision: int, ledger: Ledger, slack: Slack = REAL) -> None:
+        self.paths, self.scope, self.ledger, self.slack = paths, scope, ledger, slack
+        self.scores = Scores(Tables(paths, ledger), precision, slack)
         ledger.charge(add=sum(map(len, scope.weights)))
         self.sums = [tuple(accumulate(row, initial=0)) for row in scope.weights[:-1]]
         tables = (paths.evou_low, paths.evou_high, paths.pvou, paths.eu_low, paths.eu_high)
@@ -78,7 +79,7 @@ class Checker:
         up_to, below = (prod(row[cell.maximum + end] for row in self.sums) for end in (1, 0))
         size = (up_to - (queries != [cell.maximum]) * below) * sum(map(self.scope.weights[-1].__getitem__, queries))
         lower, upper = 0, size if cell.method == "skip" else 0
-        mu = _ceiling(cell.mu[0], cell.mu[1] + self.paths.value_scale)
+        mu = self.slack.raised(_ceiling(cell.mu[0], cell.mu[1] + self.paths.value_scale))
         if cell.method == "screen":
             answers, removed, heaviest = screened(self.scores, cell, answers, mu)
             margin = _least([margin, None if removed is None else self._margin(mu + -removed // heaviest)])
@@ -124,8 +125,8 @@ class Checker:
         return counting.failures_lower(frame, left, cell.lower_shares, self.ledger), min(upper, size)
 
     def _margin(self, value: int) -> int:
-        """Return a margin over 2^-value_scale in units of 2^-20, rounded down."""
-        return value << MARGIN_BITS >> self.paths.value_scale
+        """Return in units of 2^-20, rounded down, the margin of logits that follows from one of the sum over 2^-value_scale."""
+        return self.slack.margin(value) << MARGIN_BITS >> self.paths.value_scale
 
 
 def _require_claim(cell: Cell, outcome: Outcome) -> None:

@@ -12,7 +12,7 @@ from checker.forest import parse_forest
 from checker.ledger import CEILING, Ledger
 from checker.model import Model, load_model
 from checker.proof import MAX_CELLS
-from checker.statement import Statement, build_statement
+from checker.statement import EXP, Statement, build_statement
 
 CERTIFICATE_FORMAT = "certify.certificate/1"
 MAX_CERTIFICATE_BYTES = 16 << 20
@@ -69,7 +69,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     require_support(len(certificate_bytes) <= MAX_CERTIFICATE_BYTES, "SPEC-3.5", "the certificate is larger than 16 MiB")
     whole = fields(parse_canonical(certificate_bytes, "the certificate"), "the certificate", "format proof statement")
     require_support(whole["format"] == CERTIFICATE_FORMAT, "SPEC-5.1", f"the certificate's format is not {CERTIFICATE_FORMAT}")
-    written = fields(whole["statement"], "statement", STATEMENT)
+    written = fields(whole["statement"], "statement", STATEMENT, " ".join(EXP))
     given = typed(whole["proof"], dict, "proof")
     kind = next((kind for kind in KINDS if kind in given), next(iter(KINDS)))
     proof = fields(given, "proof", f"{kind} operations precision strategy", KINDS[kind][0])

@@ -6,6 +6,7 @@ Nothing downstream sees JSON.  No number reaches ``int`` without a full-match pa
 
 import json
 import re
+from fractions import Fraction
 from typing import NoReturn, TypeVar
 
 from checker.errors import Malformed, require_form, require_support
@@ -145,3 +146,11 @@ def ratio(written: str, where: str) -> tuple[int, int]:
     p, q = big(numerator, where), big(denominator, where) if bar else 1
     require_form(p >= 0 and q > 0, "SPEC-3.3", f"{where} is not a fraction P/Q with P >= 0 and Q > 0")
     return p, q
+
+
+def fraction(value: object, where: str) -> Fraction:
+    """Return the number written ``P/Q`` in lowest terms, with P >= 0 and Q > 0.  (SPEC 3.3)"""
+    written = typed(value, str, where)
+    found = Fraction(*ratio(written, where))
+    require_form(written == f"{found.numerator}/{found.denominator}", "SPEC-3.3", f"{where} is not a fraction in lowest terms")
+    return found

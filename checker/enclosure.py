@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 
 from checker.exact import Row
+from checker.float32 import REAL, Slack
 from checker.interval import exp_enclosure, inverse_sqrt, shift_up
 from checker.proof import Cell, Range, expand
 from checker.tables import Line, Tables
@@ -63,10 +64,10 @@ class Terms:
 
 
 class Scores:
-    """Enclosures of exponentials of exact scores divided by sqrt(d_head)."""
+    """Enclosures of exponentials of scores divided by sqrt(d_head): exact scores, or ``slack.width`` below them.  (SPEC 12.5)"""
 
-    def __init__(self, tables: Tables, precision: int) -> None:
-        self.tables, self.precision, self.ledger = tables, precision, tables.ledger
+    def __init__(self, tables: Tables, precision: int, slack: Slack = REAL) -> None:
+        self.tables, self.precision, self.ledger, self.slack = tables, precision, tables.ledger, slack
 
     def exp_ends(self, below_low: int, below_high: int, precision: int) -> tuple[int, int]:
         """Return (lower, upper) with lower <= exp(-y/sqrt(d_head)) <= upper, in units of 2^-precision, for all y between.
@@ -118,12 +119,13 @@ class Scores:
                 own[b] = min(low for low, _ in ends), max(high for _, high in ends)
         token_top = max(high for _, high in spans)
         top = max([token_top + high for _, high in reach] + [high for _, high in own.values()])
-        tokens = [self.exp_ends(token_top - high, token_top - low, bits) for low, high in spans]
+        wide = self.slack.width
+        tokens = [self.exp_ends(token_top - high, token_top - low + wide, bits) for low, high in spans]
         shifts = [self.exp_ends(top - token_top - high, top - token_top - low, bits) for low, high in reach]
         found = [
             {b: (low * down >> bits, shift_up(high * up, bits)) for b, (low, high) in enumerate(tokens)} for down, up in shifts
         ]
-        return [*found, {b: self.exp_ends(top - high, top - low, bits) for b, (low, high) in own.items()}]
+        return [*found, {b: self.exp_ends(top - high, top - low + wide, bits) for b, (low, high) in own.items()}]
 
 
 def max_of_terms(parts: Sequence[Terms]) -> Terms:
@@ -142,6 +144,7 @@ class Frame:
         Cost: the weights, and one comparison per block of several tokens.
         """
         self.tables, self.maximum, self.queries, self.blocks = scores.tables, cell.maximum, expand(cell.queries), cell.blocks()
+        self.drop = scores.slack.raised(0)
         paths, last = self.tables.paths, len(self.blocks) - 1
         self.forced = self.queries != [self.maximum]
         self.exact = paths.exact and len(self.queries) == 1 and last == self.maximum
@@ -173,7 +176,7 @@ class Frame:
 
         Requires: ``exact``.
         """
-        return self._terms(j, allowed, 0, self.weights)
+        return self._terms(j, allowed, -self.drop, self.weights)
 
     def _terms(self, j: int, allowed: Allowed, mu: int, ends: list[Ends]) -> Terms:
         """Return bracket * weight per entry: the first of ``ends`` for a positive bracket, else the second.

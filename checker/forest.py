@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from checker import float32
 from checker.cells import Checker, Outcome
 from checker.decode import listing
+from checker.float32 import REAL
 from checker.ledger import Ledger
 from checker.model import Model, decompose, require_plain
 from checker.proof import MAX_CELLS, Cell, parse_cells
@@ -26,7 +28,9 @@ class Forest:
 
         Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
         """
-        checker = Checker(decompose(self.model, self.hints, ledger), self.statement.scope, self.precision, ledger)
+        paths, exp = decompose(self.model, self.hints, ledger), self.statement.exp
+        slack = REAL if exp is None else float32.slack(self.model, exp, (paths.score_scale, paths.value_scale), ledger)
+        checker = Checker(paths, self.statement.scope, self.precision, ledger, slack)
         answers, n = range(self.model.sizes["d_vocab_out"]), self.model.sizes["n_ctx"]
         for root in self.roots:
             checker.visit(root, dict.fromkeys((j for j in answers if j != root.maximum), ((2 << root.maximum) - 1,) * n), None)

@@ -44,11 +44,12 @@ _PLAIN = {"n_layers": 1, "n_heads": 1, "attn_only": True, "normalization_type": 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The exact weights as matrices by short name, and the architecture they belong to."""
+    """The exact weights as matrices by name, and the architecture they belong to; ``double``: some are float64."""
 
     config: dict[str, object]
     sizes: dict[str, int]
     weights: dict[str, Matrix]
+    double: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def load_model(data: bytes) -> Model:
         else:
             require_form(".b_" in name, "SPEC-4.3", f"the model lacks the tensor {name}")
             weights[name] = Matrix(((0,) * shape[-1],) * prod(shape[:-1]), 0)
-    return Model(config, sizes, weights)
+    return Model(config, sizes, weights, any(entry.dtype == "F64" for entry in entries.values()))
 
 
 def require_plain(model: Model) -> None:

@@ -99,7 +99,7 @@ def _less(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     return Matrix(tuple(tuple(x - y for x, y in zip(*pair, strict=True)) for pair in pairs), max(a.scale, b.scale))
 
 
-def _centred(a: Matrix, ledger: Ledger) -> Matrix:
+def centred(a: Matrix, ledger: Ledger) -> Matrix:
     """Return ``a`` with the mean of each row, rounded down, taken off the row: as last factor, a constant for each row.
 
     Cost: one multiplication per row, two additions per entry.
@@ -114,7 +114,7 @@ def _raised(value: int, scale: int, target: int) -> int:
     return shift_up(value, max(scale - target, 0)) << max(target - scale, 0)
 
 
-def _root(value: int, scale: int, times: int) -> int:
+def root(value: int, scale: int, times: int) -> int:
     """Return the ``2^times``-th root of ``value * 2^-scale`` over 2^-48, rounded up.  Requires: value >= 0.
 
     Sound because the ceiling of the square root of a ceiling is at least the square root.
@@ -125,7 +125,7 @@ def _root(value: int, scale: int, times: int) -> int:
     return value
 
 
-def _squares(a: Matrix, ledger: Ledger) -> list[int]:
+def squares(a: Matrix, ledger: Ledger) -> list[int]:
     """Return the sum of squares of each row, over twice the scale.  Cost: a multiplication and an addition per entry."""
     ledger.charge(mul=len(a.rows) * len(a.rows[0]), add=len(a.rows) * len(a.rows[0]))
     return [sum(map(mul, row, row)) for row in a.rows]
@@ -138,7 +138,7 @@ def _spectral(factors: Sequence[Matrix], squarings: int, ledger: Ledger) -> int:
           of all entries, an addition per row more; a squaring once more for every 512 bits; 2^squarings for each root.
     """
     require_form(len(factors) > 1, "SPEC-6.7", "a spectral bound needs two factors")
-    first, last, middle = factors[0], _centred(factors[-1], ledger), factors[1:-1]
+    first, last, middle = factors[0], centred(factors[-1], ledger), factors[1:-1]
     back = [transposed(factor) for factor in reversed(middle)]
     power = multiply([product(last, transposed(last), ledger), *back, product(transposed(first), first, ledger), *middle], ledger)
     require_support(bits(power) << squarings <= MAX_POWER_BITS, "SPEC-3.5", "a power for a spectral bound is too large")
@@ -146,7 +146,7 @@ def _spectral(factors: Sequence[Matrix], squarings: int, ledger: Ledger) -> int:
         ledger.charge(mul=len(power.rows) ** 3 * (bits(power) >> 9))
         power = product(power, power, ledger)
     ledger.charge(mul=squarings + 2 << squarings, add=len(power.rows))
-    return _root(sum(_squares(power, ledger)), 2 * power.scale - (2 << squarings), squarings + 2)
+    return root(sum(squares(power, ledger)), 2 * power.scale - (2 << squarings), squarings + 2)
 
 
 def _split(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> Row:
@@ -193,9 +193,9 @@ def _weighted(a: Matrix, b: Matrix, epsilon: int, ledger: Ledger) -> Row:
     """
     ledger.charge(mul=2 * len(a.rows), add=len(a.rows))
     scale = 2 * max(a.scale, b.scale)
-    pairs = zip(_squares(a, ledger), _squares(b, ledger), strict=True)
+    pairs = zip(squares(a, ledger), squares(b, ledger), strict=True)
     sums = [(x << TABLE_SCALE + scale - 2 * a.scale) + (y * epsilon << scale - 2 * b.scale) for x, y in pairs]
-    return tuple(_root(value, TABLE_SCALE + scale, 1) for value in sums)
+    return tuple(root(value, TABLE_SCALE + scale, 1) for value in sums)
 
 
 def _radii(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> tuple[Row, Row]:
@@ -208,10 +208,10 @@ def _radii(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> tuple[Row
         halves = tuple((width + 1) >> 1 for width in _ranges(factors, bound, ledger))
         return halves, (1 << TABLE_SCALE,) * len(factors[-1].rows[0])
     require_form(len(factors) > 2, "SPEC-6.8", "weighted Cauchy-Schwarz needs a factor in the middle")
-    first, last, (left, right) = factors[0], _centred(factors[-1], ledger), bound.matrices
+    first, last, (left, right) = factors[0], centred(factors[-1], ledger), bound.matrices
     rest = _less(multiply(factors[1:-1], ledger), product(left, right, ledger), ledger)
     ledger.charge(mul=1, add=len(rest.rows))
-    epsilon = _root(sum(_squares(rest, ledger)), 2 * rest.scale, 1)
+    epsilon = root(sum(squares(rest, ledger)), 2 * rest.scale, 1)
     rows = _weighted(product(first, left, ledger), first, epsilon, ledger)
     return rows, _weighted(transposed(product(right, last, ledger)), transposed(last), epsilon, ledger)
 

@@ -20,6 +20,7 @@ def screened(scores: Scores, cell: Cell, answers: dict[int, Allowed], mu: int) -
     highs, most, least = tables.direct_high[m], tables.place_high[m], tables.place_low[m]
     spans = scores.spans(expand(cell.queries), blocks)
     top = max(high for _, high in spans) + most
+    least -= scores.slack.width
     ends = [scores.exp_ends(top - high - most, top - low - least, scores.precision) for low, high in spans]
     values = [(tables.value_high.windows(a, b), tables.value_low.windows(a, b)) for a, b in blocks]
     lowest = tables.direct_low[m][m] + min(row[m] for row in paths.pvou) - mu

@@ -5,15 +5,19 @@ copy must be identical; it never supplies the text that is printed.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 from hashlib import sha256
 from math import prod
 
-from checker.decode import big, canonical, fields, listing, parse_canonical, typed
+from checker.decode import big, canonical, fields, fraction, listing, parse_canonical, typed
 from checker.errors import require, require_form, require_support
 from checker.model import Model
 
 SCOPE_FORMAT = "certify.scope/1"
-SEMANTICS = ("real",)
+SEMANTICS = {"real": "real arithmetic", "float32:any-order": "float32 arithmetic in any order of summation"}
+"""Per semantics: what the English sentence calls it."""
+
+EXP, LEAST_ETA, MOST_EXP = ("eps_exp", "eta_exp"), Fraction(1, 1 << 149), Fraction(1, 1 << 6)
 TASKS = {"max-of-k": ("k vocab", "names the largest of {k} tokens (vocabulary {vocab}) correctly")}
 """Per task: its fields on the verdict line, and what a model that answers right does."""
 
@@ -28,12 +32,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The theorem without its numbers: which model, which question, over which inputs, in which arithmetic."""
+    """The theorem without its numbers: which model, which question, over which inputs, in which arithmetic.
+
+    ``exp``: eps_exp and eta_exp of a float32 semantics, None in real arithmetic.
+    """
 
     model_sha256: str
     task: str
     fields: dict[str, str]
     semantics: str
+    exp: tuple[Fraction, Fraction] | None
     scope: Scope
     total: int
 
@@ -60,6 +68,18 @@ def parse_scope_file(data: bytes) -> str:
     return f"product:sha256:{sha256(data).hexdigest()}"
 
 
+def _exp(written: dict[str, object], semantics: str, model: Model) -> tuple[Fraction, Fraction] | None:
+    """Return (eps_exp, eta_exp), which are there exactly if the semantics is float32.  (SPEC 5.4)"""
+    known = [fraction(written[key], key) for key in EXP if key in written]
+    require_form(len(known) == (0 if semantics == "real" else 2), "SPEC-5.4", "eps_exp and eta_exp go with float32:any-order")
+    if not known:
+        return None
+    require_form(known[1] >= LEAST_ETA, "SPEC-5.4", "eta_exp is smaller than 2^-149")
+    require_support(max(known) <= MOST_EXP, "SPEC-5.4", "eps_exp or eta_exp is larger than 2^-6")
+    require_support(not model.double, "SPEC-5.4", "the model holds a tensor in float64")
+    return known[0], known[1]
+
+
 def build_statement(model: Model, model_sha256: str, written: dict[str, object]) -> Statement:
     """Return the statement the certificate is about, every part but the names re-derived.  (SPEC 5.1 to 5.5)
 
@@ -82,4 +102,4 @@ def build_statement(model: Model, model_sha256: str, written: dict[str, object])
     require(big(written["total"], "total") == total, "SPEC-5.5", f"the total is not {total}")
     named = {"k": n, "n": n, "vocab": vocab}
     found = {name: str(named[name]) for name in TASKS[task][0].split()}
-    return Statement(model_sha256, task, found, semantics, scope, total)
+    return Statement(model_sha256, task, found, semantics, _exp(written, semantics, model), scope, total)

@@ -24,7 +24,8 @@ VECTORS = ROOT / "tests" / "vectors"
 CODES = {"VERIFIED": 0, "REJECTED": 10, "DECLINED": 20}
 NUMBER = r"(?:0|[1-9][0-9]*)"
 VERIFIED = re.compile(
-    r"s VERIFIED task=max-of-k k=[0-9]+ vocab=[0-9]+ scope=(?:uniform|product:sha256:[0-9a-f]{64}) semantics=real "
+    r"s VERIFIED task=max-of-k k=[0-9]+ vocab=[0-9]+ scope=(?:uniform|product:sha256:[0-9a-f]{64}) "
+    rf"semantics=(?:real|float32:any-order eps_exp={NUMBER}/{NUMBER} eta_exp={NUMBER}/{NUMBER}) "
     rf"total={NUMBER} correct_lower={NUMBER} correct_upper={NUMBER} margin_lower={NUMBER}\.[0-9]{{10}} "
     r"model=sha256:[0-9a-f]{64} certificate=sha256:[0-9a-f]{64}"
 )
@@ -104,6 +105,7 @@ def _of_accepted(vector: Vector, lines: list[str]) -> list[str]:
         "vocab": str(written["architecture"]["d_vocab"]),
     }
     expected |= {key: f"sha256:{sha256(getattr(vector, key).read_bytes()).hexdigest()}" for key in ("model", "certificate")}
+    expected |= {key: written[key] for key in ("semantics", "eps_exp", "eta_exp") if key in written}
     expected["scope"] = "uniform" if written["scope"] == "uniform" else f"product:sha256:{_scope_hash(written['scope'])}"
     return found + [f"{key} is {said.get(key)}, not {value}" for key, value in expected.items() if said.get(key) != value]
 

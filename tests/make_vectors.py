@@ -35,6 +35,7 @@ import forests
 import models
 import mutators
 import oracle
+import vectors_float32
 import vectors_paths
 from models import ATTENTION, Model, Raw, Seeded
 
@@ -1591,6 +1592,7 @@ CHAPTERS = (
     operations,
     command_line,
     lambda book: vectors_paths.chapter(book, sys.modules[__name__]),
+    lambda book: vectors_float32.chapter(book, sys.modules[__name__]),
 )
 
 

@@ -257,7 +257,7 @@ def test_at_least_asks_for_the_uniform_scope(capsys: Output) -> None:
 
 def fake(task: str = "max-of-k", scope: str = "uniform", semantics: str = "real") -> Any:
     """Return as much of a theorem as a demand looks at: 3 of 4, perhaps of a kind that does not exist yet."""
-    said = SimpleNamespace(task=task, scope=SimpleNamespace(label=scope), semantics=semantics, total=4)
+    said = SimpleNamespace(task=task, scope=SimpleNamespace(label=scope), semantics=semantics, exp=None, total=4)
     return SimpleNamespace(parsed=SimpleNamespace(statement=said), correct_lower=3)
 
 
@@ -278,7 +278,8 @@ def fake(task: str = "max-of-k", scope: str = "uniform", semantics: str = "real"
     ],
 )
 def test_what_is_not_asked_for_is_not_assumed(theorem: Any, options: dict[str, Any], met: bool) -> None:
-    asked: Any = SimpleNamespace(**{"task": None, "scope": None, "semantics": None, "at_least": None, **options})
+    unasked = dict.fromkeys(("task", "scope", "semantics", "at_least", "eps_exp", "eta_exp"))
+    asked: Any = SimpleNamespace(**{**unasked, **options})
     if met:
         command.demand(asked, theorem)
     else:

@@ -316,7 +316,7 @@ def test_one_factor_has_no_spectral_bound() -> None:
 def test_roots_are_above_and_close(seed: int) -> None:
     rng = random.Random(seed)
     value, scale, times = rng.choice((0, 1, rng.getrandbits(rng.randint(1, 900)))), rng.randint(-300, 300), rng.randint(1, 6)
-    found = residual._root(value, scale, times)
+    found = residual.root(value, scale, times)
     true = Fraction(value) / Fraction(2) ** scale
     assert Fraction(found, 1 << TABLE_SCALE) ** (1 << times) >= true
     assert found == 0 or Fraction(found - 1, 1 << TABLE_SCALE) ** (1 << times) < true

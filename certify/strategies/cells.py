@@ -98,8 +98,8 @@ class Cells:
         high, low, work = self.spans(m, np.arange(m + 1), starts)
         direct_high, direct_low, most, least = (part[m] for part in self.prefixes)
         top = high.max() + most
-        upper, lower = np.exp(high + most - top), np.exp(low + least - top)
-        floors = np.minimum.reduceat(s.A_low[: m + 1, m], starts) + direct_low[m] + s.D[:, m].min()
+        upper, lower = np.exp(high + most - top), np.exp(low + least - top - 2 * s.slack.theta)
+        floors = np.minimum.reduceat(s.A_low[: m + 1, m], starts) + direct_low[m] + s.D[:, m].min() - s.slack.bracket
         values = np.maximum.reduceat(s.A_high[: m + 1], starts, axis=0) + direct_high + s.D.max(axis=0) - floors[:, None]
         terms = np.where(values > 0, upper[:, None], lower[:, None]) * values
         own, best = terms[-1], terms.max(axis=0)
@@ -132,10 +132,10 @@ class Cells:
         np.minimum.at(last_low, blocks, own_low)
         top = max(float(high.max() + places[:, :free].max(initial=NOTHING)), float(own_high.max()))
         upper = np.exp(np.vstack([high + places[:, :free].max(axis=0)[:, None], last_high]) - top)
-        lower = np.exp(np.vstack([low + places[:, :free].min(axis=0)[:, None], last_low]) - top)
+        lower = np.exp(np.vstack([low + places[:, :free].min(axis=0)[:, None], last_low]) - top - 2 * s.slack.theta)
         floors = np.minimum.reduceat(s.A_low[: m + 1, m], starts)
         tops = np.maximum.reduceat(s.A_high[: m + 1, j], starts, axis=0).T - floors
-        direct = (s.U_high[np.ix_(queries, j)] - s.U_low[queries, m][:, None]).max(axis=0)
+        direct = (s.U_high[np.ix_(queries, j)] - s.U_low[queries, m][:, None]).max(axis=0) + s.slack.bracket
         values = tops[None] + ((s.D[:, j] - s.D[:, m][:, None]) + direct)[:, :, None]
         there = np.logical_or.reduceat(left.allowed, starts, axis=2)
         there[free] &= np.isfinite(last_high)

@@ -1,0 +1,129 @@
+"""What an allowed float32 execution may do to attention weights and logits, bounded by norms.  (SPEC 12)
+
+Everything here is an upper bound: norms are rounded up to multiples of 2^-48, other numbers are fractions, rounded up
+where they would grow long.  Not done here: nothing follows the rounding of single terms; one bound serves all inputs.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import isqrt
+
+from checker.errors import require_support
+from checker.exact import Matrix, add_row, product, transposed
+from checker.ledger import Ledger
+from checker.model import Model
+from checker.residual import TABLE_SCALE, centred, root, squares
+
+ONE, UNIT, TINY = Fraction(1), Fraction(1, 1 << 24), Fraction(1, 1 << 100)
+SHARE_BITS = 96
+LARGEST = 1 << 126
+
+
+@dataclass(frozen=True, slots=True)
+class Slack:
+    """How far executions may be from real arithmetic: nowhere, unless numbers are given.  (SPEC 12.5)
+
+    ``width``: by how much a score may be lower, before the division, over 2^-score_scale.  ``shift``: the error of a
+    difference of logits, over 2^-value_scale.  ``share``: the least sum of attention weights, over 2^-96.
+    """
+
+    width: int = 0
+    shift: int = 0
+    share: int = 1 << SHARE_BITS
+
+    def raised(self, mu: int) -> int:
+        """Return what must be added to brackets so that a negative sum leaves a margin of ``mu``; positive if inexact."""
+        return -(-(self.shift + mu << SHARE_BITS) // self.share)
+
+    def margin(self, value: int) -> int:
+        """Return the margin of computed logits that follows from one of the sum, rounded down."""
+        return (value * self.share >> SHARE_BITS) - self.shift
+
+
+REAL = Slack()
+
+
+def _gamma(k: int) -> Fraction:
+    """Return gamma_k = k u / (1 - k u)."""
+    return Fraction(k, (1 << 24) - k)
+
+
+def _short(value: Fraction, by: Fraction = ONE) -> Fraction:
+    """Return ``value``, divided by a positive number, rounded up to a multiple of 2^-96."""
+    return Fraction(_over(value * Fraction(by.denominator, by.numerator), SHARE_BITS), 1 << SHARE_BITS)
+
+
+def _over(value: Fraction, scale: int) -> int:
+    """Return ``value`` over 2^-scale, rounded up."""
+    return -(-(value.numerator << scale) // value.denominator)
+
+
+def _norms(a: Matrix, ledger: Ledger) -> list[Fraction]:
+    """Return upper bounds on the Euclidean norms of the rows.  Cost: a multiplication and an addition per entry."""
+    return [Fraction(root(value, 2 * a.scale, 1), 1 << TABLE_SCALE) for value in squares(a, ledger)]
+
+
+def _norm(a: Matrix, ledger: Ledger) -> Fraction:
+    """Return an upper bound on the Frobenius norm.  Cost: a multiplication and an addition per entry, an addition per row."""
+    ledger.charge(add=len(a.rows))
+    return Fraction(root(sum(squares(a, ledger)), 2 * a.scale, 1), 1 << TABLE_SCALE)
+
+
+def _affine(x: Fraction, error: Fraction, rows: int, weight: Fraction, bias: Fraction) -> Fraction:
+    """Return the error of a computed ``x W + b``, W with so many rows, x wrong by ``error``.  (SPEC 12.2)"""
+    return _short(error * weight + _gamma(rows + 1) * ((x + error) * weight + bias) + TINY)
+
+
+def _reach(first: Matrix, second: Matrix, w: Matrix, bias: Matrix, ledger: Ledger) -> Fraction:
+    """Return a bound on the norm of any ``(x + y) W + b``, x and y rows.  Cost: two products, a sum of rows, norms."""
+    one = add_row(product(first, w, ledger), bias, ledger)
+    return max(_norms(one, ledger)) + max(_norms(product(second, w, ledger), ledger))
+
+
+def _theta(q: tuple[Fraction, Fraction], k: tuple[Fraction, Fraction], h: int, eps: Fraction) -> tuple[Fraction, Fraction]:
+    """Return bounds on a computed score, and on the logarithm of a weight's relative error.  (SPEC 12.3)
+
+    ``q`` and ``k`` are bounds on the norms of queries and keys and on their errors.
+    """
+    down = Fraction(1 << 64, isqrt(h << 128))
+    moved = q[0] * k[1] + q[1] * k[0] + q[1] * k[1] + _gamma(h + 4) * (q[0] + q[1]) * (k[0] + k[1])
+    score, inexact = _short(moved * down + TINY), eps + UNIT
+    return q[0] * k[0] + score, score + 2 * UNIT * (q[0] * k[0] * down + score) + _short(inexact, 1 - inexact)
+
+
+def slack(model: Model, exp: tuple[Fraction, Fraction], scales: tuple[int, int], ledger: Ledger) -> Slack:
+    """Return how far any allowed execution may be from real arithmetic.  (SPEC 12.3)
+
+    ``exp`` is (eps_exp, eta_exp); ``scales`` are those of scores and of logits.
+    Requires: a model with a path decomposition.
+    Raises:   Declined (SPEC-12.3) if a number might overflow, or attention weights might vanish.
+    Cost:     five products, sums of rows, norms, their comparisons, and 100 operations.
+    """
+    w = {name.rpartition(".")[2]: weight for name, weight in model.weights.items()}
+    n, d, h = (model.sizes[name] for name in ("n_ctx", "d_model", "d_head"))
+    ledger.charge(mul=50, add=50, cmp=5 * len(w["W_E"].rows) + 3 * n + 2 * model.sizes["d_vocab_out"])
+    query = add_row(w["W_E"], Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale), ledger)
+    norm = {name: _norm(weight, ledger) for name, weight in w.items() if name[2] in "QKVO"}
+    r, tokens, places = (max(_norms(a, ledger)) for a in (query, w["W_E"], w["W_pos"]))
+    either = tokens + places
+    queries = max(_norms(add_row(product(query, w["W_Q"], ledger), w["b_Q"], ledger), ledger))
+    keys, values = (_reach(w["W_E"], w["W_pos"], w[f"W_{a}"], w[f"b_{a}"], ledger) for a in "KV")
+    columns, bias = max(_norms(transposed(w["W_U"]), ledger)), _norm(w["b_U"], ledger)
+    apart = 2 * max(_norms(transposed(centred(w["W_U"], ledger)), ledger))
+    e_q, e_k, e_v = (_affine(x, UNIT * x, d, norm[f"W_{a}"], norm[f"b_{a}"]) for x, a in ((r, "Q"), (either, "K"), (either, "V")))
+    scores, theta = _theta((queries, e_q), (keys, e_k), h, exp[0])
+    kappa, alpha = _short((1 + UNIT) ** 2, 1 - _gamma(n)) - 1 + TINY, 3 * exp[1]
+    share, moved = 1 - kappa - n * alpha, (1 + kappa) * values
+    e_z = _short((1 + kappa) * (e_v + _gamma(n) * (values + e_v)) + TINY)
+    e_o, out = _affine(moved, e_z, h, norm["W_O"], norm["b_O"]), moved * norm["W_O"] + norm["b_O"]
+    e_y, y = _short(UNIT * r + e_o + UNIT * ((1 + UNIT) * r + out + e_o)), r + out
+    last = e_y * apart + 2 * (_gamma(d + 1) * ((y + e_y) * columns + bias) + TINY)
+    direct = (r + norm["b_O"]) * apart + 2 * bias
+    error = kappa * direct + n * alpha * (values * norm["W_O"] * apart + direct) + last
+    reached = [(1 + UNIT) * either, (queries + e_q) * (keys + e_k), 2 * scores, moved + e_z, y + e_y]
+    reached += [reached[0] * norm[f"W_{a}"] + norm[f"b_{a}"] for a in "QKV"]
+    reached += [(moved + e_z) * norm["W_O"] + norm["b_O"], (y + e_y) * columns + bias]
+    require_support(share > 0, "SPEC-12.3", "attention weights may sum to nothing in float32")
+    require_support(max(reached) < LARGEST, "SPEC-12.3", "a number might overflow in float32")
+    width = 2 * theta * Fraction(isqrt(h << 128) + 1, 1 << 64)
+    return Slack(_over(width, scales[0]), _over(error, scales[1]), (share.numerator << SHARE_BITS) // share.denominator)
