@@ -11,8 +11,10 @@ import contextlib
 import dataclasses
 import functools
 import json
+import re
 import tempfile
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +24,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from certify import __version__
+from certify.audit import read_record
 from certify.certificate import Options, run_checker
 from certify.certificate import prove as prove_model
 from certify.errors import BadInput, CertifyError, Unsupported
 from certify.evaluate import CONFIDENCE, UNCERTAIN_MARGIN, Evaluation, evaluate_max_of_k
 from certify.files import write_bytes
+from certify.float32 import EPS_EXP, ETA_EXP, Float32
+from certify.float32 import NAME as FLOAT32
 from certify.importers import import_model
 from certify.ladder import Ladder, as_csv, as_json, climb, normalised
 from certify.model import Model, load_model, save_model
@@ -34,7 +39,7 @@ from certify.plot import draw, require_matplotlib
 from certify.published import references
 from certify.rungs import Level, rungs
 from certify.scope import UNIFORM, Scope, read_scope
-from certify.show import summarise
+from certify.show import Summary, lost, summarise
 from certify.strategies import STRATEGIES
 from certify.strategies.enclosures import EXACT, is_name, names
 from certify.train import Recipe, train_max_of_k
@@ -94,6 +99,55 @@ def scope_option(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Which inputs count: all of them once, or weighted by a JSON file of token weights.",
     )
     return decorate(command)
+
+
+class ExpError(click.ParamType[Fraction]):
+    """A bound on an error of exp, ``P/Q``."""
+
+    name = "fraction"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+        """Return the fraction; anything else is a usage error."""
+        if isinstance(value, Fraction):
+            return value
+        if not re.fullmatch(r"[0-9]{1,400}/0*[1-9][0-9]{0,400}", value):
+            self.fail(f"{value!r} is not a fraction P/Q.", param, ctx)
+        return Fraction(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what the help shows for the value."""
+        return "P/Q"
+
+
+def semantics_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--semantics`` and what a float32 claim assumes of exp to a command."""
+    for option in (
+        click.option("--exp-from", type=_EXISTING, metavar="FILE", help="Both numbers from a record of 'certify audit-exp'."),
+        click.option("--eta-exp", type=ExpError(), help="Largest absolute error of exp where results are subnormal; 2^-126."),
+        click.option("--eps-exp", type=ExpError(), help="Largest relative error of exp; 1/4194304 unless told."),
+        click.option(
+            "--semantics",
+            type=click.Choice(("real", FLOAT32)),
+            default="real",
+            show_default=True,
+            help="What runs: exact arithmetic, or every float32 execution with sums in any order.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _float32(semantics: str, eps: Fraction | None, eta: Fraction | None, record: Path | None) -> Float32 | None:
+    """Return what a float32 claim assumes of exp, or None in real arithmetic."""
+    if semantics == "real":
+        if (eps, eta, record) != (None, None, None):
+            raise click.UsageError(f"--eps-exp, --eta-exp and --exp-from go with --semantics {FLOAT32}.")
+        return None
+    if record is not None and (eps, eta) != (None, None):
+        raise click.UsageError("--exp-from already says both --eps-exp and --eta-exp.")
+    if record is not None:
+        return Float32(*(Fraction(*pair) for pair in read_record(record)))
+    return Float32(*(usual if found is None else found for found, usual in zip((eps, eta), (EPS_EXP, ETA_EXP), strict=True)))
 
 
 class EnclosureName(click.ParamType[str]):
@@ -263,6 +317,7 @@ def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, see
 )
 @click.option("--budget", type=click.IntRange(1), metavar="OPS", help="The most operations that checking may take.")
 @enclosure_options
+@semantics_options
 @click.option("--out", type=_NEW_FILE, required=True, help="The certificate file to write.")
 @click.option("--json", "as_json_object", is_flag=True, help="Print one JSON object.")
 def prove(
@@ -272,6 +327,10 @@ def prove(
     scope: Scope,
     effort: float,
     budget: int | None,
+    semantics: str,
+    eps_exp: Fraction | None,
+    eta_exp: Fraction | None,
+    exp_from: Path | None,
     out: Path,
     *,
     as_json_object: bool,
@@ -286,12 +345,14 @@ def prove(
       certify prove model.safetensors --task max-of-k --strategy exact --out exact.json
       certify prove model.safetensors --task max-of-k --strategy cascade --budget 2000000 --out short.json
       certify prove model.safetensors --task max-of-k --strategy subcubic --qk max_diff --direct max_diff_exact --out low.json
+      certify prove model.safetensors --task max-of-k --semantics float32:any-order --out float32.json
 
     'certify strategies' lists the strategies, and the names of enclosures.
     """
     _require_folder(out)
     enclosures = {path: name for path, name in paths.items() if name != EXACT}
-    _prove(model_file, scope, strategy, Options(effort, budget, enclosures), out, as_json_object=as_json_object)
+    options = Options(effort, budget, enclosures, _float32(semantics, eps_exp, eta_exp, exp_from))
+    _prove(model_file, scope, strategy, options, out, as_json_object=as_json_object)
 
 
 def _prove(model_file: Path, scope: Scope, strategy: str, options: Options, out: Path, *, as_json_object: bool = False) -> None:
@@ -322,9 +383,12 @@ def _share(part: int, total: int) -> str:
 @click.argument("model_file", metavar="MODEL.safetensors", type=click.Path())
 @click.argument("certificate", metavar="CERTIFICATE.json", type=click.Path())
 @click.option("--at-least", metavar="P/Q", help="Reject an accuracy below this fraction.")
+@click.option("--semantics", type=click.Choice(("real", FLOAT32)), help="Reject a claim about other arithmetic.")
+@click.option("--eps-exp", metavar="P/Q", help="Reject a float32 claim that assumes a smaller relative error of exp.")
+@click.option("--eta-exp", metavar="P/Q", help="Reject a float32 claim that assumes a smaller absolute error of exp.")
 @click.option("--time-limit", type=click.IntRange(0), metavar="S", help="Give up after so many seconds.")
 @click.pass_context
-def verify(ctx: click.Context, model_file: str, certificate: str, at_least: str | None, time_limit: int | None) -> None:
+def verify(ctx: click.Context, /, model_file: str, certificate: str, **required: str | int | None) -> None:
     """Run the independent checker; the last line is its verdict, the exit code is its own.
 
     The same without installing anything, from a checkout:
@@ -332,8 +396,8 @@ def verify(ctx: click.Context, model_file: str, certificate: str, at_least: str 
     \b
       python -S -m checker MODEL.safetensors CERTIFICATE.json
     """
-    options = [*(["--at-least", at_least] if at_least else [])]
-    options += ["--time-limit", str(time_limit)] if time_limit is not None else []
+    asked = {f"--{name.replace('_', '-')}": value for name, value in required.items() if value is not None}
+    options = [str(word) for pair in asked.items() for word in pair]
     ended = run_checker([*options, "--", model_file, certificate], inherit_output=True)
     click.echo(ended.stdout, nl=False)
     ctx.exit(ended.returncode)
@@ -342,10 +406,15 @@ def verify(ctx: click.Context, model_file: str, certificate: str, at_least: str 
 @main.command()
 @click.argument("certificate", metavar="CERTIFICATE.json", type=_EXISTING)
 @click.option("--weakest", type=click.IntRange(0), default=10, show_default=True, help="How many of the weakest groups.")
-def show(certificate: Path, weakest: int) -> None:
+@click.option("--against", type=_EXISTING, metavar="OTHER.json", help="Name the groups that prove less than in this certificate.")
+def show(certificate: Path, weakest: int, against: Path | None) -> None:
     """Summarise what a certificate claims: statement, groups, and where the model is weak.
 
     Nothing is verified here; 'certify verify' does that.
+
+    \b
+      certify show exact.json
+      certify show float32.json --against real.json     # what is lost under float32
     """
     summary = summarise(certificate)
     total = int(summary.statement["total"])
@@ -354,7 +423,8 @@ def show(certificate: Path, weakest: int) -> None:
     click.echo(f"claim       {lower} <= correct <= {upper} of {total}")
     click.echo(f"accuracy    {_share(lower, total)} to {_share(upper, total)}")
     click.echo(f"model       {summary.statement['model']}")
-    click.echo(f"task        {summary.statement['task']}, scope {scope}, semantics {summary.statement['semantics']}")
+    exp = "".join(f", {key} {summary.statement[key]}" for key in ("eps_exp", "eta_exp") if key in summary.statement)
+    click.echo(f"task        {summary.statement['task']}, scope {scope}, semantics {summary.statement['semantics']}{exp}")
     click.echo(f"proof       strategy {summary.strategy}, {summary.operations} operations")
     console = Console(width=100)
     methods = Table("method", "groups", "possible failures", "smallest margin", title="groups")
@@ -372,6 +442,19 @@ def show(certificate: Path, weakest: int) -> None:
             least, most = group.failures or (0, 0)
             row = (group.maximum, group.spelled(), group.method, least, most, f"{most / total:.3e}")
             table.add_row(*map(str, row))
+        console.print(table)
+    if against is not None:
+        _print_lost(summary, summarise(against), against, console)
+
+
+def _print_lost(summary: Summary, other: Summary, against: Path, console: Console) -> None:
+    """Print the groups in which more may fail than in the other certificate."""
+    rows = lost(summary, other)
+    click.echo(f"{len(rows)} groups prove less than in {against} (semantics {other.statement['semantics']})")
+    table = Table("maximum", "queries", "possible failures", "there", title="groups that lose")
+    for group, here, there in sorted(rows, key=lambda row: row[2] - row[1]):
+        table.add_row(str(group.maximum), group.spelled(), str(here), str(there))
+    if rows:
         console.print(table)
 
 

@@ -16,6 +16,7 @@ from certify.model import Model
 
 NAME = "float32:any-order"
 UNIT = 2.0**-24
+EPS_EXP, ETA_EXP = Fraction(1, 1 << 22), Fraction(1, 1 << 126)
 LEAST_ETA, MOST = Fraction(1, 1 << 149), Fraction(1, 1 << 6)
 
 
@@ -27,8 +28,8 @@ class Float32:
     Errors:   ``Unsupported`` for an error that the checker does not accept.
     """
 
-    eps_exp: Fraction = Fraction(1, 1 << 22)
-    eta_exp: Fraction = Fraction(1, 1 << 126)
+    eps_exp: Fraction = EPS_EXP
+    eta_exp: Fraction = ETA_EXP
 
     def __post_init__(self) -> None:
         if not 0 <= self.eps_exp <= MOST:

@@ -89,3 +89,40 @@ def _groups(cells: list[dict[str, Any]], weights: list[list[int]]) -> Iterator[G
         if cell["method"] == "skip":
             failures = (0, _size(weights, maximum, queries))
         yield Group(maximum, queries, str(cell["method"]), failures, margin)
+
+
+def lost(summary: Summary, other: Summary) -> list[tuple[Group, int, int]]:
+    """Return the smallest groups common to both certificates in which more may fail in the first, with both numbers.
+
+    Errors: ``BadInput`` unless both are about the same model, task and scope.
+    Cost:   linear in both.
+    """
+    for key in ("model", "task", "scope"):
+        if summary.statement[key] != other.statement[key]:
+            raise BadInput(f"the two certificates are not about the same {key}")
+    found: list[tuple[Group, int, int]] = []
+    for maximum in sorted({group.maximum for group in summary.groups}):
+        sides = [[group for group in side.groups if group.maximum == maximum] for side in (summary, other)]
+        for part in _common([_tokens(group) for side in sides for group in side]):
+            here, there = (sum((g.failures or (0, 0))[1] for g in side if _tokens(g) <= part) for side in sides)
+            if here > there:
+                found.append((Group(maximum, _ranges(sorted(part)), "", None, None), here, there))
+    return found
+
+
+def _tokens(group: Group) -> set[int]:
+    return {token for first, last in group.queries for token in range(first, last + 1)}
+
+
+def _common(sets: list[set[int]]) -> list[set[int]]:
+    """Return the finest partition of which each of the sets is within one part."""
+    parts: list[set[int]] = []
+    for tokens in sets:
+        parts = [part for part in parts if not part & tokens] + [tokens.union(*(part for part in parts if part & tokens))]
+    return sorted(parts, key=min)
+
+
+def _ranges(tokens: list[int]) -> tuple[tuple[int, int], ...]:
+    firsts = [t for t in tokens if t - 1 not in tokens]
+    lasts = [t for t in tokens if t + 1 not in tokens]
+    return tuple(zip(firsts, lasts, strict=True))
