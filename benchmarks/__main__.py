@@ -35,8 +35,8 @@ or all of them: `make certificates`. Each model was trained by the project's own
 `certify train max-of-k --k K --vocab 64 --d-model 32 --seed S --out model.safetensors`, and each certificate made by
 `certify prove model.safetensors --task max-of-k --strategy STRATEGY --effort EFFORT --out STRATEGY.json`, with
 `--semantics float32:any-order` where the name of the file ends in `-float32`. The effort is 1, but for `cascade` 10
-at k = 4 and 0.3 at k = 10 and 20. The claim is about all 64^k inputs, ties counting as wrong: in real arithmetic, or of every execution in
-float32 with sums in any order, eps_exp = 2^-22, eta_exp = 2^-126. Proof length is in scalar operations
+at k = 4 and 0.3 at k = 10 and 20. The claim is about all 64^k inputs, ties counting as wrong: in real arithmetic, or
+of every execution in float32 with sums in any order, eps_exp = 2^-22, eta_exp = 2^-126. Proof length is in scalar operations
 (SPEC 8.1); the check time is one core of one machine, bare Python, and only good for comparison within this table.
 
 | model | strategy | correct, at least | correct, at most | undecided share | bytes | proof length | check |

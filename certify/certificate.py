@@ -23,7 +23,7 @@ from typing import Any
 from certify.errors import CertifyError, CheckerRejected, Unsupported
 from certify.files import write_bytes
 from certify.float32 import NAME, Float32, slack
-from certify.model import Model, load_model
+from certify.model import Model, load_model, require_one_layer
 from certify.paths import decompose
 from certify.scope import Scope
 from certify.strategies import STRATEGIES, Problem, Strategy
@@ -189,6 +189,7 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
     chosen = STRATEGIES[strategy]
     _require_possible(chosen, options)
     model = load_model(model_file)
+    require_one_layer(model.config, str(model_file))
     scope.require_fits(model.config)
     hints = hints_for(model, options.enclosures)
     off = slack(model, options.float32) if options.float32 else EXACT

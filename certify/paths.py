@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.model import Model
+from certify.model import Model, require_one_layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,12 @@ class Paths:
 def decompose(model: Model) -> Paths:
     """Return the path matrices of a model.
 
-    Requires: one layer and one head, as ``load_model`` ensures.
     Ensures:  float64 matrices within rounding of the exact ones.
+    Errors:   ``Unsupported`` if the model is not one layer of attention with one head.
     Cost:     (V + n) d_model^2 + (V + n) d_model V_out multiplications or so.
     Source:   arXiv 2406.11779, with biases folded in.
     """
+    require_one_layer(model.config, "the path decomposition")
     W_E, W_pos = model.tensor("embed.W_E"), model.tensor("pos_embed.W_pos")
     W_Q, W_K, W_V, W_O = (model.tensor(f"blocks.0.attn.W_{letter}")[0] for letter in "QKVO")
     b_Q, b_V = model.bias("blocks.0.attn.b_Q")[0], model.bias("blocks.0.attn.b_V")[0]

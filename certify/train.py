@@ -63,32 +63,40 @@ def train_max_of_k(
     Source:   the released code of arXiv 2406.11779 (module docstring).
     """
     recipe = recipe or Recipe()
-    _require_sizes({"k": k, "vocab": vocab, "d-model": d_model, "steps": recipe.steps, "batch": recipe.batch})
+    require_sizes({"k": k, "vocab": vocab, "d-model": d_model, "steps": recipe.steps, "batch": recipe.batch})
     if not 0.0 <= recipe.decay <= 1.0 or not 0.0 < recipe.learning_rate < math.inf:
         raise BadInput("train: lr must be positive and lr-decay between 0 and 1")
     if not 0 <= recipe.seed < 1 << 63:
         raise BadInput("train: seed must be between 0 and 2^63 - 1")
-    torch = _import_torch()
+    torch = import_torch()
     config = Config(d_vocab=vocab, d_vocab_out=vocab, n_ctx=k, d_model=d_model, d_head=d_model)
-    with _deterministic(torch):
+    with deterministic(torch):
         generator = torch.Generator(device="cpu").manual_seed(recipe.seed)
         weights = _initial_weights(torch, config, generator)
         _optimise(torch, weights, config, recipe, generator, progress)
+    return finished(weights), config
+
+
+def finished(weights: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return trained weights as float32 arrays.
+
+    Errors: ``BadInput`` if one is not finite.
+    """
     tensors: dict[str, Tensor] = {name: weight.detach().numpy().astype(np.float32) for name, weight in weights.items()}
     for name, tensor in tensors.items():
         if not np.all(np.isfinite(tensor)):
             raise BadInput(f"train: diverged, tensor {name} holds NaN or infinity; try a smaller --lr")
-    return tensors, config
+    return tensors
 
 
-def _require_sizes(sizes: Mapping[str, int]) -> None:
+def require_sizes(sizes: Mapping[str, int]) -> None:
     """Refuse a size below one."""
     for name, size in sizes.items():
         if size < 1:
             raise BadInput(f"train: {name} must be at least 1, not {size}")
 
 
-def _import_torch() -> Any:
+def import_torch() -> Any:
     """Return the torch module, or say how to install it."""
     try:
         import torch  # noqa: PLC0415  (optional, and slow to import)
@@ -98,17 +106,17 @@ def _import_torch() -> Any:
 
 
 @contextlib.contextmanager
-def _deterministic(torch: Any) -> Iterator[None]:
+def deterministic(torch: Any) -> Iterator[None]:
     """Run with one thread and deterministic algorithms, then restore both settings."""
     threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    before = torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(mode=True)
     try:
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(mode=deterministic)
+        torch.use_deterministic_algorithms(mode=before)
 
 
 def _initial_weights(torch: Any, config: Config, generator: Any) -> dict[str, Any]:

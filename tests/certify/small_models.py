@@ -7,10 +7,15 @@ import numpy as np
 from certify.model import Config, Model, Tensor, optional_shapes, required_shapes
 
 
-def random_tensors(config: Config, seed: int = 0, *, biases: bool = False) -> dict[str, Tensor]:
+def general_config() -> Config:
+    """Return a small configuration with two heads and an MLP, to change one feature at a time."""
+    return Config(d_vocab=4, d_vocab_out=3, n_ctx=3, d_model=4, d_head=2, n_heads=2, attn_only=False, act_fn="relu", d_mlp=5)
+
+
+def random_tensors(config: Config, seed: int = 0, *, biases: bool = False, d_hidden: int = 6) -> dict[str, Tensor]:
     """Return float32 tensors with standard normal entries."""
     generator = np.random.default_rng(seed)
-    shapes = required_shapes(config) | (optional_shapes(config) if biases else {})
+    shapes = required_shapes(config, d_hidden) | (optional_shapes(config, d_hidden) if biases else {})
     return {name: generator.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
 
 

@@ -18,6 +18,7 @@ from certify.evaluate import evaluate_max_of_k
 from certify.ladder import Row
 from certify.model import Config, Model, load_model, save_model
 from certify.rungs import Rung
+from certify.train_tasks import AdditionRecipe, Architecture, BracketsRecipe
 
 EXACT = Rung("exact", "exact", (), "exact")
 
@@ -140,3 +141,17 @@ def test_a_failed_proof_is_a_line() -> None:
     lines = list(scaling.points_table([{"k": 4, "vocab": 2, "truth": truth_known, "points": [point]}]))
     assert "DECLINED: too large" in lines[-1]
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_networks_are_trained_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    small = Architecture(layers=1, d_model=8, d_mlp=8)
+    monkeypatch.setitem(recipes.BRACKETS, "small", (4, small, BracketsRecipe(steps=2)))
+    monkeypatch.setitem(recipes.ADDITIONS, "sum", (3, "constant", AdditionRecipe(steps=2)))
+    for name, n_ctx in [("small", 4), ("sum", 2)]:
+        path = recipes.trained_network(tmp_path / "models", name)
+        assert load_model(path).config.n_ctx == n_ctx
+        stamp = path.stat().st_mtime_ns
+        assert recipes.trained_network(tmp_path / "models", name) == path
+        assert path.stat().st_mtime_ns == stamp
+    assert not set(recipes.ADDITIONS) & set(recipes.BRACKETS)

@@ -62,7 +62,7 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
     book = Ledger(lambda done: None)
     checker = Checker(decompose_exactly(parsed.model, {}, book), parsed.statement.scope, parsed.precision, book)
     before, work, lost = book.total, 0, 0
-    for root in parsed.roots:
+    for root in parsed.proof.roots:
         if root.maximum in MAXIMA:
             start = len(checker.outcomes)
             everything = ((2 << root.maximum) - 1,) * 4
@@ -139,4 +139,4 @@ def test_an_enclosure_is_proved_through_the_command_line(model_file: Path, tmp_p
     ended = CliRunner().invoke(cli.main, line)
     assert ended.exit_code == 0, ended.stderr
     assert ended.stdout.splitlines()[-1].startswith("s VERIFIED ")
-    assert np.isin(["direct", "ov", "qk"], list(parse(model_file.read_bytes(), out.read_bytes()).hints)).all()
+    assert np.isin(["direct", "ov", "qk"], list(parse(model_file.read_bytes(), out.read_bytes()).proof.hints)).all()

@@ -1,5 +1,6 @@
 """The command line: results on standard output, one line and an exit code for every failure."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from small_models import random_tensors
+from small_models import general_config, random_tensors
 
 from certify import __version__
 from certify.cli import main
@@ -40,7 +41,18 @@ def model_file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("train",), ("train", "max-of-k"), ("import",), ("evaluate",), ("ladder",)], ids=" ".join
+    "arguments",
+    [
+        (),
+        ("train",),
+        ("train", "max-of-k"),
+        ("train", "modular-addition"),
+        ("train", "balanced-brackets"),
+        ("import",),
+        ("evaluate",),
+        ("ladder",),
+    ],
+    ids=" ".join,
 )
 def test_every_command_has_help(arguments: tuple[str, ...]) -> None:
     result = run(*arguments, "--help")
@@ -107,6 +119,71 @@ def test_import_writes_a_model(tmp_path: Path) -> None:
     assert load_model(out).config == CONFIG
 
 
+def test_import_reads_a_configuration(tmp_path: Path) -> None:
+    config = general_config()
+    source, out, given = tmp_path / "state.npz", tmp_path / "model.safetensors", tmp_path / "config.json"
+    np.savez(source, **random_tensors(config, seed=1))
+    given.write_text(config.canonical_json())
+    require_failure(
+        run("import", source, "--out", out),
+        f"{source}: tensor blocks.0.mlp.W_in means an MLP, which needs a configuration (--config FILE, or stored in the file)",
+    )
+    result = run("import", source, "--config", given, "--out", out)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[1] == (
+        "read as: causal attention, scores divided by sqrt(d_head), learned positions, MLP with relu, no layer norm,"
+        " readout last; weights as given, nothing folded or centred"
+    )
+    assert load_model(out).config == config
+
+
+def test_evaluate_spells_the_sizes_of_each_task(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    config = dataclasses.replace(general_config(), d_vocab=2, n_ctx=2)
+    save_model(path, random_tensors(config, seed=1), config)
+    for task, spelled, facts in [
+        ("max-of-k", "k = 2, vocab 2", {"k": 2, "vocab": 2}),
+        ("modular-addition", "modulus 2", {"modulus": 2}),
+        ("balanced-brackets", "n = 2", {"n": 2}),
+        ("argmax", "n = 2, vocab 2", {"n": 2, "vocab": 2}),
+    ]:
+        result = run("evaluate", path, "--task", task)
+        assert f"{task}, {spelled}, scope uniform\n" in result.stdout
+        assert "4, every one evaluated\n" in result.stdout
+        printed = json.loads(run("evaluate", path, "--task", task, "--json").stdout)
+        assert {name: printed[name] for name in facts} == facts
+        assert printed["task"] == task
+
+
+def test_models_that_a_command_does_not_cover_are_refused_by_name(tmp_path: Path) -> None:
+    path, out = tmp_path / "model.safetensors", tmp_path / "out.json"
+    config = dataclasses.replace(CONFIG, n_layers=2)
+    save_model(path, random_tensors(config), config)
+    message = f"{path}: config field n_layers is 2, supported is 1 (one layer, one head, attention only)"
+    for command in ("prove", "ladder"):
+        require_failure(run(command, path, "--task", "max-of-k", "--out", out), message)
+    assert run("evaluate", path, "--task", "max-of-k").exit_code == 0
+    require_failure(
+        run("evaluate", path, "--task", "balanced-brackets"), "task balanced-brackets needs d_vocab = 2, the model has 3"
+    )
+
+
+def test_train_other_tasks(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    out = tmp_path / "model.safetensors"
+    small = ["--heads", 2, "--d-model", 4, "--d-mlp", 4, "--steps", 3, "--out", out]
+    result = run("train", "modular-addition", "--modulus", 5, "--attention", "softmax", "--seed", 2, *small)
+    assert result.stdout == f"wrote {out}: modular addition, modulus 5, softmax attention, seed 2, 3 steps\n"
+    assert run("evaluate", out, "--task", "modular-addition").exit_code == 0
+    chosen = ["--act", "silu", "--normalization", "LNPre", "--readout", "mean-pool-mlp", "--layers", 1, "--every", 2]
+    result = run("train", "balanced-brackets", "--n", 4, *chosen, "--margin", 100, *small)
+    assert result.stdout.splitlines()[0] == f"wrote {out}: balanced brackets, n 4, readout mean-pool-mlp, seed 0, 3 steps"
+    assert result.stdout.splitlines()[1].startswith("smallest margin ")
+    assert run("evaluate", out, "--task", "balanced-brackets").exit_code == 0
+    odd = ["train", "balanced-brackets", "--n", 5, "--out", out]
+    require_failure(run(*odd), "train: n must be even and at most 20, not 5")
+
+
 def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     out = tmp_path / "model.safetensors"
@@ -126,7 +203,7 @@ def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
         (("nonsense",), "No such command 'nonsense'."),
         (("evaluate",), "Missing argument 'MODEL.safetensors'."),
         (("evaluate", "m"), "Missing option '--task'. Choose from:"),
-        (("evaluate", "m", "--task", "min-of-k"), "Invalid value for '--task': 'min-of-k' is not 'max-of-k'."),
+        (("evaluate", "m", "--task", "min-of-k"), "Invalid value for '--task': 'min-of-k' is not one of 'max-of-k',"),
         (
             ("evaluate", "m", "--task", "max-of-k", "--scope", "some"),
             "Invalid value for '--scope': 'some' is neither uniform nor product:FILE.",
@@ -135,6 +212,11 @@ def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
         (("train", "max-of-k", "--out", "m"), "Missing option '--k'."),
         (("train", "max-of-k", "--k", "0", "--out", "m"), "Invalid value for '--k'"),
         (("train", "max-of-k", "--k", "x", "--out", "m"), "Invalid value for '--k'"),
+        (("train", "modular-addition", "--out", "m"), "Missing option '--modulus'."),
+        (("train", "modular-addition", "--modulus", "5", "--attention", "hard", "--out", "m"), "Invalid value for '--attention'"),
+        (("train", "balanced-brackets", "--out", "m"), "Missing option '--n'."),
+        (("train", "balanced-brackets", "--n", "4", "--act", "tanh", "--out", "m"), "Invalid value for '--act'"),
+        (("prove", "m", "--task", "argmax", "--out", "c"), "Invalid value for '--task': 'argmax' is not 'max-of-k'."),
         (("import", "m"), "Missing option '--out'."),
     ],
 )
@@ -187,7 +269,7 @@ def test_running_out_of_memory_is_a_failure_not_a_crash(model_file: Path, monkey
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("certify.cli.evaluate_max_of_k", fail)
+    monkeypatch.setattr("certify.cli.evaluate_model", fail)
     result = run("evaluate", model_file, "--task", "max-of-k")
     require_failure(result, "not enough memory for this input")
 

@@ -1,5 +1,6 @@
 """Evaluation agrees with a direct enumeration, and says what it is: an estimate."""
 
+import dataclasses
 import itertools
 import math
 from pathlib import Path
@@ -7,16 +8,18 @@ from pathlib import Path
 import mpmath
 import numpy as np
 import pytest
-from small_models import forward, random_model
+from small_models import forward, general_config, random_model
 
 from certify.errors import BadInput, Unsupported
-from certify.evaluate import clopper_pearson, evaluate_max_of_k, is_enumerable, margins
+from certify.evaluate import clopper_pearson, evaluate, evaluate_max_of_k, is_enumerable, margins
+from certify.forward import logits
 from certify.model import Config, Model, load_model
 from certify.paths import decompose
 from certify.scope import UNIFORM, Scope
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "certificates" / "max-of-4-seed-0" / "model.safetensors"
+DATA = ROOT.parent / "shared" / "data"
 SIZES = [(1, 5, 5), (2, 4, 6), (3, 4, 4), (4, 3, 3), (7, 2, 2)]
 
 
@@ -193,3 +196,106 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(BadInput) as bad:
         evaluate_max_of_k(random_model(config(2, 3, 3)), samples=0)
     assert str(bad.value) == "evaluate: samples must be at least 1, not 0"
+
+
+ANSWERS = {
+    "max-of-k": max,
+    "modular-addition": lambda tokens: sum(tokens) % 3,
+    "argmax": lambda tokens: tokens.index(max(tokens)),
+}
+
+
+def shaped(task: str) -> Config:
+    """Return a small two-layer configuration that the task is about."""
+    n_ctx = 2 if task == "modular-addition" else 3
+    return dataclasses.replace(general_config(), n_layers=2, n_ctx=n_ctx, d_vocab=3)
+
+
+@pytest.mark.parametrize("batch", [4, 100])
+@pytest.mark.parametrize("task", list(ANSWERS))
+def test_every_task_agrees_with_the_definition(task: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("certify.evaluate.batch_size", lambda _: batch)
+    model = random_model(shaped(task), seed=7, biases=True)
+    inputs = list(itertools.product(range(3), repeat=model.config.n_ctx))
+    weights = tuple(tuple(10**20 * ((2 * i + t) % 3) for t in range(3)) for i in range(model.config.n_ctx))
+    for scope, weight_of in [
+        (UNIFORM, lambda _: 1),
+        (Scope("product", weights, "0" * 64), lambda tokens: math.prod(weights[i][t] for i, t in enumerate(tokens))),
+    ]:
+        correct, wrong, found = 0, 0, []
+        for tokens in inputs:
+            if weight_of(tokens):
+                row = logits(model, np.array([tokens]))[0].tolist()
+                answer = ANSWERS[task](tokens)
+                found.append(row[answer] - max(logit for j, logit in enumerate(row) if j != answer))
+                correct += weight_of(tokens) if found[-1] > 0 else 0
+                wrong += found[-1] <= 0
+        seen: list[float] = []
+        result = evaluate(model, task, scope, progress=seen.append)
+        assert (result.correct, result.wrong, result.inputs) == (correct, wrong, len(found))
+        assert result.total == sum(map(weight_of, inputs))
+        assert math.isclose(result.smallest_margin, min(found), rel_tol=1e-9)
+        assert seen == sorted(seen)
+        assert seen[-1] == 1.0
+        sample = evaluate(model, task, scope, samples=3000, seed=1)
+        assert not sample.exhaustive
+        assert sample.low < result.accuracy < sample.high
+
+
+def test_one_layer_of_attention_takes_the_fast_way_to_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_model(config(3, 4, 4), seed=2, biases=True)
+    fast = evaluate(model, "max-of-k")
+    assert fast == evaluate_max_of_k(model)
+    monkeypatch.setattr("certify.evaluate._is_one_layer", lambda _: False)
+    slow = evaluate(model, "max-of-k")
+    assert (slow.correct, slow.wrong, slow.inputs) == (fast.correct, fast.wrong, fast.inputs)
+    assert math.isclose(slow.smallest_margin, fast.smallest_margin, rel_tol=1e-9)
+
+
+def test_networks_too_large_to_try_everywhere_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("certify.evaluate.MAXIMUM_PRODUCTS", 1000)
+    monkeypatch.setattr("certify.evaluate.DEFAULT_SAMPLES", 500)
+    result = evaluate(random_model(shaped("argmax")), "argmax")
+    assert (result.exhaustive, result.inputs) == (False, 500)
+
+
+def test_networks_that_do_not_fit_are_refused() -> None:
+    model = random_model(shaped("argmax"))
+    with pytest.raises(Unsupported) as unsupported:
+        evaluate(model, "modular-addition")
+    assert str(unsupported.value) == "task modular-addition needs n_ctx = 2, the model has 3"
+    with pytest.raises(Unsupported) as unsupported:
+        evaluate_max_of_k(model)
+    assert str(unsupported.value).startswith("the path decomposition: config field n_layers is 2, supported is 1")
+    with pytest.raises(BadInput) as bad:
+        evaluate(model, "argmax", Scope("product", ((1, 1, 1),), "0" * 64))
+    assert str(bad.value) == "scope: field weights has 1 positions, the model has 3"
+    with pytest.raises(BadInput) as bad:
+        evaluate(model, "argmax", samples=0)
+    assert str(bad.value) == "evaluate: samples must be at least 1, not 0"
+
+
+def test_layer_norm_of_nothing_counts_as_wrong_and_uncertain() -> None:
+    constant = dataclasses.replace(shaped("argmax"), normalization_type="LNPre", eps=(0.0).hex())
+    model = random_model(constant)
+    zero = Model(constant, {name: np.zeros_like(tensor) for name, tensor in model.tensors.items()}, model.sha256)
+    result = evaluate(zero, "argmax")
+    assert (result.correct, result.wrong, result.uncertain) == (0, 27, 27)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "right", "inputs", "smallest"),
+    [
+        ("modadd59-constant-attention", "modular-addition", 3481, 3481, 14.29605145642),
+        ("modadd59-softmax-attention", "modular-addition", 3481, 3481, 14.31225325646),
+        ("balanced-brackets-10", "balanced-brackets", 1024, 1024, 6.39566873398),
+        ("max-of-3-adversarial", "max-of-k", 1476, 13824, -25.0),
+    ],
+)
+def test_published_checkpoints(name: str, task: str, right: int, inputs: int, smallest: float) -> None:
+    path = DATA / f"{name}.safetensors"
+    if not path.is_file():
+        pytest.skip(f"{path} is not here")
+    result = evaluate(load_model(path), task)
+    assert (result.correct, result.inputs, result.uncertain) == (right, inputs, 0)
+    assert math.isclose(result.smallest_margin, smallest, rel_tol=1e-11)

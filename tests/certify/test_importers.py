@@ -1,6 +1,8 @@
 """Importing other people's files: nothing is rounded, and what is refused is named."""
 
+import dataclasses
 import io
+import json
 import struct
 import zipfile
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from small_models import random_tensors
+from small_models import general_config, random_tensors
 
 from certify.errors import BadInput, CertifyError, Unsupported
 from certify.importers import import_model, tensors_from_state_dict
@@ -97,8 +99,11 @@ ZEROS = np.zeros((1, 5), dtype=np.float32)
 @pytest.mark.parametrize(
     ("state", "failure", "message"),
     [
-        (without("") | {"blocks.1.attn.W_Q": ZEROS}, Unsupported, "tensor blocks.1.attn.W_Q means more than one layer"),
-        (without("") | {"blocks.10.attn.W_Q": ZEROS}, Unsupported, "means more than one layer"),
+        (without("") | {"blocks.1.attn.W_Q": ZEROS}, BadInput, "tensor blocks.1.attn.W_K is missing"),
+        (without("") | {"blocks.10.attn.W_Q": ZEROS}, BadInput, "tensor blocks.1.attn.W_Q is missing"),
+        (without("") | {"blocks.16.attn.W_Q": ZEROS}, Unsupported, "config field n_layers is 17, supported is at most 16"),
+        (without("") | {"blocks.0.mlp.W_gate": ZEROS}, Unsupported, "means a gated MLP, which is not supported"),
+        (without("") | {"head.W_1": ZEROS}, Unsupported, "tensor head.W_1 means a pooled readout, which needs a configuration"),
         (without("") | {"blocks.0.ln1.w": ZEROS}, Unsupported, "tensor blocks.0.ln1.w means layer norm"),
         (without("") | {"ln_final.b": ZEROS}, Unsupported, "tensor ln_final.b means layer norm"),
         (without("") | {"blocks.0.mlp.W_in": ZEROS}, Unsupported, "tensor blocks.0.mlp.W_in means an MLP"),
@@ -110,8 +115,8 @@ ZEROS = np.zeros((1, 5), dtype=np.float32)
         ({}, BadInput, "tensor embed.W_E is missing"),
         (
             without("") | {ATTENTION + f"W_{n}": np.zeros((2, 5, 6), dtype=np.float32) for n in "QKV"},
-            Unsupported,
-            "tensor blocks.0.attn.W_Q has 2 heads, only 1 is supported",
+            BadInput,
+            "tensor blocks.0.attn.W_O has shape [1, 6, 5], the config asks for [2, 6, 5]",
         ),
         (without("") | {"embed.W_E": ZEROS[0]}, BadInput, "tensor embed.W_E has shape [5], expected 2 axes"),
         (without("") | {"unembed.W_U": np.zeros((5, 0), "f4")}, BadInput, "tensor unembed.W_U has shape [5, 0]"),
@@ -198,3 +203,119 @@ def test_head_axis_is_added_to_biases_too() -> None:
     state = random_tensors(CONFIG) | {ATTENTION + "b_Q": np.ones(6, dtype=np.float32)}
     tensors, _ = tensors_from_state_dict(state, "memory")
     assert tensors[ATTENTION + "b_Q"].shape == (1, 6)
+
+
+GENERAL = [
+    general_config(),
+    dataclasses.replace(general_config(), n_layers=3, normalization_type="LN", eps=(1e-5).hex(), act_fn="gelu_new"),
+    dataclasses.replace(general_config(), normalization_type="LNPre", eps=(1e-5).hex(), act_fn="silu", readout="all"),
+    dataclasses.replace(general_config(), attention_dir="bidirectional", attention_mix=(0.5).hex(), readout="mean-pool-mlp"),
+]
+
+
+def lens_fields(config: Config) -> dict[str, Any]:
+    """Return a configuration as TransformerLens writes it: numbers, and fields without effect."""
+    found: dict[str, Any] = {**config.as_dict(), "model_name": "custom", "device": "cpu", "use_attn_scale": True}
+    return {**found, "eps": config.variance_offset or 1e-5}
+
+
+@pytest.mark.parametrize("biases", [False, True])
+@pytest.mark.parametrize("config", GENERAL)
+def test_general_models_are_imported_exactly_from_every_kind_of_file(tmp_path: Path, config: Config, biases: bool) -> None:
+    torch = pytest.importorskip("torch")
+    expected = random_tensors(config, biases=biases)
+    buffers = {ATTENTION + "mask": np.tri(3, dtype=bool), "blocks.2.attn.IGNORE": np.array(-np.inf)}
+    state = {**expected, **buffers}
+    fields = lens_fields(config)
+    given = tmp_path / "given.json"
+    given.write_text(json.dumps(fields, indent=2))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    save_file(state, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps(fields))
+    save_file(state, tmp_path / "stored.safetensors", {"config": json.dumps(fields)})
+    in_torch = {name: torch.from_numpy(tensor) for name, tensor in state.items()}
+    torch.save({"state_dict": in_torch, "cfg": {**fields, "dtype": torch.float32}}, tmp_path / "stored.pt")
+    torch.save({"config": fields, **in_torch}, tmp_path / "beside.pt")
+    for source, config_file in [
+        (write_npz(tmp_path / "state.npz", state), given),
+        (folder, None),
+        (folder, given),
+        (tmp_path / "stored.safetensors", None),
+        (tmp_path / "stored.pt", None),
+        (tmp_path / "beside.pt", None),
+    ]:
+        tensors, found = import_model(source, config_file)
+        assert found == config
+        assert set(tensors) == set(expected)
+        assert all(np.array_equal(tensors[name], tensor) for name, tensor in expected.items())
+
+
+def test_several_layers_and_heads_are_told_from_the_shapes(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, n_layers=11, n_heads=2)
+    expected = random_tensors(config)
+    tensors, found = import_model(write_npz(tmp_path / "state.npz", expected))
+    assert found == config
+    assert set(tensors) == set(expected)
+
+
+def test_biases_of_zero_are_dropped_but_layer_norm_is_kept(tmp_path: Path) -> None:
+    config = dataclasses.replace(GENERAL[1], readout="sum-pool-mlp")
+    state = {name: np.zeros_like(tensor) for name, tensor in random_tensors(config, biases=True).items()}
+    given = tmp_path / "config.json"
+    given.write_text(config.canonical_json())
+    tensors, _ = import_model(write_npz(tmp_path / "state.npz", state), given)
+    assert set(tensors) == set(random_tensors(config))
+
+
+def test_short_names_with_an_mlp_and_a_head(tmp_path: Path) -> None:
+    config = dataclasses.replace(general_config(), n_heads=1, readout="sum-pool-mlp")
+    expected = random_tensors(config, biases=True)
+    state = {name.rpartition(".")[2]: tensor for name, tensor in expected.items()}
+    state = {
+        name: tensor[0] if name in {"W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V"} else tensor for name, tensor in state.items()
+    }
+    given = tmp_path / "config.json"
+    given.write_text(config.canonical_json())
+    tensors, found = import_model(write_npz(tmp_path / "state.npz", state), given)
+    assert found == config
+    assert set(tensors) == set(expected)
+    assert all(np.array_equal(tensors[name], tensor) for name, tensor in expected.items())
+
+
+def test_configurations_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    state = write_npz(tmp_path / "state.npz", random_tensors(general_config()))
+    given = tmp_path / "config.json"
+    for text, failure, message in [
+        ("{", BadInput, f"{given}: not JSON: "),
+        ("[" * 100000, BadInput, f"{given}: not JSON: "),
+        ("[]", BadInput, f"{given}: the config must be a JSON object"),
+        (
+            json.dumps({**lens_fields(general_config()), "gated_mlp": True}),
+            Unsupported,
+            f"{given}: config field gated_mlp is true",
+        ),
+        (
+            json.dumps({**lens_fields(general_config()), "d_mlp": 6}),
+            BadInput,
+            f"{state}: tensor blocks.0.mlp.W_in has shape [4, 5], the config asks for [4, 6]",
+        ),
+    ]:
+        given.write_text(text)
+        with pytest.raises(failure) as refusal:
+            import_model(state, given)
+        assert str(refusal.value).startswith(message)
+        assert "\n" not in str(refusal.value)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(BadInput) as missing:
+        import_model(folder)
+    assert str(missing.value) == f"{folder}/config.json: no such file"
+    (folder / "config.json").write_text(general_config().canonical_json())
+    with pytest.raises(BadInput) as missing:
+        import_model(folder)
+    assert str(missing.value) == f"{folder}/model.safetensors: no such file"
+    save_file(random_tensors(general_config()), tmp_path / "m.safetensors", {"config": "{"})
+    with pytest.raises(BadInput) as damaged:
+        import_model(tmp_path / "m.safetensors")
+    assert str(damaged.value).startswith(f"{tmp_path}/m.safetensors: metadata field config is not JSON: ")

@@ -11,10 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from small_models import random_tensors
+from small_models import general_config, random_tensors
 
 from certify.errors import BadInput, CertifyError, Unsupported
-from certify.model import Config, encode_model, load_model, optional_shapes, save_model
+from certify.model import (
+    Config,
+    config_from_dict,
+    encode_model,
+    load_model,
+    optional_shapes,
+    require_one_layer,
+    required_shapes,
+    save_model,
+)
 
 CONFIG = Config(d_vocab=3, d_vocab_out=4, n_ctx=2, d_model=5, d_head=2)
 
@@ -159,20 +168,46 @@ def as_integers(header: dict[str, Any]) -> None:
         (change_metadata("config", "[" * 100000), BadInput, "metadata field config is not JSON: "),
         (change_metadata("config", "[]"), BadInput, "metadata field config must be a JSON object"),
         (change_metadata("config", " " + CONFIG.canonical_json()), BadInput, "metadata field config is not canonical"),
-        (change_config("d_mlp", 8), Unsupported, 'config field "d_mlp" is not supported'),
+        (change_config("d_mpl", 8), Unsupported, 'config field "d_mpl" is not supported'),
+        (change_config("d_mlp", 8), BadInput, "config field d_mlp is only allowed where attn_only is false"),
+        (change_config("eps", "0x0.0p+0"), BadInput, "config field eps is only allowed where normalization_type is not null"),
         (change_config("n_ctx", ...), BadInput, "config field n_ctx is missing"),
         (change_config("n_ctx", 0), BadInput, "config field n_ctx must be a positive integer, not 0"),
         (change_config("n_ctx", True), BadInput, "config field n_ctx must be a positive integer, not true"),
         (change_config("d_head", 2.0), BadInput, "config field d_head must be a positive integer, not 2.0"),
         (change_config("d_head", "2"), BadInput, 'config field d_head must be a positive integer, not "2"'),
-        (change_config("n_layers", 2), Unsupported, "config field n_layers is 2, supported is 1"),
-        (change_config("n_heads", 4), Unsupported, "config field n_heads is 4, supported is 1"),
-        (change_config("attn_only", False), Unsupported, "config field attn_only is false, supported is true"),
-        (change_config("attn_only", 1), Unsupported, "config field attn_only is 1, supported is true"),
+        (change_config("n_layers", 2), BadInput, "tensor blocks.1.attn.W_Q is missing"),
+        (change_config("n_layers", 17), Unsupported, "config field n_layers is 17, supported is at most 16"),
+        (change_config("n_heads", 4), BadInput, "tensor blocks.0.attn.W_K has shape [1, 5, 2], the config asks for [4, 5, 2]"),
+        (change_config("n_heads", 17), Unsupported, "config field n_heads is 17, supported is at most 16"),
+        (
+            change_config("attn_only", False),
+            Unsupported,
+            'config field act_fn is null, supported is "relu" or "gelu_new" or "silu"',
+        ),
+        (change_config("attn_only", 1), Unsupported, "config field attn_only is 1, supported is true or false"),
+        (change_config("act_fn", "tanh"), Unsupported, 'config field act_fn is "tanh", supported is null or "relu"'),
         (
             change_config("normalization_type", "LN"),
+            BadInput,
+            "config field eps is missing, although normalization_type is not null",
+        ),
+        (
+            change_config("normalization_type", "RMS"),
             Unsupported,
-            'config field normalization_type is "LN", supported is null',
+            'config field normalization_type is "RMS", supported is null or "LN" or "LNPre"',
+        ),
+        (change_config("readout", "first"), Unsupported, 'config field readout is "first", supported is "last" or "all"'),
+        (change_config("readout", None), Unsupported, 'config field readout is null, supported is "last"'),
+        (change_config("readout", "sum-pool-mlp"), BadInput, "tensor head.W_1 is missing"),
+        (change_config("attention_mix", 0.5), BadInput, "config field attention_mix must be a hexadecimal float such as"),
+        (change_config("attention_mix", "0.5"), BadInput, "config field attention_mix must be a hexadecimal float such as"),
+        (change_config("attention_mix", "-0x1.0p-1"), BadInput, "config field attention_mix must be a hexadecimal float"),
+        (change_config("attention_mix", "0x1.0p-1"), BadInput, "config field attention_mix must be spelled 0x1.0000000000000p-1"),
+        (
+            change_config("attention_mix", "0x1.8000000000000p+0"),
+            Unsupported,
+            "config field attention_mix is 0x1.8000000000000p+0, supported is 0 to 1",
         ),
         (
             change_config("positional_embedding_type", "rotary"),
@@ -285,10 +320,124 @@ def test_nothing_is_written_on_failure(tmp_path: Path) -> None:
             save_model(path, broken, CONFIG)
         assert str(refusal.value).endswith(message)
     with pytest.raises(Unsupported) as refusal:
-        save_model(path, tensors, dataclasses.replace(CONFIG, n_layers=2))
-    assert str(refusal.value) == f"{path}: config field n_layers is 2, supported is 1"
+        save_model(path, tensors, dataclasses.replace(CONFIG, n_layers=17))
+    assert str(refusal.value) == f"{path}: config field n_layers is 17, supported is at most 16"
     with pytest.raises(BadInput) as refusal:
         save_model(tmp_path / "none" / "m.safetensors", tensors, CONFIG)
     assert str(refusal.value) == f"{tmp_path}/none/m.safetensors: cannot be written: No such file or directory"
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
+
+
+LN = {"normalization_type": "LN", "eps": (1e-5).hex()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "optional"),
+    [
+        ({}, {"d_mlp": 5}),
+        ({"n_layers": 16, "n_heads": 16, "act_fn": "silu", "attention_dir": "bidirectional"}, {"d_mlp": 5}),
+        ({"act_fn": "gelu_new", **LN}, {"d_mlp": 5, "eps": "0x1.4f8b588e368f1p-17"}),
+        (
+            {"normalization_type": "LNPre", "eps": (0.0).hex(), "readout": "all"},
+            {"d_mlp": 5, "eps": "0x0.0p+0", "readout": "all"},
+        ),
+        ({"attn_only": True, "d_mlp": None, "act_fn": "gelu", **LN}, {"eps": "0x1.4f8b588e368f1p-17"}),
+        ({"attention_mix": (0.0).hex(), "readout": "last"}, {"attention_mix": "0x0.0p+0", "d_mlp": 5, "readout": "last"}),
+        ({"readout": "sum-pool-mlp"}, {"d_mlp": 5, "readout": "sum-pool-mlp"}),
+        ({"readout": "mean-pool-mlp", **LN}, {"d_mlp": 5, "eps": "0x1.4f8b588e368f1p-17", "readout": "mean-pool-mlp"}),
+    ],
+)
+def test_every_architecture_is_written_and_read_back(tmp_path: Path, changes: dict[str, Any], optional: dict[str, Any]) -> None:
+    config = dataclasses.replace(general_config(), **changes)
+    path = tmp_path / "m.safetensors"
+    for biases in (False, True):
+        tensors = random_tensors(config, biases=biases)
+        save_model(path, tensors, config)
+        model = load_model(path)
+        assert model.config == config
+        assert set(model.tensors) == set(tensors)
+        assert all(np.array_equal(model.tensors[name], tensor) for name, tensor in tensors.items())
+        for name in optional_shapes(config, 6):
+            expected = tensors.get(name, np.zeros(optional_shapes(config, 6)[name]))
+            assert np.array_equal(model.bias(name), expected)
+    written = json.loads(split(path.read_bytes())[0]["__metadata__"]["config"])
+    assert {name: value for name, value in written.items() if name not in CONFIG.as_dict()} == optional
+
+
+def test_which_tensors_an_architecture_has() -> None:
+    attention = {"blocks.0.attn.W_Q", "blocks.0.attn.W_K", "blocks.0.attn.W_V", "blocks.0.attn.W_O"}
+    always = {"embed.W_E", "pos_embed.W_pos"}
+    mlp = {"blocks.0.mlp.W_in", "blocks.0.mlp.W_out"}
+    norms = {"blocks.0.ln1.w", "blocks.0.ln1.b", "ln_final.w", "ln_final.b"}
+    general = general_config()
+    assert set(required_shapes(general)) == {*always, *attention, *mlp, "unembed.W_U"}
+    normalised = dataclasses.replace(general, **LN)
+    with_mlp = {"blocks.0.ln2.w", "blocks.0.ln2.b"}
+    assert set(required_shapes(normalised)) == {*always, *attention, *mlp, *norms, *with_mlp, "unembed.W_U"}
+    without = dataclasses.replace(normalised, attn_only=True, d_mlp=None, readout="mean-pool-mlp")
+    assert set(required_shapes(without)) == {*always, *attention, *norms, "head.W_1", "head.W_2"}
+    pre = dataclasses.replace(without, normalization_type="LNPre")
+    assert set(required_shapes(pre)) == {*always, *attention, "head.W_1", "head.W_2"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "tensor", "shape", "message"),
+    [
+        ({}, "blocks.0.mlp.W_in", (5, 4), "tensor blocks.0.mlp.W_in has shape [5, 4], the config asks for [4, 5]"),
+        ({}, "blocks.0.ln1.w", (4,), 'tensor "blocks.0.ln1.w" is not part of this architecture'),
+        ({}, "head.W_1", (4, 6), 'tensor "head.W_1" is not part of this architecture'),
+        (LN, "blocks.0.ln2.w", (5,), "tensor blocks.0.ln2.w has shape [5], the config asks for [4]"),
+        ({"readout": "sum-pool-mlp"}, "unembed.W_U", (4, 3), 'tensor "unembed.W_U" is not part of this architecture'),
+        ({"readout": "sum-pool-mlp"}, "head.b_1", (7,), "tensor head.b_1 has shape [7], the config asks for [6]"),
+        ({"readout": "sum-pool-mlp"}, "head.W_1", (24,), "tensor head.W_1 has shape [24], the config asks for [4, 1]"),
+    ],
+)
+def test_tensors_that_do_not_fit_are_named(
+    tmp_path: Path, changes: dict[str, Any], tensor: str, shape: tuple[int, ...], message: str
+) -> None:
+    config = dataclasses.replace(general_config(), **changes)
+    tensors = random_tensors(config) | {tensor: np.zeros(shape, dtype=np.float32)}
+    with pytest.raises(BadInput) as refusal:
+        save_model(tmp_path / "m.safetensors", tensors, config)
+    assert str(refusal.value) == f"{tmp_path}/m.safetensors: {message}"
+
+
+def test_a_head_without_hidden_neurons_is_refused(tmp_path: Path) -> None:
+    config = dataclasses.replace(general_config(), readout="sum-pool-mlp")
+    with pytest.raises(BadInput) as refusal:
+        save_model(tmp_path / "m.safetensors", random_tensors(config, d_hidden=0), config)
+    assert str(refusal.value).endswith("tensor head.W_1 has shape [4, 0], which is empty")
+
+
+def test_missing_optional_fields_are_named() -> None:
+    value = general_config().as_dict()
+    del value["d_mlp"]
+    with pytest.raises(BadInput) as refusal:
+        config_from_dict(value, "here")
+    assert str(refusal.value) == "here: config field d_mlp is missing, although attn_only is false"
+    with pytest.raises(Unsupported) as unsupported:
+        config_from_dict({**general_config().as_dict(), **LN, "eps": "0x1.0p+1024"}, "here")
+    assert str(unsupported.value) == "here: config field eps is 0x1.0p+1024, supported is 0 to inf"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_layers": 2}, "config field n_layers is 2, supported is 1"),
+        ({"n_heads": 2}, "config field n_heads is 2, supported is 1"),
+        ({"attn_only": False, "act_fn": "relu", "d_mlp": 3}, "config field attn_only is false, supported is true"),
+        (LN, 'config field normalization_type is "LN", supported is null'),
+        ({"readout": "all"}, 'config field readout is "all", supported is "last"'),
+        (
+            {"attention_mix": (0.5).hex()},
+            'config field attention_mix is "0x1.0000000000000p-1", supported is "0x1.0000000000000p+0"',
+        ),
+    ],
+)
+def test_what_the_path_decomposition_does_not_cover(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(Unsupported) as refusal:
+        require_one_layer(dataclasses.replace(CONFIG, **changes), "m.safetensors")
+    assert str(refusal.value) == f"m.safetensors: {message} (one layer, one head, attention only)"
+    for same in ({}, {"readout": "last"}, {"attention_mix": (1.0).hex()}, {"attention_dir": "bidirectional"}):
+        require_one_layer(dataclasses.replace(CONFIG, **same), "m.safetensors")
