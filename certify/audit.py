@@ -23,7 +23,8 @@ a library's exp.  A measured error m of a result y, computed from the reference 
 What softmax computes is not what exp computes: PyTorch's ``torch.exp`` may call another library than its softmax kernel.
 The exp of that kernel is isolated as follows (``_numerators``).  A row is filled up until its sum S is a power of two, which
 the weight of its entry 0 shows: 1/S rounds to 2^-m only for S = 2^m.  Then e/S and e (1/S) are exact, and the weights
-times S are what the kernel's exp returned.  This assumes that its exp(0) is 1 and that its weights are e/S or e times 1/S.
+times S are what the kernel's exp returned.  This assumes that its exp(0) is 1, that S is a float32, and that the weights
+are e/S or e times 1/S.
 
 Not done here: other kernels (fused or flash attention, autocast, other devices), or a proof that a library uses the
 same code for every array; the record says what was called.  A scan binds one build on one processor.
@@ -63,6 +64,7 @@ _TABLE_BITS = 256
 _ROW = 4096
 _ROW_SUM = 8192
 _ROW_TRIES = 64
+_PATIENCE = 16
 _TINY = np.float32(-40)
 _MAXIMUM_RECORD_BYTES = 1 << 20
 
@@ -372,10 +374,13 @@ def _numerators(torch: Any, x: Single, total: int) -> Single:
         missing -= whole
         rows[:, _ROW + 5 :][np.arange(total) < whole[:, None]] = 0
     pending, generator = np.arange(len(rows)), np.random.default_rng(0)
-    for _ in range(_ROW_TRIES):
+    for attempt in range(_ROW_TRIES):
         with np.errstate(divide="ignore", invalid="ignore"):
             rows[pending, 1:5] = np.log(missing[pending, None] * generator.dirichlet((9, 9, 9, 9), len(pending)))
-        weights: Single = torch.softmax(torch.from_numpy(rows[pending]), -1).numpy()
+        # In some orders of the entries no filling gives the sum that is wanted.
+        order = np.arange(rows.shape[1]) if attempt < _PATIENCE else generator.permutation(rows.shape[1])
+        weights = np.empty_like(rows[pending])
+        weights[:, order] = torch.softmax(torch.from_numpy(rows[pending][:, order]), -1).numpy()
         excess = 1 / weights[:, 0].astype(np.float64) - total
         found = excess == 0
         results[pending[found]] = weights[found, 5 : _ROW + 5] * np.float32(total)

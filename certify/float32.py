@@ -89,8 +89,9 @@ def slack(model: Model, semantics: Float32) -> Slack:
     kappa, alpha = (1 + UNIT) ** 2 / (1 - _gamma(n)) - 1, 3 * float(semantics.eta_exp)
     e_z = (1 + kappa) * (e_v + _gamma(n) * (values + e_v))
     bias_o, bias_u = float(np.linalg.norm(b["O"])), float(np.linalg.norm(model.bias("unembed.b_U")))
-    e_o, out = affine((1 + kappa) * values, e_z, h, "O"), (1 + kappa) * values * size["O"] + bias_o
-    e_y, y = UNIT * r + e_o + UNIT * ((1 + UNIT) * r + out + e_o), r + out
+    moved, added = (1 + kappa) * values, bias_o + (1 + UNIT) * r
+    e_y = UNIT * r + e_z * size["O"] + _gamma(h + 2) * ((moved + e_z) * size["O"] + added)
+    y = moved * size["O"] + bias_o + r
     apart = 2 * _largest((unembed - unembed.mean(axis=1, keepdims=True)).T)
     last = e_y * apart + 2 * _gamma(d + 1) * ((y + e_y) * _largest(unembed.T) + bias_u)
     direct = (r + bias_o) * apart + 2 * bias_u

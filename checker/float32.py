@@ -115,15 +115,16 @@ def slack(model: Model, exp: tuple[Fraction, Fraction], scales: tuple[int, int],
     kappa, alpha = _short((1 + UNIT) ** 2, 1 - _gamma(n)) - 1 + TINY, 3 * exp[1]
     share, moved = 1 - kappa - n * alpha, (1 + kappa) * values
     e_z = _short((1 + kappa) * (e_v + _gamma(n) * (values + e_v)) + TINY)
-    e_o, out = _affine(moved, e_z, h, norm["W_O"], norm["b_O"]), moved * norm["W_O"] + norm["b_O"]
-    e_y, y = _short(UNIT * r + e_o + UNIT * ((1 + UNIT) * r + out + e_o)), r + out
+    added, y = norm["b_O"] + (1 + UNIT) * r, moved * norm["W_O"] + norm["b_O"] + r
+    e_y = UNIT * r + _affine(moved, e_z, h + 1, norm["W_O"], added)
     last = e_y * apart + 2 * (_gamma(d + 1) * ((y + e_y) * columns + bias) + TINY)
     direct = (r + norm["b_O"]) * apart + 2 * bias
     error = kappa * direct + n * alpha * (values * norm["W_O"] * apart + direct) + last
     reached = [(1 + UNIT) * either, (queries + e_q) * (keys + e_k), 2 * scores, moved + e_z, y + e_y]
     reached += [reached[0] * norm[f"W_{a}"] + norm[f"b_{a}"] for a in "QKV"]
-    reached += [(moved + e_z) * norm["W_O"] + norm["b_O"], (y + e_y) * columns + bias]
-    require_support(share > 0, "SPEC-12.3", "attention weights may sum to nothing in float32")
+    reached += [(moved + e_z) * norm["W_O"] + added, (y + e_y) * columns + bias]
+    kept = (share.numerator << SHARE_BITS) // share.denominator
+    require_support(kept > 0, "SPEC-12.3", "attention weights may sum to nothing in float32")
     require_support(max(reached) < LARGEST, "SPEC-12.3", "a number might overflow in float32")
     width = 2 * theta * Fraction(isqrt(h << 128) + 1, 1 << 64)
-    return Slack(_over(width, scales[0]), _over(error, scales[1]), (share.numerator << SHARE_BITS) // share.denominator)
+    return Slack(_over(width, scales[0]), _over(error, scales[1]), kept)
