@@ -5,7 +5,8 @@ Source: SPEC 12, with norms in float64.  An estimate only helps a strategy to ch
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
@@ -52,10 +53,15 @@ def _largest(rows: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Slack:
-    """By how much a log-weight may be off, and what must be added to a bracket."""
+    """By how much a log-weight may be off, and what must be added to a bracket.
+
+    ``stages``: the errors of scores, of attention's mix of values and of the residual (norms), and of the difference of
+    two logits, each if what it is computed from before the weights' error is exact.
+    """
 
     theta: float = 0.0
     bracket: float = 0.0
+    stages: Mapping[str, float] = field(default_factory=dict)
 
 
 def slack(model: Model, semantics: Float32) -> Slack:
@@ -97,4 +103,5 @@ def slack(model: Model, semantics: Float32) -> Slack:
     direct = (r + bias_o) * apart + 2 * bias_u
     error = kappa * direct + n * alpha * (values * size["O"] * apart + direct) + last
     share = 1 - kappa - n * alpha
-    return Slack(float(theta), float(error / share) if share > 0 else np.inf)
+    stages = {"scores": float(score), "mixed": float(e_z), "residual": float(e_y), "logits": float(error)}
+    return Slack(float(theta), float(error / share) if share > 0 else np.inf, stages)

@@ -51,6 +51,7 @@ def model_file(tmp_path: Path) -> Path:
         ("import",),
         ("evaluate",),
         ("ladder",),
+        ("audit-exp",),
     ],
     ids=" ".join,
 )
