@@ -18,7 +18,7 @@ from certify.model import Model
 NAME = "float32:any-order"
 UNIT = 2.0**-24
 EPS_EXP, ETA_EXP = Fraction(1, 1 << 22), Fraction(1, 1 << 126)
-LEAST_ETA, MOST = Fraction(1, 1 << 149), Fraction(1, 1 << 6)
+LEAST_EPS, LEAST_ETA, MOST = Fraction(1, 1 << 25), Fraction(1, 1 << 149), Fraction(1, 1 << 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Float32:
     eta_exp: Fraction = ETA_EXP
 
     def __post_init__(self) -> None:
-        if not 0 <= self.eps_exp <= MOST:
-            raise Unsupported(f"eps_exp is {self.eps_exp}, supported are 0 to 1/64")
+        if not LEAST_EPS <= self.eps_exp <= MOST:
+            raise Unsupported(f"eps_exp is {self.eps_exp}, supported are 2^-25 to 1/64")
         if not LEAST_ETA <= self.eta_exp <= MOST:
             raise Unsupported(f"eta_exp is {self.eta_exp}, supported are 2^-149 to 1/64")
 

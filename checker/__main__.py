@@ -14,7 +14,7 @@ from checker.check import MAX_CERTIFICATE_BYTES, Parsed, Theorem, check, parse
 from checker.decode import ratio
 from checker.errors import Declined, Refusal, Rejected, require, require_support
 from checker.model import MAX_MODEL_BYTES
-from checker.statement import EXP, SEMANTICS, TASKS, parse_scope_file
+from checker.statement import EXP, FLOAT32, SEMANTICS, TASKS, USUAL_EXP, parse_scope_file
 
 
 def read(path: str, limit: int) -> bytes:
@@ -74,8 +74,11 @@ def sentence(theorem: Theorem) -> str:
     said, lower, upper = theorem.parsed.statement, theorem.correct_lower, theorem.correct_upper
     number = f"exactly {lower}" if lower == upper else f"at least {lower} and at most {upper}"
     unit = "inputs" if said.scope.label == "uniform" else "units of input weight"
+    names = ("a relative", "an absolute")
+    parts = [f"{name} error of exp of at most {x}" for name, x in zip(names, said.exp or (), strict=False)]
+    assumed = f" with {' and '.join(parts)}" if parts else ""
     subject = f"This exact model file {TASKS[said.task][1].format(**said.fields)}"
-    return f"{subject} on {number} of all {said.total} {unit}, in {SEMANTICS[said.semantics]}, a tie counting as wrong."
+    return f"{subject} on {number} of all {said.total} {unit}, in {SEMANTICS[said.semantics]}{assumed}, a tie counting as wrong."
 
 
 def as_json(theorem: Theorem, seconds: str) -> str:
@@ -93,17 +96,19 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
 
     Raises: Rejected (SPEC-9.3).
     """
-    said, bounded = theorem.parsed.statement, options.at_least is not None
+    said, bounded, held = theorem.parsed.statement, options.at_least is not None, theorem.parsed.statement.exp
     scope = "uniform" if bounded and options.scope is None else options.scope
-    semantics = "real" if bounded and options.semantics is None else options.semantics
+    least = [options.eps_exp, options.eta_exp]
+    usual = "real" if least == [None, None] else FLOAT32
+    semantics = usual if options.semantics is None and (bounded or usual == FLOAT32) else options.semantics
     if scope not in (None, "uniform"):
         scope = parse_scope_file(read(scope.removeprefix("product:"), MAX_CERTIFICATE_BYTES))
     wanted, found = (options.task, scope, semantics), (said.task, said.scope.label, said.semantics)
     for name, value, own in zip(("task", "scope", "semantics"), wanted, found, strict=True):
         require(value in (None, own), "SPEC-9.3", f"the {name} is {own}, not the one required")
-    for name, least, held in zip(EXP, (options.eps_exp, options.eta_exp), said.exp or (None, None), strict=True):
-        allowed = least is None or (held is not None and least[0] * held.denominator <= held.numerator * least[1])
-        require(allowed, "SPEC-9.3", f"the {name} is {held}, less than is required")
+    for name, given, default, number in zip(EXP, least, USUAL_EXP, held or (), strict=False):
+        p, q = given or (default if bounded else (0, 1))
+        require(p * number.denominator <= number.numerator * q, "SPEC-9.3", f"{name} is {number}, smaller than {p}/{q}")
     if bounded:
         p, q = options.at_least
         require(theorem.correct_lower * q >= said.total * p, "SPEC-9.3", f"correct_lower / total is below {p}/{q}")
@@ -117,6 +122,7 @@ def show(parsed: Parsed) -> str:
     lines += [f"  {name}: {shape} integers over 2^{w.scale}, the first {w.rows[0][0]}" for name, shape, w in shapes]
     claim = f"  claims {parsed.claimed_lower} <= correct <= {parsed.claimed_upper} of {said.total}"
     lines += [f"statement: task {said.task}, scope {said.scope.label}, semantics {said.semantics}", claim]
+    lines += [f"  {name} {number}" for name, number in zip(EXP, said.exp or (), strict=False)]
     lines += [f"proof: precision {parsed.precision} bits, {parsed.operations} operations declared", *parsed.proof.lines()]
     return "\n".join(lines)
 

@@ -97,11 +97,11 @@ def slack(model: Model, exp: tuple[Fraction, Fraction], scales: tuple[int, int],
     ``exp`` is (eps_exp, eta_exp); ``scales`` are those of scores and of logits.
     Requires: a model with a path decomposition.
     Raises:   Declined (SPEC-12.3) if a number might overflow, or attention weights might vanish.
-    Cost:     five products, sums of rows, norms, their comparisons, and 100 operations.
+    Cost:     five products, sums of rows, norms, their comparisons, and 200 operations.
     """
     w = {name.rpartition(".")[2]: weight for name, weight in model.weights.items()}
     n, d, h = (model.sizes[name] for name in ("n_ctx", "d_model", "d_head"))
-    ledger.charge(mul=50, add=50, cmp=5 * len(w["W_E"].rows) + 3 * n + 2 * model.sizes["d_vocab_out"])
+    ledger.charge(mul=100, add=100, cmp=5 * len(w["W_E"].rows) + 3 * n + 2 * model.sizes["d_vocab_out"])
     query = add_row(w["W_E"], Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale), ledger)
     norm = {name: _norm(weight, ledger) for name, weight in w.items() if name[2] in "QKVO"}
     r, tokens, places = (max(_norms(a, ledger)) for a in (query, w["W_E"], w["W_pos"]))

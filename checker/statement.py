@@ -14,10 +14,13 @@ from checker.errors import require, require_form, require_support
 from checker.model import Model
 
 SCOPE_FORMAT = "certify.scope/1"
-SEMANTICS = {"real": "real arithmetic", "float32:any-order": "float32 arithmetic in any order of summation"}
+FLOAT32 = "float32:any-order"
+SEMANTICS = {"real": "real arithmetic", FLOAT32: "float32 arithmetic in any order of summation"}
 """Per semantics: what the English sentence calls it."""
 
-EXP, LEAST_ETA, MOST_EXP = ("eps_exp", "eta_exp"), Fraction(1, 1 << 149), Fraction(1, 1 << 6)
+EXP, USUAL_EXP = ("eps_exp", "eta_exp"), ((1, 1 << 22), (1, 1 << 126))
+_LEAST, _MOST = (Fraction(1, 1 << 25), Fraction(1, 1 << 149)), Fraction(1, 1 << 6)
+
 TASKS = {"max-of-k": ("k vocab", "names the largest of {k} tokens (vocabulary {vocab}) correctly")}
 """Per task: its fields on the verdict line, and what a model that answers right does."""
 
@@ -74,8 +77,9 @@ def _exp(written: dict[str, object], semantics: str, model: Model) -> tuple[Frac
     require_form(len(known) == (0 if semantics == "real" else 2), "SPEC-5.4", "eps_exp and eta_exp go with float32:any-order")
     if not known:
         return None
-    require_form(known[1] >= LEAST_ETA, "SPEC-5.4", "eta_exp is smaller than 2^-149")
-    require_support(max(known) <= MOST_EXP, "SPEC-5.4", "eps_exp or eta_exp is larger than 2^-6")
+    for key, number, least in zip(EXP, known, _LEAST, strict=True):
+        require_form(number >= least, "SPEC-5.4", f"{key} is smaller than {least}, which no float32 exp achieves")
+    require_support(max(known) <= _MOST, "SPEC-5.4", "eps_exp or eta_exp is larger than 2^-6")
     require_support(not model.double, "SPEC-5.4", "the model holds a tensor in float64")
     return known[0], known[1]
 

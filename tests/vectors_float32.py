@@ -45,6 +45,8 @@ def _forms(book: Any, make: Any) -> None:
     ):
         refused(f"eps-{name}", "not the one spelling", "SPEC-3.3", claimed(make.BASE, eps_exp=written))
     refused("eta-too-small", "below the smallest subnormal number", doc=claimed(make.BASE, eta_exp=f"1/{2**150}"))
+    refused("eps-too-small", "no float32 exp is so good", doc=claimed(make.BASE, eps_exp=f"1/{2**25 + 1}"))
+    refused("eps-zero", "no error at all", doc=claimed(make.BASE, eps_exp="0/1"))
     refused("eta-zero", "no error at all", doc=claimed(make.BASE, eta_exp="0/1"))
     refused("eps-too-large", "more than 2^-6", doc=claimed(make.BASE, eps_exp="1/63"), declined=True)
     refused("eta-too-large", "more than 2^-6", doc=claimed(make.BASE, eta_exp="1/63"), declined=True)
@@ -57,7 +59,7 @@ def _forms(book: Any, make: Any) -> None:
         double,
         declined=True,
     )
-    for exact in (EXP, {"eps_exp": "0/1", "eta_exp": f"1/{2**149}"}, {"eps_exp": "1/64", "eta_exp": "1/64"}):
+    for exact in (EXP, {"eps_exp": f"1/{2**25}", "eta_exp": f"1/{2**149}"}, {"eps_exp": "1/64", "eta_exp": "1/64"}):
         name = f"float32-{exact['eps_exp'].replace('/', '-')}"
         doc = make.tightened(make.PAIR, claimed(make.document(make.PAIR, make.PAIR_CELLS), **exact))
         book.accept("SPEC-5.4", name, "a small model in float32", make.PAIR, doc)
@@ -74,6 +76,15 @@ def _theorem(book: Any, make: Any) -> None:
         else:
             book.accept("SPEC-12.3", name, "numbers that fit", model, make.tightened(model, doc))
     many = make.flat(1, 32)
+    unit = Fraction(1, 2**24)
+    lost = (1 + unit) ** 2 / (1 - 32 * unit / (1 - 32 * unit)) - 1
+    for name, share in (("hardly-any-weight", Fraction(1, 2**97)), ("one-unit-of-weight", Fraction(1, 2**94))):
+        eta = (1 - Fraction(-(-(lost * 2**96).numerator // (lost * 2**96).denominator), 2**96) - Fraction(1, 2**100) - share) / 96
+        doc = claimed(make.document(many, make.completed(1, [])), eta_exp=f"{eta.numerator}/{eta.denominator}")
+        if share < Fraction(1, 2**96):
+            book.refuse("SPEC-12.3", name, "attention weights that sum to less than 2^-96", doc, many, declined=True)
+        else:
+            book.accept("SPEC-12.3", name, "just enough weight", many, make.tightened(many, doc))
     doc = claimed(make.document(many, make.completed(1, [])), eta_exp="1/64")
     book.refuse("SPEC-12.3", "no-weight-left", "32 weights, each of which may be off by 3/64", doc, many, declined=True)
     # By hand: W_U = [0, 1 + 2^-20] would win by 2^-20 of a direct path that rounding may swallow.
@@ -121,6 +132,7 @@ def _requirements(book: Any, make: Any) -> None:
         ("exp", ("--eps-exp", EPS, "--eta-exp", ETA)),
         ("less-exp", ("--eps-exp", "1/4194305")),
         ("half", ("--semantics", NAME, "--at-least", "1/2")),
+        ("eps-means-float32", ("--eps-exp", EPS, "--at-least", "1/2")),
     ):
         book.accept("SPEC-9.3", f"float32-{name}", "a requirement that holds", make.PAIR, doc, arguments=arguments)
     for name, arguments in (
@@ -130,6 +142,19 @@ def _requirements(book: Any, make: Any) -> None:
         ("at-least-means-real", ("--at-least", "1/2")),
     ):
         book.refuse("SPEC-9.3", f"float32-{name}", "another arithmetic is required", doc, arguments=arguments)
+    good = make.tightened(make.PAIR, claimed(make.document(make.PAIR, make.PAIR_CELLS), eps_exp="1/8388608"))
+    for name, arguments in (("asked", ("--eps-exp", "1/8388608")), ("any", ())):
+        all_asked = ("--semantics", NAME, *arguments, *(("--at-least", "1/2") if arguments else ()))
+        book.accept(
+            "SPEC-9.3", f"float32-better-exp-{name}", "an exp that is as good as allowed", make.PAIR, good, arguments=all_asked
+        )
+    book.refuse(
+        "SPEC-9.3",
+        "float32-better-exp",
+        "a better exp than is usual, and not allowed",
+        good,
+        arguments=("--semantics", NAME, "--at-least", "1/2"),
+    )
     for option in ("--eps-exp", "--eta-exp"):
         book.refuse(
             "SPEC-9.3", f"real{option[1:]}", "real arithmetic says nothing about exp", make.BASE, arguments=(option, "0/1")
