@@ -122,7 +122,7 @@ def slack(model: Model, exp: tuple[Fraction, Fraction], scales: tuple[int, int],
     error = kappa * direct + n * alpha * (values * norm["W_O"] * apart + direct) + last
     reached = [(1 + UNIT) * either, (queries + e_q) * (keys + e_k), 2 * scores, moved + e_z, y + e_y]
     reached += [reached[0] * norm[f"W_{a}"] + norm[f"b_{a}"] for a in "QKV"]
-    reached += [(moved + e_z) * norm["W_O"] + added, (y + e_y) * columns + bias]
+    reached += [(y + e_y) * columns + bias]
     kept = (share.numerator << SHARE_BITS) // share.denominator
     require_support(kept > 0, "SPEC-12.3", "attention weights may sum to nothing in float32")
     require_support(max(reached) < LARGEST, "SPEC-12.3", "a number might overflow in float32")

@@ -9,7 +9,7 @@ from checker.float32 import REAL
 from checker.ledger import Ledger
 from checker.model import Model, decompose, require_plain
 from checker.proof import MAX_CELLS, Cell, parse_cells
-from checker.residual import Hint, parse_hints
+from checker.residual import TABLE_SCALE, Hint, parse_hints
 from checker.statement import Statement
 
 
@@ -28,7 +28,8 @@ class Forest:
 
         Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
         """
-        paths, exp = decompose(self.model, self.hints, ledger), self.statement.exp
+        exp = self.statement.exp
+        paths = decompose(self.model, self.hints, ledger, TABLE_SCALE if exp else 0)
         slack = REAL if exp is None else float32.slack(self.model, exp, (paths.score_scale, paths.value_scale), ledger)
         checker = Checker(paths, self.statement.scope, self.precision, ledger, slack)
         answers, n = range(self.model.sizes["d_vocab_out"]), self.model.sizes["n_ctx"]

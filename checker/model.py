@@ -168,8 +168,10 @@ def _over(table: Enclosed, scale: int) -> tuple[tuple[Row, ...], tuple[Row, ...]
     return low, low if table[1] is table[0] else rescale(table[1], scale).rows
 
 
-def decompose(model: Model, hints: dict[str, Hint], ledger: Ledger) -> Paths:
+def decompose(model: Model, hints: dict[str, Hint], ledger: Ledger, fine: int = 0) -> Paths:
     """Return the path decomposition of the model: a path without a hint exactly, the others enclosed.  (SPEC 4.4, 6.5)
+
+    Ensures: the scales are at least ``fine``.
 
     Cost: that of the additions of rows, of the chains of both position paths, and of the enclosures.
     """
@@ -182,7 +184,7 @@ def decompose(model: Model, hints: dict[str, Hint], ledger: Ledger) -> Paths:
     evou = enclose([w["W_E"], *moving], hints.get("ov"), ledger)
     eu = enclose(_with_bias(add_row(query, constant, ledger), w["W_U"], w["b_U"]), hints.get("direct"), ledger)
     eqkp, pvou = multiply([*scoring, transposed(w["W_pos"])], ledger), multiply([w["W_pos"], *moving], ledger)
-    score, value = max(eqke[0].scale, eqkp.scale), max(evou[0].scale, eu[0].scale, pvou.scale)
+    score, value = max(eqke[0].scale, eqkp.scale, fine), max(evou[0].scale, eu[0].scale, pvou.scale, fine)
     evou_rows, eu_rows, pvou_rows = _over(evou, value), _over(eu, value), rescale(pvou, value).rows
     scores = (*_over(eqke, score), rescale(eqkp, score).rows, score)
     return Paths(*scores, *evou_rows, pvou_rows, *eu_rows, value, model.sizes["d_head"], not hints)

@@ -303,6 +303,14 @@ def test_a_middle_factor_is_used_both_ways() -> None:
         assert all(max(row) - min(row) <= found for row in table(multiply(chain, ledger())))
 
 
+@pytest.mark.parametrize(("entry", "more"), [(0, 0), (127, 0), (128, 1), (255, 1), (256, 2)])
+def test_squaring_long_powers_costs_more(entry: int, more: int) -> None:
+    # By hand: S is one number of 4 entry + 2 bits; two Gram matrices, S, its square, its mean, six for the root, a square.
+    book = ledger()
+    residual._spectral([Matrix(((1 << entry,),), 0), Matrix(((0, 2 << entry),), 0)], 1, book)
+    assert book.mul == 13 + more
+
+
 def test_one_factor_has_no_spectral_bound() -> None:
     # A square last factor would be taken for both factors, and its square be bounded instead of itself.
     square = Matrix(((1, -1), (0, 1)), 4)

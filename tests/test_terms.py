@@ -29,6 +29,7 @@ from checker.enclosure import Frame, Scores, Terms, max_of_terms
 from checker.enumeration import Enumeration, _sign, is_wrong
 from checker.errors import Declined, Malformed, Rejected
 from checker.exact import Matrix
+from checker.float32 import REAL
 from checker.interval import inverse_sqrt
 from checker.ledger import CEILING, Ledger
 from checker.model import Paths
@@ -783,7 +784,7 @@ def test_ceiling_and_least() -> None:
 
 def test_margins_are_rounded_down() -> None:
     for scale in (0, 3, 20, 300):
-        checker = SimpleNamespace(paths=SimpleNamespace(value_scale=scale))
+        checker = SimpleNamespace(paths=SimpleNamespace(value_scale=scale), slack=REAL)
         for value in (0, 1, 7, 1 << 200, (1 << 200) - 1):
             found = Fraction(Checker._margin(checker, value), 1 << 20)  # type: ignore[arg-type]
             assert found <= Fraction(value, 1 << scale) < found + Fraction(1, 1 << 20)
