@@ -106,11 +106,13 @@ def _theorem(book: Any, make: Any) -> None:
             doc = make.tightened(model, claimed(make.document(model, cells)))
             book.accept("SPEC-12.5", f"{name}-{method}", "every cell in float32", model, doc)
     extreme = [make.root(m, [[0, m - 1]], "extreme", layout=[[1, m]]) for m in (3,)]
-    real = make.proved(make.SHARP, make.completed(4, extreme))
+    columns = [[2**11 * j for j in range(4)], [-(2**10) * j * j for j in range(4)]]
+    steep = make.Model(make.SHARP.config, make.SHARP.tensors | {"unembed.W_U": columns})
+    real = make.proved(steep, make.completed(4, extreme))
     loose = make.put(claimed(real), "proof/operations", str(10**11))
-    book.refuse("SPEC-7.13", "real-margin-in-float32", "a margin of real logits claimed of computed ones", loose, make.SHARP)
+    book.refuse("SPEC-7.13", "real-margin-in-float32", "a margin of real logits claimed of computed ones", loose, steep)
     # A bracket of 2^-30 beside logits of 1: right in real arithmetic, open in float32.
-    close = make.models.pair(**{"unembed.b_U": [0, Fraction(1, 2**30)], ATTENTION_V: [[[0]]], "unembed.W_U": [[0, 0]]})
+    close = make.models.pair(**{"unembed.b_U": [0, Fraction(1, 2**30)], ATTENTION_V: [[[0]]], "unembed.W_U": [[1, 1]]})
     real = make.proved(close, make.completed(2, []))
     book.refuse(
         "SPEC-7.13",
