@@ -129,7 +129,7 @@ def draft(
     }
 
 
-def _dyadic(numerator: int, exponent: int) -> list[str]:
+def dyadic(numerator: int, exponent: int) -> list[str]:
     """Return ``numerator * 2^exponent`` with an odd mantissa, as the certificate spells it."""
     if numerator == 0:
         return ["0", "0"]
@@ -148,7 +148,7 @@ def with_claims(drafted: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any
             continue
         lower, upper, _, margin = next(outcomes)
         if found["method"] == "extreme":
-            cells.append({**found, "margin": _dyadic(max(margin or 0, 0), scale_exponent)})
+            cells.append({**found, "margin": dyadic(max(margin or 0, 0), scale_exponent)})
         elif found["method"] == "skip":
             cells.append(found)
         else:
@@ -161,7 +161,7 @@ def with_claims(drafted: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any
     }
 
 
-def _verdict(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+def verdict(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """Return the facts printed by a checker run with ``--json``.
 
     Errors: ``CheckerRejected`` or ``Unsupported`` with the clause, ``CertifyError`` if the checker crashed.
@@ -203,12 +203,12 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
                 cells = chosen.build(Problem(model, scope, scaled, effort, cautious, progress))
                 progress(model.config.d_vocab, "")
                 drafted = draft(model, scope, strategy, cells, hints, options.float32)
-                file.write_bytes(_within_limit(canonical(drafted)))
-                ended, seconds = _timed([str(model_file), str(file), "--json"])
+                file.write_bytes(within_limit(canonical(drafted)))
+                ended, seconds = run_timed([str(model_file), str(file), "--json"])
                 checking += seconds
                 if ended.returncode != REJECTED or cautious:
                     break
-            return _Attempt(drafted, _verdict(ended), checking)
+            return _Attempt(drafted, verdict(ended), checking)
 
         attempts = _within(options.budget, attempt, options.effort) if options.budget else [attempt(options.effort)]
         best = max(attempts, key=lambda made: int(made.facts["correct_lower"]), default=None)
@@ -216,7 +216,7 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
             raise Unsupported(f"no proof by {strategy} within {options.budget} operations was found")
         data = canonical(with_claims(best.drafted, best.facts))
         file.write_bytes(data)
-        ended, seconds = _timed([str(model_file), str(file)])
+        ended, seconds = run_timed([str(model_file), str(file)])
         last = (ended.stdout.splitlines() or [""])[-1]
         if ended.returncode != VERIFIED or not last.startswith("s VERIFIED "):
             raise CheckerRejected(f"the finished certificate was not verified: {last}")
@@ -260,13 +260,13 @@ def _require_possible(strategy: Strategy, options: Options) -> None:
         raise Unsupported(f"strategy {strategy.name} has no way to keep to a --budget")
 
 
-def _timed(arguments: Sequence[str]) -> tuple[subprocess.CompletedProcess[str], float]:
+def run_timed(arguments: Sequence[str]) -> tuple[subprocess.CompletedProcess[str], float]:
     """Run the checker with its progress visible; return how it ended and its wall-clock seconds."""
     start = time.monotonic()
     return run_checker(arguments, inherit_output=sys.stderr.isatty()), time.monotonic() - start
 
 
-def _within_limit(data: bytes) -> bytes:
+def within_limit(data: bytes) -> bytes:
     """Refuse a certificate larger than the checker reads."""
     if len(data) > MAXIMUM_FILE_BYTES:
         raise Unsupported(f"the proof takes {len(data)} bytes, the checker reads at most {MAXIMUM_FILE_BYTES}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import re
@@ -27,11 +28,13 @@ from rich.table import Table
 from certify import __version__
 from certify.audit import LIBRARIES, Record, functions, parse_fraction, read_record, scan
 from certify.audit import as_json as records_as_json
-from certify.certificate import Options, run_checker
+from certify.certificate import Options, Proved, run_checker
 from certify.certificate import prove as prove_model
 from certify.errors import BadInput, CertifyError, Unsupported
-from certify.evaluate import CONFIDENCE, UNCERTAIN_MARGIN, Evaluation, evaluate_max_of_k
+from certify.evaluate import CONFIDENCE, UNCERTAIN_MARGIN, Evaluation, evaluate_max_of_k, is_one_layer
 from certify.evaluate import evaluate as evaluate_model
+from certify.exhaustive import STRATEGY as EXHAUSTIVE
+from certify.exhaustive import prove_leaves
 from certify.files import write_bytes
 from certify.float32 import EPS_EXP, ETA_EXP, Float32
 from certify.float32 import NAME as FLOAT32
@@ -40,6 +43,7 @@ from certify.ladder import Ladder, as_csv, as_json, climb, normalised
 from certify.model import MLP_ACTIVATIONS, Config, Model, load_model, require_one_layer, save_model
 from certify.plot import draw, require_matplotlib
 from certify.published import references
+from certify.question import Question, read_question, table_of
 from certify.rungs import Level, rungs
 from certify.scope import UNIFORM, Scope, read_scope
 from certify.show import Summary, lost, summarise
@@ -57,6 +61,7 @@ from certify.train_tasks import (
 )
 
 PROVABLE_TASKS = ("max-of-k",)
+"""The tasks of ``certify ladder``; ``certify prove`` takes all of them, and tables."""
 
 _EXISTING = click.Path(path_type=Path)
 _NEW_FILE = click.Path(path_type=Path)
@@ -159,6 +164,24 @@ def _float32(semantics: str, eps: Fraction | None, eta: Fraction | None, record:
     if record is not None:
         return Float32(*(Fraction(*pair) for pair in read_record(record)))
     return Float32(*(usual if found is None else found for found, usual in zip((eps, eta), (EPS_EXP, ETA_EXP), strict=True)))
+
+
+class QuestionOption(click.ParamType[Question]):
+    """A task or ``table:FILE``, read when the command line is parsed."""
+
+    name = "question"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Question:
+        """Return the question; an unknown task is a usage error, a bad file is not."""
+        if isinstance(value, Question):
+            return value
+        if value not in TASKS and not (value.startswith("table:") and value != "table:"):
+            self.fail(f"{value!r} is neither {', '.join(TASKS)} nor table:FILE.", param, ctx)
+        return read_question(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what the help shows for the value."""
+        return f"{'|'.join(TASKS)}|table:FILE"
 
 
 class EnclosureName(click.ParamType[str]):
@@ -495,8 +518,12 @@ def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, see
 
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=_EXISTING)
-@task_option(PROVABLE_TASKS)
-@click.option("--strategy", type=click.Choice(list(STRATEGIES)), default="exact", show_default=True, help="How to prove it.")
+@click.option("--task", "question", type=QuestionOption(), required=True, help="What the model is meant to compute.")
+@click.option(
+    "--strategy",
+    type=click.Choice([*STRATEGIES, EXHAUSTIVE]),
+    help="How to prove it: 'exact' for Max-of-K on one layer of attention if left out, else 'exhaustive'.",
+)
 @scope_option
 @click.option(
     "--effort",
@@ -512,8 +539,8 @@ def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, see
 @click.option("--json", "as_json_object", is_flag=True, help="Print one JSON object.")
 def prove(
     model_file: Path,
-    task: str,
-    strategy: str,
+    question: Question,
+    strategy: str | None,
     scope: Scope,
     effort: float,
     budget: int | None,
@@ -536,18 +563,43 @@ def prove(
       certify prove model.safetensors --task max-of-k --strategy cascade --budget 2000000 --out short.json
       certify prove model.safetensors --task max-of-k --strategy subcubic --qk max_diff --direct max_diff_exact --out low.json
       certify prove model.safetensors --task max-of-k --semantics float32:any-order --out float32.json
+      certify prove model.safetensors --task balanced-brackets --out every-input.json
+      certify prove model.safetensors --task table:answers.json --out agreement.json
 
     'certify strategies' lists the strategies, and the names of enclosures.
     """
     _require_folder(out)
     enclosures = {path: name for path, name in paths.items() if name != EXACT}
     options = Options(effort, budget, enclosures, _float32(semantics, eps_exp, eta_exp, exp_from))
+    if strategy is None:
+        cells = question.label == "max-of-k" and is_one_layer(load_model(model_file).config)
+        strategy = "exact" if cells else EXHAUSTIVE
+    if strategy == EXHAUSTIVE:
+        _prove_leaves(model_file, question, scope, options, out, as_json_object=as_json_object)
+        return
+    if question.label != "max-of-k":
+        raise Unsupported(f"strategy {strategy} is for the task max-of-k; use {EXHAUSTIVE}")
     _prove(model_file, scope, strategy, options, out, as_json_object=as_json_object)
 
 
 def _prove(model_file: Path, scope: Scope, strategy: str, options: Options, out: Path, *, as_json_object: bool = False) -> None:
     with progress_bar(f"proving ({strategy})", load_model(model_file).config.d_vocab) as advance:
         proved = prove_model(model_file, scope, strategy, out, options, advance)
+    _print_proved(proved, strategy, out, as_json_object=as_json_object)
+
+
+def _prove_leaves(
+    model_file: Path, question: Question, scope: Scope, options: Options, out: Path, *, as_json_object: bool = False
+) -> None:
+    if options.enclosures or options.budget is not None or options.float32 is not None or options.effort != 1.0:
+        raise Unsupported(f"strategy {EXHAUSTIVE} has no use for --effort, --budget, --qk, --ov, --direct and --semantics")
+    with progress_bar(f"proving ({EXHAUSTIVE})", 1000) as advance:
+        proved = prove_leaves(model_file, question, scope, out, lambda share: advance(round(1000 * share), ""))
+    _print_proved(proved, EXHAUSTIVE, out, as_json_object=as_json_object)
+
+
+def _print_proved(proved: Proved, strategy: str, out: Path, *, as_json_object: bool) -> None:
+    """Print what a finished certificate proves, the checker's verdict last."""
     lower, upper, total = (int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total"))
     if as_json_object:
         bounds = {key: str(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total")}
@@ -569,9 +621,30 @@ def _share(part: int, total: int) -> str:
     return f"0.{part * 10**10 // total:010d}" if part < total else "1.0000000000"
 
 
+@main.command("table")
+@click.argument("model_file", metavar="MODEL.safetensors", type=_EXISTING)
+@click.option("--out", type=_NEW_FILE, required=True, help="The table file to write.")
+def table_command(model_file: Path, out: Path) -> None:
+    """Write the answers of a model to every input as a table, to ask them of another model.
+
+    The answers are found in floating point: the table says what is asked, it
+    claims nothing about this model.
+
+    \b
+      certify table one.safetensors --out answers.json
+      certify prove other.safetensors --task table:answers.json --out agreement.json
+      certify verify --task table:answers.json other.safetensors agreement.json
+    """
+    _require_folder(out)
+    data = table_of(load_model(model_file))
+    write_bytes(out, data)
+    click.echo(f"wrote {out}: sha256:{hashlib.sha256(data).hexdigest()}")
+
+
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=click.Path())
 @click.argument("certificate", metavar="CERTIFICATE.json", type=click.Path())
+@click.option("--task", metavar="NAME|table:FILE", help="Reject a claim about another task.")
 @click.option("--at-least", metavar="P/Q", help="Reject an accuracy below this fraction.")
 @click.option("--semantics", type=click.Choice(("real", FLOAT32)), help="Reject a claim about other arithmetic.")
 @click.option("--eps-exp", metavar="P/Q", help="Reject a float32 claim that assumes a smaller relative error of exp.")
@@ -596,8 +669,9 @@ def verify(ctx: click.Context, /, model_file: str, certificate: str, **required:
 @main.command()
 @click.argument("certificate", metavar="CERTIFICATE.json", type=_EXISTING)
 @click.option("--weakest", type=click.IntRange(0), default=10, show_default=True, help="How many of the weakest groups.")
+@click.option("--wrong", is_flag=True, help="List the inputs that are claimed to be wrong, one on a line.")
 @click.option("--against", type=_EXISTING, metavar="OTHER.json", help="Name the groups that prove less than in this certificate.")
-def show(certificate: Path, weakest: int, against: Path | None) -> None:
+def show(certificate: Path, weakest: int, against: Path | None, *, wrong: bool) -> None:
     """Summarise what a certificate claims: statement, groups, and where the model is weak.
 
     Nothing is verified here; 'certify verify' does that.
@@ -605,8 +679,15 @@ def show(certificate: Path, weakest: int, against: Path | None) -> None:
     \b
       certify show exact.json
       certify show float32.json --against real.json     # what is lost under float32
+      certify show every-input.json --wrong             # the inputs that are wrong
     """
     summary = summarise(certificate)
+    if wrong:
+        if not summary.runs:
+            raise Unsupported(f"{certificate}: only a proof of leaves (strategy {EXHAUSTIVE}) names single inputs")
+        for tokens in summary.wrong():
+            click.echo(" ".join(map(str, tokens)))
+        return
     total = int(summary.statement["total"])
     lower, upper = int(summary.statement["correct_lower"]), int(summary.statement["correct_upper"])
     scope = summary.statement["scope"] if isinstance(summary.statement["scope"], str) else "product"
@@ -614,9 +695,14 @@ def show(certificate: Path, weakest: int, against: Path | None) -> None:
     click.echo(f"accuracy    {_share(lower, total)} to {_share(upper, total)}")
     click.echo(f"model       {summary.statement['model']}")
     exp = "".join(f", {key} {summary.statement[key]}" for key in ("eps_exp", "eta_exp") if key in summary.statement)
-    click.echo(f"task        {summary.statement['task']}, scope {scope}, semantics {summary.statement['semantics']}{exp}")
+    click.echo(f"task        {summary.task()}, scope {scope}, semantics {summary.statement['semantics']}{exp}")
     click.echo(f"proof       strategy {summary.strategy}, {summary.operations} operations")
     console = Console(width=100)
+    if summary.runs:
+        if against is not None:
+            raise Unsupported(f"{certificate}: --against compares proofs of cells")
+        _print_runs(summary, console)
+        return
     methods = Table("method", "groups", "possible failures", "smallest margin", title="groups")
     for method in dict.fromkeys(group.method for group in summary.groups):
         chosen = [group for group in summary.groups if group.method == method]
@@ -635,6 +721,18 @@ def show(certificate: Path, weakest: int, against: Path | None) -> None:
         console.print(table)
     if against is not None:
         _print_lost(summary, summarise(against), against, console)
+
+
+def _print_runs(summary: Summary, console: Console) -> None:
+    """Print what is claimed of how many inputs."""
+    table = Table("inputs are", "leaves", "inputs", "smallest margin", title="leaves")
+    for method in dict.fromkeys(run.method for run in summary.runs):
+        chosen = [run for run in summary.runs if run.method == method]
+        margin = min((run.margin for run in chosen if run.margin is not None), default=None)
+        shown = "" if margin is None else f"{float(margin):.6f}"
+        name = {"skip": "undecided", "either": "right or wrong"}.get(method, method)
+        table.add_row(name, str(len(chosen)), str(sum(run.inputs for run in chosen)), shown)
+    console.print(table)
 
 
 def _print_lost(summary: Summary, other: Summary, against: Path, console: Console) -> None:
@@ -657,6 +755,9 @@ def strategies() -> None:
     table = Table("strategy", "idea", "cost for the checker")
     for strategy in STRATEGIES.values():
         table.add_row(strategy.name, strategy.idea, strategy.cost)
+    table.add_row(
+        EXHAUSTIVE, "evaluate every input: any supported model, any task", "the forward pass of V^k inputs, prefixes shared"
+    )
     console = Console(width=120)
     console.print(table)
     enclosures = Table("option", "names", title="enclosures of a path, for cascade, cubic and subcubic")

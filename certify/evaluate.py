@@ -106,7 +106,7 @@ def evaluate(
     """
     config, chosen = model.config, TASKS[task]
     chosen.require_fits(config)
-    if task == "max-of-k" and _is_one_layer(config):
+    if task == "max-of-k" and is_one_layer(config):
         return evaluate_max_of_k(model, scope, samples, seed, progress)
     if samples is not None and samples < 1:
         raise BadInput(f"evaluate: samples must be at least 1, not {samples}")
@@ -140,7 +140,7 @@ def _less_best_other(logits: Floats, answers: Tokens) -> Floats:
     return result
 
 
-def _is_one_layer(config: Config) -> bool:
+def is_one_layer(config: Config) -> bool:
     """Return whether the path decomposition covers the model."""
     try:
         require_one_layer(config, "")

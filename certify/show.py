@@ -34,13 +34,35 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Run:
+    """A leaf of a proof of leaves: inputs that follow one another in lexicographic order, and what is claimed of each."""
+
+    first: int
+    inputs: int
+    method: str
+    margin: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
-    """A certificate as read: its statement, the strategy's name and its leaf cells."""
+    """A certificate as read: its statement, the strategy's name and its leaf cells, or its leaves."""
 
     statement: dict[str, Any]
     strategy: str
     operations: int
     groups: tuple[Group, ...]
+    runs: tuple[Run, ...] = ()
+
+    def task(self) -> str:
+        """Return the task's name."""
+        return self.statement["task"] if isinstance(self.statement["task"], str) else "table"
+
+    def wrong(self) -> Iterator[tuple[int, ...]]:
+        """Yield the inputs that are claimed to be wrong, those without weight included, in lexicographic order."""
+        vocab, n = int(self.statement["architecture"]["d_vocab"]), int(self.statement["architecture"]["n_ctx"])
+        for run in self.runs:
+            for index in range(run.first, run.first + run.inputs) if run.method == "wrong" else ():
+                yield tuple(index // vocab ** (n - 1 - place) % vocab for place in range(n))
 
 
 def summarise(path: Path) -> Summary:
@@ -55,8 +77,10 @@ def summarise(path: Path) -> Summary:
         if found != FORMAT:
             raise Unsupported(f"{path}: field format is {str(found)[:40]!r}, not {FORMAT!r}")
         proof = whole["proof"]
-        groups = tuple(_groups(proof["cells"], _weights(whole["statement"])))
-        return Summary(dict(whole["statement"]), str(proof["strategy"]), int(proof["operations"]), groups)
+        facts = dict(whole["statement"]), str(proof["strategy"]), int(proof["operations"])
+        if "leaves" in proof:
+            return Summary(*facts, (), tuple(_runs(proof["leaves"])))
+        return Summary(*facts, tuple(_groups(proof["cells"], _weights(whole["statement"]))))
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
         reason = f"field {error}" if isinstance(error, KeyError) else "it is not a certificate"
         raise BadInput(f"{path}: not a certificate: {reason} is missing or malformed") from error
@@ -75,6 +99,14 @@ def _size(weights: list[list[int]], maximum: int, queries: tuple[tuple[int, int]
     up_to, below = (prod(sum(row[: maximum + more]) for row in weights[:-1]) for more in (1, 0))
     sequences = up_to - (0 if queries == ((maximum, maximum),) else below)
     return sequences * sum(sum(weights[-1][first : last + 1]) for first, last in queries)
+
+
+def _runs(leaves: list[dict[str, Any]]) -> Iterator[Run]:
+    first = 0
+    for leaf in leaves:
+        margin = Fraction(int(leaf["margin"][0])) * Fraction(2) ** int(leaf["margin"][1]) if "margin" in leaf else None
+        yield Run(first, int(leaf["inputs"]), str(leaf["method"]), margin)
+        first += int(leaf["inputs"])
 
 
 def _groups(cells: list[dict[str, Any]], weights: list[list[int]]) -> Iterator[Group]:

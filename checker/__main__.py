@@ -78,6 +78,8 @@ def sentence(theorem: Theorem) -> str:
     parts = [f"{name} error of exp of at most {x}" for name, x in zip(names, said.exp or (), strict=False)]
     assumed = f" with {' and '.join(parts)}" if parts else ""
     subject = f"This exact model file {TASKS[said.task][1].format(**said.fields)}"
+    if theorem.parsed.model.config.get("readout") == "all":
+        subject += ", for all tokens up to every position,"
     return f"{subject} on {number} of all {said.total} {unit}, in {SEMANTICS[said.semantics]}{assumed}, a tie counting as wrong."
 
 
@@ -103,9 +105,12 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
     semantics = usual if options.semantics is None and (bounded or usual == FLOAT32) else options.semantics
     if scope not in (None, "uniform"):
         scope = parse_scope_file(read(scope.removeprefix("product:"), MAX_CERTIFICATE_BYTES))
-    wanted, found = (options.task, scope, semantics), (said.task, said.scope.label, said.semantics)
-    for name, value, own in zip(("task", "scope", "semantics"), wanted, found, strict=True):
-        require(value in (None, own), "SPEC-9.3", f"the {name} is {own}, not the one required")
+    task, own = options.task, f"table:{said.fields['table']}" if said.task == "table" else said.task
+    if task is not None and task[:6] == "table:":
+        task = f"table:sha256:{sha256(read(task[6:], MAX_CERTIFICATE_BYTES)).hexdigest()}"
+    wanted, found = (task, scope, semantics), (own, said.scope.label, said.semantics)
+    for name, value, shown in zip(("task", "scope", "semantics"), wanted, found, strict=True):
+        require(value in (None, shown), "SPEC-9.3", f"the {name} is {shown}, not the one required")
     for name, given, default, number in zip(EXP, least, USUAL_EXP, held or (), strict=False):
         p, q = given or (default if bounded else (0, 1))
         require(p * number.denominator <= number.numerator * q, "SPEC-9.3", f"{name} is {number}, smaller than {p}/{q}")
@@ -142,7 +147,7 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m checker", None, about, epilog, formatter_class=wide, allow_abbrev=False)
     parser.add_argument("model", metavar="MODEL.safetensors", help="the model file the claim is about")
     parser.add_argument("certificate", metavar="CERTIFICATE.json", help="the certificate to check")
-    parser.add_argument("--task", choices=TASKS, help="reject a certificate about another task")
+    parser.add_argument("--task", metavar="NAME|table:FILE", help="reject a certificate about another task")
     parser.add_argument("--scope", metavar="uniform|product:FILE", help="reject a certificate over another scope")
     parser.add_argument("--semantics", choices=SEMANTICS, help="reject a certificate in other arithmetic")
     parser.add_argument("--eps-exp", type=_fraction, metavar="P/Q", help="reject a float32 certificate with a smaller eps_exp")
@@ -155,6 +160,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if options.scope not in (None, "uniform") and not (options.scope[:8] == "product:" and options.scope[8:]):
         parser.error("argument --scope: neither uniform nor product:FILE")
+    named = [*TASKS.keys() - {"table"}]
+    if options.task is not None and options.task not in named and not (options.task[:6] == "table:" and options.task[6:]):
+        parser.error(f"argument --task: neither {', '.join(sorted(named))} nor table:FILE")
     return options
 
 

@@ -9,6 +9,7 @@ from checker.cells import Outcome
 from checker.decode import big, fields, integer, parse_canonical, typed
 from checker.errors import require, require_form, require_support
 from checker.forest import parse_forest
+from checker.leaves import parse_leaves
 from checker.ledger import CEILING, Ledger
 from checker.model import Model, load_model
 from checker.proof import MAX_CELLS
@@ -31,6 +32,7 @@ class Proof(Protocol):
 
 KINDS: dict[str, tuple[str, Callable[[dict[str, object], Model, Statement, int], Proof]]] = {
     "cells": ("paths", parse_forest),
+    "leaves": ("", parse_leaves),
 }
 """By the key that a proof of this kind has: the keys it may have beside it, and its parser."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from checker import float32
 from checker.cells import Checker, Outcome
 from checker.decode import listing
+from checker.errors import require_support
 from checker.float32 import REAL
 from checker.ledger import Ledger
 from checker.model import Model, decompose, require_plain
@@ -48,6 +49,7 @@ def parse_forest(proof: dict[str, object], model: Model, statement: Statement, p
 
     Raises: Malformed, Rejected or Declined, with the clause.
     """
+    require_support(statement.task == "max-of-k", "SPEC-7", "cells are about the task max-of-k only")
     require_plain(model)
     hints = parse_hints(proof["paths"]) if "paths" in proof else {}
     sizes = model.sizes["d_vocab"], model.sizes["d_vocab_out"], model.sizes["n_ctx"]

@@ -12,6 +12,7 @@ from math import prod
 from checker.decode import big, canonical, fields, fraction, listing, parse_canonical, typed
 from checker.errors import require, require_form, require_support
 from checker.model import Model
+from checker.tasks import parse_table, require_fit
 
 SCOPE_FORMAT = "certify.scope/1"
 FLOAT32 = "float32:any-order"
@@ -21,7 +22,13 @@ SEMANTICS = {"real": "real arithmetic", FLOAT32: "float32 arithmetic in any orde
 EXP, USUAL_EXP = ("eps_exp", "eta_exp"), ((1, 1 << 22), (1, 1 << 126))
 _LEAST, _MOST = (Fraction(1, 1 << 25), Fraction(1, 1 << 149)), Fraction(1, 1 << 6)
 
-TASKS = {"max-of-k": ("k vocab", "names the largest of {k} tokens (vocabulary {vocab}) correctly")}
+TASKS = {
+    "max-of-k": ("k vocab", "names the largest of {k} tokens (vocabulary {vocab}) correctly"),
+    "modular-addition": ("modulus", "adds two numbers modulo {modulus} correctly"),
+    "balanced-brackets": ("n", "tells correctly whether {n} brackets are balanced"),
+    "argmax": ("n vocab", "names the place of the first largest of {n} tokens (vocabulary {vocab}) correctly"),
+    "table": ("n vocab table", "answers {n} tokens (vocabulary {vocab}) as the table {table} says"),
+}
 """Per task: its fields on the verdict line, and what a model that answers right does."""
 
 
@@ -38,6 +45,7 @@ class Statement:
     """The theorem without its numbers: which model, which question, over which inputs, in which arithmetic.
 
     ``exp``: eps_exp and eta_exp of a float32 semantics, None in real arithmetic.
+    ``table``: the answers of the task ``table``, in lexicographic order of the inputs; else none.
     """
 
     model_sha256: str
@@ -47,6 +55,7 @@ class Statement:
     exp: tuple[Fraction, Fraction] | None
     scope: Scope
     total: int
+    table: tuple[int, ...]
 
 
 def _product_scope(weights: object, n: int, vocab: int) -> Scope:
@@ -91,11 +100,15 @@ def build_statement(model: Model, model_sha256: str, written: dict[str, object])
     Raises:   Declined for a task, scope or semantics this checker does not know; Malformed for a bad scope;
               Rejected (SPEC-5.5) if the certificate's copy differs from what is re-derived.
     """
-    task, semantics = (typed(written[key], str, key) for key in ("task", "semantics"))
-    require_support(task in TASKS, "SPEC-5.2", f"the task {task} is not known")
+    named, semantics = written["task"], typed(written["semantics"], str, "semantics")
+    table: tuple[tuple[int, ...], str] = (), ""
+    if isinstance(named, dict):
+        named, table = "table", parse_table(fields(named, "task", "table")["table"], model)
+    task = typed(named, str, "task")
+    require_support(task in TASKS and (task == "table") == bool(table[1]), "SPEC-5.2", f"the task {task} is not known")
     require_support(semantics in SEMANTICS, "SPEC-5.4", f"the semantics {semantics} is not known")
     n, vocab = model.sizes["n_ctx"], model.sizes["d_vocab"]
-    require_support(model.sizes["d_vocab_out"] >= vocab, "SPEC-5.2", "d_vocab_out is smaller than d_vocab")
+    require_fit(task, model)
     if written["scope"] == "uniform":
         scope = Scope("uniform", ((1,) * vocab,) * n)
     else:
@@ -104,6 +117,6 @@ def build_statement(model: Model, model_sha256: str, written: dict[str, object])
     require(canonical(written["architecture"]) == canonical(model.config), "SPEC-5.5", "the architecture is not the model's")
     total = prod(map(sum, scope.weights))
     require(big(written["total"], "total") == total, "SPEC-5.5", f"the total is not {total}")
-    named = {"k": n, "n": n, "vocab": vocab}
-    found = {name: str(named[name]) for name in TASKS[task][0].split()}
-    return Statement(model_sha256, task, found, semantics, _exp(written, semantics, model), scope, total)
+    known = {"k": n, "n": n, "vocab": vocab, "modulus": vocab, "table": table[1]}
+    found = {name: str(known[name]) for name in TASKS[task][0].split()}
+    return Statement(model_sha256, task, found, semantics, _exp(written, semantics, model), scope, total, table[0])

@@ -24,7 +24,9 @@ VECTORS = ROOT / "tests" / "vectors"
 CODES = {"VERIFIED": 0, "REJECTED": 10, "DECLINED": 20}
 NUMBER = r"(?:0|[1-9][0-9]*)"
 VERIFIED = re.compile(
-    r"s VERIFIED task=max-of-k k=[0-9]+ vocab=[0-9]+ scope=(?:uniform|product:sha256:[0-9a-f]{64}) "
+    r"s VERIFIED task=(?:max-of-k k=[0-9]+ vocab=[0-9]+|modular-addition modulus=[0-9]+|balanced-brackets n=[0-9]+"
+    r"|argmax n=[0-9]+ vocab=[0-9]+|table n=[0-9]+ vocab=[0-9]+ table=sha256:[0-9a-f]{64}) "
+    r"scope=(?:uniform|product:sha256:[0-9a-f]{64}) "
     rf"semantics=(?:real|float32:any-order eps_exp={NUMBER}/{NUMBER} eta_exp={NUMBER}/{NUMBER}) "
     rf"total={NUMBER} correct_lower={NUMBER} correct_upper={NUMBER} margin_lower={NUMBER}\.[0-9]{{10}} "
     r"model=sha256:[0-9a-f]{64} certificate=sha256:[0-9a-f]{64}"
@@ -60,7 +62,7 @@ def vectors(folder: Path = VECTORS) -> list[Vector]:
         for name, expect in json.loads(table.read_text("ascii")).items():
             own = f"{table.parent.name}/{name}"
             arguments = tuple(
-                f"product:{folder / a.removeprefix('product:')}" if a.startswith("product:") else a
+                f"{a.partition(':')[0]}:{folder / a.partition(':')[2]}" if a.startswith(("product:", "table:")) else a
                 for a in expect.get("arguments", ())
             )
             model = folder / expect.get("model", f"{own}.safetensors")
@@ -99,15 +101,21 @@ def _of_accepted(vector: Vector, lines: list[str]) -> list[str]:
     said = dict(field.partition("=")[::2] for field in lines[-2].split(" ")[2:])
     written = json.loads(vector.certificate.read_bytes())["statement"]
     expected = {key: vector.expect[key] for key in ("correct_lower", "correct_upper", "margin_lower")}
-    expected |= {
-        "total": written["total"],
-        "k": str(written["architecture"]["n_ctx"]),
-        "vocab": str(written["architecture"]["d_vocab"]),
-    }
+    expected |= {"total": written["total"], **_of_the_task(written)}
     expected |= {key: f"sha256:{sha256(getattr(vector, key).read_bytes()).hexdigest()}" for key in ("model", "certificate")}
     expected |= {key: written[key] for key in ("semantics", "eps_exp", "eta_exp") if key in written}
     expected["scope"] = "uniform" if written["scope"] == "uniform" else f"product:sha256:{_scope_hash(written['scope'])}"
     return found + [f"{key} is {said.get(key)}, not {value}" for key, value in expected.items() if said.get(key) != value]
+
+
+def _of_the_task(written: dict[str, Any]) -> dict[str, str]:
+    n, vocab = (str(written["architecture"][name]) for name in ("n_ctx", "d_vocab"))
+    task = written["task"] if isinstance(written["task"], str) else "table"
+    found = {"max-of-k": {"k": n, "vocab": vocab}, "modular-addition": {"modulus": vocab}, "balanced-brackets": {"n": n}}
+    if task == "table":
+        file = json.dumps(written["task"]["table"], sort_keys=True, separators=(",", ":")).encode() + b"\n"
+        return {"task": task, "n": n, "vocab": vocab, "table": f"sha256:{sha256(file).hexdigest()}"}
+    return {"task": task, **found.get(task, {"n": n, "vocab": vocab})}
 
 
 def _scope_hash(scope: dict[str, Any]) -> str:

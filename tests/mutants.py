@@ -39,6 +39,7 @@ SELECTION = (
     "tests/test_vectors.py",
     "tests/test_float32.py",
     "tests/test_traps.py",
+    "tests/test_leaves.py",
     "tests/test_terms.py",
     *(
         f"tests/test_cells.py::test_no_failing_input_is_lost_on_seeded_cases[{b}-{wide}]"

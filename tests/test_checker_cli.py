@@ -305,7 +305,7 @@ def test_scope_of_a_file(capsys: Output, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("arguments", [
-    [], [MODEL], [MODEL, CERTIFICATE, CERTIFICATE], [MODEL, CERTIFICATE, "--task", "modular-addition"], [MODEL, CERTIFICATE, "--task"],
+    [], [MODEL], [MODEL, CERTIFICATE, CERTIFICATE], [MODEL, CERTIFICATE, "--task", "sorting"], [MODEL, CERTIFICATE, "--task", "table"], [MODEL, CERTIFICATE, "--task", "table:"], [MODEL, CERTIFICATE, "--task"],
     [MODEL, CERTIFICATE, "--scope", "product:"], [MODEL, CERTIFICATE, "--scope", ""], [MODEL, CERTIFICATE, "--scope", "product"],
     [MODEL, CERTIFICATE, "--semantics", "float32"], [MODEL, CERTIFICATE, "--scope", "other"], [MODEL, CERTIFICATE, "--scope", "Uniform"],
     [MODEL, CERTIFICATE, "--js"], [MODEL, CERTIFICATE, "--at", "1/2"], [MODEL, CERTIFICATE, "--force"], [MODEL, CERTIFICATE, "--time-limit", "soon"],

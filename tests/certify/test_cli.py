@@ -161,8 +161,8 @@ def test_models_that_a_command_does_not_cover_are_refused_by_name(tmp_path: Path
     config = dataclasses.replace(CONFIG, n_layers=2)
     save_model(path, random_tensors(config), config)
     message = f"{path}: config field n_layers is 2, supported is 1 (one layer, one head, attention only)"
-    for command in ("prove", "ladder"):
-        require_failure(run(command, path, "--task", "max-of-k", "--out", out), message)
+    for command in (("prove", "--strategy", "exact"), ("ladder",)):
+        require_failure(run(command[0], path, *command[1:], "--task", "max-of-k", "--out", out), message)
     assert run("evaluate", path, "--task", "max-of-k").exit_code == 0
     require_failure(
         run("evaluate", path, "--task", "balanced-brackets"), "task balanced-brackets needs d_vocab = 2, the model has 3"
@@ -217,7 +217,8 @@ def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
         (("train", "modular-addition", "--modulus", "5", "--attention", "hard", "--out", "m"), "Invalid value for '--attention'"),
         (("train", "balanced-brackets", "--out", "m"), "Missing option '--n'."),
         (("train", "balanced-brackets", "--n", "4", "--act", "tanh", "--out", "m"), "Invalid value for '--act'"),
-        (("prove", "m", "--task", "argmax", "--out", "c"), "Invalid value for '--task': 'argmax' is not 'max-of-k'."),
+        (("prove", "m", "--task", "argmin", "--out", "c"), "Invalid value for '--task': 'argmin' is neither"),
+        (("ladder", "m", "--task", "argmax", "--out", "c"), "Invalid value for '--task': 'argmax' is not 'max-of-k'."),
         (("import", "m"), "Missing option '--out'."),
     ],
 )

@@ -246,7 +246,7 @@ def test_one_layer_of_attention_takes_the_fast_way_to_the_same_result(monkeypatc
     model = random_model(config(3, 4, 4), seed=2, biases=True)
     fast = evaluate(model, "max-of-k")
     assert fast == evaluate_max_of_k(model)
-    monkeypatch.setattr("certify.evaluate._is_one_layer", lambda _: False)
+    monkeypatch.setattr("certify.evaluate.is_one_layer", lambda _: False)
     slow = evaluate(model, "max-of-k")
     assert (slow.correct, slow.wrong, slow.inputs) == (fast.correct, fast.wrong, fast.inputs)
     assert math.isclose(slow.smallest_margin, fast.smallest_margin, rel_tol=1e-9)
