@@ -26,6 +26,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from certify import __version__
+from certify.addition import TASK as ADDING
+from certify.addition import prove as prove_addition
+from certify.addition import require_supported as require_addition
 from certify.audit import LIBRARIES, Record, functions, parse_fraction, read_record, scan
 from certify.audit import as_json as records_as_json
 from certify.certificate import Options, Proved, run_checker
@@ -48,6 +51,7 @@ from certify.rungs import Level, rungs
 from certify.scope import UNIFORM, Scope, read_scope
 from certify.show import Summary, lost, summarise
 from certify.strategies import STRATEGIES
+from certify.strategies.addition import STRATEGIES as ADDITION_STRATEGIES
 from certify.strategies.enclosures import EXACT, is_name, names
 from certify.tasks import TASKS
 from certify.train import Recipe, train_max_of_k
@@ -62,6 +66,11 @@ from certify.train_tasks import (
 
 PROVABLE_TASKS = ("max-of-k",)
 """The tasks of ``certify ladder``; ``certify prove`` takes all of them, and tables."""
+
+CELLS = "max-of-k"
+STRATEGIES_OF = {CELLS: tuple(STRATEGIES), ADDING: tuple(ADDITION_STRATEGIES)}
+"""Per task, the strategies that are its own; ``exhaustive`` is for all of them."""
+
 
 _EXISTING = click.Path(path_type=Path)
 _NEW_FILE = click.Path(path_type=Path)
@@ -521,8 +530,9 @@ def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, see
 @click.option("--task", "question", type=QuestionOption(), required=True, help="What the model is meant to compute.")
 @click.option(
     "--strategy",
-    type=click.Choice([*STRATEGIES, EXHAUSTIVE]),
-    help="How to prove it: 'exact' for Max-of-K on one layer of attention if left out, else 'exhaustive'.",
+    type=click.Choice([*dict.fromkeys([*STRATEGIES, *ADDITION_STRATEGIES, EXHAUSTIVE])]),
+    help="How to prove it. If left out: 'exact' for Max-of-K on one layer of attention, 'low-rank' for modular addition with one "
+    "ReLU layer, else 'exhaustive'.",
 )
 @scope_option
 @click.option(
@@ -565,26 +575,40 @@ def prove(
       certify prove model.safetensors --task max-of-k --semantics float32:any-order --out float32.json
       certify prove model.safetensors --task balanced-brackets --out every-input.json
       certify prove model.safetensors --task table:answers.json --out agreement.json
+      certify prove model.safetensors --task modular-addition --strategy low-rank --out low-rank.json
 
     'certify strategies' lists the strategies, and the names of enclosures.
     """
     _require_folder(out)
     enclosures = {path: name for path, name in paths.items() if name != EXACT}
     options = Options(effort, budget, enclosures, _float32(semantics, eps_exp, eta_exp, exp_from))
-    if strategy is None:
-        cells = question.label == "max-of-k" and is_one_layer(load_model(model_file).config)
-        strategy = "exact" if cells else EXHAUSTIVE
+    strategy = strategy or _usual_strategy(question, load_model(model_file).config)
+    own = STRATEGIES_OF.get(question.label, ())
     if strategy == EXHAUSTIVE:
         _prove_leaves(model_file, question, scope, options, out, as_json_object=as_json_object)
-        return
-    if question.label != "max-of-k":
-        raise Unsupported(f"strategy {strategy} is for the task max-of-k; use {EXHAUSTIVE}")
-    _prove(model_file, scope, strategy, options, out, as_json_object=as_json_object)
+    elif strategy in own:
+        _prove(model_file, question.label, scope, strategy, options, out, as_json_object=as_json_object)
+    else:
+        raise Unsupported(f"task {question.label} has no strategy {strategy}, it has {', '.join([*own, EXHAUSTIVE])}")
 
 
-def _prove(model_file: Path, scope: Scope, strategy: str, options: Options, out: Path, *, as_json_object: bool = False) -> None:
+def _usual_strategy(question: Question, config: Config) -> str:
+    """Return the strategy for a task and an architecture if none is named."""
+    if question.label == CELLS and is_one_layer(config):
+        return "exact"
+    if question.label == ADDING:
+        with contextlib.suppress(Unsupported):
+            require_addition(config)
+            return "low-rank"
+    return EXHAUSTIVE
+
+
+def _prove(
+    model_file: Path, task: str, scope: Scope, strategy: str, options: Options, out: Path, *, as_json_object: bool = False
+) -> None:
+    chosen = prove_addition if task == ADDING else prove_model
     with progress_bar(f"proving ({strategy})", load_model(model_file).config.d_vocab) as advance:
-        proved = prove_model(model_file, scope, strategy, out, options, advance)
+        proved = chosen(model_file, scope, strategy, out, options, advance)
     _print_proved(proved, strategy, out, as_json_object=as_json_object)
 
 
@@ -760,6 +784,10 @@ def strategies() -> None:
     )
     console = Console(width=120)
     console.print(table)
+    additions = Table("strategy", "idea", "main loop of the checker", title="modular-addition: m neurons, rank R")
+    for addition in ADDITION_STRATEGIES.values():
+        additions.add_row(addition.name, addition.idea, addition.cost)
+    console.print(additions)
     enclosures = Table("option", "names", title="enclosures of a path, for cascade, cubic and subcubic")
     for path, known in names().items():
         enclosures.add_row(f"--{path}", ", ".join(known))
@@ -768,7 +796,7 @@ def strategies() -> None:
 
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=_EXISTING)
-@task_option(PROVABLE_TASKS)
+@task_option((CELLS,))
 @click.option("--quick", "level", flag_value="quick", help="One proof for each published row: some minutes at vocabulary 64.")
 @click.option("--all", "level", flag_value="all", help="Every sub-cubic configuration and brute force too.")
 @click.option("--out", type=_NEW_FILE, required=True, help="The JSON file to write.")
@@ -906,7 +934,7 @@ def demo() -> None:
     click.echo(f"   {result.inputs - result.wrong} of {result.inputs} right: an estimate that trusts every rounding.")
     click.echo("2. A proof of the same number, found in floats and checked in exact arithmetic:")
     with tempfile.TemporaryDirectory(prefix="certify-demo-") as folder:
-        _prove(model_file, UNIFORM, "exact", Options(), Path(folder) / "exact.json")
+        _prove(model_file, "max-of-k", UNIFORM, "exact", Options(), Path(folder) / "exact.json")
 
 
 @contextlib.contextmanager

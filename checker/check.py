@@ -12,6 +12,7 @@ from checker.forest import parse_forest
 from checker.leaves import parse_leaves
 from checker.ledger import CEILING, Ledger
 from checker.model import Model, load_model
+from checker.modular import parse_sums
 from checker.proof import MAX_CELLS
 from checker.statement import EXP, Statement, build_statement
 
@@ -33,6 +34,7 @@ class Proof(Protocol):
 KINDS: dict[str, tuple[str, Callable[[dict[str, object], Model, Statement, int], Proof]]] = {
     "cells": ("paths", parse_forest),
     "leaves": ("", parse_leaves),
+    "sums": ("", parse_sums),
 }
 """By the key that a proof of this kind has: the keys it may have beside it, and its parser."""
 

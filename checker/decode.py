@@ -101,9 +101,9 @@ def integer(value: object, where: str, low: int, high: int) -> int:
     return value
 
 
-def integers(value: object, where: str, low: int, high: int) -> tuple[int, ...]:
-    """Return ``value`` as a tuple of JSON integers within bounds.  (SPEC 3.3)"""
-    return tuple(integer(item, where, low, high) for item in listing(value, where))
+def integers(value: object, where: str, low: int, high: int, most: int = 1024) -> tuple[int, ...]:
+    """Return ``value`` as a tuple of at most ``most`` JSON integers within bounds.  (SPEC 3.3)"""
+    return tuple(integer(item, where, low, high) for item in listing(value, where, most))
 
 
 def pairs(value: object, where: str, low: int, high: int) -> list[tuple[int, int]]:

@@ -54,9 +54,10 @@ class Hint:
     bound: Bound
 
 
-def _matrix(value: object, where: str) -> Matrix:
+def parse_matrix(value: object, where: str, most: int = 1024) -> Matrix:
+    """Return a hinted matrix of at most ``most`` rows and columns.  (SPEC 6.5)  Raises: Malformed, Declined (SPEC-3.5)."""
     found = fields(value, where, "exponent rows")
-    rows = tuple(integers(row, where, -(2**31), 2**31) for row in listing(found["rows"], where))
+    rows = tuple(integers(row, where, -(2**31), 2**31, most) for row in listing(found["rows"], where, most))
     require_form(len(rows) > 0 and len(rows[0]) > 0 and len(set(map(len, rows))) == 1, "SPEC-6.5", f"{where} is no matrix")
     return Matrix(rows, -integer(found["exponent"], f"{where} exponent", -128, 128))
 
@@ -69,7 +70,9 @@ def _bound(value: object, where: str) -> Bound:
     ranged = all(part.rule != "schwarz" for part in parts) and ("of" not in found or len(parts) > 0)
     require_form(ranged, "SPEC-6.7", f"{where}: the parts are not one or more bounds of ranges")
     number = integer(found.get("at", found.get("squarings", 0)), where, 0, 8)
-    return Bound(rule, number, parts, tuple(_matrix(found[key], where) for key in ("shift", "left", "right") if key in found))
+    return Bound(
+        rule, number, parts, tuple(parse_matrix(found[key], where) for key in ("shift", "left", "right") if key in found)
+    )
 
 
 def parse_hints(value: object) -> dict[str, Hint]:
@@ -84,14 +87,14 @@ def parse_hints(value: object) -> dict[str, Hint]:
         found = fields(item, where, "bound form peel")
         form = integers(found["form"], f"{where} form", 0, 4)
         require_form(2 <= len(form) <= 4 and form[0] * form[-1] > 0 and sum(form) == _CHAINS[name], "SPEC-6.5", f"{where}: form")
-        peels = tuple(tuple(_matrix(item, where) for item in listing(part, where)) for part in listing(found["peel"], where))
+        peels = tuple(tuple(parse_matrix(item, where) for item in listing(part, where)) for part in listing(found["peel"], where))
         require_form(len(peels) == len(form) and all(len(part) in (0, 2) for part in peels), "SPEC-6.6", f"{where}: peel")
         hints[name] = Hint(form, peels, _bound(found["bound"], f"{where} bound"))
     require_form(len(hints) > 0, "SPEC-6.5", "paths names no path")
     return hints
 
 
-def _less(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
+def less(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     """Return ``a - b``.  Cost: one addition per entry."""
     require_form((len(a.rows), len(a.rows[0])) == (len(b.rows), len(b.rows[0])), "SPEC-6.6", "a hint has another shape")
     ledger.charge(add=len(a.rows) * len(a.rows[0]))
@@ -209,7 +212,7 @@ def _radii(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> tuple[Row
         return halves, (1 << TABLE_SCALE,) * len(factors[-1].rows[0])
     require_form(len(factors) > 2, "SPEC-6.8", "weighted Cauchy-Schwarz needs a factor in the middle")
     first, last, (left, right) = factors[0], centred(factors[-1], ledger), bound.matrices
-    rest = _less(multiply(factors[1:-1], ledger), product(left, right, ledger), ledger)
+    rest = less(multiply(factors[1:-1], ledger), product(left, right, ledger), ledger)
     ledger.charge(mul=1, add=len(rest.rows))
     epsilon = root(sum(squares(rest, ledger)), 2 * rest.scale, 1)
     rows = _weighted(product(first, left, ledger), first, epsilon, ledger)
@@ -231,11 +234,11 @@ def enclose(chain: Sequence[Matrix], hint: Hint | None, ledger: Ledger) -> Enclo
         unit = Matrix(tuple((0,) * i + (1,) + (0,) * (len(chain[0].rows) - 1 - i) for i in range(len(chain[0].rows))), 0)
         whole.append(multiply(chain[:length] or [unit], ledger))
         chain = chain[length:]
-    rest = [_less(f, product(peel[0], peel[1], ledger), ledger) if peel else f for f, peel in zip(whole, hint.peels, strict=True)]
+    rest = [less(f, product(peel[0], peel[1], ledger), ledger) if peel else f for f, peel in zip(whole, hint.peels, strict=True)]
     for i, peel in enumerate(hint.peels):
         if peel:
             sides = multiply([*rest[:i], peel[0]], ledger), multiply([peel[1], *whole[i + 1 :]], ledger)
-            table = _less(table, product(*sides, ledger), ledger)
+            table = less(table, product(*sides, ledger), ledger)
     heights, widths = _radii(rest, hint.bound, ledger)
     drop, entries = table.scale - TABLE_SCALE, len(heights) * len(widths)
     require_room(2 * entries, bits(table) + 2 * bits(Matrix((heights, widths), 0)))

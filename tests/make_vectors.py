@@ -37,6 +37,7 @@ import mutators
 import oracle
 import vectors_float32
 import vectors_leaves
+import vectors_modular
 import vectors_paths
 from models import ATTENTION, Model, Raw, Seeded
 
@@ -1594,6 +1595,7 @@ CHAPTERS = (
     operations,
     command_line,
     lambda book: vectors_paths.chapter(book, sys.modules[__name__]),
+    lambda book: vectors_modular.chapter(book, sys.modules[__name__]),
     lambda book: vectors_float32.chapter(book, sys.modules[__name__]),
     lambda book: vectors_leaves.chapter(book, sys.modules[__name__]),
 )

@@ -1,0 +1,125 @@
+"""From hints about a model that adds two tokens to a certificate on disk that the checker has verified.
+
+As for cells: the draft claims nothing, the checker derives the bounds, the finished certificate is verified again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from certify.certificate import (
+    FORMAT,
+    MAXIMUM_OPERATIONS,
+    REJECTED,
+    VERIFIED,
+    Options,
+    Proved,
+    canonical,
+    run_timed,
+    verdict,
+    within_limit,
+)
+from certify.errors import CheckerRejected, Unsupported
+from certify.files import write_bytes
+from certify.model import Config, Model, load_model
+from certify.scope import Scope
+from certify.strategies.addition import STRATEGIES, Sums
+from certify.strategies.problem import Progress
+from certify.tasks import TASKS
+
+TASK = "modular-addition"
+PRECISIONS = (64, 256)
+"""Bits of the weights of heads; more of them only if some input is left open by the first."""
+
+
+def require_supported(config: Config) -> None:
+    """Refuse an architecture that sums are not proved for.
+
+    Errors: ``Unsupported``, one line naming the field and what is supported.
+    """
+    TASKS[TASK].require_fits(config)
+    due: dict[str, tuple[object, ...]] = {"n_layers": (1,), "attn_only": (False,), "act_fn": ("relu",), "readout": (None, "last")}
+    for name, values in {**due, "normalization_type": (None,)}.items():
+        if getattr(config, name) not in values:
+            supported = "one layer, two tokens, attention and a ReLU MLP, no normalisation, readout last"
+            raise Unsupported(f"proofs of modular addition do not support config field {name}: supported is {supported}")
+
+
+def draft(model: Model, scope: Scope, strategy: str, sums: Sums, precision: int) -> dict[str, Any]:
+    """Return a certificate with these hints that claims nothing: the weakest bounds and the largest budget."""
+    total = scope.total(model.config)
+    weights = None if scope.weights is None else [[str(weight) for weight in row] for row in scope.weights]
+    statement = {
+        "architecture": model.config.as_dict(),
+        "correct_lower": "0",
+        "correct_upper": str(total),
+        "model": f"sha256:{model.sha256}",
+        "scope": "uniform" if weights is None else {"product": weights},
+        "semantics": "real",
+        "task": TASK,
+        "total": str(total),
+    }
+    proof = {"operations": str(MAXIMUM_OPERATIONS), "precision": precision, "strategy": strategy, "sums": sums}
+    return {"format": FORMAT, "proof": proof, "statement": statement}
+
+
+def with_claims(drafted: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the draft with the bounds and the operations that the checker derived."""
+    bounds = {key: facts[key] for key in ("correct_lower", "correct_upper")}
+    proof = {**drafted["proof"], "operations": str(facts["operations"]["total"])}
+    return {**drafted, "statement": {**drafted["statement"], **bounds}, "proof": proof}
+
+
+def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Options, progress: Progress) -> Proved:
+    """Write a certificate for the model at ``out`` and return what it proves.
+
+    Requires: ``strategy`` is a name in ``STRATEGIES`` of ``certify.strategies.addition``.
+    Ensures:  the file at ``out`` has been verified by the checker, or is as it was before.
+    Errors:   ``BadInput`` or ``Unsupported`` for the model, the scope or the options; ``CheckerRejected`` if the checker does
+              not verify what was written, which is a defect of the prover.
+    Cost:     that of the strategy, and two runs of the checker, or three if some input is open for lack of precision.
+    """
+    start, checking = time.monotonic(), 0.0
+    if options.enclosures or options.budget is not None or getattr(options, "float32", None) is not None:
+        raise Unsupported(f"strategy {strategy} of {TASK} has no --qk, --ov, --direct, --budget, and proves real arithmetic only")
+    model = load_model(model_file)
+    require_supported(model.config)
+    scope.require_fits(model.config)
+    sums = STRATEGIES[strategy].build(model, options.effort)
+    progress(model.config.d_vocab, "")
+    with tempfile.TemporaryDirectory(prefix="certify-") as folder:
+        file = Path(folder) / "certificate.json"
+        for precision in PRECISIONS:
+            drafted = draft(model, scope, strategy, sums, precision)
+            file.write_bytes(within_limit(canonical(drafted)))
+            ended, seconds = run_timed([str(model_file), str(file), "--json"])
+            checking, facts = checking + seconds, verdict(ended)
+            decided = facts["correct_lower"] == facts["correct_upper"]
+            if decided or model.config.mix == 0 or sums.get("settle") == 0:
+                break
+        data = canonical(with_claims(drafted, facts))
+        file.write_bytes(data)
+        ended, seconds = run_timed([str(model_file), str(file)])
+        last = (ended.stdout.splitlines() or [""])[-1]
+        if ended.returncode in (VERIFIED, REJECTED) and not last.startswith("s VERIFIED "):
+            raise CheckerRejected(f"the finished certificate was not verified: {last}")
+        write_bytes(out, data)
+    prover = time.monotonic() - start - checking - seconds
+    return Proved(facts, ended.stdout, len(data), prover, seconds, unexplained_dimension(model.config, sums))
+
+
+def unexplained_dimension(config: Config, sums: Sums) -> int:
+    """Return how many numbers a proof looks at one by one: all logits of all inputs, or what stands for them.
+
+    That is V^2 times the answers for ``exact``, as for brute force of any task; V^2 times the rank for two matrices, and
+    their entries; with switches, their tables besides.
+    """
+    inputs = config.d_vocab**2
+    if sums["rule"] == "exact":
+        return int(inputs * config.d_vocab_out)
+    rank = len(sums["right"]["rows"])
+    tables = 2 * config.d_vocab * len(sums["tables"]["rows"]) if "tables" in sums else 0
+    return int(rank * (inputs + (config.d_mlp or 0) + config.d_vocab_out) + tables)

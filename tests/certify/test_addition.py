@@ -1,0 +1,209 @@
+"""Proofs of modular addition: every strategy on a small model, its estimates, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from certify.addition import PRECISIONS, prove, require_supported
+from certify.certificate import Options, canonical, run_checker
+from certify.cli import main
+from certify.errors import Unsupported
+from certify.model import Config, load_model, save_model
+from certify.scope import UNIFORM, Scope
+from certify.strategies.addition import STRATEGIES, fold, integral
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import addition as truth
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+P = 7
+
+
+def config(mix: str | None, **changes: Any) -> Config:
+    sizes = {"d_vocab": P, "d_vocab_out": P, "n_ctx": 2, "d_model": 10, "d_head": 4, "n_heads": 2, "d_mlp": 60}
+    return Config(**{**sizes, "attn_only": False, "act_fn": "relu", "attention_mix": mix, **changes})  # type: ignore[arg-type]
+
+
+def trained(path: Path, mix: str | None, noise: float = 0.01) -> Path:
+    """Write a model whose neurons are cosines of both tokens, one frequency each, as trained ones are."""
+    rng, found = np.random.default_rng(0), config(mix)
+    at, angles = 2 * np.pi / P, np.arange(60) * 2 * np.pi / 20
+    frequency = 1 + np.arange(60) // 20
+    waves = [wave(at * k * np.arange(P)) for k in (1, 2, 3) for wave in (np.cos, np.sin)]
+    embedding = np.concatenate([np.array(waves).T, np.zeros((P, 4))], axis=1)
+    w_in, w_out = np.zeros((10, 60)), np.zeros((60, 10))
+    for i, (k, phi) in enumerate(zip(frequency, angles, strict=True)):
+        w_in[2 * k - 2 : 2 * k, i] = np.cos(phi), -np.sin(phi)
+        w_out[i, 2 * k - 2 : 2 * k] = np.cos(2 * phi), -np.sin(2 * phi)
+    # Constant attention gives each head all of both tokens; one head takes half of the stream's own second token away again.
+    own, other = np.zeros((2, 10, 4)), np.zeros((2, 4, 10))
+    for h, dims in enumerate((range(4), range(4, 6))):
+        for slot, dim in enumerate(dims):
+            own[h, dim, slot], other[h, slot, dim] = 8.0, 1.0
+    w_in[:6] /= 8.0
+    w_out *= 20.0  # the direct path is small beside the MLP
+    tensors = {
+        "embed.W_E": embedding,
+        "pos_embed.W_pos": np.zeros((2, 10)),
+        "blocks.0.attn.W_Q": np.zeros((2, 10, 4)),
+        "blocks.0.attn.W_K": np.zeros((2, 10, 4)),
+        "blocks.0.attn.W_V": own,
+        "blocks.0.attn.W_O": other,
+        "blocks.0.mlp.W_in": w_in,
+        "blocks.0.mlp.W_out": w_out,
+        "unembed.W_U": np.concatenate([4 * np.array(waves), np.zeros((4, P))]),
+    }
+    noisy = {name: (t + noise * rng.standard_normal(t.shape)).astype(np.float32) for name, t in tensors.items()}
+    save_model(path, noisy, found)
+    return path
+
+
+def advance(done: int, note: str) -> None:
+    """Ignore progress."""
+
+
+@pytest.fixture(scope="module")
+def constant(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("addition") / "constant.safetensors", "0x0.0p+0")
+
+
+@pytest.fixture(scope="module")
+def softmax(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(tmp_path_factory.mktemp("addition") / "softmax.safetensors", None, 0.2)
+
+
+def float_margins(path: Path) -> Any:
+    """Return the margins by the estimates' own folding."""
+    tables = fold(load_model(path))
+    return tables.margins(tables.writing, np.eye(P))
+
+
+def test_the_estimates_are_the_network(constant: Path, softmax: Path) -> None:
+    for path in (constant, softmax):
+        model, margins = load_model(path), float_margins(path)
+        tensors = {name: np.asarray(t, dtype=np.float64).tolist() for name, t in model.tensors.items()}
+        for a, b in ((0, 0), (1, 5), (6, 6), (3, 2)):
+            logits = [float(x) for x in truth.logits(truth.Model(model.config.as_dict(), tensors), a, b)]
+            right = logits.pop((a + b) % P)
+            assert abs(right - max(logits) - margins[a, b]) < 1e-6
+
+
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_every_strategy_proves_what_is_true(constant: Path, tmp_path: Path, strategy: str) -> None:
+    correct = int((float_margins(constant) > 0).sum())
+    out = tmp_path / "proof.json"
+    proved = prove(constant, UNIFORM, strategy, out, Options(), advance)
+    lower, upper = int(proved.facts["correct_lower"]), int(proved.facts["correct_upper"])
+    assert lower <= correct <= upper
+    assert lower == upper or strategy not in ("brute-force", "low-rank")
+    assert lower > 0.9 * correct  # no strategy is vacuous on such a model
+    assert proved.size == len(out.read_bytes())
+    assert proved.unexplained_dimension > 0
+    assert run_checker([str(constant), str(out), "--task", "modular-addition"]).returncode == 0
+    claim = json.loads(out.read_bytes())["statement"]
+    assert (claim["correct_lower"], claim["correct_upper"]) == (str(lower), str(upper))
+
+
+@pytest.mark.parametrize("strategy", ["brute-force", "low-rank", "own-frequency"])
+def test_softmax(softmax: Path, tmp_path: Path, strategy: str) -> None:
+    correct = int((float_margins(softmax) > 0).sum())
+    proved = prove(softmax, UNIFORM, strategy, tmp_path / "c.json", Options(), advance)
+    assert int(proved.facts["correct_lower"]) <= correct <= int(proved.facts["correct_upper"])
+    if strategy != "own-frequency":
+        assert proved.facts["correct_lower"] == proved.facts["correct_upper"]
+
+
+def test_switches_need_constant_attention(softmax: Path, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="constant attention"):
+        prove(softmax, UNIFORM, "quadrature", tmp_path / "c.json", Options(), advance)
+
+
+def test_a_tie_takes_every_precision(tmp_path: Path) -> None:
+    path, found = tmp_path / "flat.safetensors", config(None, d_mlp=1, d_model=1, d_head=1, n_heads=1)
+    rng = np.random.default_rng(1)
+    shapes = truth.shapes(found.as_dict())
+    tensors = {n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items() if ".b_" not in n}
+    tensors["unembed.W_U"][:, 1] = tensors["unembed.W_U"][:, 0]
+    save_model(path, tensors, found)
+    proved = prove(path, UNIFORM, "brute-force", tmp_path / "c.json", Options(), advance)
+    certificate = json.loads((tmp_path / "c.json").read_bytes())
+    assert int(proved.facts["correct_lower"]) <= int(proved.facts["correct_upper"])
+    assert certificate["proof"]["precision"] in PRECISIONS
+
+
+def test_a_product_scope(constant: Path, tmp_path: Path) -> None:
+    weights = ((0, 1, 2, 3, 4, 5, 6), (1, 0, 0, 10, 0, 0, 0))
+    scope = Scope("product", weights, "0" * 64)
+    proved = prove(constant, scope, "low-rank", tmp_path / "c.json", Options(), advance)
+    assert proved.facts["total"] == str(21 * 11)
+    margins = float_margins(constant)
+    correct = sum(weights[0][a] * weights[1][b] for a in range(P) for b in range(P) if margins[a, b] > 0)
+    assert proved.facts["correct_lower"] == proved.facts["correct_upper"] == str(correct)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"n_ctx": 3}, "n_ctx"),
+        ({"n_ctx": 1}, "n_ctx"),
+        ({"d_vocab_out": P - 1}, "d_vocab_out"),
+        ({"n_layers": 2}, "n_layers"),
+        ({"act_fn": "gelu_new"}, "act_fn"),
+        ({"act_fn": None, "attn_only": True, "d_mlp": None}, "attn_only"),
+        ({"normalization_type": "LNPre"}, "normalization_type"),
+        ({"readout": "sum-pool-mlp"}, "readout"),
+    ],
+)
+def test_other_models_are_declined_in_one_line(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(Unsupported, match=field) as refused:
+        require_supported(config(None, **changes))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("options", [Options(budget=10**9), Options(enclosures={"qk": "rank-1"})])
+def test_options_without_a_meaning_are_refused(constant: Path, tmp_path: Path, options: Options) -> None:
+    with pytest.raises(Unsupported):
+        prove(constant, UNIFORM, "low-rank", tmp_path / "c.json", options, advance)
+    assert not (tmp_path / "c.json").exists()
+
+
+def test_the_command_line(constant: Path, tmp_path: Path) -> None:
+    out = tmp_path / "c.json"
+    line = ["prove", str(constant), "--task", "modular-addition", "--out", str(out)]
+    done = CliRunner().invoke(main, line)
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1].startswith(f"s VERIFIED task=modular-addition modulus={P} ")
+    assert json.loads(out.read_bytes())["proof"]["strategy"] == "low-rank"
+    assert out.read_bytes() == canonical(json.loads(out.read_bytes()))
+    wrong = CliRunner().invoke(main, [*line, "--strategy", "cascade"])
+    assert (wrong.exit_code, "has no strategy cascade" in wrong.output) == (20, True)
+    facts = json.loads(CliRunner().invoke(main, [*line, "--strategy", "quadrature", "--json"]).output)
+    assert facts["total"] == str(P * P)
+    shown = CliRunner().invoke(main, ["show", str(out)])
+    assert (shown.exit_code, "modular-addition" in shown.output) == (0, True)
+    listed = CliRunner().invoke(main, ["strategies"]).output
+    assert "quadrature" in listed
+
+
+def test_hinted_matrices_are_small_integers() -> None:
+    for values in (np.zeros((2, 2)), np.array([[1e-300, -1.0]]), np.array([[1e30, 3.0]]), np.array([[1e-40, 1e-41]])):
+        found = integral(values, 24)
+        back = np.ldexp(np.array(found["rows"], dtype=float), found["exponent"])
+        assert np.abs(back - values).max() <= max(np.abs(values).max() * 2.0**-22, 2.0**-128)
+        assert max(abs(x) for row in found["rows"] for x in row) <= 2**31
+
+
+@pytest.mark.parametrize("strategy", ["low-rank", "own-frequency", "quadrature"])
+def test_a_published_checkpoint(tmp_path: Path, strategy: str) -> None:
+    path = SHARED / "modadd59-constant-attention.safetensors"
+    if not path.is_file():
+        pytest.skip("the published checkpoint is not here")
+    proved = prove(path, UNIFORM, strategy, tmp_path / "c.json", Options(), advance)
+    assert proved.facts["correct_lower"] == "3481"
