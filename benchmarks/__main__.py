@@ -10,6 +10,7 @@ Times are wall-clock on whatever machine this runs on; compare them within one r
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -19,9 +20,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from certify.addition import prove as prove_addition
 from certify.certificate import Options, prove, run_checker
+from certify.exhaustive import prove_leaves
 from certify.files import write_bytes
 from certify.float32 import Float32
+from certify.question import read_question
 from certify.scope import UNIFORM
 
 CERTIFICATES = Path(__file__).parent.parent / "certificates"
@@ -31,28 +35,34 @@ Every file here was checked to make this table. To check one again, with nothing
 
     python3 -S -m checker certificates/max-of-4-seed-0/model.safetensors certificates/max-of-4-seed-0/exact.json
 
-or all of them: `make certificates`. Each model was trained by the project's own command,
+or all of them: `make certificates`. Models were trained by the project's own commands (recipes: `benchmarks/recipes.py`), for example
 `certify train max-of-k --k K --vocab 64 --d-model 32 --seed S --out model.safetensors`, and each certificate made by
-`certify prove model.safetensors --task max-of-k --strategy STRATEGY --effort EFFORT --out STRATEGY.json`, with
-`--semantics float32:any-order` where the name of the file ends in `-float32`. The effort is 1, but for `cascade` 10
-at k = 4 and 0.3 at k = 10 and 20. The claim is about all 64^k inputs, ties counting as wrong: in real arithmetic, or
-of every execution in float32 with sums in any order, eps_exp = 2^-22, eta_exp = 2^-126. Proof length is in scalar operations
-(SPEC 8.1); the check time is one core of one machine, bare Python, and only good for comparison within this table.
+`certify prove model.safetensors --task TASK --strategy STRATEGY --effort EFFORT --out STRATEGY.json`, with
+`--semantics float32:any-order` where the name of the file ends in `-float32`. The task is `max-of-k`, `modular-addition` (modadd) or
+`balanced-brackets` (brackets). The effort is 1, but for `cascade` 10 at k = 4 and 0.3 at k = 10 and 20. The claim is about all inputs,
+ties counting as wrong: in real arithmetic, or of every execution in float32 with sums in any order, eps_exp = 2^-22,
+eta_exp = 2^-126. Proof length is in scalar operations (SPEC 8.1, 13, 14.8); the check time is one core of one machine, bare
+Python, and only good for comparison within this table.
 
 | model | strategy | correct, at least | correct, at most | undecided share | bytes | proof length | check |
 |---|---|---|---|---|---|---|---|
 """
 
 
-EFFORTS = {("cascade", 4): 10.0, ("cascade", 10): 0.3, ("cascade", 20): 0.3}
-"""The effort with which a certificate was made, where it is not 1, by strategy and k."""
+EFFORTS = {("cascade", "max-of-4"): 10.0, ("cascade", "max-of-10"): 0.3, ("cascade", "max-of-20"): 0.3}
+"""The effort with which a certificate was made, where it is not 1, by strategy and model."""
 
 FLOAT32_SUFFIX = "-float32"
 
 
+def _order(folder: Path) -> list[str | int]:
+    """Return a key that sorts numbers in a name as numbers."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", folder.name))]
+
+
 def _certificates() -> Iterator[tuple[str, Path, Path]]:
     folders = (path for path in CERTIFICATES.iterdir() if path.is_dir())
-    for folder in sorted(folders, key=lambda path: (int(path.name.split("-")[2]), path.name)):
+    for folder in sorted(folders, key=_order):
         for file in sorted(folder.glob("*.json")):
             yield folder.name, folder / "model.safetensors", file
 
@@ -85,9 +95,13 @@ def compare(effort: float) -> None:
         for name, model, file in _certificates():
             out = Path(folder) / "certificate.json"
             strategy = file.stem.removesuffix(FLOAT32_SUFFIX)
-            own = effort * EFFORTS.get((strategy, int(name.split("-")[2])), 1.0)
+            own = effort * EFFORTS.get((strategy, model.parent.name.split("-seed")[0]), 1.0)
             options = Options(own, float32=Float32() if file.stem.endswith(FLOAT32_SUFFIX) else None)
-            proved = prove(model, UNIFORM, strategy, out, options, lambda _done, _note: None)
+            if name.startswith("brackets"):
+                proved = prove_leaves(model, read_question("balanced-brackets"), UNIFORM, out, lambda _share: None)
+            else:
+                chosen = prove_addition if name.startswith("modadd") else prove
+                proved = chosen(model, UNIFORM, strategy, out, options, lambda _done, _note: None)
             lower, upper, total = (int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total"))
             row = [name, file.stem, f"{own:g}", _decimal(lower, total), _decimal(upper, total)]
             row += [f"{(upper - lower) / total:.2e}", f"{proved.prover_seconds:.2f}", f"{proved.checker_seconds:.2f}"]
