@@ -35,14 +35,14 @@ Every file here was checked to make this table. To check one again, with nothing
 
     python3 -S -m checker certificates/max-of-4-seed-0/model.safetensors certificates/max-of-4-seed-0/exact.json
 
-or all of them: `make certificates`. Models were trained by the project's own commands (recipes: `benchmarks/recipes.py`), for example
-`certify train max-of-k --k K --vocab 64 --d-model 32 --seed S --out model.safetensors`, and each certificate made by
-`certify prove model.safetensors --task TASK --strategy STRATEGY --effort EFFORT --out STRATEGY.json`, with
-`--semantics float32:any-order` where the name of the file ends in `-float32`. The task is `max-of-k`, `modular-addition` (modadd) or
-`balanced-brackets` (brackets). The effort is 1, but for `cascade` 10 at k = 4 and 0.3 at k = 10 and 20. The claim is about all inputs,
-ties counting as wrong: in real arithmetic, or of every execution in float32 with sums in any order, eps_exp = 2^-22,
-eta_exp = 2^-126. Proof length is in scalar operations (SPEC 8.1, 13, 14.8); the check time is one core of one machine, bare
-Python, and only good for comparison within this table.
+or all of them: `make certificates`. Models were trained by the project's own commands (recipes: `benchmarks/recipes.py`),
+for example `certify train max-of-k --k K --vocab 64 --d-model 32 --seed S --out model.safetensors`, and each certificate
+made by `certify prove model.safetensors --task TASK --strategy STRATEGY --effort EFFORT --out STRATEGY.json`, with
+`--semantics float32:any-order` where the name of the file ends in `-float32`. The task is `max-of-k`, `modular-addition`
+(modadd) or `balanced-brackets` (brackets). The effort is 1, but for `cascade` 10 at k = 4 and 0.3 at k = 10 and 20. The
+claim is about all inputs, ties counting as wrong: in real arithmetic, or of every execution in float32 with sums in any
+order, eps_exp = 2^-22, eta_exp = 2^-126. Proof length is in scalar operations (SPEC 8.1, 13, 14.8); the check time is one
+core of one machine, bare Python, and only good for comparison within this table.
 
 | model | strategy | correct, at least | correct, at most | undecided share | bytes | proof length | check |
 |---|---|---|---|---|---|---|---|
