@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from certify import __version__
+from certify import __version__, ladder_addition, plot_addition
 from certify.addition import TASK as ADDING
 from certify.addition import prove as prove_addition
 from certify.addition import require_supported as require_addition
@@ -47,7 +47,7 @@ from certify.model import MLP_ACTIVATIONS, Config, Model, load_model, require_on
 from certify.plot import draw, require_matplotlib
 from certify.published import references
 from certify.question import Question, read_question, table_of
-from certify.rungs import Level, rungs
+from certify.rungs import Level, Rung, rungs
 from certify.scope import UNIFORM, Scope, read_scope
 from certify.show import Summary, lost, summarise
 from certify.strategies import STRATEGIES
@@ -63,9 +63,6 @@ from certify.train_tasks import (
     train_balanced_brackets,
     train_modular_addition,
 )
-
-PROVABLE_TASKS = ("max-of-k",)
-"""The tasks of ``certify ladder``; ``certify prove`` takes all of them, and tables."""
 
 CELLS = "max-of-k"
 STRATEGIES_OF = {CELLS: tuple(STRATEGIES), ADDING: tuple(ADDITION_STRATEGIES)}
@@ -540,7 +537,8 @@ def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, see
     type=click.FloatRange(0.001, 1000),
     default=1.0,
     show_default=True,
-    help="For 'cascade', 'subcubic' and 'count': a higher effort gives a tighter bound and a longer check.",
+    help="For 'cascade', 'subcubic', 'count', 'low-rank' and 'quadrature': a higher effort gives a tighter bound and a longer "
+    "check.",
 )
 @click.option("--budget", type=click.IntRange(1), metavar="OPS", help="The most operations that checking may take.")
 @enclosure_options
@@ -796,9 +794,9 @@ def strategies() -> None:
 
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=_EXISTING)
-@task_option((CELLS,))
-@click.option("--quick", "level", flag_value="quick", help="One proof for each published row: some minutes at vocabulary 64.")
-@click.option("--all", "level", flag_value="all", help="Every sub-cubic configuration and brute force too.")
+@task_option(STRATEGIES_OF)
+@click.option("--quick", "level", flag_value="quick", help="One proof for each published row, or strategy: some minutes at most.")
+@click.option("--all", "level", flag_value="all", help="Every sub-cubic configuration and brute force too, or every input.")
 @click.option("--out", type=_NEW_FILE, required=True, help="The JSON file to write.")
 @click.option("--csv", "csv_file", type=_NEW_FILE, help="A table to write, one line a rung.")
 @click.option("--plot", "plot_file", type=_NEW_FILE, help="A picture to write: .svg, .png or .pdf (needs matplotlib).")
@@ -822,12 +820,13 @@ def ladder(
     """Prove one model in many ways: how long a proof is against how much it proves.
 
     Every rung is proved and checked on its own; one that is refused, fails or
-    takes too long becomes a row with the reason. Published rows are shown beside
-    ours, and bounds are the checker's.
+    takes too long becomes a row with the reason. Bounds are the checker's. For
+    max-of-k, published rows are shown beside ours; for modular-addition, margins.
 
     \b
       certify ladder model.safetensors --task max-of-k --quick --out ladder.json
       certify ladder model.safetensors --task max-of-k --out ladder.json --csv ladder.csv --plot ladder.svg
+      certify ladder model.safetensors --task modular-addition --out ladder.json --plot ladder.svg
     """
     level = level or "default"
     for path in (out, csv_file, plot_file):
@@ -838,21 +837,76 @@ def ladder(
     if plot_file is not None:
         require_matplotlib(plot_file)
     model = load_model(model_file)
-    require_one_layer(model.config, str(model_file))
-    run, listed = rungs(level)
+    forms = _forms(task)
+    forms.require(model.config, model_file)
+    run, listed = forms.rungs(level)
     limit = time_limit or {"quick": 120.0, "default": 600.0, "all": 7200.0}[level]
     with progress_bar("climbing", len(run)) as advance:
-        climbed = climb(model_file, model, run, listed, limit, folder, advance)
-    write_bytes(out, as_json(climbed))
+        climbed = climb(model_file, model, run, listed, limit, folder, advance, task)
+    write_bytes(out, forms.as_json(climbed))
     if csv_file is not None:
-        write_bytes(csv_file, as_csv(climbed))
+        write_bytes(csv_file, forms.as_csv(climbed))
     if plot_file is not None:
-        write_bytes(plot_file, draw(climbed, plot_file.suffix))
-    _print_ladder(climbed)
+        write_bytes(plot_file, forms.draw(climbed, plot_file.suffix))
+    forms.show(climbed)
     written = ", ".join(str(path) for path in (out, csv_file, plot_file) if path is not None)
     click.echo(f"{len(climbed.proved())} of {len(climbed.rows)} rungs verified; wrote {written}")
     if not climbed.proved():
         raise CertifyError("no rung was verified")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Forms:
+    """What the ladder of a task consists of, and how it is written."""
+
+    require: Callable[[Config, Path], None]
+    rungs: Callable[[Level], tuple[tuple[Rung, ...], tuple[Rung, ...]]]
+    as_json: Callable[[Ladder], bytes]
+    as_csv: Callable[[Ladder], bytes]
+    draw: Callable[[Ladder, str], bytes]
+    show: Callable[[Ladder], None]
+
+
+def _forms(task: str) -> _Forms:
+    """Return the forms of one task."""
+    if task == CELLS:
+        return _Forms(lambda config, file: require_one_layer(config, str(file)), rungs, as_json, as_csv, draw, _print_ladder)
+    own = ladder_addition
+    return _Forms(
+        lambda config, _: require_addition(config), own.rungs, own.as_json, own.as_csv, plot_addition.draw, _print_additions
+    )
+
+
+def _print_additions(climbed: Ladder) -> None:
+    """Print the verified rungs of modular addition for a reader, then the reasons of the others."""
+    frontier = climbed.frontier()
+    numbers = ("operations", "multiplications", "certified", "smallest", "median", "bytes", "prover s", "checker s")
+    table = Table("rung", *numbers, title="* on the frontier: no other rung is both shorter and certifies more")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for rung, proof in climbed.proved():
+        certified = str(proof.lower) if proof.lower == proof.upper else f"{proof.lower} to {proof.upper}"
+        margins = ["" if found is None else _cut(found) for found in (proof.smallest, proof.median)]
+        costs = [f"{proof.bytes:,}", f"{proof.prover_seconds:.1f}", f"{proof.checker_seconds:.1f}"]
+        star = " *" if (rung, proof) in frontier else "  "
+        table.add_row(rung.spelled(), f"{proof.operations:,}{star}", f"{proof.multiplications:,}", certified, *margins, *costs)
+    Console(width=150).print(table)
+    click.echo("smallest, median: margins that all, and at least half, of the inputs proved right have")
+    _print_unproved(climbed)
+
+
+def _cut(bound: Fraction) -> str:
+    """Return a lower bound with four decimals, cut off rather than rounded."""
+    return f"{math.floor(bound * 10**4) / 10**4:.4f}"
+
+
+def _print_unproved(climbed: Ladder) -> None:
+    """Print the reasons of the rungs without a proof, and what no proof can pass."""
+    total = climbed.total
+    for row in climbed.rows:
+        if row.proof is None:
+            click.echo(f"{row.verdict:<10}{row.rung.group}: {row.rung.spelled()}: {row.reason}")
+    click.echo(f"best upper bound: {climbed.best_upper()} of {total} right ({_share(climbed.best_upper(), total)})")
 
 
 def _print_ladder(climbed: Ladder) -> None:
@@ -871,10 +925,7 @@ def _print_ladder(climbed: Ladder) -> None:
         reference = f"{found.mean:.3f}" if found else ""
         table.add_row(f"{rung.group}\n  {rung.spelled()}", f"{proof.operations:,}{star}", *bounds, reference, *costs)
     Console(width=150).print(table)
-    for row in climbed.rows:
-        if row.proof is None:
-            click.echo(f"{row.verdict:<10}{row.rung.group}: {row.rung.spelled()}: {row.reason}")
-    click.echo(f"best upper bound: {climbed.best_upper()} of {total} right ({_share(climbed.best_upper(), total)})")
+    _print_unproved(climbed)
 
 
 @main.command("audit-exp")

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -32,6 +32,7 @@ from certify.rungs import Rung, unexplained_dimension
 from certify.scope import UNIFORM
 
 FORMAT = "certify.ladder/1"
+TASK = "max-of-k"
 OUTCOMES = {0: "VERIFIED", 2: "NOT RUN", 10: "REJECTED", 20: "DECLINED"}
 FAILED, STOPPED, NOT_RUN = "FAILED", "STOPPED", "NOT RUN"
 COLUMNS = (
@@ -58,11 +59,19 @@ COLUMNS = (
 DIGITS = 15
 
 Progress = Callable[[int, str], None]
+Seconds = tuple[float, float, float]
+"""Of the prover, of the checker, and of the checker's processor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the checker derived from a rung's certificate, its size in bytes, and wall-clock seconds."""
+    """What the checker derived from a rung's certificate, its size in bytes, and wall-clock seconds.
+
+    ``processor_seconds``: of the checker, on all processors.
+
+    ``smallest`` and ``median``: margins that hold for all, and for at least half, of the inputs proved right; None if there
+    are none.  ``rank`` and ``switches``: of a proof of sums, how many columns and switches it hints at, where it has them.
+    """
 
     operations: int
     lower: int
@@ -70,6 +79,12 @@ class Proof:
     bytes: int
     prover_seconds: float
     checker_seconds: float
+    processor_seconds: float = 0.0
+    multiplications: int = 0
+    smallest: Fraction | None = None
+    median: Fraction | None = None
+    rank: int | None = None
+    switches: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +104,7 @@ class Ladder:
     model_sha256: str
     config: Config
     rows: tuple[Row, ...]
+    task: str = TASK
 
     @property
     def total(self) -> int:
@@ -125,6 +141,7 @@ def climb(
     time_limit: float,
     folder: Path | None,
     progress: Progress,
+    task: str = TASK,
 ) -> Ladder:
     """Return the ladder of one model: every rung of ``run`` proved and checked, those of ``listed`` as not run.
 
@@ -137,10 +154,10 @@ def climb(
         kept = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="certify-ladder-")))
         for done, rung in enumerate(run):
             progress(done, rung.name)
-            rows.append(run_rung(model_file, rung, kept / f"{file_name(rung)}.json", time_limit))
+            rows.append(run_rung(model_file, rung, kept / f"{file_name(rung)}.json", time_limit, task))
         progress(len(run), "")
     skipped = [Row(rung, NOT_RUN, "expensive: run with --all") for rung in listed]
-    return Ladder(model.sha256, model.config, (*rows, *skipped))
+    return Ladder(model.sha256, model.config, (*rows, *skipped), task)
 
 
 def file_name(rung: Rung) -> str:
@@ -149,9 +166,9 @@ def file_name(rung: Rung) -> str:
     return "-".join(words)
 
 
-def run_rung(model_file: Path, rung: Rung, out: Path, time_limit: float) -> Row:
+def run_rung(model_file: Path, rung: Rung, out: Path, time_limit: float, task: str = TASK) -> Row:
     """Return the row of one rung, whatever becomes of it."""
-    command = ["prove", str(model_file), "--task", "max-of-k", *rung.arguments(), "--out", str(out), "--json"]
+    command = ["prove", str(model_file), "--task", task, *rung.arguments(), "--out", str(out), "--json"]
     ended = _run_certify(command, time_limit)
     if ended is None:
         return Row(rung, STOPPED, f"no proof within {time_limit:g} s")
@@ -162,22 +179,47 @@ def run_rung(model_file: Path, rung: Rung, out: Path, time_limit: float) -> Row:
         prover_seconds = float(json.loads(facts)["prover_seconds"])
     except (ValueError, KeyError, TypeError):
         return Row(rung, FAILED, "certify prove printed no facts")
-    start = time.monotonic()
+    start, used = time.monotonic(), _processor_seconds()
     checked = run_checker(["--time-limit", str(max(1, round(time_limit))), "--json", "--", str(model_file), str(out)])
-    return _checked(rung, checked, len(read_bytes(out, MAXIMUM_FILE_BYTES)), prover_seconds, time.monotonic() - start)
+    seconds = (prover_seconds, time.monotonic() - start, _processor_seconds() - used)
+    return _checked(rung, checked, read_bytes(out, MAXIMUM_FILE_BYTES), seconds)
 
 
-def _checked(rung: Rung, ended: subprocess.CompletedProcess[str], size: int, prover: float, seconds: float) -> Row:
+def _processor_seconds() -> float:
+    """Return what all ended child processes have used, which other work on the machine hardly changes."""
+    spent = os.times()
+    return spent.children_user + spent.children_system
+
+
+def _checked(rung: Rung, ended: subprocess.CompletedProcess[str], data: bytes, seconds: Seconds) -> Row:
     """Return the row of a rung whose certificate the checker has looked at."""
     try:
         facts = json.loads(ended.stdout.splitlines()[-1])
         if ended.returncode != VERIFIED or facts["verdict"] != "VERIFIED":
             return Row(rung, OUTCOMES.get(ended.returncode, FAILED), f"the checker: {facts['rule']}: {facts['why']}")
         lower, upper = int(facts["correct_lower"]), int(facts["correct_upper"])
-        operations = int(facts["operations"]["total"])
+        operations, multiplications = (int(facts["operations"][key]) for key in ("total", "mul"))
+        margins = _margins(facts["cells"], int(facts["margin_lower_exact"][1]))
+        sums = json.loads(data)["proof"].get("sums", {})
+        hinted = [len(sums[key]["rows"]) if key in sums else None for key in ("right", "tables")]
     except (ValueError, KeyError, TypeError, IndexError):
         return Row(rung, FAILED, f"the checker crashed (exit {ended.returncode})")
-    return Row(rung, "VERIFIED", "", Proof(operations, lower, upper, size, prover, seconds))
+    proof = Proof(operations, lower, upper, len(data), *seconds, multiplications, *margins, *hinted)
+    return Row(rung, "VERIFIED", "", proof)
+
+
+def _margins(cells: Iterable[Sequence[Any]], exponent: int) -> tuple[Fraction | None, Fraction | None]:
+    """Return a margin that all inputs proved right have, and the largest that at least half of them are shown to have.
+
+    Requires: ``cells`` as the checker prints them: failures at least and at most, size, a margin over ``2^-exponent`` or None.
+    """
+    shown = sorted(((int(m), int(size) - int(upper)) for _, upper, size, m in cells if m is not None), reverse=True)
+    half, reached = Fraction(sum(weight for _, weight in shown), 2), 0
+    for margin, weight in shown:
+        reached += weight
+        if reached >= half > 0:
+            return shown[-1][0] * Fraction(2) ** exponent, margin * Fraction(2) ** exponent
+    return None, None
 
 
 def _run_certify(arguments: Sequence[str], time_limit: float) -> tuple[int, str, str] | None:
@@ -221,22 +263,27 @@ def decimal(part: int, total: int, *, up: bool = False) -> str:
 
 def facts(ladder: Ladder) -> dict[str, Any]:
     """Return the ladder as JSON values; exact integers that may be large are strings."""
-    config, total = ladder.config, ladder.total
+    config = ladder.config
+    return {
+        **subject(ladder, {"k": config.n_ctx, "vocab": config.d_vocab, "d_model": config.d_model}),
+        "rows": [_row_facts(ladder, row) for row in ladder.rows],
+        "published": {"source": SOURCE, "rows": [_published_facts(ladder, group) for group in _published(ladder)]},
+    }
+
+
+def subject(ladder: Ladder, sizes: dict[str, Any]) -> dict[str, Any]:
+    """Return what the ladder is about, with these sizes, and the best bounds of all rungs, as JSON values."""
     best = {"correct_lower": str(ladder.best_lower()), "correct_upper": str(ladder.best_upper())}
     return {
         "format": FORMAT,
         "certify": __version__,
         "model": f"sha256:{ladder.model_sha256}",
-        "task": "max-of-k",
+        "task": ladder.task,
         "scope": "uniform",
         "semantics": "real",
-        "k": config.n_ctx,
-        "vocab": config.d_vocab,
-        "d_model": config.d_model,
-        "total": str(total),
-        "best": {**best, "accuracy_lower": decimal(ladder.best_lower(), total)},
-        "rows": [_row_facts(ladder, row) for row in ladder.rows],
-        "published": {"source": SOURCE, "rows": [_published_facts(ladder, group) for group in _published(ladder)]},
+        **sizes,
+        "total": str(ladder.total),
+        "best": {**best, "accuracy_lower": decimal(ladder.best_lower(), ladder.total)},
     }
 
 
@@ -253,9 +300,18 @@ def _published_facts(ladder: Ladder, group: str) -> dict[str, Any]:
 
 def _row_facts(ladder: Ladder, row: Row) -> dict[str, Any]:
     """Return one row as JSON values; what is not known is null."""
+    known = {
+        **row_facts(ladder, row, COLUMNS),
+        "unexplained_dimension": unexplained_dimension(row.rung, ladder.config),
+        "published_names": list(row.rung.published_names()),
+    }
+    return known if row.proof is None else known | {"normalised": normalised(ladder, row.proof)}
+
+
+def row_facts(ladder: Ladder, row: Row, columns: Sequence[str]) -> dict[str, Any]:
+    """Return these columns of one row as JSON values; what is not known is null."""
     rung, proof, total = row.rung, row.proof, ladder.total
-    known: dict[str, Any] = dict.fromkeys(COLUMNS)
-    known |= {
+    known: dict[str, Any] = {
         "name": rung.name,
         "group": rung.group,
         "strategy": rung.strategy,
@@ -263,24 +319,27 @@ def _row_facts(ladder: Ladder, row: Row) -> dict[str, Any]:
         "verdict": row.verdict,
         "reason": row.reason,
         "total": str(total),
-        "unexplained_dimension": unexplained_dimension(rung, ladder.config),
-        "published_names": list(rung.published_names()),
     }
-    if proof is None:
-        return known
-    return known | {
-        "operations": proof.operations,
-        "correct_lower": str(proof.lower),
-        "correct_upper": str(proof.upper),
-        "accuracy_lower": decimal(proof.lower, total),
-        "accuracy_upper": decimal(proof.upper, total, up=True),
-        "error_upper": decimal(total - proof.lower, total, up=True),
-        "normalised": normalised(ladder, proof),
-        "bytes": proof.bytes,
-        "prover_seconds": round(proof.prover_seconds, 3),
-        "checker_seconds": round(proof.checker_seconds, 3),
-        "frontier": (rung, proof) in ladder.frontier(),
-    }
+    if proof is not None:
+        known |= {
+            "operations": proof.operations,
+            "multiplications": proof.multiplications,
+            "correct_lower": str(proof.lower),
+            "correct_upper": str(proof.upper),
+            "accuracy_lower": decimal(proof.lower, total),
+            "accuracy_upper": decimal(proof.upper, total, up=True),
+            "error_upper": decimal(total - proof.lower, total, up=True),
+            "smallest_margin": None if proof.smallest is None else decimal(*proof.smallest.as_integer_ratio()),
+            "median_margin": None if proof.median is None else decimal(*proof.median.as_integer_ratio()),
+            "rank": proof.rank,
+            "switches": proof.switches,
+            "bytes": proof.bytes,
+            "prover_seconds": round(proof.prover_seconds, 3),
+            "checker_seconds": round(proof.checker_seconds, 3),
+            "processor_seconds": round(proof.processor_seconds, 3),
+            "frontier": (rung, proof) in ladder.frontier(),
+        }
+    return {column: known.get(column) for column in columns}
 
 
 def normalised(ladder: Ladder, proof: Proof) -> float:
@@ -296,9 +355,14 @@ def as_json(ladder: Ladder) -> bytes:
 
 def as_csv(ladder: Ladder) -> bytes:
     """Return the rows as a CSV file, one line each, what is not known left empty."""
+    return csv_of(ladder, COLUMNS, facts(ladder)["rows"])
+
+
+def csv_of(ladder: Ladder, columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> bytes:
+    """Return these columns of the rows as a CSV file, options as they are typed."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for row, known in zip(ladder.rows, facts(ladder)["rows"], strict=True):
+    for row, known in zip(ladder.rows, rows, strict=True):
         writer.writerow({**known, "options": " ".join(row.rung.arguments()[2:])})
     return text.getvalue().encode()

@@ -8,11 +8,11 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from certify.errors import Unsupported
+from certify.labels import Labels
 from certify.ladder import Ladder
 from certify.published import BRUTE_FORCE, GROUPS, SOURCE, Reference, references
 from certify.rungs import OWN_GROUPS
@@ -33,7 +33,7 @@ COLOURS = {
     "low-rank cascade": "#e77c7c",
 }
 GREY = "#777777"
-_STYLE: dict[Any, Any] = {"svg.hashsalt": "certify", "font.size": 10, "axes.axisbelow": True}
+STYLE: dict[Any, Any] = {"svg.hashsalt": "certify", "font.size": 10, "axes.axisbelow": True}
 
 
 def require_matplotlib(path: Path) -> None:
@@ -59,7 +59,7 @@ def draw(ladder: Ladder, ending: str) -> bytes:
 
     config = ladder.config
     title = f"max-of-{config.n_ctx}, vocabulary {config.d_vocab}, model {ladder.model_sha256[:12]}"
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(13, 6.8), layout="constrained")
         figure.suptitle(f"What a proof of a given length certifies: {title}")
         left, right = figure.subplots(1, 2)
@@ -71,9 +71,14 @@ def draw(ladder: Ladder, ending: str) -> bytes:
         figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
         left.set_title(f"squares: {SOURCE}", fontsize=9, color=GREY, loc="left")
         right.set_title("dots: certificates of this model, each checked", fontsize=9, color=GREY, loc="left")
-        buffer = io.BytesIO()
-        undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending.lower(), {})
-        figure.savefig(buffer, format=ending[1:].lower(), dpi=130, metadata=undated)
+        return saved(figure, ending)
+
+
+def saved(figure: Any, ending: str) -> bytes:
+    """Return a figure as a file of the given format, the same bytes on every day."""
+    buffer = io.BytesIO()
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending.lower(), {})
+    figure.savefig(buffer, format=ending[1:].lower(), dpi=130, metadata=undated)
     return buffer.getvalue()
 
 
@@ -115,7 +120,7 @@ def _draw_panel(axes: Any, ladder: Ladder, scale: _Scale) -> None:
     """Draw rungs, published rows, the frontier, and the limit that no proof can pass."""
     from matplotlib import ticker  # noqa: PLC0415
 
-    labels = _Labels(axes, scale)
+    labels = Labels(axes, scale)
     frontier = [(proof.operations, scale.height(proof.lower, ladder.total)) for _, proof in ladder.frontier()]
     if frontier:
         axes.step(*zip(*frontier, strict=True), where="post", color="#d62728", lw=1.2, alpha=0.6, label="our Pareto frontier")
@@ -141,7 +146,7 @@ def _draw_panel(axes: Any, ladder: Ladder, scale: _Scale) -> None:
         for dot in dots:
             labels.occupy(*dot)
     for group, dot in (squares | chosen).items():
-        labels.write(group, dot)
+        labels.write(group, dot, COLOURS[group])
     axes.set_xscale("log")
     axes.set_yscale("log" if scale.errors else "linear")
     axes.set_xlim(scale.x)
@@ -177,64 +182,3 @@ def _draw_published(axes: Any, found: Reference, scale: _Scale) -> tuple[float, 
     axes.plot([middle, middle], spread, color=colour, lw=1.2, alpha=0.7)
     axes.plot([middle], [height], "s", ms=7, mfc="white", mec=colour, mew=1.4)
     return middle, height
-
-
-@dataclass(frozen=True, slots=True)
-class _Box:
-    """A rectangle in shares of the panel."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-
-    def meets(self, other: _Box) -> bool:
-        """Return whether the two overlap."""
-        apart = self.right < other.left or other.right < self.left or self.top < other.bottom or other.top < self.bottom
-        return not apart
-
-
-class _Labels:
-    """Writes names beside dots where nothing else is, with a line to the dot if that is further off."""
-
-    LETTER, LINE, DOT, GAP = 0.0125, 0.034, 0.009, 0.016
-    FURTHEST = 30
-
-    def __init__(self, axes: Any, scale: _Scale) -> None:
-        """Begin with an empty panel."""
-        self.axes, self.scale, self.taken = axes, scale, list[_Box]()
-
-    def occupy(self, x: float, y: float) -> None:
-        """Keep the place of a dot free of names."""
-        across, up = self.scale.share(x, y)
-        self.taken.append(_Box(across - self.DOT, up - self.DOT, across + self.DOT, up + self.DOT))
-
-    def write(self, name: str, dot: tuple[float, float]) -> None:
-        """Write a name at the free place next to its dot."""
-        across, up = self.scale.share(*dot)
-        width = self.LETTER * len(name)
-        for move, aside in self._moves(width):
-            left, middle = across + self.GAP + aside, up + move
-            box = _Box(left, middle - self.LINE / 2, left + width, middle + self.LINE / 2)
-            inside = box.left >= 0 and box.right <= 1 and box.bottom >= 0 and box.top <= 1
-            if inside and not any(box.meets(other) for other in self.taken):
-                self.taken.append(box)
-                arrow = {"arrowstyle": "-", "color": COLOURS[name], "lw": 0.6, "shrinkA": 0, "shrinkB": 3}
-                self.axes.annotate(
-                    name,
-                    dot,
-                    xytext=(left, middle),
-                    textcoords="axes fraction",
-                    va="center",
-                    fontsize=9,
-                    color=COLOURS[name],
-                    bbox={"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none", "alpha": 0.8},
-                    arrowprops=arrow if abs(move) > self.LINE or aside else None,
-                )
-                return
-
-    def _moves(self, width: float) -> list[tuple[float, float]]:
-        """Return how far up and aside a name may move from its dot, the nearest first."""
-        steps = [(0.01 * up, 0.02 * aside) for up in range(-self.FURTHEST, self.FURTHEST + 1) for aside in range(self.FURTHEST)]
-        steps += [(up, -width - 2 * self.GAP - aside) for up, aside in steps if aside < width]
-        return sorted(steps, key=lambda step: abs(step[0]) + abs(step[1] + (width if step[1] < 0 else 0)))

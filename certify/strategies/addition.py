@@ -114,7 +114,10 @@ def exact(model: Model, effort: float) -> Sums:
 
 
 def low_rank(model: Model, effort: float) -> Sums:
-    """Return the rank for which the proof is shortest, given that what it leaves open is settled exactly."""
+    """Return the rank for which the proof is shortest, given that what it leaves open is settled exactly.
+
+    The rank is multiplied by the effort: more of it, and larger margins are shown; less than 1, and what is open stays open.
+    """
     tables = fold(model)
     left, right, _ = _singular(tables)
     on, outputs = float((tables.active > 0).sum()), tables.writing.shape[1]
@@ -125,7 +128,8 @@ def low_rank(model: Model, effort: float) -> Sums:
         return float(on * (rank + 1) + tables.direct.size * rank + open_inputs * each)
 
     best = min(range(1, min(MOST_RANK, len(right)) + 1), key=cost)
-    return {"rule": "low-rank", **_hints(left[:, :best], right[:best], settle=True)}
+    rank = min(max(1, round(effort * best)), MOST_RANK, len(right))
+    return {"rule": "low-rank", **_hints(left[:, :rank], right[:rank], settle=effort >= 1)}
 
 
 def own_frequency(model: Model, effort: float) -> Sums:
@@ -242,7 +246,7 @@ STRATEGIES = {
         AdditionStrategy("brute-force", "every input, every neuron, every answer", "m V^3", exact),
         AdditionStrategy(
             "low-rank",
-            "the unembedding as two thin matrices, what that leaves open settled exactly: lower = upper",
+            "the unembedding as two thin matrices, what that leaves open settled exactly: lower = upper (from --effort 1)",
             "(R + 1) m V^2 + R V^3",
             low_rank,
         ),

@@ -218,7 +218,7 @@ def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
         (("train", "balanced-brackets", "--out", "m"), "Missing option '--n'."),
         (("train", "balanced-brackets", "--n", "4", "--act", "tanh", "--out", "m"), "Invalid value for '--act'"),
         (("prove", "m", "--task", "argmin", "--out", "c"), "Invalid value for '--task': 'argmin' is neither"),
-        (("ladder", "m", "--task", "argmax", "--out", "c"), "Invalid value for '--task': 'argmax' is not 'max-of-k'."),
+        (("ladder", "m", "--task", "argmax", "--out", "c"), "Invalid value for '--task': 'argmax' is not one of 'max-of-k',"),
         (("import", "m"), "Missing option '--out'."),
     ],
 )
