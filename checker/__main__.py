@@ -79,7 +79,7 @@ def sentence(theorem: Theorem) -> str:
     assumed = f" with {' and '.join(parts)}" if parts else ""
     subject = f"This exact model file {TASKS[said.task][1].format(**said.fields)}"
     if theorem.parsed.model.config.get("readout") == "all":
-        subject += ", for all tokens up to every position,"
+        subject += ", at every position for the tokens up to it,"
     return f"{subject} on {number} of all {said.total} {unit}, in {SEMANTICS[said.semantics]}{assumed}, a tie counting as wrong."
 
 
@@ -108,6 +108,7 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
     task, own = options.task, f"table:{said.fields['table']}" if said.task == "table" else said.task
     if task is not None and task[:6] == "table:":
         task = f"table:sha256:{sha256(read(task[6:], MAX_CERTIFICATE_BYTES)).hexdigest()}"
+    require(task is not None or not bounded or said.task != "table", "SPEC-9.3", "at-least of a table needs --task table:FILE")
     wanted, found = (task, scope, semantics), (own, said.scope.label, said.semantics)
     for name, value, shown in zip(("task", "scope", "semantics"), wanted, found, strict=True):
         require(value in (None, shown), "SPEC-9.3", f"the {name} is {shown}, not the one required")

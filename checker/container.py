@@ -85,6 +85,7 @@ def read_matrix(name: str, entry: Entry, payload: memoryview) -> Matrix:
     scale = max([0] + [-exponent for mantissa, exponent in numbers if mantissa])
     require_room(len(numbers), scale + max([0] + [exponent + fraction_bits + 1 for mantissa, exponent in numbers if mantissa]))
     values = [mantissa << exponent + scale if mantissa else 0 for mantissa, exponent in numbers]
+    del words, numbers
     merged = reduce(or_, values, 1 << scale)
     spare = min(scale, (merged & -merged).bit_length() - 1)
     values, width = [value >> spare for value in values], entry.shape[-1]

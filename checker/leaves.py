@@ -11,7 +11,7 @@ from checker.errors import require, require_form, require_support
 from checker.interval import shift_up
 from checker.ledger import Ledger
 from checker.model import Model
-from checker.network import Network
+from checker.network import MAX_HELD_BITS, Network, held_bits
 from checker.proof import MAX_CELLS
 from checker.statement import Statement
 from checker.tasks import ANSWERS
@@ -84,6 +84,8 @@ class Leaves:
             if any(upper <= 0 for _, upper in found) or any(map(network.is_level, answers)):
                 return WRONG
             precision *= 2
+            if held_bits(self.model, precision) > MAX_HELD_BITS:
+                break
         return None
 
     def lines(self) -> list[str]:

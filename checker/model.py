@@ -131,7 +131,8 @@ def load_model(data: bytes) -> Model:
     config, sizes = parse_config(metadata)
     require_support(sum(prod(e.shape) for e in entries.values()) <= MAX_NUMBERS, "SPEC-3.5", "the model holds too many numbers")
     if config.get("readout") in ("sum-pool-mlp", "mean-pool-mlp"):
-        sizes["d_hidden"] = (*entries["head.W_1"].shape, 1)[1] if "head.W_1" in entries else 1
+        sizes["d_hidden"] = (*entries["head.W_1"].shape, 1, 1)[1] if "head.W_1" in entries else 1
+        require_support(1 <= sizes["d_hidden"] <= _MLP_WIDTH, "SPEC-3.5", f"head.W_1 has no column, or more than {_MLP_WIDTH}")
     tensors, weights = _tensors(config, sizes), {}
     for name in entries:
         require_support(name in tensors, "SPEC-4.3", f"the model has the unknown tensor {name}")

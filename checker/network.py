@@ -169,6 +169,15 @@ class Layer:
         return found, (blur >> p) + 2
 
 
+def held_bits(model: Model, precision: int) -> int:
+    """Return how many bits a network at this precision may take.  (SPEC 3.5)"""
+    matrices, sizes = model.weights.values(), model.sizes
+    whole = max(0, *(bits(matrix) - matrix.scale for matrix in matrices))
+    numbers = sum(len(matrix.rows) * len(matrix.rows[0]) for matrix in matrices)
+    held = (sizes["n_heads"] * sizes["d_head"] + sizes["d_model"]) * (4 * precision + 700)
+    return numbers * (2 * precision + whole + 64) + sizes["n_ctx"] * sizes["n_layers"] * held
+
+
 class Network:
     """A model at one precision, and the positions computed so far."""
 
@@ -180,11 +189,7 @@ class Network:
         """
         self.n, self.precision, self.ledger, w = model.sizes["n_ctx"], precision, ledger, model.weights
         self.causal, self.readout = model.config["attention_dir"] == "causal", str(model.config.get("readout", "last"))
-        whole = max(0, *(bits(matrix) - matrix.scale for matrix in w.values()))
-        numbers = sum(len(matrix.rows) * len(matrix.rows[0]) for matrix in w.values())
-        held = (model.sizes["n_heads"] * model.sizes["d_head"] + model.sizes["d_model"]) * (4 * precision + 700)
-        room = numbers * (2 * precision + whole + 64) + self.n * model.sizes["n_layers"] * held
-        require_support(room <= MAX_HELD_BITS, "SPEC-3.5", "the model is too large to hold at this precision")
+        require_support(held_bits(model, precision) <= MAX_HELD_BITS, "SPEC-3.5", "the model is too large for this precision")
         self.layers = [Layer(model, f"blocks.{layer}.", precision) for layer in range(model.sizes["n_layers"])]
         self.norm, names = (
             Norm(model, "ln_final", precision),
@@ -233,9 +238,12 @@ class Network:
             seen.extend(new)
             unread = self.n - 1 - start if self.readout == "last" and layer is self.layers[-1] else 0
             finished = range(unread, len(tokens))
-            self._charge(len(finished), layer.finishing)
-            self._charge(len(finished) * len(seen), layer.attending)
-            balls = balls[:unread] + [layer.finish(balls[i], new[i], seen) for i in finished]
+            ends = list[Ball]()
+            for i in finished:
+                self._charge(1, layer.finishing)
+                self._charge(len(seen), layer.attending)
+                ends.append(layer.finish(balls[i], new[i], seen))
+            balls = balls[:unread] + ends
         self.residuals += map(self.norm, balls)
 
     def is_level(self, answer: int) -> bool:
