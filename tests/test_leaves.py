@@ -10,6 +10,7 @@ from hashlib import sha256
 from math import prod
 from typing import Any
 
+import models
 import mpmath
 import mutators
 import networks
@@ -364,3 +365,31 @@ def test_the_margin_claimed_may_be_what_is_shown_and_no_more(monkeypatch: pytest
         with pytest.raises(Rejected) as refusal:
             theorem(model, document)
         assert refusal.value.rule == "SPEC-14.7"
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ([], (Rejected, "SPEC-4.3")),
+        ([8, 0], (Declined, "SPEC-3.5")),
+        ([2], (Rejected, "SPEC-4.3")),
+        ([1, 4097], (Declined, "SPEC-3.5")),
+    ],
+)
+def test_a_head_of_another_shape_is_refused(shape: list[int], expected: tuple[type, str]) -> None:
+    model = networks.of(random.Random(3), {"readout": "sum-pool-mlp"}, vocab=2, n=2, outputs=2)
+    header, payload = mutators.split_safetensors(model.bytes)
+    size = 4 * prod(shape)
+    others = {name: entry for name, entry in header.items() if name not in ("__metadata__", "head.W_1")}
+    table: dict[str, Any] = {"__metadata__": header["__metadata__"]}
+    parts, end = [], 0
+    for name, entry in sorted(others.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, stop = entry["data_offsets"]
+        parts.append(payload[begin:stop])
+        table[name] = {**entry, "data_offsets": [end, end + stop - begin]}
+        end += stop - begin
+    table["head.W_1"] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
+    data = models.safetensors_bytes(table, b"".join(parts) + bytes(size))
+    with pytest.raises((Declined, Rejected)) as found:
+        load_model(data)
+    assert (isinstance(found.value, expected[0]), found.value.rule) == (True, expected[1])
