@@ -24,6 +24,7 @@ from certify.certificate import (
 )
 from certify.errors import CheckerRejected, Unsupported
 from certify.files import write_bytes
+from certify.float32 import NAME, Float32, require_no_float64
 from certify.model import Config, Model, load_model
 from certify.scope import Scope
 from certify.strategies.addition import STRATEGIES, Sums
@@ -48,7 +49,9 @@ def require_supported(config: Config) -> None:
             raise Unsupported(f"proofs of modular addition do not support config field {name}: supported is {supported}")
 
 
-def draft(model: Model, scope: Scope, strategy: str, sums: Sums, precision: int) -> dict[str, Any]:
+def draft(
+    model: Model, scope: Scope, strategy: str, sums: Sums, precision: int, float32: Float32 | None = None
+) -> dict[str, Any]:
     """Return a certificate with these hints that claims nothing: the weakest bounds and the largest budget."""
     total = scope.total(model.config)
     weights = None if scope.weights is None else [[str(weight) for weight in row] for row in scope.weights]
@@ -58,7 +61,8 @@ def draft(model: Model, scope: Scope, strategy: str, sums: Sums, precision: int)
         "correct_upper": str(total),
         "model": f"sha256:{model.sha256}",
         "scope": "uniform" if weights is None else {"product": weights},
-        "semantics": "real",
+        "semantics": NAME if float32 else "real",
+        **(float32.statement() if float32 else {}),
         "task": TASK,
         "total": str(total),
     }
@@ -83,9 +87,11 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
     Cost:     that of the strategy, and two runs of the checker, or three if some input is open for lack of precision.
     """
     start, checking = time.monotonic(), 0.0
-    if options.enclosures or options.budget is not None or getattr(options, "float32", None) is not None:
-        raise Unsupported(f"strategy {strategy} of {TASK} has no --qk, --ov, --direct, --budget, and proves real arithmetic only")
+    if options.enclosures or options.budget is not None:
+        raise Unsupported(f"strategy {strategy} of {TASK} has no --qk, --ov, --direct, --budget")
     model = load_model(model_file)
+    if options.float32:
+        require_no_float64(model)
     require_supported(model.config)
     scope.require_fits(model.config)
     sums = STRATEGIES[strategy].build(model, options.effort)
@@ -93,7 +99,7 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
     with tempfile.TemporaryDirectory(prefix="certify-") as folder:
         file = Path(folder) / "certificate.json"
         for precision in PRECISIONS:
-            drafted = draft(model, scope, strategy, sums, precision)
+            drafted = draft(model, scope, strategy, sums, precision, options.float32)
             file.write_bytes(within_limit(canonical(drafted)))
             ended, seconds = run_timed([str(model_file), str(file), "--json"])
             checking, facts = checking + seconds, verdict(ended)

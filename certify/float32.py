@@ -43,6 +43,16 @@ class Float32:
         return {key: f"{x.numerator}/{x.denominator}" for key, x in (("eps_exp", self.eps_exp), ("eta_exp", self.eta_exp))}
 
 
+def require_no_float64(model: Model) -> None:
+    """Refuse a model that no float32 program holds.
+
+    Errors: ``Unsupported`` naming a tensor.
+    """
+    for name, tensor in model.tensors.items():
+        if tensor.dtype == np.float64:
+            raise Unsupported(f"{NAME}: tensor {name} is stored in float64")
+
+
 def _gamma(k: int) -> float:
     return k * UNIT / (1 - k * UNIT)
 
@@ -71,9 +81,7 @@ def slack(model: Model, semantics: Float32) -> Slack:
     Errors:   ``Unsupported`` naming such a tensor.
     Cost:     four products.
     """
-    for name, tensor in model.tensors.items():
-        if tensor.dtype == np.float64:
-            raise Unsupported(f"{NAME}: tensor {name} is stored in float64")
+    require_no_float64(model)
     config = model.config
     n, d, h = config.n_ctx, config.d_model, config.d_head
     embed, position, unembed = (model.tensor(name) for name in ("embed.W_E", "pos_embed.W_pos", "unembed.W_U"))

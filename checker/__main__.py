@@ -85,7 +85,8 @@ def sentence(theorem: Theorem) -> str:
 
 def as_json(theorem: Theorem, seconds: str) -> str:
     """Return the verdict, the ledger and the outcome of every leaf cell as one JSON object."""
-    ledger, size = theorem.ledger, len(theorem.outcomes) * theorem.parsed.statement.total.bit_length()
+    ledger, width = theorem.ledger, theorem.parsed.statement.total.bit_length()
+    size = sum(width + (outcome.margin or 0).bit_length() for outcome in theorem.outcomes)
     require_support(size <= 1 << 28, "SPEC-3.5", "the outcomes of all leaves are too large to print")
     operations = {"mul": ledger.mul, "add": ledger.add, "cmp": ledger.cmp, "exp": ledger.exp, "total": ledger.total}
     cells = [[str(o.lower), str(o.upper), str(o.size), o.margin] for o in theorem.outcomes]

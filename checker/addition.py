@@ -68,7 +68,7 @@ def _scaled(a: Matrix, factors: list[int], exponent: int, ledger: Ledger) -> Mat
     return Matrix(tuple(rows), a.scale - exponent)
 
 
-def _head(model: Model, name: str, head: int) -> Matrix:
+def part(model: Model, name: str, head: int) -> Matrix:
     """Return the rows of one head of a stack."""
     stack = model.weights[f"blocks.0.attn.{name}"]
     size = len(stack.rows) // model.sizes["n_heads"]
@@ -100,18 +100,21 @@ def fold(model: Model, ledger: Ledger) -> Folded:
     stream, moved, scores = _second_only(skipped.rows, skipped.scale, p), list[Matrix](), list[Matrix]()
     constant = [(1 << -exponent) - mantissa] * p + [1 << -exponent] * p
     for head in range(heads):
-        values = add_row(product(tokens, _head(model, "W_V", head), ledger), _head(model, "b_V", head), ledger)
-        output = _head(model, "W_O", head)
+        values = add_row(product(tokens, part(model, "W_V", head), ledger), part(model, "b_V", head), ledger)
+        output = part(model, "W_O", head)
         stream = _sum(stream, _scaled(product(values, output, ledger), constant, exponent, ledger), ledger)
         if mantissa:
             parts = _scaled(values, [mantissa] * p + [-mantissa] * p, exponent, ledger)
             moved.append(multiply([parts, output, reading], ledger))
             require_room(entries, bits(moved[-1]))
-            queries = add_row(product(second, _head(model, "W_Q", head), ledger), _head(model, "b_Q", head), ledger)
-            keys = transposed(product(tokens, _head(model, "W_K", head), ledger))
+            queries = add_row(product(second, part(model, "W_Q", head), ledger), part(model, "b_Q", head), ledger)
+            keys = transposed(product(tokens, part(model, "W_K", head), ledger))
             scores += aligned(product(queries, keys, ledger))
+            require_room(2 * heads * p * p, bits(scores[-1]))
     bias = _beside(w["b_in"], add_row(product(w["b_out"], w["W_U"], ledger), w["b_U"], ledger))
     base = _sum(product(stream, reading, ledger), _second_only(bias.rows, bias.scale, p), ledger)
+    finest = max(table.scale for table in (base, *moved))
+    require_room(entries, max(bits(table) + max(finest, 0) - table.scale for table in (base, *moved)))
     tables = aligned(base, *moved)
     require_room(entries, max(map(bits, tables)))
     return tables, scores, aligned(product(w["W_out"], w["W_U"], ledger))[0]

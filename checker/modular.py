@@ -6,7 +6,8 @@ For an input (a, b) with the right answer j0 = (a + b) mod p, and another answer
 
 In place of M a proof may name two matrices P and Q: with ``R = M - P Q``, formed exactly, P Q takes the place of M, and what
 that leaves out is at most ``sum_i relu(pre_i) rng(R_i)``, one column more.  In place of relu it may name ``switches``.  Where
-heads attend, their weights are rounded down to dyadic numbers, and what that moves is bounded.
+heads attend, their weights are rounded down to dyadic numbers, and what that moves is bounded.  What float32
+may do is bounded once for all inputs.
 """
 
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from checker.cells import MARGIN_BITS, Outcome
 from checker.decode import fields, integer, typed
 from checker.errors import require_support
 from checker.exact import Matrix, product, rescale, transposed
+from checker.float32 import drift
 from checker.ledger import Ledger
 from checker.model import Model
 from checker.neurons import MOST_NEURONS, Hints, Readout, Switch, parse_switches, prepare, readout, switched
-from checker.residual import less, parse_matrix
+from checker.residual import TABLE_SCALE, less, parse_matrix
 from checker.statement import Statement
 
 _RULES = {"exact": "", "low-rank": "left right settle", "switches": "left right settle neurons scales tables"}
@@ -38,13 +40,15 @@ class Domain:
     """Derives the outcome of every input, from tables made once.
 
     ``readouts``: the ways to bound an input's logits, in the order in which they are tried; ``switches`` belong to the first.
-    ``effects``: per head, how much its weight can move a margin.  Margins are over ``2^-scale``.
+    ``effects``: per head, how much its weight can move a margin.  Margins are over ``2^-scale``.  ``drift``: how much float32
+    can, over ``2^-scale 2^-48``.
     """
 
     def __init__(self, proof: "Modular", ledger: Ledger) -> None:
-        """Raises: Malformed (SPEC-6.6, SPEC-13.6), Declined (SPEC-3.5, SPEC-8.2)."""
+        """Raises: Malformed (SPEC-6.6, SPEC-13.6), Declined (SPEC-3.5, SPEC-8.2, SPEC-13.7)."""
         self.proof, self.ledger = proof, ledger
         (tables, self.scores, self.whole), neurons = fold(proof.model, ledger), proof.model.sizes["d_mlp"]
+        reading = [Matrix(tuple(row[:neurons] for row in table.rows), table.scale) for table in tables]
         shift = proof.precision if self.scores else 0
         self.pre, self.direct = sums(tables, 0, neurons, shift), sums(tables, neurons, None, shift)
         self.readouts, self.switches, room = list[Readout](), list[Switch](), 8 * self.pre.slots.size
@@ -55,12 +59,13 @@ class Domain:
             turned = transposed(rescale(right, self.whole.scale - left.scale)).rows
             self.readouts = [readout(left, rest, turned, room)]
             if proof.hints:
-                pre = Matrix(tuple(row[:neurons] for row in tables[0].rows), tables[0].scale)
                 spread = list(map(add, rest, _ranges(low_rank, ledger)))
-                self.switches = prepare(proof.hints, pre, self.readouts[0], spread, ledger)
+                self.switches = prepare(proof.hints, reading[0], self.readouts[0], spread, ledger)
         if proof.settle:
             self.readouts.append(readout(self.whole, [0] * neurons, (), room))
         self.scale = tables[0].scale + shift + self.whole.scale
+        fine, exp = self.scale + TABLE_SCALE, proof.statement.exp
+        self.drift = drift(proof.model, exp, reading, self.whole, fine, ledger) if exp else 0
         self.effects = self._effects(tables[1:], _ranges(self.whole, ledger)) if self.scores else []
 
     def _effects(self, moved: list[Matrix], spread: list[int]) -> list[int]:
@@ -85,9 +90,10 @@ class Domain:
         vocab, d_head = self.proof.model.sizes["d_vocab"], self.proof.model.sizes["d_head"]
         ends = [share(scores, d_head, (first, second), self.proof.precision, self.ledger) for scores in self.scores]
         self.ledger.charge(mul=len(ends), add=2 * len(ends))
-        slack = sum(effect * (high - low) for effect, (low, high) in zip(self.effects, ends, strict=True))
-        shares, rows, answer = [low for low, _ in ends], (first, vocab + second), (first + second) % vocab
-        direct, right, wrong, lower = self.direct.at(*rows, shares, self.ledger), False, False, 0
+        widths = [effect * (high - low) << TABLE_SCALE for effect, (low, high) in zip(self.effects, ends, strict=True)]
+        slack, shares, rows = sum(widths, self.drift), [low for low, _ in ends], (first, vocab + second)
+        answer, direct = (first + second) % vocab, self.direct.at(*rows, shares, self.ledger)
+        right, wrong, lower = False, False, 0
         for number, found in enumerate(self.readouts):
             if self.switches and number == 0:
                 total, error = switched(self.switches, *rows, len(found.right[0]) + 1, self.ledger)
@@ -96,11 +102,11 @@ class Domain:
             logits, rest = found.logits(total, self.ledger)
             self.ledger.charge(add=2 * len(direct) + 4, cmp=len(direct) + 2)
             logits = [value + (entry << self.whole.scale) for value, entry in zip(logits, direct, strict=True)]
-            gap, error = logits.pop(answer) - max(logits), slack + error + rest
+            gap, error = logits.pop(answer) - max(logits) << TABLE_SCALE, slack + (error + rest << TABLE_SCALE)
             lower, right, wrong = gap - error, gap > error, gap <= -error
             if right or wrong:
                 break
-        margin = lower << MARGIN_BITS >> self.scale if right else None
+        margin = lower << MARGIN_BITS >> self.scale + TABLE_SCALE if right else None
         return Outcome(weight if wrong else 0, 0 if right else weight, weight, margin)
 
 
@@ -135,7 +141,6 @@ def parse_sums(proof: dict[str, object], model: Model, statement: Statement, pre
     Raises: Malformed (SPEC-3.x, SPEC-6.5, SPEC-13.6), Declined (SPEC-3.5, SPEC-13.x), with the clause.
     """
     require_support(statement.task == "modular-addition", "SPEC-13.1", "sums are about the task modular-addition only")
-    require_support(statement.semantics == "real", "SPEC-13.1", f"sums are not proved in the semantics {statement.semantics}")
     for name, value in _NEEDED.items():
         fits = {"readout": "last", **model.config}.get(name) == value
         require_support(fits, "SPEC-13.1", f"config field {name}: sums are proved for {_SUPPORTED}")

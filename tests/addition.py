@@ -101,6 +101,19 @@ def good_model(vocab: int, mix: str | None, seed: int = 0, noise: int = 40) -> M
     return Model(config, tensors)
 
 
+def absorbing() -> Model:
+    """Return a model that answers 0 because ``2^25 + 1 - 2^25 > 0``: added from the left, one is lost and nothing is left.
+
+    In real arithmetic two of its four inputs are right; an allowed float32 execution has no right input.
+    """
+    config = config_of(2, 1, 1, 1, 3, 2, MIXES[0])
+    tensors: Document = {name: filled(shape, lambda: 0) for name, shape in shapes(config).items()}
+    tensors["blocks.0.mlp.b_in"] = [2**25, 1, 2**25]
+    tensors["blocks.0.mlp.W_out"] = [[1], [1], [-1]]
+    tensors["unembed.W_U"] = [[1, 0]]
+    return Model(config, tensors)
+
+
 @dataclass(frozen=True)
 class Truth:
     """The margin of every input, and the weight of those answered right."""

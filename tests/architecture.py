@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LINE_BUDGET = 2_160
+LINE_BUDGET = 2_170
 FUNCTION_BUDGET = 40
 
 ALLOWED_MODULES = {

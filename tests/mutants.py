@@ -50,6 +50,7 @@ SELECTION = (
     "tests/test_residual.py::test_squaring_long_powers_costs_more",
     "tests/test_limits.py",
     "tests/test_modular.py",
+    "tests/test_modular_float32.py",
     "tests/test_container.py",
     "tests/test_exp_enclosure.py::test_exp_of_zero_is_exactly_one",
     "tests/test_exp_enclosure.py::test_arguments_too_large_for_the_grid_cost_nothing",

@@ -84,7 +84,7 @@ def test_a_model_of_four_million_numbers() -> None:
 def test_outcomes_too_large_to_print() -> None:
     """2^20 leaves with sizes of 257 bits would be more than 2^28 bits of digits; looked at before any is written."""
     parsed = SimpleNamespace(statement=SimpleNamespace(total=1 << 256))
-    theorem = SimpleNamespace(ledger=None, outcomes=range(1 << 20), parsed=parsed)
+    theorem = SimpleNamespace(ledger=None, outcomes=[SimpleNamespace(margin=None)] * (1 << 20), parsed=parsed)
     with pytest.raises(Declined) as found:
         __main__.as_json(theorem, "0.00")  # type: ignore[arg-type]
     assert found.value.rule == "SPEC-3.5"

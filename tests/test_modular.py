@@ -13,6 +13,7 @@ import addition
 import make_vectors
 import mutators
 import pytest
+import vectors_float32
 import vectors_modular
 from addition import MIXES, document, own_pair, random_model, random_pair, random_switches, truth
 from models import Model, filled
@@ -131,12 +132,14 @@ def rules_of(rng: random.Random, model: Any, mix: Any) -> list[Any]:
     return [*found, {"rule": "switches", **pair, **random_switches(rng, model, fitting=True)}] if mix == CONSTANT else found
 
 
+@pytest.mark.parametrize("float32", [False, True])
 @pytest.mark.parametrize("seed", range(24))
-def test_work_is_charged_and_packing_changes_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_is_charged_and_packing_changes_nothing(seed: int, float32: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     mix = MIXES[seed % 4]
     model, rng = random_model(f"ledger {seed}", mix), random.Random(seed)
     for sums in rules_of(rng, model, mix):
-        parsed = check.parse(model.bytes, mutators.encode(document(model, sums)))
+        doc = document(model, sums)
+        parsed = check.parse(model.bytes, mutators.encode(vectors_float32.claimed(doc) if float32 else doc))
         book = Ledger(lambda done: None)
         expected = parsed.proof.outcomes(book)
         weights = {name: Matrix(counted(w.rows), w.scale) for name, w in parsed.model.weights.items()}

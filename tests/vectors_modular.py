@@ -1,4 +1,4 @@
-"""Vectors for SPEC-13.1 to SPEC-13.6: sums of two tokens.
+"""Vectors for SPEC-13.1 to SPEC-13.7: sums of two tokens.
 
 `chapter` takes the book and the module `make_vectors`, which imports this file, so that there is no circle.
 """
@@ -13,6 +13,7 @@ from typing import Any
 
 import addition
 import mutators
+import vectors_float32
 from addition import document
 from models import Model, filled
 
@@ -107,7 +108,7 @@ def noisy(mix: str | None, seed: int) -> Model:
 
 
 def chapter(book: Any, make: Any) -> None:
-    """SPEC-13.1 to SPEC-13.6."""
+    """SPEC-13.1 to SPEC-13.7."""
     model = adder()
     pair = addition.own_pair(model, 0)
     rules = {
@@ -128,6 +129,7 @@ def chapter(book: Any, make: Any) -> None:
     _accepted(book, model, pair)
     _declined(book, make, model)
     _refused(book, make, model, rules)
+    _float32(book, make, model, rules)
 
 
 def _accepted(book: Any, model: Model, pair: Document) -> None:
@@ -165,9 +167,6 @@ def _declined(book: Any, make: Any, model: Model) -> None:
 
     doc = document(model, EXACT)
     refuse("SPEC-13.1", "max-of-k", "sums about another task", make.put(doc, "statement/task", "max-of-k"))
-    float32 = make.put(doc, "statement/semantics", "float32:any-order")
-    float32["statement"] |= {"eps_exp": "1/4194304", "eta_exp": f"1/{2**126}"}
-    refuse("SPEC-13.1", "float32", "sums in float32", float32)
     refuse("SPEC-13.1", "unknown-rule", "a rule that this page does not name", document(model, {"rule": "guess"}))
     cells = make.put(make.cut(doc, "proof/sums"), "proof/cells", [])
     refuse("SPEC-7", "cells", "cells about a sum", cells)
@@ -253,3 +252,40 @@ def _refused(book: Any, make: Any, model: Model, rules: Document) -> None:
     }
     wide = make.put(make.put(claim, "proof/sums", poor), "proof/operations", str(10**11))
     book.refuse("SPEC-5.6", "sums-exact-claim-of-a-bound", "what M shows, claimed of two matrices of zeros", wide, model)
+
+
+def _float32(book: Any, make: Any, model: Model, rules: Document) -> None:
+    """SPEC-13.7: what any float32 execution does, and when there is no theorem."""
+    claimed = vectors_float32.claimed
+    for rule, sums in rules.items():
+        accept(
+            book,
+            f"SPEC-13.7/adds-{rule}",
+            f"every execution of a model that adds, rule {rule}",
+            model,
+            claimed(document(model, sums)),
+        )
+    for number in (1, 3):
+        found = noisy(addition.MIXES[number], 1)
+        accept(book, f"SPEC-13.7/random-{number}", "a random model in float32", found, claimed(document(found, EXACT)))
+    coarse = claimed(document(noisy(None, 1), EXACT), eps_exp="1/64", eta_exp="1/64")
+    accept(book, "SPEC-13.7/coarse-exp", "an exp that is off by 2^-6", noisy(None, 1), coarse)
+    close = addition.absorbing()
+    weakest = claimed(document(close, EXACT))
+    accept(book, "SPEC-13.7/absorbing", "right or wrong in real arithmetic, open in float32", close, weakest)
+    for side in ("correct_lower", "correct_upper"):
+        why = "a claim of real arithmetic, where rounding may decide"
+        book.refuse("SPEC-5.6", f"sums-float32-{side}", why, make.put(weakest, f"statement/{side}", "2"), close)
+    doc, _ = tightened(model, claimed(document(model, EXACT)))
+    few = make.added(doc, "proof/operations", -1)
+    book.refuse("SPEC-8.2", "sums-float32", "too few operations", few, model, declined=True)
+    huge = Model(model.config, model.tensors | {"embed.W_E": [[0, 0], [2**63, 0], [2**63, 0]]})
+    large = Model(model.config, model.tensors | {"unembed.W_U": [[0, 0, 0], [2**100, 0, 0]]})
+    far = {"embed.W_E": [[0, 0], [0, 0], [Fraction(2) ** 127, 0]]}
+    bias = {"unembed.b_U": [0, Fraction(2) ** 126, 0]}
+    for name, tensors in (("residual", huge.tensors | far), ("output", large.tensors | bias)):
+        found = Model(model.config, tensors)
+        doc = claimed(document(found, EXACT))
+        book.refuse("SPEC-13.7", f"overflow-{name}", "a number might overflow", doc, found, declined=True)
+    score = Model(model.config, huge.tensors | {"blocks.0.attn.W_Q": [[[1], [0]]], "blocks.0.attn.W_K": [[[1], [0]]]})
+    book.refuse("SPEC-13.7", "overflow-score", "scores near 2^126", claimed(document(score, EXACT)), score, declined=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from certify.addition import PRECISIONS, prove, require_supported
 from certify.certificate import Options, canonical, run_checker
 from certify.cli import main
 from certify.errors import Unsupported
+from certify.float32 import NAME, Float32
 from certify.model import Config, load_model, save_model
 from certify.scope import UNIFORM, Scope
 from certify.strategies.addition import STRATEGIES, fold, integral
@@ -136,6 +138,32 @@ def test_a_tie_takes_every_precision(tmp_path: Path) -> None:
     certificate = json.loads((tmp_path / "c.json").read_bytes())
     assert int(proved.facts["correct_lower"]) <= int(proved.facts["correct_upper"])
     assert certificate["proof"]["precision"] in PRECISIONS
+
+
+@pytest.mark.parametrize("strategy", ["brute-force", "low-rank", "quadrature"])
+def test_float32(constant: Path, tmp_path: Path, strategy: str) -> None:
+    real, loose = (
+        prove(constant, UNIFORM, strategy, tmp_path / "c.json", Options(float32=narrow), advance) for narrow in (None, Float32())
+    )
+    statement = json.loads((tmp_path / "c.json").read_bytes())["statement"]
+    assert (statement["semantics"], statement["eps_exp"]) == (NAME, "1/4194304")
+    assert 0 < int(loose.facts["correct_lower"]) <= int(real.facts["correct_lower"])
+    assert int(real.facts["correct_upper"]) <= int(loose.facts["correct_upper"])
+    assert float(loose.facts["margin_lower"]) < float(real.facts["margin_lower"])
+
+
+def test_float32_under_softmax(softmax: Path, tmp_path: Path) -> None:
+    proved = prove(softmax, UNIFORM, "low-rank", tmp_path / "c.json", Options(float32=Float32(Fraction(1, 1 << 20))), advance)
+    assert 0 < int(proved.facts["correct_lower"]) <= int((float_margins(softmax) > 0).sum())
+    assert json.loads((tmp_path / "c.json").read_bytes())["statement"]["eps_exp"] == "1/1048576"
+
+
+def test_a_float64_model_has_no_float32_program(constant: Path, tmp_path: Path) -> None:
+    model, path = load_model(constant), tmp_path / "double.safetensors"
+    save_model(path, {name: tensor.astype(np.float64) for name, tensor in model.tensors.items()}, model.config)
+    with pytest.raises(Unsupported, match="stored in float64"):
+        prove(path, UNIFORM, "low-rank", tmp_path / "c.json", Options(float32=Float32()), advance)
+    assert not (tmp_path / "c.json").exists()
 
 
 def test_a_product_scope(constant: Path, tmp_path: Path) -> None:
