@@ -13,18 +13,18 @@ from typing import Any
 from certify.certificate import (
     FORMAT,
     MAXIMUM_OPERATIONS,
-    REJECTED,
-    VERIFIED,
     Options,
     Proved,
     canonical,
+    finish,
     run_timed,
+    statement_of,
     verdict,
+    with_bounds,
     within_limit,
 )
-from certify.errors import CheckerRejected, Unsupported
-from certify.files import write_bytes
-from certify.float32 import NAME, Float32, require_no_float64
+from certify.errors import Unsupported
+from certify.float32 import Float32, require_no_float64
 from certify.model import Config, Model, load_model
 from certify.scope import Scope
 from certify.strategies.addition import STRATEGIES, Sums
@@ -53,28 +53,9 @@ def draft(
     model: Model, scope: Scope, strategy: str, sums: Sums, precision: int, float32: Float32 | None = None
 ) -> dict[str, Any]:
     """Return a certificate with these hints that claims nothing: the weakest bounds and the largest budget."""
-    total = scope.total(model.config)
-    weights = None if scope.weights is None else [[str(weight) for weight in row] for row in scope.weights]
-    statement = {
-        "architecture": model.config.as_dict(),
-        "correct_lower": "0",
-        "correct_upper": str(total),
-        "model": f"sha256:{model.sha256}",
-        "scope": "uniform" if weights is None else {"product": weights},
-        "semantics": NAME if float32 else "real",
-        **(float32.statement() if float32 else {}),
-        "task": TASK,
-        "total": str(total),
-    }
+    statement = statement_of(model, scope, TASK, float32)
     proof = {"operations": str(MAXIMUM_OPERATIONS), "precision": precision, "strategy": strategy, "sums": sums}
     return {"format": FORMAT, "proof": proof, "statement": statement}
-
-
-def with_claims(drafted: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the draft with the bounds and the operations that the checker derived."""
-    bounds = {key: facts[key] for key in ("correct_lower", "correct_upper")}
-    proof = {**drafted["proof"], "operations": str(facts["operations"]["total"])}
-    return {**drafted, "statement": {**drafted["statement"], **bounds}, "proof": proof}
 
 
 def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Options, progress: Progress) -> Proved:
@@ -106,15 +87,10 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
             decided = facts["correct_lower"] == facts["correct_upper"]
             if decided or model.config.mix == 0 or sums.get("settle") == 0:
                 break
-        data = canonical(with_claims(drafted, facts))
-        file.write_bytes(data)
-        ended, seconds = run_timed([str(model_file), str(file)])
-        last = (ended.stdout.splitlines() or [""])[-1]
-        if ended.returncode in (VERIFIED, REJECTED) and not last.startswith("s VERIFIED "):
-            raise CheckerRejected(f"the finished certificate was not verified: {last}")
-        write_bytes(out, data)
+        data = canonical(with_bounds(drafted, facts))
+        report, seconds = finish(model_file, file, data, out)
     prover = time.monotonic() - start - checking - seconds
-    return Proved(facts, ended.stdout, len(data), prover, seconds, unexplained_dimension(model.config, sums))
+    return Proved(facts, report, len(data), prover, seconds, unexplained_dimension(model.config, sums))
 
 
 def unexplained_dimension(config: Config, sums: Sums) -> int:

@@ -95,6 +95,23 @@ class Options:
     float32: Float32 | None = None
 
 
+def statement_of(model: Model, scope: Scope, task: str | dict[str, Any], float32: Float32 | None = None) -> dict[str, Any]:
+    """Return the statement of a certificate that claims nothing: the weakest bounds."""
+    total = str(scope.total(model.config))
+    weights = None if scope.weights is None else [[str(weight) for weight in row] for row in scope.weights]
+    return {
+        "architecture": model.config.as_dict(),
+        "correct_lower": "0",
+        "correct_upper": total,
+        "model": f"sha256:{model.sha256}",
+        "scope": "uniform" if weights is None else {"product": weights},
+        "semantics": NAME if float32 else "real",
+        **(float32.statement() if float32 else {}),
+        "task": task,
+        "total": total,
+    }
+
+
 def draft(
     model: Model,
     scope: Scope,
@@ -104,23 +121,11 @@ def draft(
     float32: Float32 | None = None,
 ) -> dict[str, Any]:
     """Return a certificate with these cells that claims nothing: the weakest bounds and the largest budget."""
-    total = scope.total(model.config)
-    weights = None if scope.weights is None else [[str(weight) for weight in row] for row in scope.weights]
     return {
         "format": FORMAT,
-        "statement": {
-            "architecture": model.config.as_dict(),
-            "correct_lower": "0",
-            "correct_upper": str(total),
-            "model": f"sha256:{model.sha256}",
-            "scope": "uniform" if weights is None else {"product": weights},
-            "semantics": NAME if float32 else "real",
-            **(float32.statement() if float32 else {}),
-            "task": "max-of-k",
-            "total": str(total),
-        },
+        "statement": statement_of(model, scope, "max-of-k", float32),
         "proof": {
-            "cells": weakest(cells, total),
+            "cells": weakest(cells, scope.total(model.config)),
             "operations": str(MAXIMUM_OPERATIONS),
             "precision": PRECISION,
             "strategy": strategy,
@@ -153,11 +158,16 @@ def with_claims(drafted: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any
             cells.append(found)
         else:
             cells.append({**found, "failures": [lower, upper]})
+    return with_bounds(drafted, facts, cells=cells)
+
+
+def with_bounds(drafted: dict[str, Any], facts: dict[str, Any], **proof: Any) -> dict[str, Any]:
+    """Return the draft with the bounds and the operations that the checker derived, and these parts of its proof."""
     bounds = {key: facts[key] for key in ("correct_lower", "correct_upper")}
     return {
         **drafted,
         "statement": {**drafted["statement"], **bounds},
-        "proof": {**drafted["proof"], "cells": cells, "operations": str(facts["operations"]["total"])},
+        "proof": {**drafted["proof"], **proof, "operations": str(facts["operations"]["total"])},
     }
 
 
@@ -215,15 +225,34 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
         if best is None:
             raise Unsupported(f"no proof by {strategy} within {options.budget} operations was found")
         data = canonical(with_claims(best.drafted, best.facts))
-        file.write_bytes(data)
-        ended, seconds = run_timed([str(model_file), str(file)])
-        last = (ended.stdout.splitlines() or [""])[-1]
-        if ended.returncode != VERIFIED or not last.startswith("s VERIFIED "):
-            raise CheckerRejected(f"the finished certificate was not verified: {last}")
-        write_bytes(out, data)
+        report, seconds = finish(model_file, file, data, out)
     prover = time.monotonic() - start - sum(made.seconds for made in attempts) - seconds
     dimension = unexplained_dimension(model.config, strategy, options.enclosures)
-    return Proved(best.facts, ended.stdout, len(data), prover, seconds, dimension)
+    return Proved(best.facts, report, len(data), prover, seconds, dimension)
+
+
+def last_line(ended: subprocess.CompletedProcess[str]) -> str:
+    """Return the line on which a checker gives its verdict, empty if there is none."""
+    return (ended.stdout.splitlines() or [""])[-1]
+
+
+def is_verified(ended: subprocess.CompletedProcess[str]) -> bool:
+    """Return whether a checker verified: exit code 0 and the verdict, nothing less."""
+    return ended.returncode == VERIFIED and last_line(ended).startswith("s VERIFIED ")
+
+
+def finish(model_file: Path, file: Path, data: bytes, out: Path) -> tuple[str, float]:
+    """Have the checker verify a finished certificate, put it at ``out``, and return the checker's report and its seconds.
+
+    ``file`` is where it may lie meanwhile.
+    Errors: ``CheckerRejected`` unless the checker verifies it; ``out`` is then as it was before.
+    """
+    file.write_bytes(data)
+    ended, seconds = run_timed([str(model_file), str(file)])
+    if not is_verified(ended):
+        raise CheckerRejected(f"the finished certificate was not verified: {last_line(ended)}")
+    write_bytes(out, data)
+    return ended.stdout, seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.certificate import FORMAT, REJECTED, VERIFIED, Proved, canonical, dyadic, run_timed, verdict, within_limit
+from certify.certificate import (
+    FORMAT,
+    REJECTED,
+    Proved,
+    canonical,
+    dyadic,
+    is_verified,
+    last_line,
+    run_timed,
+    statement_of,
+    verdict,
+    within_limit,
+)
 from certify.errors import CheckerRejected, Unsupported
 from certify.files import write_bytes
 from certify.forward import batch_size
@@ -74,8 +86,8 @@ def prove_leaves(model_file: Path, question: Question, scope: Scope, out: Path, 
             report(1.0)
             ended, seconds = run_timed([str(model_file), str(file)])
             checking += seconds
-            last = (ended.stdout.splitlines() or [""])[-1]
-            if ended.returncode == VERIFIED and last.startswith("s VERIFIED "):
+            last = last_line(ended)
+            if is_verified(ended):
                 write_bytes(out, data)
                 prover = time.monotonic() - start - checking
                 return Proved(_facts(ended.stdout), ended.stdout, len(data), prover, checking, 0)
@@ -181,20 +193,9 @@ def _runs(domain: _Domain) -> list[dict[str, Any]]:
 
 def _document(model: Model, question: Question, scope: Scope, leaves: list[dict[str, Any]], precision: int) -> dict[str, Any]:
     """Return a certificate with these leaves that claims nothing else."""
-    total = str(scope.total(model.config))
-    weights = None if scope.weights is None else [[str(weight) for weight in row] for row in scope.weights]
     return {
         "format": FORMAT,
-        "statement": {
-            "architecture": model.config.as_dict(),
-            "correct_lower": "0",
-            "correct_upper": total,
-            "model": f"sha256:{model.sha256}",
-            "scope": "uniform" if weights is None else {"product": weights},
-            "semantics": "real",
-            "task": question.spelled,
-            "total": total,
-        },
+        "statement": statement_of(model, scope, question.spelled),
         "proof": {"leaves": leaves, "operations": str(10**11), "precision": precision, "strategy": STRATEGY},
     }
 

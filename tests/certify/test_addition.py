@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from certify import certificate
 from certify.addition import PRECISIONS, prove, require_supported
 from certify.certificate import Options, canonical, run_checker
 from certify.cli import main
-from certify.errors import Unsupported
+from certify.errors import CheckerRejected, Unsupported
 from certify.float32 import NAME, Float32
 from certify.model import Config, load_model, save_model
 from certify.scope import UNIFORM, Scope
@@ -235,3 +237,22 @@ def test_a_published_checkpoint(tmp_path: Path, strategy: str) -> None:
         pytest.skip("the published checkpoint is not here")
     proved = prove(path, UNIFORM, strategy, tmp_path / "c.json", Options(), advance)
     assert proved.facts["correct_lower"] == "3481"
+
+
+@pytest.mark.parametrize("code", [20, 10, 1])
+def test_what_the_checker_does_not_verify_is_not_written(
+    code: int, constant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = certificate.run_timed
+
+    def broken(arguments: Any) -> Any:
+        ended, seconds = plain(arguments)
+        if "--json" not in arguments:
+            ended = subprocess.CompletedProcess(ended.args, code, "s DECLINED SPEC-8.2: too much\n", "")
+        return ended, seconds
+
+    monkeypatch.setattr(certificate, "run_timed", broken)
+    out = tmp_path / "c.json"
+    with pytest.raises(CheckerRejected):
+        prove(constant, UNIFORM, "brute-force", out, Options(), lambda _done, _note: None)
+    assert not out.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 from pathlib import Path
 
 import models
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from certify import certificate, cli
+from certify.errors import CheckerRejected
 from checker.check import parse
 
 
@@ -149,3 +151,24 @@ def test_a_strategy_that_cannot_reach_k_says_which_can(strategy: str, tmp_path: 
     assert errors.startswith(f"certify: strategy {strategy} ")
     assert "count" in errors
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "printed"),
+    [
+        (20, "s DECLINED SPEC-8.2: too much\n"),
+        (10, "s REJECTED SPEC-5.6: no\n"),
+        (1, ""),
+        (0, "c nothing\n"),
+        (20, "s VERIFIED x\n"),
+    ],
+)
+def test_only_verified_is_verified(code: int, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every prover ends here: what a checker declines, or crashes on, is not put in its place."""
+    ended = subprocess.CompletedProcess([], code, printed, "")
+    monkeypatch.setattr(certificate, "run_timed", lambda _arguments: (ended, 0.0))
+    out = tmp_path / "c.json"
+    out.write_text("as before")
+    with pytest.raises(CheckerRejected, match="not verified"):
+        certificate.finish(tmp_path / "m", tmp_path / "draft", b"{}", out)
+    assert out.read_text() == "as before"
