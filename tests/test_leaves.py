@@ -17,6 +17,7 @@ import networks
 import pytest
 from models import Model
 
+from checker import leaves
 from checker.activation import activated, slope
 from checker.check import Theorem, check, parse
 from checker.errors import Declined, Rejected
@@ -393,3 +394,25 @@ def test_a_head_of_another_shape_is_refused(shape: list[int], expected: tuple[ty
     with pytest.raises((Declined, Rejected)) as found:
         load_model(data)
     assert (isinstance(found.value, expected[0]), found.value.rule) == (True, expected[1])
+
+
+def test_a_precision_that_does_not_fit_leaves_an_input_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tie in reals that no precision shows stays undecided where the next precision is past the room; nothing is declined."""
+    model = networks.of(random.Random(5), {}, vocab=2, n=2, outputs=2)
+    tried = []
+
+    class Level:
+        def __init__(self, model: Any, precision: int, ledger: Any) -> None:
+            tried.append(precision)
+
+        def read(self, tokens: list[int]) -> list[tuple[list[int], int]]:
+            return [([0, 0], 1)]
+
+        def is_level(self, answer: int) -> bool:
+            return False
+
+    monkeypatch.setattr(leaves, "Network", Level)
+    monkeypatch.setattr(leaves, "held_bits", lambda _model, precision: leaves.MAX_HELD_BITS + (precision > 128))
+    document = networks.document(model, "max-of-k", [{"inputs": "4", "method": "either"}])
+    theorem = check(parse(model.bytes, mutators.encode(document)), lambda done, declared: None)
+    assert (tried, theorem.correct_lower, theorem.correct_upper) == ([64, 128], 0, 4)

@@ -90,6 +90,15 @@ def test_outcomes_too_large_to_print() -> None:
     assert found.value.rule == "SPEC-3.5"
 
 
+def test_margins_too_large_to_print() -> None:
+    """The same of margins of a thousand bits, whose total is small."""
+    parsed = SimpleNamespace(statement=SimpleNamespace(total=1))
+    theorem = SimpleNamespace(ledger=None, outcomes=[SimpleNamespace(margin=1 << 1023)] * (1 << 18), parsed=parsed)
+    with pytest.raises(Declined) as found:
+        __main__.as_json(theorem, "0.00")  # type: ignore[arg-type]
+    assert found.value.rule == "SPEC-3.5"
+
+
 def test_a_million_cells() -> None:
     for count, expected in ((10**6, (Malformed, "SPEC-3.4")), (10**6 + 1, (Declined, "SPEC-3.5"))):
         text = mutators.encode(put(BASE, "proof/cells", "CELLS")).replace(b'"CELLS"', b"[" + b"0," * (count - 1) + b"0]")

@@ -23,8 +23,9 @@ import checker.addition
 import checker.neurons
 from checker import check
 from checker.errors import Declined, Refusal
-from checker.exact import Matrix
+from checker.exact import Matrix, bits
 from checker.ledger import Ledger
+from checker.model import load_model
 
 CONSTANT = MIXES[0]
 
@@ -257,3 +258,19 @@ def test_a_switch_is_an_error_of_second_order() -> None:
     assert theorem.margin == exact.margin
     turned = {**own, "neurons": own["neurons"][::-1]}
     assert theorem_of(good, {"rule": "switches", **pair, **turned}).correct_lower < 25
+
+
+@pytest.mark.parametrize("part", ["scores", "common scale"])
+def test_scores_and_the_common_scale_of_the_tables_count_as_memory(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are measured as many as they are, before they are brought to one scale, and scores of all heads together."""
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(checker.addition, "require_room", lambda entries, width: asked.append((entries, width)))
+    model = load_model(addition.random_model("room", None).bytes)
+    found = checker.addition.fold(model, Ledger(lambda done: None))
+    heads, p = model.sizes["n_heads"], model.sizes["d_vocab"]
+    if part == "scores":
+        assert {(2 * heads * p * p, bits(scores)) for scores in found[1]} <= set(asked)
+    else:
+        entries = 2 * p * (model.sizes["d_mlp"] + model.sizes["d_vocab_out"]) * (1 + heads)
+        widest = max(map(bits, found[0]))
+        assert [pair for pair in asked if pair[0] == entries][-2:] == [(entries, widest)] * 2

@@ -187,6 +187,7 @@ def tasks(book: Any, make: Any) -> None:
         )
     doc = split(make, model, table)
     book.refuse("SPEC-9.3", "task-table", "another table", doc, model, arguments=("--task", "table:tables/other.json"))
+    book.refuse("SPEC-9.3", "at-least-of-any-table", "a table that nobody asked for", doc, model, arguments=("--at-least", "0/1"))
     book.refuse("SPEC-9.3", "task-max-of-k", "a table, not the task", doc, model, arguments=("--task", "max-of-k"))
     cells = make.document(make.PAIR, make.completed(2, [], "skip"))
     for task in ("modular-addition", "argmax"):
