@@ -1,10 +1,13 @@
 """Print (or write) tables of the shipped models and certificates.
 
-    python -m benchmarks                 prove and check every shipped model with every strategy that ships, side by side
+    python -m benchmarks                 prove and check every shipped model with every strategy
+    that ships, side by side
     python -m benchmarks --effort 1,10   the same for 'count' at several efforts
-    python -m benchmarks --table         check every shipped certificate and rewrite certificates/README.md
+    python -m benchmarks --table         check every shipped certificate and rewrite
+    certificates/README.md
 
-Times are wall-clock on whatever machine this runs on; compare them within one run, and quote ratios.
+Times are wall-clock on whatever machine this runs on; compare them within one run, and quote
+ratios.
 """
 
 from __future__ import annotations
@@ -49,7 +52,11 @@ core of one machine, bare Python, and only good for comparison within this table
 """
 
 
-EFFORTS = {("cascade", "max-of-4"): 10.0, ("cascade", "max-of-10"): 0.3, ("cascade", "max-of-20"): 0.3}
+EFFORTS = {
+    ("cascade", "max-of-4"): 10.0,
+    ("cascade", "max-of-10"): 0.3,
+    ("cascade", "max-of-20"): 0.3,
+}
 """The effort with which a certificate was made, where it is not 1, by strategy and model."""
 
 FLOAT32_SUFFIX = "-float32"
@@ -57,7 +64,9 @@ FLOAT32_SUFFIX = "-float32"
 
 def _order(folder: Path) -> list[str | int]:
     """Return a key that sorts numbers in a name as numbers."""
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", folder.name))]
+    return [
+        int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", folder.name))
+    ]
 
 
 def _certificates() -> Iterator[tuple[str, Path, Path]]:
@@ -79,41 +88,78 @@ def write_table() -> None:
         facts = json.loads(ended.stdout)
         if ended.returncode != 0 or facts["verdict"] != "VERIFIED":
             raise SystemExit(f"{file}: {ended.stdout.strip()}")
-        lower, upper, total = (int(facts[key]) for key in ("correct_lower", "correct_upper", "total"))
+        lower, upper, total = (
+            int(facts[key]) for key in ("correct_lower", "correct_upper", "total")
+        )
         width = "0 (exact)" if lower == upper else f"{(upper - lower) / total:.1e}"
         cells = [name, f"`{file.stem}`", _decimal(lower, total), _decimal(upper, total), width]
-        cells += [str(file.stat().st_size), f"{facts['operations']['total']:,}", f"{facts['seconds']} s"]
+        cells += [
+            str(file.stat().st_size),
+            f"{facts['operations']['total']:,}",
+            f"{facts['seconds']} s",
+        ]
         rows.append("| " + " | ".join(cells) + " |\n")
         click.echo(rows[-1], nl=False)
     write_bytes(CERTIFICATES / "README.md", (HEAD + "".join(rows)).encode())
 
 
 def compare(effort: float) -> None:
-    """Prove and check every shipped model as its certificates were made, at this effort times theirs, and print one table."""
-    table = Table("model", "proof", "effort", "lower", "upper", "width", "prover s", "checker s", "operations", "bytes")
+    """Prove and check every shipped model as its certificates were made, at this effort times
+    theirs, and print one table.
+    """
+    table = Table(
+        "model",
+        "proof",
+        "effort",
+        "lower",
+        "upper",
+        "width",
+        "prover s",
+        "checker s",
+        "operations",
+        "bytes",
+    )
     with tempfile.TemporaryDirectory() as folder:
         for name, model, file in _certificates():
             out = Path(folder) / "certificate.json"
             strategy = file.stem.removesuffix(FLOAT32_SUFFIX)
             own = effort * EFFORTS.get((strategy, model.parent.name.split("-seed")[0]), 1.0)
-            options = Options(own, float32=Float32() if file.stem.endswith(FLOAT32_SUFFIX) else None)
+            options = Options(
+                own, float32=Float32() if file.stem.endswith(FLOAT32_SUFFIX) else None
+            )
             if name.startswith("brackets"):
-                proved = prove_leaves(model, read_question("balanced-brackets"), UNIFORM, out, lambda _share: None)
+                proved = prove_leaves(
+                    model, read_question("balanced-brackets"), UNIFORM, out, lambda _share: None
+                )
             else:
                 chosen = prove_addition if name.startswith("modadd") else prove
                 proved = chosen(model, UNIFORM, strategy, out, options, lambda _done, _note: None)
-            lower, upper, total = (int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total"))
+            lower, upper, total = (
+                int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total")
+            )
             row = [name, file.stem, f"{own:g}", _decimal(lower, total), _decimal(upper, total)]
-            row += [f"{(upper - lower) / total:.2e}", f"{proved.prover_seconds:.2f}", f"{proved.checker_seconds:.2f}"]
+            row += [
+                f"{(upper - lower) / total:.2e}",
+                f"{proved.prover_seconds:.2f}",
+                f"{proved.checker_seconds:.2f}",
+            ]
             table.add_row(*row, f"{proved.facts['operations']['total']:,}", f"{proved.size:,}")
             print(f"{name} {file.stem} done", file=sys.stderr)
     Console(width=140).print(table)
 
 
 @click.command(help=__doc__)
-@click.option("--table", is_flag=True, help="Check the shipped certificates and rewrite certificates/README.md.")
 @click.option(
-    "--effort", type=click.FloatRange(0.001, 100), default=1.0, show_default=True, help="Times that of the certificates."
+    "--table",
+    is_flag=True,
+    help="Check the shipped certificates and rewrite certificates/README.md.",
+)
+@click.option(
+    "--effort",
+    type=click.FloatRange(0.001, 100),
+    default=1.0,
+    show_default=True,
+    help="Times that of the certificates.",
 )
 def main(*, table: bool, effort: float) -> None:
     """Run one of the two measurements."""

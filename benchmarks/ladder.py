@@ -1,11 +1,14 @@
 """Climb the ladder for many seeds, and print mean and spread beside the published mean and spread.
 
-    python -m benchmarks.ladder                      ten seeds of max-of-4, vocabulary 64, the quick ladder
+    python -m benchmarks.ladder                      ten seeds of max-of-4, vocabulary 64, the quick
+    ladder
     python -m benchmarks.ladder --level default      with the cascade's frontier
     python -m benchmarks.ladder --reuse              tabulate again what the folder already holds
 
-Models are trained by the published recipe when they are not in the folder yet.  Published bounds are the best
-configuration of each group, seed by seed; the first table does the same with ours, the second has every rung.
+Models are trained by the published recipe when they are not in the folder yet.  Published bounds
+are the best
+configuration of each group, seed by seed; the first table does the same with ours, the second has
+every rung.
 """
 
 from __future__ import annotations
@@ -41,7 +44,9 @@ COLUMNS = (
 )
 
 
-def climbed(folder: Path, model_file: Path, level: Level, time_limit: float, *, reuse: bool) -> Facts:
+def climbed(
+    folder: Path, model_file: Path, level: Level, time_limit: float, *, reuse: bool
+) -> Facts:
     """Return the ladder of one model as JSON values; it is kept beside the model."""
     kept = folder / f"{model_file.stem}.{level}.json"
     if not (reuse and kept.is_file()):
@@ -50,7 +55,12 @@ def climbed(folder: Path, model_file: Path, level: Level, time_limit: float, *, 
         def progress(done: int, name: str) -> None:
             print(f"{model_file.stem}: {done}/{len(run)} {name}", file=sys.stderr)
 
-        write_bytes(kept, as_json(climb(model_file, load_model(model_file), run, listed, time_limit, None, progress)))
+        write_bytes(
+            kept,
+            as_json(
+                climb(model_file, load_model(model_file), run, listed, time_limit, None, progress)
+            ),
+        )
     whole: Facts = json.loads(kept.read_text("utf-8"))
     return whole
 
@@ -60,7 +70,9 @@ def verified(ladders: Iterable[Facts]) -> Iterator[Facts]:
     for whole in ladders:
         for row in whole["rows"]:
             if row["verdict"] == "VERIFIED":
-                gap = (int(whole["best"]["correct_upper"]) - int(row["correct_lower"])) / int(whole["total"])
+                gap = (int(whole["best"]["correct_upper"]) - int(row["correct_lower"])) / int(
+                    whole["total"]
+                )
                 yield {**row, "gap": gap, "model": whole["model"]}
 
 
@@ -74,7 +86,11 @@ def line(name: str, rows: Sequence[Facts], reference: Reference | None) -> str:
     """Return one line of a table."""
     operations = [row["operations"] for row in rows]
     gaps = [row["gap"] for row in rows]
-    flops = "" if reference is None or reference.flops is None else " to ".join(f"{f:,.0f}" for f in reference.flops)
+    flops = (
+        ""
+        if reference is None or reference.flops is None
+        else " to ".join(f"{f:,.0f}" for f in reference.flops)
+    )
     cells = [
         name,
         "" if reference is None else f"{reference.mean:.4f} ± {reference.deviation:.4f}",
@@ -102,25 +118,55 @@ def tables(ladders: Sequence[Facts], published: dict[str, Reference]) -> Iterato
     for (group, _), row in best.items():
         by_group[group].append(row)
     rule = "|---" * (len(COLUMNS) + 1) + "|"
-    yield from ("## Tightest rung of each row, seed by seed", "", f"| row | {' | '.join(COLUMNS)} |", rule)
+    yield from (
+        "## Tightest rung of each row, seed by seed",
+        "",
+        f"| row | {' | '.join(COLUMNS)} |",
+        rule,
+    )
     yield from (line(group, rows, published.get(group)) for group, rows in by_group.items())
     yield from ("", "## Every rung", "", f"| rung | {' | '.join(COLUMNS)} |", rule)
-    yield from (line(f"{group}: {name}", rows, published.get(group)) for (group, name), rows in by_rung.items())
+    yield from (
+        line(f"{group}: {name}", rows, published.get(group))
+        for (group, name), rows in by_rung.items()
+    )
     failed = [row for whole in ladders for row in whole["rows"] if row["verdict"] != "VERIFIED"]
     reasons = dict.fromkeys(f"- {row['name']}: {row['verdict']}, {row['reason']}" for row in failed)
     yield from ("", "## Not verified", "", *reasons)
 
 
 @click.command(help=__doc__)
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("build/ladder"), show_default=True)
-@click.option("--seeds", type=click.IntRange(1), default=10, show_default=True, help="Seeds 0, 1, 2, ...")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=Path("build/ladder"), show_default=True
+)
+@click.option(
+    "--seeds", type=click.IntRange(1), default=10, show_default=True, help="Seeds 0, 1, 2, ..."
+)
 @click.option("--k", type=click.IntRange(1, 64), default=4, show_default=True)
 @click.option("--vocab", type=click.IntRange(2, 1024), default=64, show_default=True)
 @click.option("--recipe", type=click.Choice(RECIPES), default="published", show_default=True)
-@click.option("--level", type=click.Choice(["quick", "default", "all"]), default="quick", show_default=True)
-@click.option("--time-limit", type=click.FloatRange(1), default=600.0, show_default=True, help="Seconds for each rung.")
+@click.option(
+    "--level", type=click.Choice(["quick", "default", "all"]), default="quick", show_default=True
+)
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(1),
+    default=600.0,
+    show_default=True,
+    help="Seconds for each rung.",
+)
 @click.option("--reuse", is_flag=True, help="Do not climb again where the folder has a result.")
-def main(folder: Path, seeds: int, k: int, vocab: int, recipe: str, level: Level, time_limit: float, *, reuse: bool) -> None:
+def main(
+    folder: Path,
+    seeds: int,
+    k: int,
+    vocab: int,
+    recipe: str,
+    level: Level,
+    time_limit: float,
+    *,
+    reuse: bool,
+) -> None:
     """Train, climb, tabulate."""
     models = [trained(folder, recipe, k, vocab, seed) for seed in range(seeds)]
     ladders = [climbed(folder, model, level, time_limit, reuse=reuse) for model in models]
@@ -134,7 +180,9 @@ def main(folder: Path, seeds: int, k: int, vocab: int, recipe: str, level: Level
     text = "\n".join([title, "", known, "", *tables(ladders, published), ""])
     name = f"max-of-{k}-v{vocab}-{recipe}-{seeds}-seeds.{level}"
     write_bytes(folder / f"{name}.md", text.encode())
-    write_bytes(folder / f"{name}.json", json.dumps({"ladders": ladders}, indent=1).encode() + b"\n")
+    write_bytes(
+        folder / f"{name}.json", json.dumps({"ladders": ladders}, indent=1).encode() + b"\n"
+    )
     click.echo(text)
 
 

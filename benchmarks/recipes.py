@@ -1,11 +1,16 @@
 """Models for the studies, trained when they are first asked for and kept in a folder.
 
-``published`` is the recipe of arXiv 2406.11779: 3 000 steps, batch 128, learning rate 0.001.  ``converged`` trains until
-the accuracy of max-of-4 is above 0.9999 (measured: 0.999993 at V = 64, 0.999996 and 0.999988 at 128, 0.999983 and
-0.999989 at 256, 0.999991 at 512): larger batches, and a learning rate of 0.002 that falls to zero.  Seconds of training
-on one core of one machine, k = 4: 5 for ``published`` at V = 64, 11, 17, 33 and 223 for ``converged``.
+``published`` is the recipe of arXiv 2406.11779: 3 000 steps, batch 128, learning rate 0.001.
+``converged`` trains until
+the accuracy of max-of-4 is above 0.9999 (measured: 0.999993 at V = 64, 0.999996 and 0.999988 at
+128, 0.999983 and
+0.999989 at 256, 0.999991 at 512): larger batches, and a learning rate of 0.002 that falls to zero.
+Seconds of training
+on one core of one machine, k = 4: 5 for ``published`` at V = 64, 11, 17, 33 and 223 for
+``converged``.
 
-``ADDITIONS`` and ``BRACKETS`` name the models of the other tasks.  Inputs that are right, smallest margin (float64) and seconds
+``ADDITIONS`` and ``BRACKETS`` name the models of the other tasks.  Inputs that are right, smallest
+margin (float64) and seconds
 of training, on one core that was shared with other work:
 
 =============================  ================  =======  =======
@@ -35,7 +40,13 @@ from pathlib import Path
 
 from certify.model import Config, Tensor, save_model
 from certify.train import Recipe, train_max_of_k
-from certify.train_tasks import AdditionRecipe, Architecture, BracketsRecipe, train_balanced_brackets, train_modular_addition
+from certify.train_tasks import (
+    AdditionRecipe,
+    Architecture,
+    BracketsRecipe,
+    train_balanced_brackets,
+    train_modular_addition,
+)
 
 WIDTH = 32
 RECIPES = ("published", "converged")
@@ -55,7 +66,11 @@ BRACKETS = {
     "brackets16-last": (16, Architecture(), BracketsRecipe(margin=4.0)),
     "brackets16-sum-pool": (16, Architecture(readout="sum-pool-mlp"), BracketsRecipe(margin=4.0)),
     "brackets16-last-margin8": (16, Architecture(), BracketsRecipe(margin=8.0)),
-    "brackets16-sum-pool-margin8": (16, Architecture(readout="sum-pool-mlp"), BracketsRecipe(margin=8.0)),
+    "brackets16-sum-pool-margin8": (
+        16,
+        Architecture(readout="sum-pool-mlp"),
+        BracketsRecipe(margin=8.0),
+    ),
     "brackets-ln-gelu": (
         12,
         replace(_NARROW, act="gelu_new", normalization="LN"),
@@ -85,7 +100,9 @@ def trained(folder: Path, name: str, k: int, vocab: int, seed: int) -> Path:
 
 
 def trained_network(folder: Path, name: str) -> Path:
-    """Return the file of a model of ``ADDITIONS`` or ``BRACKETS`` in the folder, which is trained first if it is not there."""
+    """Return the file of a model of ``ADDITIONS`` or ``BRACKETS`` in the folder, which is trained
+    first if it is not there.
+    """
     path = folder / f"{name}.safetensors"
     if name in ADDITIONS:
         modulus, attention, recipe = ADDITIONS[name]

@@ -1,13 +1,19 @@
-"""The exact number of failing inputs of a max-of-4 model, in float64: what a bound is compared with.
+"""The exact number of failing inputs of a max-of-4 model, in float64: what a bound is compared
+with.
 
-A wrong answer j is at least as good as the maximum m exactly if a sum of one term per position is not negative (the
+A wrong answer j is at least as good as the maximum m exactly if a sum of one term per position is
+not negative (the
 separable form of softmax, see ``certify.evaluate``)::
 
-    f_0(a, j) + f_1(b, j) + f_2(c, j) + f_3(q, j) >= 0,   f_i(t, j) = w_i(t) (logit difference of token t, position i)
+    f_0(a, j) + f_1(b, j) + f_2(c, j) + f_3(q, j) >= 0,   f_i(t, j) = w_i(t) (logit difference of
+    token t, position i)
 
-For every query and maximum, answers whose largest sum is negative are dropped; what is left is decided by comparing
-the sums themselves, first token fixed, over the rectangle of second and third tokens that can matter at all.  Every
-input is accounted for, so this is the truth up to rounding: an input whose margin is smaller than about 1e-12 may be
+For every query and maximum, answers whose largest sum is negative are dropped; what is left is
+decided by comparing
+the sums themselves, first token fixed, over the rectangle of second and third tokens that can
+matter at all.  Every
+input is accounted for, so this is the truth up to rounding: an input whose margin is smaller than
+about 1e-12 may be
 misjudged, which is why it is a measurement and no proof.  A tie is wrong.
 """
 
@@ -29,7 +35,8 @@ def failures_of_four(model: Model, progress: Callable[[int], None] = lambda _don
     """Return how many of the V^4 inputs of a max-of-4 model are answered wrongly, ties included.
 
     Requires: k = 4, and as many answers as tokens at least.
-    Cost:     about 2 V^4 operations and the failing part.  Measured: 0.1 s at V = 64, 1 s at 128, 75 s at 512; at 256
+    Cost:     about 2 V^4 operations and the failing part.  Measured: 0.1 s at V = 64, 1 s at 128,
+              75 s at 512; at 256
               5 s for an accuracy of 0.99998, 18 s for 0.9974 and a minute for 0.991.
     """
     config = model.config
@@ -57,7 +64,9 @@ def accuracy_of_four(model: Model, progress: Callable[[int], None] = lambda _don
 
 
 def _failures(weights: Floats, values: Floats, constants: Floats, q: int, m: int) -> int:
-    """Return the failing inputs with query q and maximum m.  ``values`` [m + 1, answers], ``constants`` [4, answers]."""
+    """Return the failing inputs with query q and maximum m.  ``values`` [m + 1, answers],
+    ``constants`` [4, answers].
+    """
     last = weights[3, q] * (values[q] + constants[3])
     tables = [weights[i, :, None] * (values + constants[i]) for i in range(3)]
     tops = np.array([table.max(axis=0) for table in tables])
@@ -72,7 +81,8 @@ def _failures(weights: Floats, values: Floats, constants: Floats, q: int, m: int
         return sum(_rectangle(tables[1], tables[2], tables[0][a] + last) for a in range(m + 1))
     found = 0
     for first, (i, j) in enumerate(((1, 2), (0, 2), (0, 1))):
-        # The first m stands at position ``first``: earlier positions are below m, later ones at most m.
+        # The first m stands at position ``first``: earlier positions are below m, later ones at
+        # most m.
         rows = tables[i][: m if i < first else m + 1]
         columns = tables[j][: m if j < first else m + 1]
         found += _rectangle(rows, columns, tables[first][m] + last)
@@ -80,7 +90,9 @@ def _failures(weights: Floats, values: Floats, constants: Floats, q: int, m: int
 
 
 def _rectangle(rows: Floats, columns: Floats, last: Floats) -> int:
-    """Return how many pairs (b, c) have rows[b, j] + columns[c, j] + last[j] >= 0 for some answer j."""
+    """Return how many pairs (b, c) have rows[b, j] + columns[c, j] + last[j] >= 0 for some answer
+    j.
+    """
     if not len(rows) or not len(columns):
         return 0
     needed = -last - columns.max(axis=0)

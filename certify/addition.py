@@ -1,6 +1,8 @@
-"""From hints about a model that adds two tokens to a certificate on disk that the checker has verified.
+"""From hints about a model that adds two tokens to a certificate on disk that the checker has
+verified.
 
-As for cells: the draft claims nothing, the checker derives the bounds, the finished certificate is verified again.
+As for cells: the draft claims nothing, the checker derives the bounds, the finished certificate is
+verified again.
 """
 
 from __future__ import annotations
@@ -42,30 +44,55 @@ def require_supported(config: Config) -> None:
     Errors: ``Unsupported``, one line naming the field and what is supported.
     """
     TASKS[TASK].require_fits(config)
-    due: dict[str, tuple[object, ...]] = {"n_layers": (1,), "attn_only": (False,), "act_fn": ("relu",), "readout": (None, "last")}
+    due: dict[str, tuple[object, ...]] = {
+        "n_layers": (1,),
+        "attn_only": (False,),
+        "act_fn": ("relu",),
+        "readout": (None, "last"),
+    }
     for name, values in {**due, "normalization_type": (None,)}.items():
         if getattr(config, name) not in values:
-            supported = "one layer, two tokens, attention and a ReLU MLP, no normalisation, readout last"
-            raise Unsupported(f"proofs of modular addition do not support config field {name}: supported is {supported}")
+            supported = (
+                "one layer, two tokens, attention and a ReLU MLP, no normalisation, readout last"
+            )
+            raise Unsupported(
+                f"proofs of modular addition do not support config field {name}: supported is {supported}"
+            )
 
 
 def draft(
-    model: Model, scope: Scope, strategy: str, sums: Sums, precision: int, float32: Float32 | None = None
+    model: Model,
+    scope: Scope,
+    strategy: str,
+    sums: Sums,
+    precision: int,
+    float32: Float32 | None = None,
 ) -> dict[str, Any]:
-    """Return a certificate with these hints that claims nothing: the weakest bounds and the largest budget."""
+    """Return a certificate with these hints that claims nothing: the weakest bounds and the largest
+    budget.
+    """
     statement = statement_of(model, scope, TASK, float32)
-    proof = {"operations": str(MAXIMUM_OPERATIONS), "precision": precision, "strategy": strategy, "sums": sums}
+    proof = {
+        "operations": str(MAXIMUM_OPERATIONS),
+        "precision": precision,
+        "strategy": strategy,
+        "sums": sums,
+    }
     return {"format": FORMAT, "proof": proof, "statement": statement}
 
 
-def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Options, progress: Progress) -> Proved:
+def prove(
+    model_file: Path, scope: Scope, strategy: str, out: Path, options: Options, progress: Progress
+) -> Proved:
     """Write a certificate for the model at ``out`` and return what it proves.
 
     Requires: ``strategy`` is a name in ``STRATEGIES`` of ``certify.strategies.addition``.
     Ensures:  the file at ``out`` has been verified by the checker, or is as it was before.
-    Errors:   ``BadInput`` or ``Unsupported`` for the model, the scope or the options; ``CheckerRejected`` if the checker does
+    Errors:   ``BadInput`` or ``Unsupported`` for the model, the scope or the options;
+              ``CheckerRejected`` if the checker does
               not verify what was written, which is a defect of the prover.
-    Cost:     that of the strategy, and two runs of the checker, or three if some input is open for lack of precision.
+    Cost:     that of the strategy, and two runs of the checker, or three if some input is open for
+              lack of precision.
     """
     start, checking = time.monotonic(), 0.0
     if options.enclosures or options.budget is not None:
@@ -90,13 +117,17 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
         data = canonical(with_bounds(drafted, facts))
         report, seconds = finish(model_file, file, data, out)
     prover = time.monotonic() - start - checking - seconds
-    return Proved(facts, report, len(data), prover, seconds, unexplained_dimension(model.config, sums))
+    return Proved(
+        facts, report, len(data), prover, seconds, unexplained_dimension(model.config, sums)
+    )
 
 
 def unexplained_dimension(config: Config, sums: Sums) -> int:
-    """Return how many numbers a proof looks at one by one: all logits of all inputs, or what stands for them.
+    """Return how many numbers a proof looks at one by one: all logits of all inputs, or what stands
+    for them.
 
-    That is V^2 times the answers for ``exact``, as for brute force of any task; V^2 times the rank for two matrices, and
+    That is V^2 times the answers for ``exact``, as for brute force of any task; V^2 times the rank
+    for two matrices, and
     their entries; with switches, their tables besides.
     """
     inputs = config.d_vocab**2

@@ -1,33 +1,52 @@
-"""Measure how far the float32 exp of an installed library is from e^x, over every input that softmax can feed it.
+"""Measure how far the float32 exp of an installed library is from e^x, over every input that
+softmax can feed it.
 
 The float32 profile assumes of exp, for d <= 0, that the result is not negative and that
-``|exp(d) - e^d| <= eps_exp e^d + eta_exp``.  Here both numbers are measured and rounded up: ``eps_exp`` from the inputs
-with e^d >= 2^-126 (relative error), ``eta_exp`` from all others (absolute error), at least 2^-149.  Softmax subtracts the
-maximum, so only d <= 0 counts: 1 120 927 746 inputs of [-104, 0] (both zeros), and 1 018 167 296 below -104, minus infinity
+``|exp(d) - e^d| <= eps_exp e^d + eta_exp``.  Here both numbers are measured and rounded up:
+``eps_exp`` from the inputs
+with e^d >= 2^-126 (relative error), ``eta_exp`` from all others (absolute error), at least 2^-149.
+Softmax subtracts the
+maximum, so only d <= 0 counts: 1 120 927 746 inputs of [-104, 0] (both zeros), and 1 018 167 296
+below -104, minus infinity
 included, where e^d < 2^-150 and the result itself is taken for the error.
 
-The reference.  For x in [-104, 0] let i = floor(-256 x) and r = x + i/256, so that -2^-8 < r <= 0 and e^x = e^(-i/256) e^r.
-Both are exact in float64: scaling by 256 is; if i = 0 then r = x; else x is a multiple of 2^-31 and so is r, |r| < 2^-8.  Then
+The reference.  For x in [-104, 0] let i = floor(-256 x) and r = x + i/256, so that -2^-8 < r <= 0
+and e^x = e^(-i/256) e^r.
+Both are exact in float64: scaling by 256 is; if i = 0 then r = x; else x is a multiple of 2^-31 and
+so is r, |r| < 2^-8.  Then
 
-* the table holds e^(-i/256) from integer arithmetic (``_table``), relative error at most 2^-53 + 2^-84;
+* the table holds e^(-i/256) from integer arithmetic (``_table``), relative error at most 2^-53 +
+  2^-84;
 * the Taylor polynomial of degree 5 leaves out at most |r|^6/720 < 2^-57;
-* Horner's rule in float64: the last addition errs by at most 2^-53, everything before it is multiplied by r, and
-  its at most ten roundings, those of the coefficients 1/6, 1/24 and 1/120 included, cost less than 2^-53 10/256;
+* Horner's rule in float64: the last addition errs by at most 2^-53, everything before it is
+  multiplied by r, and
+  its at most ten roundings, those of the coefficients 1/6, 1/24 and 1/120 included, cost less than
+  2^-53 10/256;
   no intermediate value is below 2^-160, so nothing underflows;
-* e^r > 0.996 makes these relative errors, at most 1.01 times as large, and the product with the table adds 2^-53.
+* e^r > 0.996 makes these relative errors, at most 1.01 times as large, and the product with the
+  table adds 2^-53.
 
-Together less than 3.2 * 2^-53 < REFERENCE_ERROR = 2^-50, which rests only on correctly rounded + and * of float64, never on
-a library's exp.  A measured error m of a result y, computed from the reference R as |y - R| / R or as |y - R| in float64
-(two roundings), gives ``|y - e^x| <= (m (1 + 2^-49) + 2^-50) e^x``, and the same with absolute errors.
+Together less than 3.2 * 2^-53 < REFERENCE_ERROR = 2^-50, which rests only on correctly rounded +
+and * of float64, never on
+a library's exp.  A measured error m of a result y, computed from the reference R as |y - R| / R or
+as |y - R| in float64
+(two roundings), gives ``|y - e^x| <= (m (1 + 2^-49) + 2^-50) e^x``, and the same with absolute
+errors.
 
-What softmax computes is not what exp computes: PyTorch's ``torch.exp`` may call another library than its softmax kernel.
-The exp of that kernel is isolated as follows (``_numerators``).  A row is filled up until its sum S is a power of two, which
-the weight of its entry 0 shows: 1/S rounds to 2^-m only for S = 2^m.  Then e/S and e (1/S) are exact, and the weights
-times S are what the kernel's exp returned.  This assumes that its exp(0) is 1, that S is a float32, and that the weights
+What softmax computes is not what exp computes: PyTorch's ``torch.exp`` may call another library
+than its softmax kernel.
+The exp of that kernel is isolated as follows (``_numerators``).  A row is filled up until its sum S
+is a power of two, which
+the weight of its entry 0 shows: 1/S rounds to 2^-m only for S = 2^m.  Then e/S and e (1/S) are
+exact, and the weights
+times S are what the kernel's exp returned.  This assumes that its exp(0) is 1, that S is a float32,
+and that the weights
 are e/S or e times 1/S.
 
-Not done here: other kernels (fused or flash attention, autocast, other devices), or a proof that a library uses the
-same code for every array; the record says what was called.  A scan binds one build on one processor.
+Not done here: other kernels (fused or flash attention, autocast, other devices), or a proof that a
+library uses the
+same code for every array; the record says what was called.  A scan binds one build on one
+processor.
 """
 
 from __future__ import annotations
@@ -53,7 +72,8 @@ LIBRARIES = ("numpy", "torch")
 REFERENCE_ERROR = Fraction(1, 1 << 50)
 SMALLEST_NORMAL = 2.0**-126
 
-# Negative floats by their bits: -0.0 is the first, -104 and minus infinity are the others; +0.0 is counted with the first.
+# Negative floats by their bits: -0.0 is the first, -104 and minus infinity are the others; +0.0 is
+# counted with the first.
 _FIRST, _LAST, _INFINITY = 0x80000000, 0xC2D00000, 0xFF800000
 INPUTS = _LAST - _FIRST + 2
 INPUTS_BELOW = _INFINITY - _LAST
@@ -130,9 +150,15 @@ def functions(library: str) -> list[Function]:
         raise Unsupported("audit-exp: --library torch needs PyTorch: pip install torch") from error
     device = f"{_processor()}, {torch.backends.cpu.get_cpu_capability()}"
     version = str(torch.__version__)
-    exp = Function("torch.exp", "torch.exp(x), contiguous", version, device, lambda x: _torch_exp(torch, x))
+    exp = Function(
+        "torch.exp", "torch.exp(x), contiguous", version, device, lambda x: _torch_exp(torch, x)
+    )
     called = f"torch.softmax(x, -1), rows of {_ROW} inputs filled up to a sum of 1 or {_ROW_SUM}"
-    return [*found, exp, Function("torch.softmax", called, version, device, lambda x: _softmax_exp(torch, x))]
+    return [
+        *found,
+        exp,
+        Function("torch.softmax", called, version, device, lambda x: _softmax_exp(torch, x)),
+    ]
 
 
 def reference(x: Single) -> Double:
@@ -152,8 +178,13 @@ def reference(x: Single) -> Double:
     return result
 
 
-def scan(function: Function, sample: int | None = None, progress: Callable[[float], None] = lambda _share: None) -> Record:
-    """Return the worst errors of one function over every input d <= 0, or over ``sample`` evenly spread ones.
+def scan(
+    function: Function,
+    sample: int | None = None,
+    progress: Callable[[float], None] = lambda _share: None,
+) -> Record:
+    """Return the worst errors of one function over every input d <= 0, or over ``sample`` evenly
+    spread ones.
 
     Requires: ``progress`` is called with the finished share.
     Errors:   ``Unsupported`` at a result that no bounds cover: NaN, infinite or
@@ -227,12 +258,15 @@ def read_record(path: Path) -> tuple[Pair, Pair]:
 
 
 def parse_fraction(text: str) -> Pair:
-    """Return (P, Q) of "P/Q": decimal digits without leading zeros, P >= 0, Q > 0, at most 400 characters.
+    """Return (P, Q) of "P/Q": decimal digits without leading zeros, P >= 0, Q > 0, at most 400
+    characters.
 
     Errors: ``BadInput``.
     """
     parts = text.split("/") if len(text) <= 400 else []
-    if len(parts) != 2 or not all(part.isascii() and part.isdigit() and str(int(part)) == part for part in parts):
+    if len(parts) != 2 or not all(
+        part.isascii() and part.isdigit() and str(int(part)) == part for part in parts
+    ):
         raise BadInput(f"{text[:60]!r} is not a fraction P/Q")
     p, q = (int(part) for part in parts)
     if q == 0:
@@ -251,7 +285,11 @@ def _inputs(sample: int | None) -> Iterator[tuple[bool, Single]]:
         for start in range(0, wanted, _CHUNK):
             places = np.arange(start, min(start + _CHUNK, wanted), dtype=np.uint64)
             # Both ends are in the sample.
-            bits = first + (places if wanted == count else places * np.uint64(count - 1) // np.uint64(max(1, wanted - 1)))
+            bits = first + (
+                places
+                if wanted == count
+                else places * np.uint64(count - 1) // np.uint64(max(1, wanted - 1))
+            )
             yield above, bits.astype(np.uint32).view(np.float32)
 
 
@@ -260,11 +298,15 @@ def _require_usable(name: str, x: Single, y: Double) -> None:
     # Written so that NaN is refused.
     if not (y.min() >= 0 and y.max() < math.inf):
         i = int(np.argmin((y >= 0) & (y < math.inf)))
-        raise Unsupported(f"audit-exp: {name} is {float(y[i])} at input {float(x[i])!r}, which no eps_exp and eta_exp allow")
+        raise Unsupported(
+            f"audit-exp: {name} is {float(y[i])} at input {float(x[i])!r}, which no eps_exp and eta_exp allow"
+        )
 
 
 def _errors(x: Single, y: Double) -> tuple[tuple[str, Double], tuple[str, Double]]:
-    """Return the relative errors where e^x >= 2^-126 and the absolute errors elsewhere, zero in the other places."""
+    """Return the relative errors where e^x >= 2^-126 and the absolute errors elsewhere, zero in the
+    other places.
+    """
     exact = reference(x)
     absolute = np.abs(y - exact)
     normal = exact >= SMALLEST_NORMAL
@@ -280,7 +322,9 @@ def _bounds(relative: float, absolute: float, below: float) -> tuple[Fraction, F
     """
     growth, unit = 1 + 2 * REFERENCE_ERROR, Fraction(1, 1 << 149)
     eps = Fraction(relative) * growth + REFERENCE_ERROR
-    eta = max(unit, Fraction(below), Fraction(absolute) * unit * growth + REFERENCE_ERROR / (1 << 126))
+    eta = max(
+        unit, Fraction(below), Fraction(absolute) * unit * growth + REFERENCE_ERROR / (1 << 126)
+    )
     return _rounded_up(eps, 60), _rounded_up(eta, 180)
 
 
@@ -319,7 +363,11 @@ def _table() -> Double:
 
 def _numpy_exp() -> Function:
     """Return numpy's exp; the device names the variant that numpy chose for float32."""
-    chosen = np.lib.introspect.opt_func_info(func_name="^exp$", signature="float32").get("exp", {}).get("ff", {})
+    chosen = (
+        np.lib.introspect.opt_func_info(func_name="^exp$", signature="float32")
+        .get("exp", {})
+        .get("ff", {})
+    )
     device = f"{_processor()}, {chosen.get('current', 'unknown')}"
     return Function("numpy.exp", "numpy.exp(x), contiguous", np.__version__, device, _quiet_exp)
 
@@ -362,7 +410,9 @@ def _numerators(torch: Any, x: Single, total: int) -> Single:
     redrawn and corrected until the weight of entry 0 is exactly 1/total, then
     4096 inputs, then zeros for the integer part.
     """
-    rows = np.full((-(-len(x) // _ROW), 1 + _ROW + (total if total > 1 else 0) + 4), -np.inf, dtype=np.float32)
+    rows = np.full(
+        (-(-len(x) // _ROW), 1 + _ROW + (total if total > 1 else 0) + 4), -np.inf, dtype=np.float32
+    )
     rows[:, 0] = 0
     results = np.full((len(rows), _ROW), -np.inf, dtype=np.float32)
     results.ravel()[: len(x)] = x
@@ -376,9 +426,15 @@ def _numerators(torch: Any, x: Single, total: int) -> Single:
     pending, generator = np.arange(len(rows)), np.random.default_rng(0)
     for attempt in range(_ROW_TRIES):
         with np.errstate(divide="ignore", invalid="ignore"):
-            rows[pending, 1:5] = np.log(missing[pending, None] * generator.dirichlet((9, 9, 9, 9), len(pending)))
+            rows[pending, 1:5] = np.log(
+                missing[pending, None] * generator.dirichlet((9, 9, 9, 9), len(pending))
+            )
         # In some orders of the entries no filling gives the sum that is wanted.
-        order = np.arange(rows.shape[1]) if attempt < _PATIENCE else generator.permutation(rows.shape[1])
+        order = (
+            np.arange(rows.shape[1])
+            if attempt < _PATIENCE
+            else generator.permutation(rows.shape[1])
+        )
         weights = np.empty_like(rows[pending])
         weights[:, order] = torch.softmax(torch.from_numpy(rows[pending][:, order]), -1).numpy()
         excess = 1 / weights[:, 0].astype(np.float64) - total
@@ -388,12 +444,16 @@ def _numerators(torch: Any, x: Single, total: int) -> Single:
         pending = pending[~found]
         if not len(pending):
             return results.ravel()[: len(x)]
-    raise Unsupported("audit-exp: the exp of torch.softmax cannot be isolated: no row sums to a power of two")
+    raise Unsupported(
+        "audit-exp: the exp of torch.softmax cannot be isolated: no row sums to a power of two"
+    )
 
 
 def _canonical(value: object) -> bytes:
     """Return canonical JSON: sorted keys, no spaces, a newline at the end."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return (
+        json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    )
 
 
 def _decode(entry: object, origin: str) -> Record:
@@ -409,7 +469,9 @@ def _decode(entry: object, origin: str) -> Record:
         raise BadInput(f"{origin}: field {name[:60]!r} is not known")
     record = Record(**entry)
     if not record.is_exhaustive():
-        raise BadInput(f"{origin}: field inputs says {record.inputs} and {record.inputs_below}: a sample bounds nothing")
+        raise BadInput(
+            f"{origin}: field inputs says {record.inputs} and {record.inputs_below}: a sample bounds nothing"
+        )
     for name in ("relative_error", "absolute_error", "largest_below"):
         if not 0 <= getattr(record, name) < math.inf:
             raise BadInput(f"{origin}: field {name} must be a number that is not negative")

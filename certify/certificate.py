@@ -1,7 +1,9 @@
 """From a strategy's cells to a certificate on disk that the checker has verified.
 
-There is no exact arithmetic here.  The prover writes a draft whose claims are the weakest possible, lets the checker
-derive what each cell proves and how many operations that takes, copies these numbers into the certificate, and has
+There is no exact arithmetic here.  The prover writes a draft whose claims are the weakest possible,
+lets the checker
+derive what each cell proves and how many operations that takes, copies these numbers into the
+certificate, and has
 the checker verify the result.  Only then is the file put in its place.
 """
 
@@ -38,12 +40,16 @@ MAXIMUM_OPERATIONS = 10**11
 PRECISION = 96
 VERIFIED, REJECTED = 0, 10
 MOST_ATTEMPTS, STRIDE, LARGEST_EFFORT = 6, 10.0, 1000.0
-"""How often a strategy may try to use a budget well, and by what its effort changes until the budget is bracketed."""
+"""How often a strategy may try to use a budget well, and by what its effort changes until the
+budget is bracketed.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """A finished certificate: its facts as the checker derived them, and where the time went, in seconds."""
+    """A finished certificate: its facts as the checker derived them, and where the time went, in
+    seconds.
+    """
 
     facts: dict[str, Any]
     report: str
@@ -54,15 +60,21 @@ class Proved:
 
 
 def canonical(value: object) -> bytes:
-    """Return the one encoding of a certificate: sorted keys, no spaces, ASCII, one newline at the end."""
+    """Return the one encoding of a certificate: sorted keys, no spaces, ASCII, one newline at the
+    end.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def run_checker(arguments: Sequence[str], *, inherit_output: bool = False) -> subprocess.CompletedProcess[str]:
+def run_checker(
+    arguments: Sequence[str], *, inherit_output: bool = False
+) -> subprocess.CompletedProcess[str]:
     """Run ``python -S -m checker`` on the arguments and return how it ended.
 
-    The checker is found beside this package and run with nothing but the standard library; it is never imported.
-    ``inherit_output`` lets its progress through to the terminal; standard output is always captured.
+    The checker is found beside this package and run with nothing but the standard library; it is
+    never imported.
+    ``inherit_output`` lets its progress through to the terminal; standard output is always
+    captured.
     Errors: ``CertifyError`` if there is no checker.
     """
     spec = importlib.util.find_spec("checker")
@@ -84,9 +96,12 @@ def run_checker(arguments: Sequence[str], *, inherit_output: bool = False) -> su
 class Options:
     """How a strategy is to work.
 
-    ``effort``: more of it, a tighter bound and a longer check.  ``budget``: the most operations that the checker may need.
-    ``enclosures``: the name of an enclosure for each path (qk, ov, direct) that is not multiplied out.
-    ``float32``: claim what every execution in float32 does, with such an exp; None for real arithmetic.
+    ``effort``: more of it, a tighter bound and a longer check.  ``budget``: the most operations
+    that the checker may need.
+    ``enclosures``: the name of an enclosure for each path (qk, ov, direct) that is not multiplied
+    out.
+    ``float32``: claim what every execution in float32 does, with such an exp; None for real
+    arithmetic.
     """
 
     effort: float = 1.0
@@ -95,10 +110,16 @@ class Options:
     float32: Float32 | None = None
 
 
-def statement_of(model: Model, scope: Scope, task: str | dict[str, Any], float32: Float32 | None = None) -> dict[str, Any]:
+def statement_of(
+    model: Model, scope: Scope, task: str | dict[str, Any], float32: Float32 | None = None
+) -> dict[str, Any]:
     """Return the statement of a certificate that claims nothing: the weakest bounds."""
     total = str(scope.total(model.config))
-    weights = None if scope.weights is None else [[str(weight) for weight in row] for row in scope.weights]
+    weights = (
+        None
+        if scope.weights is None
+        else [[str(weight) for weight in row] for row in scope.weights]
+    )
     return {
         "architecture": model.config.as_dict(),
         "correct_lower": "0",
@@ -120,7 +141,9 @@ def draft(
     hints: Mapping[str, Hint],
     float32: Float32 | None = None,
 ) -> dict[str, Any]:
-    """Return a certificate with these cells that claims nothing: the weakest bounds and the largest budget."""
+    """Return a certificate with these cells that claims nothing: the weakest bounds and the largest
+    budget.
+    """
     return {
         "format": FORMAT,
         "statement": statement_of(model, scope, "max-of-k", float32),
@@ -162,7 +185,9 @@ def with_claims(drafted: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any
 
 
 def with_bounds(drafted: dict[str, Any], facts: dict[str, Any], **proof: Any) -> dict[str, Any]:
-    """Return the draft with the bounds and the operations that the checker derived, and these parts of its proof."""
+    """Return the draft with the bounds and the operations that the checker derived, and these parts
+    of its proof.
+    """
     bounds = {key: facts[key] for key in ("correct_lower", "correct_upper")}
     return {
         **drafted,
@@ -174,24 +199,30 @@ def with_bounds(drafted: dict[str, Any], facts: dict[str, Any], **proof: Any) ->
 def verdict(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """Return the facts printed by a checker run with ``--json``.
 
-    Errors: ``CheckerRejected`` or ``Unsupported`` with the clause, ``CertifyError`` if the checker crashed.
+    Errors: ``CheckerRejected`` or ``Unsupported`` with the clause, ``CertifyError`` if the checker
+            crashed.
     """
     try:
         facts: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        raise CertifyError(f"the checker crashed (exit {ended.returncode}): {(ended.stderr or '')[-200:]}") from None
+        raise CertifyError(
+            f"the checker crashed (exit {ended.returncode}): {(ended.stderr or '')[-200:]}"
+        ) from None
     if ended.returncode == VERIFIED and facts["verdict"] == "VERIFIED":
         return facts
     line = f"the checker {facts['verdict'].lower()} the proof: {facts['rule']}: {facts['why']}"
     raise CheckerRejected(line) if ended.returncode == REJECTED else Unsupported(line)
 
 
-def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Options, progress: Progress) -> Proved:
+def prove(
+    model_file: Path, scope: Scope, strategy: str, out: Path, options: Options, progress: Progress
+) -> Proved:
     """Write a certificate for the model at ``out`` and return what it proves.
 
     Requires: ``strategy`` is a name in ``STRATEGIES``.
     Ensures:  the file at ``out`` has been verified by the checker, or is as it was before.
-    Errors:   ``BadInput`` or ``Unsupported`` for the model, the scope or the options; ``CheckerRejected`` if the checker does
+    Errors:   ``BadInput`` or ``Unsupported`` for the model, the scope or the options;
+              ``CheckerRejected`` if the checker does
               not verify what was written, which is a defect of the prover.
     Cost:     that of the strategy, and two runs of the checker; several times that with a budget.
     """
@@ -220,10 +251,16 @@ def prove(model_file: Path, scope: Scope, strategy: str, out: Path, options: Opt
                     break
             return _Attempt(drafted, verdict(ended), checking)
 
-        attempts = _within(options.budget, attempt, options.effort) if options.budget else [attempt(options.effort)]
+        attempts = (
+            _within(options.budget, attempt, options.effort)
+            if options.budget
+            else [attempt(options.effort)]
+        )
         best = max(attempts, key=lambda made: int(made.facts["correct_lower"]), default=None)
         if best is None:
-            raise Unsupported(f"no proof by {strategy} within {options.budget} operations was found")
+            raise Unsupported(
+                f"no proof by {strategy} within {options.budget} operations was found"
+            )
         data = canonical(with_claims(best.drafted, best.facts))
         report, seconds = finish(model_file, file, data, out)
     prover = time.monotonic() - start - sum(made.seconds for made in attempts) - seconds
@@ -242,7 +279,8 @@ def is_verified(ended: subprocess.CompletedProcess[str]) -> bool:
 
 
 def finish(model_file: Path, file: Path, data: bytes, out: Path) -> tuple[str, float]:
-    """Have the checker verify a finished certificate, put it at ``out``, and return the checker's report and its seconds.
+    """Have the checker verify a finished certificate, put it at ``out``, and return the checker's
+    report and its seconds.
 
     ``file`` is where it may lie meanwhile.
     Errors: ``CheckerRejected`` unless the checker verifies it; ``out`` is then as it was before.
@@ -265,7 +303,9 @@ class _Attempt:
 
 
 def _within(budget: int, attempt: Callable[[float], _Attempt], effort: float) -> list[_Attempt]:
-    """Return the attempts that keep to the budget: more effort while there is room, less while there is not, then between."""
+    """Return the attempts that keep to the budget: more effort while there is room, less while
+    there is not, then between.
+    """
     fitting: list[_Attempt] = []
     low, high = 0.0, math.inf
     for _ in range(MOST_ATTEMPTS):
@@ -275,7 +315,13 @@ def _within(budget: int, attempt: Callable[[float], _Attempt], effort: float) ->
             low = effort
         else:
             high = effort
-        effort = effort * STRIDE if high == math.inf else effort / STRIDE if low == 0.0 else math.sqrt(low * high)
+        effort = (
+            effort * STRIDE
+            if high == math.inf
+            else effort / STRIDE
+            if low == 0.0
+            else math.sqrt(low * high)
+        )
         if effort > LARGEST_EFFORT:
             break
     return fitting
@@ -284,7 +330,9 @@ def _within(budget: int, attempt: Callable[[float], _Attempt], effort: float) ->
 def _require_possible(strategy: Strategy, options: Options) -> None:
     """Refuse options that the strategy has no use for."""
     if options.enclosures and not strategy.encloses:
-        raise Unsupported(f"strategy {strategy.name} needs exact paths: leave out --qk, --ov and --direct")
+        raise Unsupported(
+            f"strategy {strategy.name} needs exact paths: leave out --qk, --ov and --direct"
+        )
     if options.budget is not None and not strategy.frugal:
         raise Unsupported(f"strategy {strategy.name} has no way to keep to a --budget")
 
@@ -298,5 +346,7 @@ def run_timed(arguments: Sequence[str]) -> tuple[subprocess.CompletedProcess[str
 def within_limit(data: bytes) -> bytes:
     """Refuse a certificate larger than the checker reads."""
     if len(data) > MAXIMUM_FILE_BYTES:
-        raise Unsupported(f"the proof takes {len(data)} bytes, the checker reads at most {MAXIMUM_FILE_BYTES}")
+        raise Unsupported(
+            f"the proof takes {len(data)} bytes, the checker reads at most {MAXIMUM_FILE_BYTES}"
+        )
     return data

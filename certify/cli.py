@@ -34,7 +34,13 @@ from certify.audit import as_json as records_as_json
 from certify.certificate import Options, Proved, run_checker
 from certify.certificate import prove as prove_model
 from certify.errors import BadInput, CertifyError, Unsupported
-from certify.evaluate import CONFIDENCE, UNCERTAIN_MARGIN, Evaluation, evaluate_max_of_k, is_one_layer
+from certify.evaluate import (
+    CONFIDENCE,
+    UNCERTAIN_MARGIN,
+    Evaluation,
+    evaluate_max_of_k,
+    is_one_layer,
+)
 from certify.evaluate import evaluate as evaluate_model
 from certify.exhaustive import STRATEGY as EXHAUSTIVE
 from certify.exhaustive import prove_leaves
@@ -93,7 +99,9 @@ class ScopeOption(click.ParamType[Scope]):
 
     name = "scope"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Scope:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Scope:
         """Return the scope; an unknown kind of scope is a usage error, a bad file is not."""
         if isinstance(value, Scope):
             return value
@@ -108,7 +116,12 @@ class ScopeOption(click.ParamType[Scope]):
 
 def task_option(tasks: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return what adds the required ``--task`` to a command."""
-    return click.option("--task", type=click.Choice(list(tasks)), required=True, help="What the model is meant to compute.")
+    return click.option(
+        "--task",
+        type=click.Choice(list(tasks)),
+        required=True,
+        help="What the model is meant to compute.",
+    )
 
 
 def scope_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,7 +141,9 @@ class ExpError(click.ParamType[Fraction]):
 
     name = "fraction"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Fraction:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Fraction:
         """Return the fraction; anything else is a usage error."""
         if isinstance(value, Fraction):
             return value
@@ -144,9 +159,22 @@ class ExpError(click.ParamType[Fraction]):
 def semantics_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add ``--semantics`` and what a float32 claim assumes of exp to a command."""
     for option in (
-        click.option("--exp-from", type=_EXISTING, metavar="FILE", help="Both numbers from a record of 'certify audit-exp'."),
-        click.option("--eta-exp", type=ExpError(), help="Largest absolute error of exp where results are subnormal; 2^-126."),
-        click.option("--eps-exp", type=ExpError(), help="Largest relative error of exp; 1/4194304 unless told."),
+        click.option(
+            "--exp-from",
+            type=_EXISTING,
+            metavar="FILE",
+            help="Both numbers from a record of 'certify audit-exp'.",
+        ),
+        click.option(
+            "--eta-exp",
+            type=ExpError(),
+            help="Largest absolute error of exp where results are subnormal; 2^-126.",
+        ),
+        click.option(
+            "--eps-exp",
+            type=ExpError(),
+            help="Largest relative error of exp; 1/4194304 unless told.",
+        ),
         click.option(
             "--semantics",
             type=click.Choice(("real", FLOAT32)),
@@ -159,17 +187,26 @@ def semantics_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _float32(semantics: str, eps: Fraction | None, eta: Fraction | None, record: Path | None) -> Float32 | None:
+def _float32(
+    semantics: str, eps: Fraction | None, eta: Fraction | None, record: Path | None
+) -> Float32 | None:
     """Return what a float32 claim assumes of exp, or None in real arithmetic."""
     if semantics == "real":
         if (eps, eta, record) != (None, None, None):
-            raise click.UsageError(f"--eps-exp, --eta-exp and --exp-from go with --semantics {FLOAT32}.")
+            raise click.UsageError(
+                f"--eps-exp, --eta-exp and --exp-from go with --semantics {FLOAT32}."
+            )
         return None
     if record is not None and (eps, eta) != (None, None):
         raise click.UsageError("--exp-from already says both --eps-exp and --eta-exp.")
     if record is not None:
         return Float32(*(Fraction(*pair) for pair in read_record(record)))
-    return Float32(*(usual if found is None else found for found, usual in zip((eps, eta), (EPS_EXP, ETA_EXP), strict=True)))
+    return Float32(
+        *(
+            usual if found is None else found
+            for found, usual in zip((eps, eta), (EPS_EXP, ETA_EXP), strict=True)
+        )
+    )
 
 
 class QuestionOption(click.ParamType[Question]):
@@ -177,7 +214,9 @@ class QuestionOption(click.ParamType[Question]):
 
     name = "question"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Question:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Question:
         """Return the question; an unknown task is a usage error, a bad file is not."""
         if isinstance(value, Question):
             return value
@@ -214,11 +253,16 @@ def enclosure_options(command: Callable[..., Any]) -> Callable[..., Any]:
     titles = {"direct": "direct path", "ov": "OV circuit", "qk": "QK circuit"}
     for path, title in titles.items():
         help_text = f"For 'cascade', 'cubic' and 'subcubic': how the {title} is enclosed ('certify strategies' lists the names)."
-        command = click.option(f"--{path}", type=EnclosureName(path), default=EXACT, show_default=True, help=help_text)(command)
+        command = click.option(
+            f"--{path}", type=EnclosureName(path), default=EXACT, show_default=True, help=help_text
+        )(command)
     return command
 
 
-@click.group(cls=FailureReporter, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=FailureReporter,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(__version__, prog_name="certify")
 def main() -> None:
     """Prove how often a small transformer is right, and let an independent checker confirm it.
@@ -242,13 +286,25 @@ def train() -> None:
 
 @train.command("max-of-k")
 @click.option("--k", type=click.IntRange(1, 64), required=True, help="Length of the input.")
-@click.option("--vocab", type=click.IntRange(2, 1024), default=64, show_default=True, help="How many tokens.")
 @click.option(
-    "--d-model", type=click.IntRange(1, 1024), default=32, show_default=True, help="Width of the model and of its head."
+    "--vocab", type=click.IntRange(2, 1024), default=64, show_default=True, help="How many tokens."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Fixes weights and data.")
-@click.option("--steps", type=click.IntRange(1), default=3000, show_default=True, help="Optimiser steps.")
-@click.option("--batch", type=click.IntRange(1), default=128, show_default=True, help="Inputs for each step.")
+@click.option(
+    "--d-model",
+    type=click.IntRange(1, 1024),
+    default=32,
+    show_default=True,
+    help="Width of the model and of its head.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Fixes weights and data."
+)
+@click.option(
+    "--steps", type=click.IntRange(1), default=3000, show_default=True, help="Optimiser steps."
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=128, show_default=True, help="Inputs for each step."
+)
 @click.option(
     "--lr",
     type=click.FloatRange(0, min_open=True),
@@ -287,27 +343,44 @@ def train_max_of_k_command(
     _require_folder(out)
     recipe = Recipe(seed=seed, steps=steps, batch=batch, learning_rate=lr, decay=lr_decay)
     with progress_bar("training", steps) as advance:
-        tensors, config = train_max_of_k(k, vocab, d_model, recipe, lambda step, loss: advance(step, f"loss {loss:.4f}"))
+        tensors, config = train_max_of_k(
+            k, vocab, d_model, recipe, lambda step, loss: advance(step, f"loss {loss:.4f}")
+        )
     save_model(out, tensors, config)
-    click.echo(f"wrote {out}: max-of-{k}, vocab {vocab}, d_model {d_model}, seed {seed}, {steps} steps")
+    click.echo(
+        f"wrote {out}: max-of-{k}, vocab {vocab}, d_model {d_model}, seed {seed}, {steps} steps"
+    )
 
 
-def architecture_options(defaults: Architecture) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def architecture_options(
+    defaults: Architecture,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return what adds the options of an architecture with these defaults to a command."""
-    sizes = {"d-mlp": ("Width of the MLP.", 4096), "d-model": ("Width of the model.", 1024), "heads": ("Heads.", 16)}
+    sizes = {
+        "d-mlp": ("Width of the MLP.", 4096),
+        "d-model": ("Width of the model.", 1024),
+        "heads": ("Heads.", 16),
+    }
     shown = {"d-mlp": defaults.d_mlp, "d-model": defaults.d_model, "heads": defaults.heads}
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for name, (help_text, most) in sizes.items():
             kind = click.IntRange(1, most)
-            command = click.option(f"--{name}", type=kind, default=shown[name], show_default=True, help=help_text)(command)
+            command = click.option(
+                f"--{name}", type=kind, default=shown[name], show_default=True, help=help_text
+            )(command)
         return command
 
     return decorate
 
 
 @train.command("modular-addition")
-@click.option("--modulus", type=click.IntRange(2, 512), required=True, help="Both tokens and the answer are below it.")
+@click.option(
+    "--modulus",
+    type=click.IntRange(2, 512),
+    required=True,
+    help="Both tokens and the answer are below it.",
+)
 @click.option(
     "--attention",
     type=click.Choice(["constant", "softmax"]),
@@ -316,10 +389,34 @@ def architecture_options(defaults: Architecture) -> Callable[[Callable[..., Any]
     help="Weight 1 on both positions, or ordinary attention.",
 )
 @architecture_options(ADDITION)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Fixes weights and training set.")
-@click.option("--steps", type=click.IntRange(1), default=10_000, show_default=True, help="Steps, each on the whole training set.")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.001, show_default=True, help="Learning rate of AdamW.")
-@click.option("--weight-decay", type=click.FloatRange(0), default=1.0, show_default=True, help="Weight decay of AdamW.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Fixes weights and training set.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    default=10_000,
+    show_default=True,
+    help="Steps, each on the whole training set.",
+)
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    default=0.001,
+    show_default=True,
+    help="Learning rate of AdamW.",
+)
+@click.option(
+    "--weight-decay",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Weight decay of AdamW.",
+)
 @click.option(
     "--fraction",
     type=click.FloatRange(0, 1, min_open=True),
@@ -347,21 +444,32 @@ def train_modular_addition_command(
     four minutes with constant attention and nine with softmax.
 
     \b
-      certify train modular-addition --modulus 59 --attention constant --seed 0 --out model.safetensors
+      certify train modular-addition --modulus 59 --attention constant --seed 0 --out
+      model.safetensors
     """
     _require_folder(out)
-    recipe = AdditionRecipe(seed=seed, steps=steps, learning_rate=lr, weight_decay=weight_decay, fraction=fraction)
+    recipe = AdditionRecipe(
+        seed=seed, steps=steps, learning_rate=lr, weight_decay=weight_decay, fraction=fraction
+    )
     architecture = dataclasses.replace(ADDITION, heads=heads, d_model=d_model, d_mlp=d_mlp)
     with progress_bar("training", steps) as advance:
         tensors, config = train_modular_addition(
-            modulus, attention, recipe, architecture, lambda step, loss: advance(step, f"loss {loss:.2e}")
+            modulus,
+            attention,
+            recipe,
+            architecture,
+            lambda step, loss: advance(step, f"loss {loss:.2e}"),
         )
     save_model(out, tensors, config)
-    click.echo(f"wrote {out}: modular addition, modulus {modulus}, {attention} attention, seed {seed}, {steps} steps")
+    click.echo(
+        f"wrote {out}: modular addition, modulus {modulus}, {attention} attention, seed {seed}, {steps} steps"
+    )
 
 
 @train.command("balanced-brackets")
-@click.option("--n", type=click.IntRange(2, 20), required=True, help="Length of the strings, an even number.")
+@click.option(
+    "--n", type=click.IntRange(2, 20), required=True, help="Length of the strings, an even number."
+)
 @click.option(
     "--readout",
     type=click.Choice(["last", "sum-pool-mlp", "mean-pool-mlp"]),
@@ -371,15 +479,47 @@ def train_modular_addition_command(
 )
 @click.option("--layers", type=click.IntRange(1, 16), default=2, show_default=True, help="Layers.")
 @architecture_options(Architecture())
-@click.option("--act", type=click.Choice(MLP_ACTIVATIONS), default="relu", show_default=True, help="Activation of the MLP.")
 @click.option(
-    "--normalization", type=click.Choice(["none", "LN", "LNPre"]), default="none", show_default=True, help="Layer norm."
+    "--act",
+    type=click.Choice(MLP_ACTIVATIONS),
+    default="relu",
+    show_default=True,
+    help="Activation of the MLP.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Fixes weights and data.")
-@click.option("--steps", type=click.IntRange(1), default=20_000, show_default=True, help="The most optimiser steps.")
-@click.option("--batch", type=click.IntRange(1), default=256, show_default=True, help="Strings for each step.")
-@click.option("--lr", type=click.FloatRange(0, min_open=True), default=0.001, show_default=True, help="Learning rate of AdamW.")
-@click.option("--weight-decay", type=click.FloatRange(0), default=0.01, show_default=True, help="Weight decay of AdamW.")
+@click.option(
+    "--normalization",
+    type=click.Choice(["none", "LN", "LNPre"]),
+    default="none",
+    show_default=True,
+    help="Layer norm.",
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Fixes weights and data."
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    default=20_000,
+    show_default=True,
+    help="The most optimiser steps.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=256, show_default=True, help="Strings for each step."
+)
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    default=0.001,
+    show_default=True,
+    help="Learning rate of AdamW.",
+)
+@click.option(
+    "--weight-decay",
+    type=click.FloatRange(0),
+    default=0.01,
+    show_default=True,
+    help="Weight decay of AdamW.",
+)
 @click.option(
     "--lr-decay",
     type=click.FloatRange(0, 1),
@@ -387,8 +527,20 @@ def train_modular_addition_command(
     show_default=True,
     help="Share of the steps, at the end, over which the learning rate falls to zero.",
 )
-@click.option("--margin", type=float, default=1.0, show_default=True, help="Stop when every input has at least this margin.")
-@click.option("--every", type=click.IntRange(1), default=500, show_default=True, help="Steps between two trials of all inputs.")
+@click.option(
+    "--margin",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Stop when every input has at least this margin.",
+)
+@click.option(
+    "--every",
+    type=click.IntRange(1),
+    default=500,
+    show_default=True,
+    help="Steps between two trials of all inputs.",
+)
 @click.option("--out", type=_NEW_FILE, required=True, help="The model file to write.")
 def train_balanced_brackets_command(
     n: int,
@@ -417,7 +569,8 @@ def train_balanced_brackets_command(
 
     \b
       certify train balanced-brackets --n 16 --margin 4 --out model.safetensors
-      certify train balanced-brackets --n 12 --d-model 16 --d-mlp 32 --act gelu_new --normalization LN --out model.safetensors
+      certify train balanced-brackets --n 12 --d-model 16 --d-mlp 32 --act gelu_new --normalization
+      LN --out model.safetensors
     """
     _require_folder(out)
     architecture = Architecture(
@@ -449,13 +602,20 @@ def train_balanced_brackets_command(
         tensors, config = train_balanced_brackets(n, architecture, recipe, report)
     save_model(out, tensors, config)
     step, smallest = reached[-1]
-    click.echo(f"wrote {out}: balanced brackets, n {n}, readout {readout}, seed {seed}, {step} steps")
+    click.echo(
+        f"wrote {out}: balanced brackets, n {n}, readout {readout}, seed {seed}, {step} steps"
+    )
     click.echo(f"smallest margin {smallest:.4f} (float32 estimate, not a bound)")
 
 
 @main.command("import")
 @click.argument("source", type=_EXISTING)
-@click.option("--config", "config_file", type=_EXISTING, help="A JSON file with TransformerLens's fields, or ours.")
+@click.option(
+    "--config",
+    "config_file",
+    type=_EXISTING,
+    help="A JSON file with TransformerLens's fields, or ours.",
+)
 @click.option("--out", type=_NEW_FILE, required=True, help="The model file to write.")
 def import_command(source: Path, config_file: Path | None, out: Path) -> None:
     """Turn SOURCE into a model file, without rounding.
@@ -477,16 +637,28 @@ def import_command(source: Path, config_file: Path | None, out: Path) -> None:
     _require_folder(out)
     tensors, config = import_model(source, config_file)
     save_model(out, tensors, config)
-    sizes = " ".join(f"{name}={value}" for name, value in config.as_dict().items() if name.startswith(("d_", "n_")))
+    sizes = " ".join(
+        f"{name}={value}"
+        for name, value in config.as_dict().items()
+        if name.startswith(("d_", "n_"))
+    )
     click.echo(f"wrote {out}: {sizes}")
     click.echo(f"read as: {_described(config)}; weights as given, nothing folded or centred")
 
 
 def _described(config: Config) -> str:
     """Return what a configuration says besides its sizes."""
-    parts = [f"{config.attention_dir} attention", "scores divided by sqrt(d_head)", "learned positions"]
+    parts = [
+        f"{config.attention_dir} attention",
+        "scores divided by sqrt(d_head)",
+        "learned positions",
+    ]
     parts.append("no MLP" if config.attn_only else f"MLP with {config.act_fn}")
-    parts.append("no layer norm" if config.normalization_type is None else f"layer norm {config.normalization_type}")
+    parts.append(
+        "no layer norm"
+        if config.normalization_type is None
+        else f"layer norm {config.normalization_type}"
+    )
     if config.mix != 1.0:
         parts.append(f"pattern {config.mix:g} softmax + {1.0 - config.mix:g}")
     return ", ".join([*parts, f"readout {config.read}"])
@@ -501,9 +673,13 @@ def _described(config: Config) -> str:
     type=click.IntRange(1),
     help="Draw this many random inputs, even if all could be evaluated.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Fixes the random inputs.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Fixes the random inputs."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, seed: int, *, as_json: bool) -> None:
+def evaluate(
+    model_file: Path, task: str, scope: Scope, samples: int | None, seed: int, *, as_json: bool
+) -> None:
     """Estimate the accuracy of a model in floating point.
 
     Up to 2^25 inputs are all evaluated, where that is quick; else a random sample
@@ -515,7 +691,9 @@ def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, see
     """
     model = load_model(model_file)
     with progress_bar("evaluating", 1000) as advance:
-        result = evaluate_model(model, task, scope, samples, seed, lambda share: advance(round(1000 * share), ""))
+        result = evaluate_model(
+            model, task, scope, samples, seed, lambda share: advance(round(1000 * share), "")
+        )
     if as_json:
         click.echo(json.dumps(_evaluation_facts(model, task, scope, result), sort_keys=True))
     else:
@@ -524,7 +702,13 @@ def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, see
 
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=_EXISTING)
-@click.option("--task", "question", type=QuestionOption(), required=True, help="What the model is meant to compute.")
+@click.option(
+    "--task",
+    "question",
+    type=QuestionOption(),
+    required=True,
+    help="What the model is meant to compute.",
+)
 @click.option(
     "--strategy",
     type=click.Choice([*dict.fromkeys([*STRATEGIES, *ADDITION_STRATEGIES, EXHAUSTIVE])]),
@@ -540,7 +724,12 @@ def evaluate(model_file: Path, task: str, scope: Scope, samples: int | None, see
     help="For 'cascade', 'subcubic', 'count', 'low-rank' and 'quadrature': a higher effort gives a tighter bound and a longer "
     "check.",
 )
-@click.option("--budget", type=click.IntRange(1), metavar="OPS", help="The most operations that checking may take.")
+@click.option(
+    "--budget",
+    type=click.IntRange(1),
+    metavar="OPS",
+    help="The most operations that checking may take.",
+)
 @enclosure_options
 @semantics_options
 @click.option("--out", type=_NEW_FILE, required=True, help="The certificate file to write.")
@@ -568,12 +757,16 @@ def prove(
 
     \b
       certify prove model.safetensors --task max-of-k --strategy exact --out exact.json
-      certify prove model.safetensors --task max-of-k --strategy cascade --budget 2000000 --out short.json
-      certify prove model.safetensors --task max-of-k --strategy subcubic --qk max_diff --direct max_diff_exact --out low.json
-      certify prove model.safetensors --task max-of-k --semantics float32:any-order --out float32.json
+      certify prove model.safetensors --task max-of-k --strategy cascade --budget 2000000 --out
+      short.json
+      certify prove model.safetensors --task max-of-k --strategy subcubic --qk max_diff --direct
+      max_diff_exact --out low.json
+      certify prove model.safetensors --task max-of-k --semantics float32:any-order --out
+      float32.json
       certify prove model.safetensors --task balanced-brackets --out every-input.json
       certify prove model.safetensors --task table:answers.json --out agreement.json
-      certify prove model.safetensors --task modular-addition --strategy low-rank --out low-rank.json
+      certify prove model.safetensors --task modular-addition --strategy low-rank --out
+      low-rank.json
 
     'certify strategies' lists the strategies, and the names of enclosures.
     """
@@ -585,9 +778,13 @@ def prove(
     if strategy == EXHAUSTIVE:
         _prove_leaves(model_file, question, scope, options, out, as_json_object=as_json_object)
     elif strategy in own:
-        _prove(model_file, question.label, scope, strategy, options, out, as_json_object=as_json_object)
+        _prove(
+            model_file, question.label, scope, strategy, options, out, as_json_object=as_json_object
+        )
     else:
-        raise Unsupported(f"task {question.label} has no strategy {strategy}, it has {', '.join([*own, EXHAUSTIVE])}")
+        raise Unsupported(
+            f"task {question.label} has no strategy {strategy}, it has {', '.join([*own, EXHAUSTIVE])}"
+        )
 
 
 def _usual_strategy(question: Question, config: Config) -> str:
@@ -602,7 +799,14 @@ def _usual_strategy(question: Question, config: Config) -> str:
 
 
 def _prove(
-    model_file: Path, task: str, scope: Scope, strategy: str, options: Options, out: Path, *, as_json_object: bool = False
+    model_file: Path,
+    task: str,
+    scope: Scope,
+    strategy: str,
+    options: Options,
+    out: Path,
+    *,
+    as_json_object: bool = False,
 ) -> None:
     chosen = prove_addition if task == ADDING else prove_model
     with progress_bar(f"proving ({strategy})", load_model(model_file).config.d_vocab) as advance:
@@ -611,29 +815,59 @@ def _prove(
 
 
 def _prove_leaves(
-    model_file: Path, question: Question, scope: Scope, options: Options, out: Path, *, as_json_object: bool = False
+    model_file: Path,
+    question: Question,
+    scope: Scope,
+    options: Options,
+    out: Path,
+    *,
+    as_json_object: bool = False,
 ) -> None:
-    if options.enclosures or options.budget is not None or options.float32 is not None or options.effort != 1.0:
-        raise Unsupported(f"strategy {EXHAUSTIVE} has no use for --effort, --budget, --qk, --ov, --direct and --semantics")
+    if (
+        options.enclosures
+        or options.budget is not None
+        or options.float32 is not None
+        or options.effort != 1.0
+    ):
+        raise Unsupported(
+            f"strategy {EXHAUSTIVE} has no use for --effort, --budget, --qk, --ov, --direct and --semantics"
+        )
     with progress_bar(f"proving ({EXHAUSTIVE})", 1000) as advance:
-        proved = prove_leaves(model_file, question, scope, out, lambda share: advance(round(1000 * share), ""))
+        proved = prove_leaves(
+            model_file, question, scope, out, lambda share: advance(round(1000 * share), "")
+        )
     _print_proved(proved, EXHAUSTIVE, out, as_json_object=as_json_object)
 
 
 def _print_proved(proved: Proved, strategy: str, out: Path, *, as_json_object: bool) -> None:
     """Print what a finished certificate proves, the checker's verdict last."""
-    lower, upper, total = (int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total"))
+    lower, upper, total = (
+        int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total")
+    )
     if as_json_object:
-        bounds = {key: str(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total")}
-        seconds = {"prover_seconds": proved.prover_seconds, "checker_seconds": proved.checker_seconds}
+        bounds = {
+            key: str(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total")
+        }
+        seconds = {
+            "prover_seconds": proved.prover_seconds,
+            "checker_seconds": proved.checker_seconds,
+        }
         operations = proved.facts["operations"]["total"]
-        sizes = {"bytes": proved.size, "operations": operations, "unexplained_dimension": proved.unexplained_dimension}
+        sizes = {
+            "bytes": proved.size,
+            "operations": operations,
+            "unexplained_dimension": proved.unexplained_dimension,
+        }
         click.echo(json.dumps({**bounds, **seconds, **sizes}, sort_keys=True))
         return
-    click.echo(f"strategy {strategy}: prover {proved.prover_seconds:.1f} s, checker {proved.checker_seconds:.1f} s")
+    click.echo(
+        f"strategy {strategy}: prover {proved.prover_seconds:.1f} s, checker {proved.checker_seconds:.1f} s"
+    )
     click.echo(f"accuracy between {_share(lower, total)} and {_share(upper, total)}")
     length = proved.facts["operations"]["total"]
-    click.echo(f"proof length {length} operations, unexplained dimension {proved.unexplained_dimension}")
+    click.echo(
+        f"proof length {length} operations, unexplained dimension {proved.unexplained_dimension}"
+    )
     click.echo(f"certificate {out}, {proved.size} bytes")
     click.echo(proved.report, nl=False)
 
@@ -668,12 +902,28 @@ def table_command(model_file: Path, out: Path) -> None:
 @click.argument("certificate", metavar="CERTIFICATE.json", type=click.Path())
 @click.option("--task", metavar="NAME|table:FILE", help="Reject a claim about another task.")
 @click.option("--at-least", metavar="P/Q", help="Reject an accuracy below this fraction.")
-@click.option("--semantics", type=click.Choice(("real", FLOAT32)), help="Reject a claim about other arithmetic.")
-@click.option("--eps-exp", metavar="P/Q", help="Reject a float32 claim that assumes a smaller relative error of exp.")
-@click.option("--eta-exp", metavar="P/Q", help="Reject a float32 claim that assumes a smaller absolute error of exp.")
-@click.option("--time-limit", type=click.IntRange(0), metavar="S", help="Give up after so many seconds.")
+@click.option(
+    "--semantics",
+    type=click.Choice(("real", FLOAT32)),
+    help="Reject a claim about other arithmetic.",
+)
+@click.option(
+    "--eps-exp",
+    metavar="P/Q",
+    help="Reject a float32 claim that assumes a smaller relative error of exp.",
+)
+@click.option(
+    "--eta-exp",
+    metavar="P/Q",
+    help="Reject a float32 claim that assumes a smaller absolute error of exp.",
+)
+@click.option(
+    "--time-limit", type=click.IntRange(0), metavar="S", help="Give up after so many seconds."
+)
 @click.pass_context
-def verify(ctx: click.Context, /, model_file: str, certificate: str, **required: str | int | None) -> None:
+def verify(
+    ctx: click.Context, /, model_file: str, certificate: str, **required: str | int | None
+) -> None:
     """Run the independent checker; the last line is its verdict, the exit code is its own.
 
     The same without installing anything, from a checkout:
@@ -681,7 +931,11 @@ def verify(ctx: click.Context, /, model_file: str, certificate: str, **required:
     \b
       python -S -m checker MODEL.safetensors CERTIFICATE.json
     """
-    asked = {f"--{name.replace('_', '-')}": value for name, value in required.items() if value is not None}
+    asked = {
+        f"--{name.replace('_', '-')}": value
+        for name, value in required.items()
+        if value is not None
+    }
     options = [str(word) for pair in asked.items() for word in pair]
     ended = run_checker([*options, "--", model_file, certificate], inherit_output=True)
     click.echo(ended.stdout, nl=False)
@@ -690,9 +944,22 @@ def verify(ctx: click.Context, /, model_file: str, certificate: str, **required:
 
 @main.command()
 @click.argument("certificate", metavar="CERTIFICATE.json", type=_EXISTING)
-@click.option("--weakest", type=click.IntRange(0), default=10, show_default=True, help="How many of the weakest groups.")
-@click.option("--wrong", is_flag=True, help="List the inputs that are claimed to be wrong, one on a line.")
-@click.option("--against", type=_EXISTING, metavar="OTHER.json", help="Name the groups that prove less than in this certificate.")
+@click.option(
+    "--weakest",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    help="How many of the weakest groups.",
+)
+@click.option(
+    "--wrong", is_flag=True, help="List the inputs that are claimed to be wrong, one on a line."
+)
+@click.option(
+    "--against",
+    type=_EXISTING,
+    metavar="OTHER.json",
+    help="Name the groups that prove less than in this certificate.",
+)
 def show(certificate: Path, weakest: int, against: Path | None, *, wrong: bool) -> None:
     """Summarise what a certificate claims: statement, groups, and where the model is weak.
 
@@ -706,7 +973,9 @@ def show(certificate: Path, weakest: int, against: Path | None, *, wrong: bool) 
     summary = summarise(certificate)
     if wrong:
         if not summary.runs:
-            raise Unsupported(f"{certificate}: only a proof of leaves (strategy {EXHAUSTIVE}) names single inputs")
+            raise Unsupported(
+                f"{certificate}: only a proof of leaves (strategy {EXHAUSTIVE}) names single inputs"
+            )
         for tokens in summary.wrong():
             click.echo(" ".join(map(str, tokens)))
         return
@@ -716,8 +985,14 @@ def show(certificate: Path, weakest: int, against: Path | None, *, wrong: bool) 
     click.echo(f"claim       {lower} <= correct <= {upper} of {total}")
     click.echo(f"accuracy    {_share(lower, total)} to {_share(upper, total)}")
     click.echo(f"model       {summary.statement['model']}")
-    exp = "".join(f", {key} {summary.statement[key]}" for key in ("eps_exp", "eta_exp") if key in summary.statement)
-    click.echo(f"task        {summary.task()}, scope {scope}, semantics {summary.statement['semantics']}{exp}")
+    exp = "".join(
+        f", {key} {summary.statement[key]}"
+        for key in ("eps_exp", "eta_exp")
+        if key in summary.statement
+    )
+    click.echo(
+        f"task        {summary.task()}, scope {scope}, semantics {summary.statement['semantics']}{exp}"
+    )
     click.echo(f"proof       strategy {summary.strategy}, {summary.operations} operations")
     console = Console(width=100)
     if summary.runs:
@@ -731,11 +1006,24 @@ def show(certificate: Path, weakest: int, against: Path | None, *, wrong: bool) 
         failures = sum(group.failures[1] for group in chosen if group.failures)
         margin = min((group.margin for group in chosen if group.margin is not None), default=None)
         shown = "" if margin is None else f"{float(margin):.6f}"
-        methods.add_row(method, str(len(chosen)), str(failures) if method != "extreme" else "0", shown)
+        methods.add_row(
+            method, str(len(chosen)), str(failures) if method != "extreme" else "0", shown
+        )
     console.print(methods)
-    failing = sorted((g for g in summary.groups if g.failures and g.failures[1]), key=lambda g: -(g.failures or (0, 0))[1])
+    failing = sorted(
+        (g for g in summary.groups if g.failures and g.failures[1]),
+        key=lambda g: -(g.failures or (0, 0))[1],
+    )
     if weakest and failing:
-        table = Table("maximum", "queries", "method", "failures at least", "at most", "share", title="weakest groups")
+        table = Table(
+            "maximum",
+            "queries",
+            "method",
+            "failures at least",
+            "at most",
+            "share",
+            title="weakest groups",
+        )
         for group in failing[:weakest]:
             least, most = group.failures or (0, 0)
             row = (group.maximum, group.spelled(), group.method, least, most, f"{most / total:.3e}")
@@ -760,7 +1048,9 @@ def _print_runs(summary: Summary, console: Console) -> None:
 def _print_lost(summary: Summary, other: Summary, against: Path, console: Console) -> None:
     """Print the groups in which more may fail than in the other certificate."""
     rows = lost(summary, other)
-    click.echo(f"{len(rows)} groups prove less than in {against} (semantics {other.statement['semantics']})")
+    click.echo(
+        f"{len(rows)} groups prove less than in {against} (semantics {other.statement['semantics']})"
+    )
     table = Table("maximum", "queries", "possible failures", "there", title="groups that lose")
     for group, here, there in sorted(rows, key=lambda row: row[2] - row[1]):
         table.add_row(str(group.maximum), group.spelled(), str(here), str(there))
@@ -778,15 +1068,21 @@ def strategies() -> None:
     for strategy in STRATEGIES.values():
         table.add_row(strategy.name, strategy.idea, strategy.cost)
     table.add_row(
-        EXHAUSTIVE, "evaluate every input: any supported model, any task", "the forward pass of V^k inputs, prefixes shared"
+        EXHAUSTIVE,
+        "evaluate every input: any supported model, any task",
+        "the forward pass of V^k inputs, prefixes shared",
     )
     console = Console(width=120)
     console.print(table)
-    additions = Table("strategy", "idea", "main loop of the checker", title="modular-addition: m neurons, rank R")
+    additions = Table(
+        "strategy", "idea", "main loop of the checker", title="modular-addition: m neurons, rank R"
+    )
     for addition in ADDITION_STRATEGIES.values():
         additions.add_row(addition.name, addition.idea, addition.cost)
     console.print(additions)
-    enclosures = Table("option", "names", title="enclosures of a path, for cascade, cubic and subcubic")
+    enclosures = Table(
+        "option", "names", title="enclosures of a path, for cascade, cubic and subcubic"
+    )
     for path, known in names().items():
         enclosures.add_row(f"--{path}", ", ".join(known))
     console.print(enclosures)
@@ -795,11 +1091,26 @@ def strategies() -> None:
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=_EXISTING)
 @task_option(STRATEGIES_OF)
-@click.option("--quick", "level", flag_value="quick", help="One proof for each published row, or strategy: some minutes at most.")
-@click.option("--all", "level", flag_value="all", help="Every sub-cubic configuration and brute force too, or every input.")
+@click.option(
+    "--quick",
+    "level",
+    flag_value="quick",
+    help="One proof for each published row, or strategy: some minutes at most.",
+)
+@click.option(
+    "--all",
+    "level",
+    flag_value="all",
+    help="Every sub-cubic configuration and brute force too, or every input.",
+)
 @click.option("--out", type=_NEW_FILE, required=True, help="The JSON file to write.")
 @click.option("--csv", "csv_file", type=_NEW_FILE, help="A table to write, one line a rung.")
-@click.option("--plot", "plot_file", type=_NEW_FILE, help="A picture to write: .svg, .png or .pdf (needs matplotlib).")
+@click.option(
+    "--plot",
+    "plot_file",
+    type=_NEW_FILE,
+    help="A picture to write: .svg, .png or .pdf (needs matplotlib).",
+)
 @click.option("--folder", type=_EXISTING, help="An existing folder to keep the certificates in.")
 @click.option(
     "--time-limit",
@@ -825,7 +1136,8 @@ def ladder(
 
     \b
       certify ladder model.safetensors --task max-of-k --quick --out ladder.json
-      certify ladder model.safetensors --task max-of-k --out ladder.json --csv ladder.csv --plot ladder.svg
+      certify ladder model.safetensors --task max-of-k --out ladder.json --csv ladder.csv --plot
+      ladder.svg
       certify ladder model.safetensors --task modular-addition --out ladder.json --plot ladder.svg
     """
     level = level or "default"
@@ -870,28 +1182,64 @@ class _Forms:
 def _forms(task: str) -> _Forms:
     """Return the forms of one task."""
     if task == CELLS:
-        return _Forms(lambda config, file: require_one_layer(config, str(file)), rungs, as_json, as_csv, draw, _print_ladder)
+        return _Forms(
+            lambda config, file: require_one_layer(config, str(file)),
+            rungs,
+            as_json,
+            as_csv,
+            draw,
+            _print_ladder,
+        )
     own = ladder_addition
     return _Forms(
-        lambda config, _: require_addition(config), own.rungs, own.as_json, own.as_csv, plot_addition.draw, _print_additions
+        lambda config, _: require_addition(config),
+        own.rungs,
+        own.as_json,
+        own.as_csv,
+        plot_addition.draw,
+        _print_additions,
     )
 
 
 def _print_additions(climbed: Ladder) -> None:
     """Print the verified rungs of modular addition for a reader, then the reasons of the others."""
     frontier = climbed.frontier()
-    numbers = ("operations", "multiplications", "certified", "smallest", "median", "bytes", "prover s", "checker s")
-    table = Table("rung", *numbers, title="* on the frontier: no other rung is both shorter and certifies more")
+    numbers = (
+        "operations",
+        "multiplications",
+        "certified",
+        "smallest",
+        "median",
+        "bytes",
+        "prover s",
+        "checker s",
+    )
+    table = Table(
+        "rung",
+        *numbers,
+        title="* on the frontier: no other rung is both shorter and certifies more",
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for rung, proof in climbed.proved():
-        certified = str(proof.lower) if proof.lower == proof.upper else f"{proof.lower} to {proof.upper}"
+        certified = (
+            str(proof.lower) if proof.lower == proof.upper else f"{proof.lower} to {proof.upper}"
+        )
         margins = ["" if found is None else _cut(found) for found in (proof.smallest, proof.median)]
         costs = [f"{proof.bytes:,}", f"{proof.prover_seconds:.1f}", f"{proof.checker_seconds:.1f}"]
         star = " *" if (rung, proof) in frontier else "  "
-        table.add_row(rung.spelled(), f"{proof.operations:,}{star}", f"{proof.multiplications:,}", certified, *margins, *costs)
+        table.add_row(
+            rung.spelled(),
+            f"{proof.operations:,}{star}",
+            f"{proof.multiplications:,}",
+            certified,
+            *margins,
+            *costs,
+        )
     Console(width=150).print(table)
-    click.echo("smallest, median: margins that all, and at least half, of the inputs proved right have")
+    click.echo(
+        "smallest, median: margins that all, and at least half, of the inputs proved right have"
+    )
     _print_unproved(climbed)
 
 
@@ -906,33 +1254,67 @@ def _print_unproved(climbed: Ladder) -> None:
     for row in climbed.rows:
         if row.proof is None:
             click.echo(f"{row.verdict:<10}{row.rung.group}: {row.rung.spelled()}: {row.reason}")
-    click.echo(f"best upper bound: {climbed.best_upper()} of {total} right ({_share(climbed.best_upper(), total)})")
+    click.echo(
+        f"best upper bound: {climbed.best_upper()} of {total} right ({_share(climbed.best_upper(), total)})"
+    )
 
 
 def _print_ladder(climbed: Ladder) -> None:
-    """Print the verified rungs for a reader, published bounds beside ours, then the reasons of the others."""
+    """Print the verified rungs for a reader, published bounds beside ours, then the reasons of the
+    others.
+    """
     published = references(climbed.config.n_ctx, climbed.config.d_vocab)
     frontier, total = climbed.frontier(), climbed.total
-    numbers = ("operations", "accuracy >=", "error <=", "normalised", "published", "bytes", "prover s", "checker s")
-    table = Table("rung", *numbers, title="* on the frontier: no other rung is both shorter and tighter")
+    numbers = (
+        "operations",
+        "accuracy >=",
+        "error <=",
+        "normalised",
+        "published",
+        "bytes",
+        "prover s",
+        "checker s",
+    )
+    table = Table(
+        "rung", *numbers, title="* on the frontier: no other rung is both shorter and tighter"
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for rung, proof in climbed.proved():
         found = published.get(rung.group)
-        bounds = [_share(proof.lower, total), f"{(total - proof.lower) / total:.2e}", f"{normalised(climbed, proof):.6f}"]
+        bounds = [
+            _share(proof.lower, total),
+            f"{(total - proof.lower) / total:.2e}",
+            f"{normalised(climbed, proof):.6f}",
+        ]
         costs = [f"{proof.bytes:,}", f"{proof.prover_seconds:.1f}", f"{proof.checker_seconds:.1f}"]
         star = " *" if (rung, proof) in frontier else "  "
         reference = f"{found.mean:.3f}" if found else ""
-        table.add_row(f"{rung.group}\n  {rung.spelled()}", f"{proof.operations:,}{star}", *bounds, reference, *costs)
+        table.add_row(
+            f"{rung.group}\n  {rung.spelled()}",
+            f"{proof.operations:,}{star}",
+            *bounds,
+            reference,
+            *costs,
+        )
     Console(width=150).print(table)
     _print_unproved(climbed)
 
 
 @main.command("audit-exp")
 @click.option(
-    "--library", type=click.Choice([*LIBRARIES, "all"]), default="all", show_default=True, help="'all': those installed."
+    "--library",
+    type=click.Choice([*LIBRARIES, "all"]),
+    default="all",
+    show_default=True,
+    help="'all': those installed.",
 )
-@click.option("--sample", type=click.IntRange(2), metavar="N", help="Scan N evenly spread inputs only; this bounds nothing.")
+@click.option(
+    "--sample",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Scan N evenly spread inputs only; this bounds nothing.",
+)
 @click.option("--out", type=_NEW_FILE, required=True, help="The JSON record to write.")
 def audit_exp(library: str, sample: int | None, out: Path) -> None:
     """Measure the float32 exp of the installed libraries over every input d <= 0.
@@ -963,9 +1345,15 @@ def _print_record(record: Record) -> None:
     eps, eta = (float(Fraction(*parse_fraction(text))) for text in (record.eps_exp, record.eta_exp))
     click.echo(f"{record.called}, version {record.version}, on {record.device}")
     kind = "every one" if record.is_exhaustive() else "a sample, which bounds nothing"
-    click.echo(f"  inputs          {record.inputs} in [-104, 0] and {record.inputs_below} below: {kind}")
-    click.echo(f"  relative error  {record.relative_error:.6g} at {record.relative_at!r}, where e^d >= 2^-126")
-    click.echo(f"  absolute error  {record.absolute_error:.6g} * 2^-149 at {record.absolute_at!r}, elsewhere")
+    click.echo(
+        f"  inputs          {record.inputs} in [-104, 0] and {record.inputs_below} below: {kind}"
+    )
+    click.echo(
+        f"  relative error  {record.relative_error:.6g} at {record.relative_at!r}, where e^d >= 2^-126"
+    )
+    click.echo(
+        f"  absolute error  {record.absolute_error:.6g} * 2^-149 at {record.absolute_at!r}, elsewhere"
+    )
     click.echo(f"  below -104      at most {record.largest_below:g}")
     click.echo(f"  eps_exp         {record.eps_exp} = 2^{math.log2(eps):.3f}")
     click.echo(f"  eta_exp         {record.eta_exp} = 2^{math.log2(eta):.3f}")
@@ -974,15 +1362,25 @@ def _print_record(record: Record) -> None:
 @main.command()
 def demo() -> None:
     """Certify a trained transformer over all of its 16 777 216 inputs, in front of your eyes."""
-    model_file = Path(__file__).parent.parent / "certificates" / "max-of-4-seed-0" / "model.safetensors"
+    model_file = (
+        Path(__file__).parent.parent / "certificates" / "max-of-4-seed-0" / "model.safetensors"
+    )
     if not model_file.is_file():
-        raise Unsupported("the demo uses the repository's folder certificates/, which is not here; see 'certify prove'")
-    click.echo("A one-layer transformer was trained to name the largest of 4 tokens (vocabulary 64).")
+        raise Unsupported(
+            "the demo uses the repository's folder certificates/, which is not here; see 'certify prove'"
+        )
+    click.echo(
+        "A one-layer transformer was trained to name the largest of 4 tokens (vocabulary 64)."
+    )
     click.echo("1. Every input in floating point, as anyone would test it:")
     model = load_model(model_file)
     with progress_bar("evaluating", 1000) as advance:
-        result = evaluate_max_of_k(model, UNIFORM, None, 0, lambda share: advance(round(1000 * share), ""))
-    click.echo(f"   {result.inputs - result.wrong} of {result.inputs} right: an estimate that trusts every rounding.")
+        result = evaluate_max_of_k(
+            model, UNIFORM, None, 0, lambda share: advance(round(1000 * share), "")
+        )
+    click.echo(
+        f"   {result.inputs - result.wrong} of {result.inputs} right: an estimate that trusts every rounding."
+    )
     click.echo("2. A proof of the same number, found in floats and checked in exact arithmetic:")
     with tempfile.TemporaryDirectory(prefix="certify-demo-") as folder:
         _prove(model_file, "max-of-k", UNIFORM, "exact", Options(), Path(folder) / "exact.json")
@@ -995,7 +1393,12 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]
     Yields a function of the finished steps and a short note.
     """
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     note = TextColumn("{task.fields[note]}")
     hidden = not console.is_terminal
     with Progress(*columns, note, console=console, transient=True, disable=hidden) as progress:
@@ -1025,7 +1428,9 @@ def _require_folder(path: Path) -> None:
 
 
 def _evaluation_facts(model: Model, task: str, scope: Scope, result: Evaluation) -> dict[str, Any]:
-    """Return the result as JSON values; exact integers are strings, a number that is not finite is null."""
+    """Return the result as JSON values; exact integers are strings, a number that is not finite is
+    null.
+    """
     facts: dict[str, Any] = dataclasses.asdict(result)
     for name in ("total", "correct"):
         facts[name] = None if facts[name] is None else str(facts[name])
@@ -1037,10 +1442,15 @@ def _evaluation_facts(model: Model, task: str, scope: Scope, result: Evaluation)
 
 def _spelled_sizes(sizes: dict[str, int]) -> str:
     """Return the sizes of a task, the vocabulary as a word and the others as letters or terms."""
-    return ", ".join(f"{name} {value}" if name in {"vocab", "modulus"} else f"{name} = {value}" for name, value in sizes.items())
+    return ", ".join(
+        f"{name} {value}" if name in {"vocab", "modulus"} else f"{name} = {value}"
+        for name, value in sizes.items()
+    )
 
 
-def _print_evaluation(model: Model, path: Path, task: str, scope: Scope, result: Evaluation) -> None:
+def _print_evaluation(
+    model: Model, path: Path, task: str, scope: Scope, result: Evaluation
+) -> None:
     """Print the result for a reader."""
     lines = [
         ("model", f"{path} (sha256 {model.sha256})"),
@@ -1052,7 +1462,9 @@ def _print_evaluation(model: Model, path: Path, task: str, scope: Scope, result:
         if scope.weights is not None:
             lines.append(("weight", f"{result.correct} of {result.total}"))
     else:
-        lines.append(("inputs", f"{result.inputs} random ones, of a domain of weight {result.total}"))
+        lines.append(
+            ("inputs", f"{result.inputs} random ones, of a domain of weight {result.total}")
+        )
         lines.append(("accuracy", f"{result.accuracy:.8f} (float64 estimate, not a bound)"))
         interval = f"{result.low:.8f} to {result.high:.8f}"
         lines.append(("interval", f"{interval} ({CONFIDENCE:.0%} confidence, Clopper-Pearson)"))

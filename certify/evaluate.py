@@ -150,9 +150,15 @@ def is_one_layer(config: Config) -> bool:
 
 
 def _products(config: Config) -> int:
-    """Return about how many multiplications all inputs take: every weight, at every position, for every input."""
+    """Return about how many multiplications all inputs take: every weight, at every position, for
+    every input.
+    """
     shapes = required_shapes(config, config.d_model) | optional_shapes(config, config.d_model)
-    weights = sum(math.prod(shape) for name, shape in shapes.items() if not name.startswith(("embed", "pos_embed")))
+    weights = sum(
+        math.prod(shape)
+        for name, shape in shapes.items()
+        if not name.startswith(("embed", "pos_embed"))
+    )
     inputs: int = config.d_vocab**config.n_ctx
     return inputs * config.n_ctx * weights
 
@@ -185,7 +191,9 @@ def evaluate_max_of_k(
         if samples is None and is_enumerable(config):
             return _exhaustive(paths, scope, config, progress)
         sampled = samples or DEFAULT_SAMPLES
-        return _sampled(lambda tokens: margins(paths, tokens), _BATCH, scope, config, sampled, seed, progress)
+        return _sampled(
+            lambda tokens: margins(paths, tokens), _BATCH, scope, config, sampled, seed, progress
+        )
 
 
 def is_enumerable(config: Config) -> bool:
@@ -211,12 +219,16 @@ def margins(paths: Paths, tokens: Tokens) -> Floats:
     pattern = np.exp(scores - scores.max(axis=1, keepdims=True))
     pattern /= pattern.sum(axis=1, keepdims=True)
     cells = (np.arange(batch)[:, None] * d_vocab + tokens).ravel()
-    by_token = np.bincount(cells, weights=pattern.ravel(), minlength=batch * d_vocab).reshape(batch, d_vocab)
+    by_token = np.bincount(cells, weights=pattern.ravel(), minlength=batch * d_vocab).reshape(
+        batch, d_vocab
+    )
     logits = paths.EU[query] + by_token @ paths.EVOU + pattern @ paths.PVOU
     return _less_best_other(logits, tokens.max(axis=1))
 
 
-def clopper_pearson(successes: int, trials: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+def clopper_pearson(
+    successes: int, trials: int, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
     """Return the Clopper-Pearson confidence interval of a binomial probability.
 
     Requires: 0 <= successes <= trials, trials >= 1.
@@ -240,7 +252,9 @@ def _tail_root(count: int, trials: int, tail: float) -> float:
         middle = (low + high) / 2.0
         if middle in (low, high):
             break
-        terms = log_choose + successes * math.log(middle) + (trials - successes) * math.log1p(-middle)
+        terms = (
+            log_choose + successes * math.log(middle) + (trials - successes) * math.log1p(-middle)
+        )
         top = float(terms.max())
         if top + math.log(float(np.exp(terms - top).sum())) > math.log(tail):
             low = middle
@@ -258,7 +272,9 @@ def _sampled(
     seed: int,
     progress: Callable[[float], None] | None,
 ) -> Evaluation:
-    """Return an estimate from inputs drawn independently from the scope's distribution, ``size`` at a time."""
+    """Return an estimate from inputs drawn independently from the scope's distribution, ``size`` at
+    a time.
+    """
     generator = np.random.default_rng(seed)
     wrong = uncertain = 0
     smallest = math.inf
@@ -297,7 +313,9 @@ def _draw(generator: np.random.Generator, scope: Scope, config: Config, count: i
     return np.stack(columns, axis=1)
 
 
-def _exhaustive(paths: Paths, scope: Scope, config: Config, progress: Callable[[float], None] | None) -> Evaluation:
+def _exhaustive(
+    paths: Paths, scope: Scope, config: Config, progress: Callable[[float], None] | None
+) -> Evaluation:
     """Return the accuracy over every input that the scope does not exclude."""
     tail = _Tail.build(scope, config)
     tallies: list[_Tally] = []
@@ -309,11 +327,20 @@ def _exhaustive(paths: Paths, scope: Scope, config: Config, progress: Callable[[
 
 
 def _every_input(
-    margins_of: Margins, size: int, scope: Scope, config: Config, progress: Callable[[float], None] | None
+    margins_of: Margins,
+    size: int,
+    scope: Scope,
+    config: Config,
+    progress: Callable[[float], None] | None,
 ) -> Evaluation:
-    """Return the accuracy over every input that the scope does not exclude, ``size`` inputs at a time."""
+    """Return the accuracy over every input that the scope does not exclude, ``size`` inputs at a
+    time.
+    """
     weights = scope.weights or ((1,) * config.d_vocab,) * config.n_ctx
-    allowed = [np.array([t for t, weight in enumerate(row) if weight > 0], dtype=np.int64) for row in weights]
+    allowed = [
+        np.array([t for t, weight in enumerate(row) if weight > 0], dtype=np.int64)
+        for row in weights
+    ]
     lengths = tuple(len(tokens) for tokens in allowed)
     inputs = math.prod(lengths)
     tallies: list[_Tally] = []
@@ -324,8 +351,19 @@ def _every_input(
         right = batch > 0
         exact = int(np.count_nonzero(right))
         if scope.weights is not None:
-            exact = sum(math.prod(weights[i][t] for i, t in enumerate(row)) for row in tokens[right].tolist())
-        tallies.append(_Tally(len(batch), int(np.count_nonzero(~right)), _uncertain(batch), exact, _smallest(batch)))
+            exact = sum(
+                math.prod(weights[i][t] for i, t in enumerate(row))
+                for row in tokens[right].tolist()
+            )
+        tallies.append(
+            _Tally(
+                len(batch),
+                int(np.count_nonzero(~right)),
+                _uncertain(batch),
+                exact,
+                _smallest(batch),
+            )
+        )
         if progress is not None:
             progress((start + len(batch)) / inputs)
     return _all_inputs(tallies, scope.total(config))
@@ -375,7 +413,9 @@ class _Tail:
             head -= 1
         rows = list(itertools.product(*allowed[head:free]))
         exact = np.int64 if scope.total(config) < 1 << 62 else object
-        grid_weights = [math.prod(weights[head + i][token] for i, token in enumerate(row)) for row in rows]
+        grid_weights = [
+            math.prod(weights[head + i][token] for i, token in enumerate(row)) for row in rows
+        ]
         return cls(
             allowed=allowed,
             weights=weights,
@@ -425,7 +465,9 @@ class _SeparableQuery:
     def margins(self, head: Sequence[int], query: int) -> Floats:
         """Return the margins of the inputs with these head tokens, in the order of the table."""
         column = self.last + sum(self.terms[i, token] for i, token in enumerate(head))
-        attention = self.attention[-1, query] + sum(self.attention[i, token] for i, token in enumerate(head))
+        attention = self.attention[-1, query] + sum(
+            self.attention[i, token] for i, token in enumerate(head)
+        )
         sums = self.table + column[:, None]
         answers = np.maximum(self.table_answers, max(head, default=0))
         rows = np.arange(len(answers))

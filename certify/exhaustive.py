@@ -1,10 +1,15 @@
 """Strategy ``exhaustive``: every input of a finite domain is evaluated by the checker.  (SPEC 14)
 
-Floats find which inputs are right, how large the margins are, and which precision is needed; the checker does the
-rest, once.  A small draft comes first: the inputs on which floats cannot be trusted and the weakest of the others, each
-a leaf of its own.  It shows what these inputs are, and whether the precision costs margin.  The claims of the
-certificate are then known but for the margins of the other inputs, of which floats minus a little are claimed, and the
-number of operations follows from the formula of SPEC 14.8.  So the whole domain is evaluated by the checker only once.
+Floats find which inputs are right, how large the margins are, and which precision is needed; the
+checker does the
+rest, once.  A small draft comes first: the inputs on which floats cannot be trusted and the weakest
+of the others, each
+a leaf of its own.  It shows what these inputs are, and whether the precision costs margin.  The
+claims of the
+certificate are then known but for the margins of the other inputs, of which floats minus a little
+are claimed, and the
+number of operations follows from the formula of SPEC 14.8.  So the whole domain is evaluated by the
+checker only once.
 """
 
 from __future__ import annotations
@@ -45,7 +50,9 @@ MAXIMUM_INPUTS = 1 << 20
 PRECISIONS = (64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
 TRUSTED, MOST_OPEN, WEAKEST = 1e-6, 1024, 8
 MARGIN_BITS = 20
-"""Margins are multiples of 2^-20; floats are trusted where a margin is above 1e-6 of the largest, and of one."""
+"""Margins are multiples of 2^-20; floats are trusted where a margin is above 1e-6 of the largest,
+and of one.
+"""
 
 Report = Callable[[float], None]
 Indices = NDArray[np.int64]
@@ -53,7 +60,9 @@ Indices = NDArray[np.int64]
 
 @dataclass(slots=True)
 class _Domain:
-    """Every input: its estimate, whether it counts, and what is claimed of it (``margins`` in units of 2^-20)."""
+    """Every input: its estimate, whether it counts, and what is claimed of it (``margins`` in units
+    of 2^-20).
+    """
 
     estimates: NDArray[np.float64]
     counts: NDArray[np.bool_]
@@ -61,11 +70,14 @@ class _Domain:
     margins: NDArray[np.int64]
 
 
-def prove_leaves(model_file: Path, question: Question, scope: Scope, out: Path, report: Report) -> Proved:
+def prove_leaves(
+    model_file: Path, question: Question, scope: Scope, out: Path, report: Report
+) -> Proved:
     """Write a certificate of leaves for the model at ``out`` and return what it proves.
 
     Ensures: the file at ``out`` has been verified by the checker, or is as it was before.
-    Errors:  ``BadInput`` or ``Unsupported`` for the model, the question or the scope; ``CheckerRejected`` if no precision
+    Errors:  ``BadInput`` or ``Unsupported`` for the model, the question or the scope;
+             ``CheckerRejected`` if no precision
              makes the checker verify what floats say.
     Cost:    the forward pass of every input in floats, and once in the checker.
     """
@@ -91,7 +103,8 @@ def prove_leaves(model_file: Path, question: Question, scope: Scope, out: Path, 
                 write_bytes(out, data)
                 prover = time.monotonic() - start - checking
                 return Proved(_facts(ended.stdout), ended.stdout, len(data), prover, checking, 0)
-            # Somewhere else the precision did not do: what floats said is tried again with more of it.
+            # Somewhere else the precision did not do: what floats said is tried again with more of
+            # it.
             if not (ended.returncode == REJECTED or "SPEC-8.2" in last):
                 break
             precisions.pop(0)
@@ -102,9 +115,13 @@ def _require_possible(config: Config, question: Question, scope: Scope) -> None:
     question.require_fits(config)
     scope.require_fits(config)
     if config.d_vocab**config.n_ctx > MAXIMUM_INPUTS:
-        raise Unsupported(f"strategy {STRATEGY} stops at {MAXIMUM_INPUTS} inputs, here are {config.d_vocab}^{config.n_ctx}")
+        raise Unsupported(
+            f"strategy {STRATEGY} stops at {MAXIMUM_INPUTS} inputs, here are {config.d_vocab}^{config.n_ctx}"
+        )
     if config.d_vocab_out < 2:
-        raise Unsupported("a model with a single output cannot be wrong: d_vocab_out must be at least 2")
+        raise Unsupported(
+            "a model with a single output cannot be wrong: d_vocab_out must be at least 2"
+        )
 
 
 def _weights(config: Config, scope: Scope) -> Sequence[Sequence[int]]:
@@ -118,7 +135,9 @@ def _estimated(model: Model, question: Question, scope: Scope, report: Report) -
     parts = []
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
         for begin in range(0, inputs, size):
-            parts.append(question.margins(model, tokens_between(config, begin, min(begin + size, inputs))))
+            parts.append(
+                question.margins(model, tokens_between(config, begin, min(begin + size, inputs)))
+            )
             report(0.9 * min(begin + size, inputs) / inputs)
     estimates = np.concatenate(parts)
     counts = np.ones(1, dtype=bool)
@@ -126,14 +145,24 @@ def _estimated(model: Model, question: Question, scope: Scope, report: Report) -
         counts = np.logical_and.outer(counts, np.array([weight > 0 for weight in row])).ravel()
     methods = np.where(estimates > 0, "right", "wrong")
     known = np.where(np.isfinite(estimates), estimates, 0.0)
-    margins = np.floor(np.clip(known, 0, 2.0**40) * 2.0**MARGIN_BITS * (1 - 2.0**-30)).astype(np.int64) - 4
+    margins = (
+        np.floor(np.clip(known, 0, 2.0**40) * 2.0**MARGIN_BITS * (1 - 2.0**-30)).astype(np.int64)
+        - 4
+    )
     return _Domain(estimates, counts, methods, margins)
 
 
 def _pilot(
-    model_file: Path, model: Model, question: Question, scope: Scope, domain: _Domain, precisions: list[int], file: Path
+    model_file: Path,
+    model: Model,
+    question: Question,
+    scope: Scope,
+    domain: _Domain,
+    precisions: list[int],
+    file: Path,
 ) -> tuple[int, float]:
-    """Settle the inputs on which floats cannot be trusted; return the operations spent on doubling precision, and the seconds.
+    """Settle the inputs on which floats cannot be trusted; return the operations spent on doubling
+    precision, and the seconds.
 
     ``precisions`` loses those that cost margin.
     """
@@ -155,16 +184,27 @@ def _pilot(
             leaves.append(_leaf(1, "either"))
             end = index + 1
         leaves += [_leaf(len(sizes) - end, "skip")] if end < len(sizes) else []
-        file.write_bytes(within_limit(canonical(_document(model, question, scope, leaves, precisions[0]))))
+        file.write_bytes(
+            within_limit(canonical(_document(model, question, scope, leaves, precisions[0])))
+        )
         ended, spent = run_timed([str(model_file), str(file), "--json"])
         seconds += spent
         facts = verdict(ended)
-        outcomes = [cell for cell, leaf in zip(facts["cells"], leaves, strict=False) if leaf["method"] == "either"]
-        margins = np.array([-1 if cell[3] is None else cell[3] for cell in outcomes], dtype=np.float64)
+        outcomes = [
+            cell
+            for cell, leaf in zip(facts["cells"], leaves, strict=False)
+            if leaf["method"] == "either"
+        ]
+        margins = np.array(
+            [-1 if cell[3] is None else cell[3] for cell in outcomes], dtype=np.float64
+        )
         expected = domain.estimates[some] * 2.0**MARGIN_BITS
         lossy = trusted & (expected > 0) & ~(margins >= expected * (1 - 2.0**-24) - 4)
         undecided = [cell[0] != cell[2] and cell[1] != "0" for cell in outcomes]
-        if not (lossy.any() or (np.array(undecided, dtype=bool) & trusted).any()) or len(precisions) == 1:
+        if (
+            not (lossy.any() or (np.array(undecided, dtype=bool) & trusted).any())
+            or len(precisions) == 1
+        ):
             break
         precisions.pop(0)
     for index, cell, is_open in zip(some.tolist(), outcomes, undecided, strict=True):
@@ -179,7 +219,9 @@ def _leaf(inputs: int, method: str, margin: int | None = None) -> dict[str, Any]
 
 
 def _runs(domain: _Domain) -> list[dict[str, Any]]:
-    """Return one leaf for each run of inputs with the same method; inputs that do not count go with those before them."""
+    """Return one leaf for each run of inputs with the same method; inputs that do not count go with
+    those before them.
+    """
     counted = np.flatnonzero(domain.counts)
     methods = domain.methods[counted]
     first = np.flatnonzero(np.concatenate([[True], methods[1:] != methods[:-1]]))
@@ -187,20 +229,36 @@ def _runs(domain: _Domain) -> list[dict[str, Any]]:
     least = np.minimum.reduceat(domain.margins[counted], first).tolist()
     return [
         _leaf(end - begin, method, max(margin, 0) if method == "right" else None)
-        for begin, end, method, margin in zip(starts, starts[1:], methods[first].tolist(), least, strict=False)
+        for begin, end, method, margin in zip(
+            starts, starts[1:], methods[first].tolist(), least, strict=False
+        )
     ]
 
 
-def _document(model: Model, question: Question, scope: Scope, leaves: list[dict[str, Any]], precision: int) -> dict[str, Any]:
+def _document(
+    model: Model, question: Question, scope: Scope, leaves: list[dict[str, Any]], precision: int
+) -> dict[str, Any]:
     """Return a certificate with these leaves that claims nothing else."""
     return {
         "format": FORMAT,
         "statement": statement_of(model, scope, question.spelled),
-        "proof": {"leaves": leaves, "operations": str(10**11), "precision": precision, "strategy": STRATEGY},
+        "proof": {
+            "leaves": leaves,
+            "operations": str(10**11),
+            "precision": precision,
+            "strategy": STRATEGY,
+        },
     }
 
 
-def _claim(document: dict[str, Any], model: Model, scope: Scope, domain: _Domain, precision: int, surplus: int) -> None:
+def _claim(
+    document: dict[str, Any],
+    model: Model,
+    scope: Scope,
+    domain: _Domain,
+    precision: int,
+    surplus: int,
+) -> None:
     """Fill in the bounds that the leaves prove, and the operations that this takes."""
     config = model.config
     sums: dict[str, int] = {}
@@ -210,18 +268,31 @@ def _claim(document: dict[str, Any], model: Model, scope: Scope, domain: _Domain
         if scope.weights is None:
             sums[method] = len(chosen)
             continue
-        tokens = np.stack(np.unravel_index(chosen, (config.d_vocab,) * config.n_ctx), axis=1).tolist()
-        sums[method] = sum(math.prod(row[t] for row, t in zip(weights, one, strict=True)) for one in tokens)
+        tokens = np.stack(
+            np.unravel_index(chosen, (config.d_vocab,) * config.n_ctx), axis=1
+        ).tolist()
+        sums[method] = sum(
+            math.prod(row[t] for row, t in zip(weights, one, strict=True)) for one in tokens
+        )
     total = scope.total(config)
-    document["statement"] |= {"correct_lower": str(sums["right"]), "correct_upper": str(total - sums["wrong"])}
+    document["statement"] |= {
+        "correct_lower": str(sums["right"]),
+        "correct_upper": str(total - sums["wrong"]),
+    }
     evaluated = np.flatnonzero((domain.methods != "skip") & domain.counts)
-    read = sum(int(leaf["inputs"]) for leaf in document["proof"]["leaves"] if leaf["method"] != "skip")
-    operations = _operations(model, evaluated, precision) + 2 * config.n_ctx * (read - len(evaluated))
+    read = sum(
+        int(leaf["inputs"]) for leaf in document["proof"]["leaves"] if leaf["method"] != "skip"
+    )
+    operations = _operations(model, evaluated, precision) + 2 * config.n_ctx * (
+        read - len(evaluated)
+    )
     document["proof"]["operations"] = str(operations + surplus)
 
 
 def _operations(model: Model, evaluated: Indices, precision: int) -> int:
-    """Return what the checker counts for evaluating these inputs one after the other, at one precision.  (SPEC 14.8)"""
+    """Return what the checker counts for evaluating these inputs one after the other, at one
+    precision.  (SPEC 14.8)
+    """
     config, n = model.config, model.config.n_ctx
     if not len(evaluated):
         return 0
@@ -231,14 +302,23 @@ def _operations(model: Model, evaluated: Indices, precision: int) -> int:
         shared[1:] = (tokens[1:] != tokens[:-1]).argmax(axis=1)
     lengths, repeats = np.unique(shared, return_counts=True)
     factor = 1 + precision // 256
-    single: int = sum(times * _cost(model, common) for common, times in zip(lengths.tolist(), repeats.tolist(), strict=True))
+    single: int = sum(
+        times * _cost(model, common)
+        for common, times in zip(lengths.tolist(), repeats.tolist(), strict=True)
+    )
     return factor * single + 2 * n * len(evaluated)
 
 
 def _cost(model: Model, common: int) -> int:
     """Return the operations for one input of which a prefix of so many tokens is there."""
     config, n = model.config, model.config.n_ctx
-    d, width, layers, heads, last = config.d_model, config.d_head, config.n_layers, config.n_heads, config.read == "last"
+    d, width, layers, heads, last = (
+        config.d_model,
+        config.d_head,
+        config.n_layers,
+        config.n_heads,
+        config.read == "last",
+    )
     new, inner, mlp = n - common, heads * width, config.d_mlp or 0
     keys = (n * (n + 1) - common * (common + 1)) // 2 if config.attention_dir == "causal" else n * n
     pairs = heads * (keys * (layers - 1) + (n if last else keys))
@@ -250,15 +330,24 @@ def _cost(model: Model, common: int) -> int:
     blocks = (inner + 1) * d + ((d + 1) * mlp + (mlp + 1) * d if mlp else 0)
     reads = n if config.read == "all" else 1
     hidden = hidden_size(model.tensors)
-    ends = (d + 1) * hidden + (hidden + 1) * config.d_vocab_out if config.pooled else (d + 1) * config.d_vocab_out
+    ends = (
+        (d + 1) * hidden + (hidden + 1) * config.d_vocab_out
+        if config.pooled
+        else (d + 1) * config.d_vocab_out
+    )
     linear = new * layers * (d + 1) * 3 * inner + ended * blocks + reads * ends + 2 * width * pairs
     adds = 2 * pairs + d * (new + 2 * ended) + (n * d if config.pooled else 0)
     smooth_work, norm_work = 14 * smooth, 10 * scaled
-    return 2 * linear + adds + 6 * pairs + units + smooth_work + norm_work + reads * config.d_vocab_out
+    return (
+        2 * linear + adds + 6 * pairs + units + smooth_work + norm_work + reads * config.d_vocab_out
+    )
 
 
 def _facts(printed: str) -> dict[str, Any]:
     """Return the facts that the checker printed in words: the verdict's fields and the operations."""
-    counts, said = (dict(word.partition("=")[::2] for word in line.split()[2:]) for line in printed.splitlines()[-2:])
+    counts, said = (
+        dict(word.partition("=")[::2] for word in line.split()[2:])
+        for line in printed.splitlines()[-2:]
+    )
     total = sum(int(counts[key]) for key in ("mul", "add", "cmp", "exp"))
     return {**said, "operations": {"total": total}}

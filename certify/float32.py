@@ -1,6 +1,8 @@
-"""The float32 semantics: what a statement assumes of exp, and estimates of how far an execution may be from the reals.
+"""The float32 semantics: what a statement assumes of exp, and estimates of how far an execution may
+be from the reals.
 
-Source: SPEC 12, with norms in float64.  An estimate only helps a strategy to choose; the checker derives its own.
+Source: SPEC 12, with norms in float64.  An estimate only helps a strategy to choose; the checker
+        derives its own.
 """
 
 from __future__ import annotations
@@ -23,9 +25,11 @@ LEAST_EPS, LEAST_ETA, MOST = Fraction(1, 1 << 25), Fraction(1, 1 << 149), Fracti
 
 @dataclass(frozen=True, slots=True)
 class Float32:
-    """Executions in float32 with sums in any order, and an exp with |exp(d) - e^d| <= eps_exp e^d + eta_exp for d <= 0.
+    """Executions in float32 with sums in any order, and an exp with |exp(d) - e^d| <= eps_exp e^d +
+    eta_exp for d <= 0.
 
-    Defaults: 2^-22, an error of two units in the last place; 2^-126, subnormal results that are worth nothing.
+    Defaults: 2^-22, an error of two units in the last place; 2^-126, subnormal results that are
+    worth nothing.
     Errors:   ``Unsupported`` for an error that the checker does not accept.
     """
 
@@ -40,7 +44,10 @@ class Float32:
 
     def statement(self) -> dict[str, str]:
         """Return the fields of a statement."""
-        return {key: f"{x.numerator}/{x.denominator}" for key, x in (("eps_exp", self.eps_exp), ("eta_exp", self.eta_exp))}
+        return {
+            key: f"{x.numerator}/{x.denominator}"
+            for key, x in (("eps_exp", self.eps_exp), ("eta_exp", self.eta_exp))
+        }
 
 
 def require_no_float64(model: Model) -> None:
@@ -65,7 +72,8 @@ def _largest(rows: NDArray[np.float64]) -> float:
 class Slack:
     """By how much a log-weight may be off, and what must be added to a bracket.
 
-    ``stages``: the errors of scores, of attention's mix of values and of the residual (norms), and of the difference of
+    ``stages``: the errors of scores, of attention's mix of values and of the residual (norms), and
+    of the difference of
     two logits, each if what it is computed from before the weights' error is exact.
     """
 
@@ -84,7 +92,9 @@ def slack(model: Model, semantics: Float32) -> Slack:
     require_no_float64(model)
     config = model.config
     n, d, h = config.n_ctx, config.d_model, config.d_head
-    embed, position, unembed = (model.tensor(name) for name in ("embed.W_E", "pos_embed.W_pos", "unembed.W_U"))
+    embed, position, unembed = (
+        model.tensor(name) for name in ("embed.W_E", "pos_embed.W_pos", "unembed.W_U")
+    )
     w = {letter: model.tensor(f"blocks.0.attn.W_{letter}")[0] for letter in "QKVO"}
     b = {letter: model.bias(f"blocks.0.attn.b_{letter}").reshape(-1) for letter in "QKVO"}
     size = {letter: float(np.linalg.norm(w[letter])) for letter in w}
@@ -95,9 +105,17 @@ def slack(model: Model, semantics: Float32) -> Slack:
         return error * weight + _gamma(rows + 1) * ((x + error) * weight + bias)
 
     queries = _largest((embed + position[-1]) @ w["Q"] + b["Q"])
-    keys, values = (_largest(embed @ w[letter] + b[letter]) + _largest(position @ w[letter]) for letter in "KV")
-    e_q, e_k, e_v = affine(r, UNIT * r, d, "Q"), affine(reach, UNIT * reach, d, "K"), affine(reach, UNIT * reach, d, "V")
-    score = (queries * e_k + e_q * keys + e_q * e_k + _gamma(h + 4) * (queries + e_q) * (keys + e_k)) / np.sqrt(h)
+    keys, values = (
+        _largest(embed @ w[letter] + b[letter]) + _largest(position @ w[letter]) for letter in "KV"
+    )
+    e_q, e_k, e_v = (
+        affine(r, UNIT * r, d, "Q"),
+        affine(reach, UNIT * reach, d, "K"),
+        affine(reach, UNIT * reach, d, "V"),
+    )
+    score = (
+        queries * e_k + e_q * keys + e_q * e_k + _gamma(h + 4) * (queries + e_q) * (keys + e_k)
+    ) / np.sqrt(h)
     inexact = float(semantics.eps_exp) + UNIT
     theta = score + 2 * UNIT * (queries * keys / np.sqrt(h) + score) + inexact / (1 - inexact)
     kappa, alpha = (1 + UNIT) ** 2 / (1 - _gamma(n)) - 1, 3 * float(semantics.eta_exp)
@@ -111,5 +129,10 @@ def slack(model: Model, semantics: Float32) -> Slack:
     direct = (r + bias_o) * apart + 2 * bias_u
     error = kappa * direct + n * alpha * (values * size["O"] * apart + direct) + last
     share = 1 - kappa - n * alpha
-    stages = {"scores": float(score), "mixed": float(e_z), "residual": float(e_y), "logits": float(error)}
+    stages = {
+        "scores": float(score),
+        "mixed": float(e_z),
+        "residual": float(e_y),
+        "logits": float(error),
+    }
     return Slack(float(theta), float(error / share) if share > 0 else np.inf, stages)

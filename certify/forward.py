@@ -4,7 +4,8 @@ For tokens t, position i, layer L and head h (TransformerLens's definition)::
 
     x[i]  = W_E[t[i]] + W_pos[i]
     q, k, v = norm1(x) W_Q + b_Q, norm1(x) W_K + b_K, norm1(x) W_V + b_V         for each head
-    a[i]  = c * softmax_j(q[i] . k[j] / sqrt(d_head)) + (1 - c)                  over the keys j that i sees
+    a[i]  = c * softmax_j(q[i] . k[j] / sqrt(d_head)) + (1 - c)                  over the keys j
+    that i sees
     x    += sum_h (sum_j a[i, j] v[j]) W_O + b_O
     x    += act(norm2(x) W_in + b_in) W_out + b_out                              with an MLP
 
@@ -37,14 +38,22 @@ LARGEST_BATCH_ENTRIES = 1 << 22
 
 
 def batch_size(model: Model) -> int:
-    """Return how many inputs to pass to ``logits`` at once, so that no intermediate array takes more than 32 MiB."""
+    """Return how many inputs to pass to ``logits`` at once, so that no intermediate array takes
+    more than 32 MiB.
+    """
     config = model.config
-    widest = max(config.d_model, config.d_mlp or 0, config.n_heads * max(config.d_head, config.n_ctx), config.d_vocab_out)
+    widest = max(
+        config.d_model,
+        config.d_mlp or 0,
+        config.n_heads * max(config.d_head, config.n_ctx),
+        config.d_vocab_out,
+    )
     return max(1, LARGEST_BATCH_ENTRIES // (config.n_ctx * widest))
 
 
 def logits(model: Model, tokens: Tokens) -> Floats:
-    """Return the logits, [batch, d_vocab_out], or [batch, n_ctx, d_vocab_out] for the readout ``all``.
+    """Return the logits, [batch, d_vocab_out], or [batch, n_ctx, d_vocab_out] for the readout
+    ``all``.
 
     Requires: ``tokens`` [batch, n_ctx], each in 0 .. d_vocab - 1.
     Cost:     the multiplications of the network for every input; where only the
@@ -54,8 +63,14 @@ def logits(model: Model, tokens: Tokens) -> Floats:
     residual = model.tensor("embed.W_E")[tokens] + model.tensor("pos_embed.W_pos")
     for layer in range(config.n_layers):
         block = f"blocks.{layer}."
-        queries = slice(-1, None) if layer + 1 == config.n_layers and config.read == "last" else slice(None)
-        residual = residual[:, queries] + _attention(model, block, _normalised(model, f"{block}ln1", residual), queries)
+        queries = (
+            slice(-1, None)
+            if layer + 1 == config.n_layers and config.read == "last"
+            else slice(None)
+        )
+        residual = residual[:, queries] + _attention(
+            model, block, _normalised(model, f"{block}ln1", residual), queries
+        )
         if not config.attn_only:
             residual = residual + _mlp(model, block, _normalised(model, f"{block}ln2", residual))
     residual = _normalised(model, "ln_final", residual)
@@ -69,7 +84,9 @@ def logits(model: Model, tokens: Tokens) -> Floats:
 
 
 def _attention(model: Model, block: str, rows: Floats, queries: slice) -> Floats:
-    """Return what attention adds at the chosen positions, [batch, chosen, d_model], from the normalised residuals."""
+    """Return what attention adds at the chosen positions, [batch, chosen, d_model], from the
+    normalised residuals.
+    """
     config = model.config
     query = _per_head(model, block, "Q", rows[:, queries])
     key, value = _per_head(model, block, "K", rows), _per_head(model, block, "V", rows)
@@ -80,9 +97,13 @@ def _attention(model: Model, block: str, rows: Floats, queries: slice) -> Floats
     seen = seen[queries]
     scores = np.where(seen, scores, -np.inf)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    pattern = config.mix * (weights / weights.sum(axis=-1, keepdims=True)) + np.where(seen, 1.0 - config.mix, 0.0)
+    pattern = config.mix * (weights / weights.sum(axis=-1, keepdims=True)) + np.where(
+        seen, 1.0 - config.mix, 0.0
+    )
     mixed = (pattern @ value).transpose(0, 2, 1, 3)
-    flat = mixed.reshape(-1, config.n_heads * config.d_head) @ model.tensor(f"{block}attn.W_O").reshape(-1, config.d_model)
+    flat = mixed.reshape(-1, config.n_heads * config.d_head) @ model.tensor(
+        f"{block}attn.W_O"
+    ).reshape(-1, config.d_model)
     result: Floats = flat.reshape(len(rows), -1, config.d_model) + model.bias(f"{block}attn.b_O")
     return result
 
@@ -102,7 +123,11 @@ def _mlp(model: Model, block: str, rows: Floats) -> Floats:
         case "relu":
             active = np.maximum(inner, 0.0)
         case "gelu_new":
-            active = 0.5 * inner * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (inner + 0.044715 * inner**3)))
+            active = (
+                0.5
+                * inner
+                * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (inner + 0.044715 * inner**3)))
+            )
         case _:
             active = inner / (1.0 + np.exp(-inner))
     result: Floats = active @ model.tensor(f"{block}mlp.W_out") + model.bias(f"{block}mlp.b_out")
@@ -115,5 +140,11 @@ def _normalised(model: Model, norm: str, rows: Floats) -> Floats:
     if config.normalization_type is None:
         return rows
     centred = rows - rows.mean(axis=-1, keepdims=True)
-    scaled: Floats = centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + config.variance_offset)
-    return scaled if config.normalization_type == "LNPre" else scaled * model.tensor(f"{norm}.w") + model.tensor(f"{norm}.b")
+    scaled: Floats = centred / np.sqrt(
+        (centred**2).mean(axis=-1, keepdims=True) + config.variance_offset
+    )
+    return (
+        scaled
+        if config.normalization_type == "LNPre"
+        else scaled * model.tensor(f"{norm}.w") + model.tensor(f"{norm}.b")
+    )

@@ -86,7 +86,9 @@ _NEEDS_CONFIG = (
 State = tuple[dict[str, Tensor], object | None]
 
 
-def import_model(path: Path | str, config_file: Path | str | None = None) -> tuple[dict[str, Tensor], Config]:
+def import_model(
+    path: Path | str, config_file: Path | str | None = None
+) -> tuple[dict[str, Tensor], Config]:
     """Return the tensors and the configuration that a foreign file or folder holds.
 
     Requires: ``config_file``, if given, is a JSON file with the configuration.
@@ -108,16 +110,23 @@ def import_model(path: Path | str, config_file: Path | str | None = None) -> tup
             if metadata.get("format") == FORMAT and given is None:
                 model = load_model(path)
                 return dict(model.tensors), model.config
-            tensors, stored = decode_tensors(data, origin, ignored=_BUFFERS), _stored_config(metadata, origin)
+            tensors, stored = (
+                decode_tensors(data, origin, ignored=_BUFFERS),
+                _stored_config(metadata, origin),
+            )
         case ".npz":
             tensors, stored = _read_npz(data, origin), None
         case ".pt" | ".pth":
             tensors, stored = _read_pt(data, origin)
         case suffix:
-            raise Unsupported(f"{origin}: files ending in {suffix!r} are not supported (.safetensors, .pt, .pth, .npz are)")
+            raise Unsupported(
+                f"{origin}: files ending in {suffix!r} are not supported (.safetensors, .pt, .pth, .npz are)"
+            )
     if given is not None:
         return tensors_from_state_dict(tensors, origin, translated_config(given, str(config_file)))
-    return tensors_from_state_dict(tensors, origin, None if stored is None else translated_config(stored, origin))
+    return tensors_from_state_dict(
+        tensors, origin, None if stored is None else translated_config(stored, origin)
+    )
 
 
 def tensors_from_state_dict(
@@ -143,12 +152,18 @@ def tensors_from_state_dict(
         tensors[name] = tensor[None] if headless else tensor
     config = config or _config_from_shapes(tensors, origin)
     require_tensors(tensors, config, origin)
-    zeros = [name for name in optional_shapes(config, hidden_size(tensors)) if name in tensors and not np.any(tensors[name])]
+    zeros = [
+        name
+        for name in optional_shapes(config, hidden_size(tensors))
+        if name in tensors and not np.any(tensors[name])
+    ]
     return {name: tensor for name, tensor in tensors.items() if name not in zeros}, config
 
 
 def _config_from_shapes(tensors: Mapping[str, Tensor], origin: str) -> Config:
-    """Return the configuration of an attention-only model; that all shapes fit it is for the caller to check."""
+    """Return the configuration of an attention-only model; that all shapes fit it is for the caller
+    to check.
+    """
     for name in tensors:
         for pattern, what in _NEEDS_CONFIG:
             if pattern.fullmatch(name):
@@ -161,7 +176,9 @@ def _config_from_shapes(tensors: Mapping[str, Tensor], origin: str) -> Config:
             raise BadInput(f"{origin}: tensor {name} is missing")
         found = tensors[name].shape
         if len(found) != len(shape) or 0 in found:
-            raise BadInput(f"{origin}: tensor {name} has shape {list(found)}, expected {len(shape)} axes, none empty")
+            raise BadInput(
+                f"{origin}: tensor {name} has shape {list(found)}, expected {len(shape)} axes, none empty"
+            )
     n_heads, d_model, d_head = tensors["blocks.0.attn.W_Q"].shape
     layers = [int(matched[1]) for name in tensors if (matched := _LAYER.fullmatch(name))]
     config = Config(
@@ -222,7 +239,9 @@ def _read_pt(data: bytes, origin: str) -> State:
     try:
         import torch  # noqa: PLC0415  (optional, and slow to import)
     except ImportError as error:
-        raise Unsupported(f"{origin}: reading it needs PyTorch: pip install torch (the extra certify[train])") from error
+        raise Unsupported(
+            f"{origin}: reading it needs PyTorch: pip install torch (the extra certify[train])"
+        ) from error
     try:
         value = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError) as error:
@@ -231,7 +250,9 @@ def _read_pt(data: bytes, origin: str) -> State:
     stored: object | None = None
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(value, dict):
-            stored = next((value[name] for name in _CONFIG_KEYS if isinstance(value.get(name), dict)), stored)
+            stored = next(
+                (value[name] for name in _CONFIG_KEYS if isinstance(value.get(name), dict)), stored
+            )
             value = value[key] if isinstance(value.get(key), dict) else value
     if not isinstance(value, dict):
         raise BadInput(f"{origin}: holds {type(value).__name__}, not a state dict")
@@ -246,7 +267,9 @@ def _read_pt(data: bytes, origin: str) -> State:
 def _from_torch(torch: Any, tensor: object, name: str, origin: str) -> Tensor:
     """Return one PyTorch tensor as an array, bfloat16 widened exactly to float32."""
     if not isinstance(tensor, torch.Tensor):
-        raise BadInput(f"{origin}: entry {json.dumps(name)} is {type(tensor).__name__}, not a tensor")
+        raise BadInput(
+            f"{origin}: entry {json.dumps(name)} is {type(tensor).__name__}, not a tensor"
+        )
     array: Any = tensor
     if array.dtype == torch.bfloat16:
         array = array.to(torch.float32)
@@ -255,7 +278,11 @@ def _from_torch(torch: Any, tensor: object, name: str, origin: str) -> Tensor:
 
 def _floating(array: Any, name: str, origin: str) -> Tensor:
     """Return an array of float64, float32 or float16 in native byte order; refuse any other."""
-    if not isinstance(array, np.ndarray) or array.dtype.name not in {"float64", "float32", "float16"}:
+    if not isinstance(array, np.ndarray) or array.dtype.name not in {
+        "float64",
+        "float32",
+        "float16",
+    }:
         found = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
         raise Unsupported(
             f"{origin}: tensor {json.dumps(name)} has dtype {found},"

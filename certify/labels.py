@@ -24,12 +24,19 @@ class _Box:
 
     def meets(self, other: _Box) -> bool:
         """Return whether the two overlap."""
-        apart = self.right < other.left or other.right < self.left or self.top < other.bottom or other.top < self.bottom
+        apart = (
+            self.right < other.left
+            or other.right < self.left
+            or self.top < other.bottom
+            or other.top < self.bottom
+        )
         return not apart
 
 
 class Labels:
-    """Writes names beside dots where nothing else is, with a line to the dot if that is further off."""
+    """Writes names beside dots where nothing else is, with a line to the dot if that is further
+    off.
+    """
 
     LETTER, LINE, DOT, GAP = 0.0125, 0.034, 0.009, 0.016
     FURTHEST = 30
@@ -69,6 +76,12 @@ class Labels:
 
     def _moves(self, width: float) -> list[tuple[float, float]]:
         """Return how far up and aside a name may move from its dot, the nearest first."""
-        steps = [(0.01 * up, 0.02 * aside) for up in range(-self.FURTHEST, self.FURTHEST + 1) for aside in range(self.FURTHEST)]
+        steps = [
+            (0.01 * up, 0.02 * aside)
+            for up in range(-self.FURTHEST, self.FURTHEST + 1)
+            for aside in range(self.FURTHEST)
+        ]
         steps += [(up, -width - 2 * self.GAP - aside) for up, aside in steps if aside < width]
-        return sorted(steps, key=lambda step: abs(step[0]) + abs(step[1] + (width if step[1] < 0 else 0)))
+        return sorted(
+            steps, key=lambda step: abs(step[0]) + abs(step[1] + (width if step[1] < 0 else 0))
+        )

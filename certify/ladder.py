@@ -1,8 +1,11 @@
 """The ladder: prove and check one model in many ways, and compare proof length with tightness.
 
-Every rung is a run of ``certify prove`` in a process of its own and then a run of the checker on the certificate that
-it wrote; bounds and proof lengths are the checker's, never the prover's.  A rung that is refused, fails or takes too
-long becomes a row with the reason.  Nothing here is trusted: each certificate can be checked on its own.
+Every rung is a run of ``certify prove`` in a process of its own and then a run of the checker on
+the certificate that
+it wrote; bounds and proof lengths are the checker's, never the prover's.  A rung that is refused,
+fails or takes too
+long becomes a row with the reason.  Nothing here is trusted: each certificate can be checked on its
+own.
 """
 
 from __future__ import annotations
@@ -65,12 +68,15 @@ Seconds = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the checker derived from a rung's certificate, its size in bytes, and wall-clock seconds.
+    """What the checker derived from a rung's certificate, its size in bytes, and wall-clock
+    seconds.
 
     ``processor_seconds``: of the checker, on all processors.
 
-    ``smallest`` and ``median``: margins that hold for all, and for at least half, of the inputs proved right; None if there
-    are none.  ``rank`` and ``switches``: of a proof of sums, how many columns and switches it hints at, where it has them.
+    ``smallest`` and ``median``: margins that hold for all, and for at least half, of the inputs
+    proved right; None if there
+    are none.  ``rank`` and ``switches``: of a proof of sums, how many columns and switches it hints
+    at, where it has them.
     """
 
     operations: int
@@ -89,7 +95,9 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The outcome of one rung: a proof if the verdict is VERIFIED, else the reason why there is none."""
+    """The outcome of one rung: a proof if the verdict is VERIFIED, else the reason why there is
+    none.
+    """
 
     rung: Rung
     verdict: str
@@ -124,9 +132,13 @@ class Ladder:
         return max((proof.lower for _, proof in self.proved()), default=0)
 
     def frontier(self) -> list[tuple[Rung, Proof]]:
-        """Return the rungs that no other one beats: as short and tighter, or shorter and as tight.  By length."""
+        """Return the rungs that no other one beats: as short and tighter, or shorter and as tight.
+        By length.
+        """
         best, found = -1, []
-        for rung, proof in sorted(self.proved(), key=lambda pair: (pair[1].operations, -pair[1].lower)):
+        for rung, proof in sorted(
+            self.proved(), key=lambda pair: (pair[1].operations, -pair[1].lower)
+        ):
             if proof.lower > best:
                 best = proof.lower
                 found.append((rung, proof))
@@ -143,18 +155,26 @@ def climb(
     progress: Progress,
     task: str = TASK,
 ) -> Ladder:
-    """Return the ladder of one model: every rung of ``run`` proved and checked, those of ``listed`` as not run.
+    """Return the ladder of one model: every rung of ``run`` proved and checked, those of ``listed``
+    as not run.
 
-    Requires: ``model`` is what ``model_file`` holds; ``progress`` is called with the finished rungs and the next name.
-    Ensures:  one row for each rung; the certificates are kept in ``folder`` if there is one, one file a rung.
-    Cost:     each rung at most ``time_limit`` seconds of ``certify prove``, which checks too, and as many of checking again.
+    Requires: ``model`` is what ``model_file`` holds; ``progress`` is called with the finished rungs
+              and the next name.
+    Ensures:  one row for each rung; the certificates are kept in ``folder`` if there is one, one
+              file a rung.
+    Cost:     each rung at most ``time_limit`` seconds of ``certify prove``, which checks too, and
+              as many of checking again.
     """
     rows = []
     with contextlib.ExitStack() as stack:
-        kept = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="certify-ladder-")))
+        kept = folder or Path(
+            stack.enter_context(tempfile.TemporaryDirectory(prefix="certify-ladder-"))
+        )
         for done, rung in enumerate(run):
             progress(done, rung.name)
-            rows.append(run_rung(model_file, rung, kept / f"{file_name(rung)}.json", time_limit, task))
+            rows.append(
+                run_rung(model_file, rung, kept / f"{file_name(rung)}.json", time_limit, task)
+            )
         progress(len(run), "")
     skipped = [Row(rung, NOT_RUN, "expensive: run with --all") for rung in listed]
     return Ladder(model.sha256, model.config, (*rows, *skipped), task)
@@ -168,7 +188,16 @@ def file_name(rung: Rung) -> str:
 
 def run_rung(model_file: Path, rung: Rung, out: Path, time_limit: float, task: str = TASK) -> Row:
     """Return the row of one rung, whatever becomes of it."""
-    command = ["prove", str(model_file), "--task", task, *rung.arguments(), "--out", str(out), "--json"]
+    command = [
+        "prove",
+        str(model_file),
+        "--task",
+        task,
+        *rung.arguments(),
+        "--out",
+        str(out),
+        "--json",
+    ]
     ended = _run_certify(command, time_limit)
     if ended is None:
         return Row(rung, STOPPED, f"no proof within {time_limit:g} s")
@@ -180,23 +209,33 @@ def run_rung(model_file: Path, rung: Rung, out: Path, time_limit: float, task: s
     except (ValueError, KeyError, TypeError):
         return Row(rung, FAILED, "certify prove printed no facts")
     start, used = time.monotonic(), _processor_seconds()
-    checked = run_checker(["--time-limit", str(max(1, round(time_limit))), "--json", "--", str(model_file), str(out)])
+    checked = run_checker(
+        ["--time-limit", str(max(1, round(time_limit))), "--json", "--", str(model_file), str(out)]
+    )
     seconds = (prover_seconds, time.monotonic() - start, _processor_seconds() - used)
     return _checked(rung, checked, read_bytes(out, MAXIMUM_FILE_BYTES), seconds)
 
 
 def _processor_seconds() -> float:
-    """Return what all ended child processes have used, which other work on the machine hardly changes."""
+    """Return what all ended child processes have used, which other work on the machine hardly
+    changes.
+    """
     spent = os.times()
     return spent.children_user + spent.children_system
 
 
-def _checked(rung: Rung, ended: subprocess.CompletedProcess[str], data: bytes, seconds: Seconds) -> Row:
+def _checked(
+    rung: Rung, ended: subprocess.CompletedProcess[str], data: bytes, seconds: Seconds
+) -> Row:
     """Return the row of a rung whose certificate the checker has looked at."""
     try:
         facts = json.loads(ended.stdout.splitlines()[-1])
         if ended.returncode != VERIFIED or facts["verdict"] != "VERIFIED":
-            return Row(rung, OUTCOMES.get(ended.returncode, FAILED), f"the checker: {facts['rule']}: {facts['why']}")
+            return Row(
+                rung,
+                OUTCOMES.get(ended.returncode, FAILED),
+                f"the checker: {facts['rule']}: {facts['why']}",
+            )
         lower, upper = int(facts["correct_lower"]), int(facts["correct_upper"])
         operations, multiplications = (int(facts["operations"][key]) for key in ("total", "mul"))
         margins = _margins(facts["cells"], int(facts["margin_lower_exact"][1]))
@@ -208,12 +247,19 @@ def _checked(rung: Rung, ended: subprocess.CompletedProcess[str], data: bytes, s
     return Row(rung, "VERIFIED", "", proof)
 
 
-def _margins(cells: Iterable[Sequence[Any]], exponent: int) -> tuple[Fraction | None, Fraction | None]:
-    """Return a margin that all inputs proved right have, and the largest that at least half of them are shown to have.
+def _margins(
+    cells: Iterable[Sequence[Any]], exponent: int
+) -> tuple[Fraction | None, Fraction | None]:
+    """Return a margin that all inputs proved right have, and the largest that at least half of them
+    are shown to have.
 
-    Requires: ``cells`` as the checker prints them: failures at least and at most, size, a margin over ``2^-exponent`` or None.
+    Requires: ``cells`` as the checker prints them: failures at least and at most, size, a margin
+              over ``2^-exponent`` or None.
     """
-    shown = sorted(((int(m), int(size) - int(upper)) for _, upper, size, m in cells if m is not None), reverse=True)
+    shown = sorted(
+        ((int(m), int(size) - int(upper)) for _, upper, size, m in cells if m is not None),
+        reverse=True,
+    )
     half, reached = Fraction(sum(weight for _, weight in shown), 2), 0
     for margin, weight in shown:
         reached += weight
@@ -223,9 +269,11 @@ def _margins(cells: Iterable[Sequence[Any]], exponent: int) -> tuple[Fraction | 
 
 
 def _run_certify(arguments: Sequence[str], time_limit: float) -> tuple[int, str, str] | None:
-    """Run ``certify`` in a process of its own; return exit code, standard output and error, or None if out of time.
+    """Run ``certify`` in a process of its own; return exit code, standard output and error, or None
+    if out of time.
 
-    Ensures: no process and no temporary file that it started is left, those of checkers included, however this ends.
+    Ensures: no process and no temporary file that it started is left, those of checkers included,
+             however this ends.
     """
     with tempfile.TemporaryDirectory(prefix="certify-rung-", ignore_cleanup_errors=True) as scratch:
         process = subprocess.Popen(
@@ -250,7 +298,10 @@ def _run_certify(arguments: Sequence[str], time_limit: float) -> tuple[int, str,
 
 def _reason(code: int, errors: str) -> str:
     """Return the last line on standard error, without the name of the program before it."""
-    last = ([line.strip() for line in errors.splitlines() if line.strip()] or [f"exit {code}, and no message"])[-1]
+    last = (
+        [line.strip() for line in errors.splitlines() if line.strip()]
+        or [f"exit {code}, and no message"]
+    )[-1]
     return last.removeprefix("certify: ").removeprefix("Error: ")[:300]
 
 
@@ -267,12 +318,17 @@ def facts(ladder: Ladder) -> dict[str, Any]:
     return {
         **subject(ladder, {"k": config.n_ctx, "vocab": config.d_vocab, "d_model": config.d_model}),
         "rows": [_row_facts(ladder, row) for row in ladder.rows],
-        "published": {"source": SOURCE, "rows": [_published_facts(ladder, group) for group in _published(ladder)]},
+        "published": {
+            "source": SOURCE,
+            "rows": [_published_facts(ladder, group) for group in _published(ladder)],
+        },
     }
 
 
 def subject(ladder: Ladder, sizes: dict[str, Any]) -> dict[str, Any]:
-    """Return what the ladder is about, with these sizes, and the best bounds of all rungs, as JSON values."""
+    """Return what the ladder is about, with these sizes, and the best bounds of all rungs, as JSON
+    values.
+    """
     best = {"correct_lower": str(ladder.best_lower()), "correct_upper": str(ladder.best_upper())}
     return {
         "format": FORMAT,
@@ -294,7 +350,11 @@ def _published(ladder: Ladder) -> list[str]:
 def _published_facts(ladder: Ladder, group: str) -> dict[str, Any]:
     """Return one published row as JSON values."""
     found = references(ladder.config.n_ctx, ladder.config.d_vocab)[group]
-    spread = {"normalised_mean": found.mean, "normalised_std": found.deviation, "true_accuracy": found.true_accuracy}
+    spread = {
+        "normalised_mean": found.mean,
+        "normalised_std": found.deviation,
+        "true_accuracy": found.true_accuracy,
+    }
     return {"group": group, **spread, "flops": None if found.flops is None else list(found.flops)}
 
 
@@ -329,8 +389,12 @@ def row_facts(ladder: Ladder, row: Row, columns: Sequence[str]) -> dict[str, Any
             "accuracy_lower": decimal(proof.lower, total),
             "accuracy_upper": decimal(proof.upper, total, up=True),
             "error_upper": decimal(total - proof.lower, total, up=True),
-            "smallest_margin": None if proof.smallest is None else decimal(*proof.smallest.as_integer_ratio()),
-            "median_margin": None if proof.median is None else decimal(*proof.median.as_integer_ratio()),
+            "smallest_margin": None
+            if proof.smallest is None
+            else decimal(*proof.smallest.as_integer_ratio()),
+            "median_margin": None
+            if proof.median is None
+            else decimal(*proof.median.as_integer_ratio()),
             "rank": proof.rank,
             "switches": proof.switches,
             "bytes": proof.bytes,
@@ -343,7 +407,9 @@ def row_facts(ladder: Ladder, row: Row, columns: Sequence[str]) -> dict[str, Any
 
 
 def normalised(ladder: Ladder, proof: Proof) -> float:
-    """Return the certified accuracy as a share of the best upper bound known, the published way to compare seeds."""
+    """Return the certified accuracy as a share of the best upper bound known, the published way to
+    compare seeds.
+    """
     upper = ladder.best_upper()
     return float(Fraction(proof.lower, upper)) if upper else 0.0
 

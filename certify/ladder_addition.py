@@ -1,6 +1,7 @@
 """The ladder of modular addition: its rungs, and what its files say.
 
-Most rungs that certify anything certify every input, so beside the certified inputs there are margins: one that all
+Most rungs that certify anything certify every input, so beside the certified inputs there are
+margins: one that all
 of them have, and one that at least half of them have.
 """
 
@@ -14,8 +15,17 @@ from certify.exhaustive import STRATEGY
 from certify.ladder import Ladder, csv_of, row_facts, subject
 from certify.rungs import Level, Rung
 
-BRUTE_FORCE, LOW_RANK, OWN_FREQUENCY, QUADRATURE = "brute-force", "low-rank", "own-frequency", "quadrature"
-EXHAUSTIVE, OTHER_RANKS, OTHER_PHASES = STRATEGY, "low-rank, other ranks", "quadrature, other phases"
+BRUTE_FORCE, LOW_RANK, OWN_FREQUENCY, QUADRATURE = (
+    "brute-force",
+    "low-rank",
+    "own-frequency",
+    "quadrature",
+)
+EXHAUSTIVE, OTHER_RANKS, OTHER_PHASES = (
+    STRATEGY,
+    "low-rank, other ranks",
+    "quadrature, other phases",
+)
 COLUMNS = (
     "name",
     "group",
@@ -41,7 +51,9 @@ COLUMNS = (
     "frontier",
 )
 
-QUICK = tuple(Rung(name, name, (), name) for name in (BRUTE_FORCE, LOW_RANK, OWN_FREQUENCY, QUADRATURE))
+QUICK = tuple(
+    Rung(name, name, (), name) for name in (BRUTE_FORCE, LOW_RANK, OWN_FREQUENCY, QUADRATURE)
+)
 OTHERS = tuple(
     Rung(f"{strategy} effort {effort}", strategy, (("effort", effort),), group)
     for strategy, group, efforts in (
@@ -64,8 +76,16 @@ def rungs(level: Level) -> tuple[tuple[Rung, ...], tuple[Rung, ...]]:
 def facts(ladder: Ladder) -> dict[str, Any]:
     """Return the ladder as JSON values; exact integers that may be large are strings."""
     config = ladder.config
-    sizes = {"modulus": config.d_vocab, "d_model": config.d_model, "d_mlp": config.d_mlp, "attention_mix": config.mix.hex()}
-    return {**subject(ladder, sizes), "rows": [row_facts(ladder, row, COLUMNS) for row in ladder.rows]}
+    sizes = {
+        "modulus": config.d_vocab,
+        "d_model": config.d_model,
+        "d_mlp": config.d_mlp,
+        "attention_mix": config.mix.hex(),
+    }
+    return {
+        **subject(ladder, sizes),
+        "rows": [row_facts(ladder, row, COLUMNS) for row in ladder.rows],
+    }
 
 
 def as_json(ladder: Ladder) -> bytes:
@@ -81,5 +101,7 @@ def as_csv(ladder: Ladder) -> bytes:
 def title(ladder: Ladder) -> str:
     """Return what the ladder is about, for a reader."""
     mix = ladder.config.mix
-    attention = {0.0: "constant attention", 1.0: "softmax attention"}.get(mix, f"attention mix {mix:g}")
+    attention = {0.0: "constant attention", 1.0: "softmax attention"}.get(
+        mix, f"attention mix {mix:g}"
+    )
     return f"{TASK}, modulus {ladder.config.d_vocab}, {attention}, model {ladder.model_sha256[:12]}"

@@ -28,7 +28,8 @@ _DEFAULTS: Mapping[str, object] = {
     "d_vocab_out": -1,
 }
 
-# No effect on the logits of the stored weights: how they came about, where they are computed, which hooks there are.
+# No effect on the logits of the stored weights: how they came about, where they are computed, which
+# hooks there are.
 _WITHOUT_EFFECT = frozenset(
     (
         "model_name",
@@ -90,7 +91,16 @@ _MUST_BE: Mapping[str, tuple[object, ...]] = {
     "output_logits_soft_cap": (-1.0, None),
     "use_qk_norm": (False,),
 }
-_OURS = (*_DEFAULTS, "d_vocab", "n_ctx", "d_model", "d_head", "n_layers", "attention_mix", "readout")
+_OURS = (
+    *_DEFAULTS,
+    "d_vocab",
+    "n_ctx",
+    "d_model",
+    "d_head",
+    "n_layers",
+    "attention_mix",
+    "readout",
+)
 
 
 def translated_config(value: object, origin: str) -> Config:
@@ -109,7 +119,10 @@ def translated_config(value: object, origin: str) -> Config:
         )
     given = {name: entry for name, entry in value.items() if name not in _WITHOUT_EFFECT}
     _require_without_effect(given, origin)
-    found: dict[str, object] = {**_DEFAULTS, **{name: given[name] for name in _OURS if name in given}}
+    found: dict[str, object] = {
+        **_DEFAULTS,
+        **{name: given[name] for name in _OURS if name in given},
+    }
     d_model, d_head = found.get("d_model"), found.get("d_head")
     if found["n_heads"] == -1 and type(d_model) is int and type(d_head) is int and d_head > 0:
         found["n_heads"] = d_model // d_head
@@ -124,8 +137,12 @@ def translated_config(value: object, origin: str) -> Config:
     for name in ("eps", "attention_mix"):
         number = found.get(name)
         if type(number) in (int, float):
-            found[name] = float(number).hex()  # type: ignore[arg-type]  # an int or a float, as just found
-    return config_from_dict({name: entry for name, entry in found.items() if name != "readout" or entry is not None}, origin)
+            # an int or a float, as just found
+            found[name] = float(number).hex()  # type: ignore[arg-type]
+    return config_from_dict(
+        {name: entry for name, entry in found.items() if name != "readout" or entry is not None},
+        origin,
+    )
 
 
 def _require_without_effect(given: Mapping[str, object], origin: str) -> None:
@@ -144,6 +161,10 @@ def _require_without_effect(given: Mapping[str, object], origin: str) -> None:
             raise Unsupported(
                 f"{origin}: config field {json.dumps(name)} is not known: leave it out if the logits do not depend on it"
             )
-        if not any(found == one and isinstance(found, bool) == isinstance(one, bool) for one in allowed):
+        if not any(
+            found == one and isinstance(found, bool) == isinstance(one, bool) for one in allowed
+        ):
             shown = " or ".join(json.dumps(one) for one in allowed)
-            raise Unsupported(f"{origin}: config field {name} is {json.dumps(found, default=repr)}, supported is {shown}")
+            raise Unsupported(
+                f"{origin}: config field {name} is {json.dumps(found, default=repr)}, supported is {shown}"
+            )

@@ -96,7 +96,11 @@ class Config:
     def as_dict(self) -> dict[str, int | str | bool | None]:
         """Return the fields as a plain dictionary, without the optional ones that are absent."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in values.items() if value is not None or name not in _OPTIONAL}
+        return {
+            name: value
+            for name, value in values.items()
+            if value is not None or name not in _OPTIONAL
+        }
 
     def canonical_json(self) -> str:
         """Return the fields as JSON with sorted keys and no spaces."""
@@ -164,7 +168,9 @@ class Model:
         """Return one optional bias in float64, zeros where the file leaves it out."""
         if name in self.tensors:
             return self.tensor(name)
-        return np.zeros(optional_shapes(self.config, hidden_size(self.tensors))[name], dtype=np.float64)
+        return np.zeros(
+            optional_shapes(self.config, hidden_size(self.tensors))[name], dtype=np.float64
+        )
 
 
 def hidden_size(tensors: Mapping[str, Tensor]) -> int:
@@ -194,7 +200,9 @@ def required_shapes(config: Config, d_hidden: int = 1) -> dict[str, tuple[int, .
             shapes[f"blocks.{layer}.mlp.W_out"] = (config.d_mlp, config.d_model)
             norms.append(f"blocks.{layer}.ln2")
     if config.normalization_type == "LN":
-        shapes |= {f"{norm}.{part}": (config.d_model,) for norm in (*norms, "ln_final") for part in "wb"}
+        shapes |= {
+            f"{norm}.{part}": (config.d_model,) for norm in (*norms, "ln_final") for part in "wb"
+        }
     if config.pooled:
         shapes["head.W_1"] = (config.d_model, d_hidden)
         shapes["head.W_2"] = (d_hidden, config.d_vocab_out)
@@ -240,8 +248,16 @@ def config_from_dict(value: Mapping[str, object], origin: str) -> Config:
         _require_choice(value[name], name, choices, origin)
     activations = _UNUSED_ACTIVATIONS if value["attn_only"] is True else MLP_ACTIVATIONS
     _require_choice(value["act_fn"], "act_fn", activations, origin)
-    _require_present(value, "d_mlp", "attn_only is false", origin, wanted=value["attn_only"] is False)
-    _require_present(value, "eps", "normalization_type is not null", origin, wanted=value["normalization_type"] is not None)
+    _require_present(
+        value, "d_mlp", "attn_only is false", origin, wanted=value["attn_only"] is False
+    )
+    _require_present(
+        value,
+        "eps",
+        "normalization_type is not null",
+        origin,
+        wanted=value["normalization_type"] is not None,
+    )
     if "d_mlp" in value:
         _require_size(value["d_mlp"], "d_mlp", origin)
     if "eps" in value:
@@ -258,7 +274,8 @@ def require_one_layer(config: Config, origin: str) -> None:
 
     Requires: ``origin`` names what needs it, for the message.
     Errors:   ``Unsupported``, naming the first field that does not fit.
-    Causal and bidirectional attention are the same here: at the last position of a single layer, they see the same keys.
+    Causal and bidirectional attention are the same here: at the last position of a single layer,
+    they see the same keys.
     """
     wanted: dict[str, int | str | bool | None] = {
         "n_layers": 1,
@@ -297,9 +314,13 @@ def require_tensors(tensors: Mapping[str, Tensor], config: Config, origin: str) 
             raise BadInput(f"{origin}: tensor {_quoted(name)} is not part of this architecture")
         if tensor.shape != shapes[name]:
             found, expected = list(tensor.shape), list(shapes[name])
-            raise BadInput(f"{origin}: tensor {name} has shape {found}, the config asks for {expected}")
+            raise BadInput(
+                f"{origin}: tensor {name} has shape {found}, the config asks for {expected}"
+            )
         if tensor.size == 0:
-            raise BadInput(f"{origin}: tensor {name} has shape {list(tensor.shape)}, which is empty")
+            raise BadInput(
+                f"{origin}: tensor {name} has shape {list(tensor.shape)}, which is empty"
+            )
         if not np.all(np.isfinite(tensor)):
             raise BadInput(f"{origin}: tensor {name} holds NaN or infinity")
 
@@ -348,7 +369,9 @@ def decode_tensors(data: bytes, origin: str, ignored: tuple[str, ...] = ()) -> d
         elif stored in _STORED_DTYPES:
             array = np.frombuffer(raw, dtype=_STORED_DTYPES[stored])
         else:
-            raise Unsupported(f"{origin}: tensor {_quoted(name)} has dtype {stored}, only F64, F32, F16 and BF16 are supported")
+            raise Unsupported(
+                f"{origin}: tensor {_quoted(name)} has dtype {stored}, only F64, F32, F16 and BF16 are supported"
+            )
         array = array.reshape(entry["shape"]).copy()
         array.setflags(write=False)
         tensors[name] = array
@@ -366,7 +389,11 @@ def read_metadata(data: bytes, origin: str) -> dict[str, str]:
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{origin}: not a safetensors file: the header is damaged") from error
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
-    return {str(key): str(value) for key, value in metadata.items()} if isinstance(metadata, dict) else {}
+    return (
+        {str(key): str(value) for key, value in metadata.items()}
+        if isinstance(metadata, dict)
+        else {}
+    )
 
 
 def encode_model(tensors: Mapping[str, Tensor], config: Config) -> bytes:
@@ -376,7 +403,9 @@ def encode_model(tensors: Mapping[str, Tensor], config: Config) -> bytes:
     with spaces to a multiple of eight bytes.  (The safetensors library writes
     metadata in an order that changes from run to run, so it is not used here.)
     """
-    header: dict[str, object] = {"__metadata__": {"format": FORMAT, "config": config.canonical_json()}}
+    header: dict[str, object] = {
+        "__metadata__": {"format": FORMAT, "config": config.canonical_json()}
+    }
     chunks: list[bytes] = []
     offset = 0
     for name in sorted(tensors):
@@ -405,7 +434,9 @@ def save_model(path: Path | str, tensors: Mapping[str, Tensor], config: Config) 
     config_from_dict(config.as_dict(), origin)
     for name, tensor in tensors.items():
         if tensor.dtype.name not in _WRITTEN_DTYPES:
-            raise Unsupported(f"{origin}: tensor {_quoted(name)} has dtype {tensor.dtype.name}, which cannot be stored")
+            raise Unsupported(
+                f"{origin}: tensor {_quoted(name)} has dtype {tensor.dtype.name}, which cannot be stored"
+            )
     require_tensors(tensors, config, origin)
     write_bytes(path, encode_model(tensors, config))
 
@@ -419,20 +450,32 @@ def _quoted(value: object) -> str:
 def _require_size(size: object, name: str, origin: str) -> None:
     """Refuse a size that is no positive integer, or past its limit."""
     if type(size) is not int or size < 1:
-        raise BadInput(f"{origin}: config field {name} must be a positive integer, not {_quoted(size)}")
+        raise BadInput(
+            f"{origin}: config field {name} must be a positive integer, not {_quoted(size)}"
+        )
     if name in _MOST and size > _MOST[name]:
-        raise Unsupported(f"{origin}: config field {name} is {size}, supported is at most {_MOST[name]}")
+        raise Unsupported(
+            f"{origin}: config field {name} is {size}, supported is at most {_MOST[name]}"
+        )
 
 
-def _require_choice(found: object, name: str, choices: tuple[int | str | None, ...], origin: str) -> None:
+def _require_choice(
+    found: object, name: str, choices: tuple[int | str | None, ...], origin: str
+) -> None:
     """Refuse a value that is none of the choices; ``1`` is not ``true``."""
     if not any(type(found) is type(choice) and found == choice for choice in choices):
         supported = " or ".join(json.dumps(choice) for choice in choices)
-        raise Unsupported(f"{origin}: config field {name} is {_quoted(found)}, supported is {supported}")
+        raise Unsupported(
+            f"{origin}: config field {name} is {_quoted(found)}, supported is {supported}"
+        )
 
 
-def _require_present(value: Mapping[str, object], name: str, condition: str, origin: str, *, wanted: bool) -> None:
-    """Refuse an optional field that is missing where it is needed, or present where it means nothing."""
+def _require_present(
+    value: Mapping[str, object], name: str, condition: str, origin: str, *, wanted: bool
+) -> None:
+    """Refuse an optional field that is missing where it is needed, or present where it means
+    nothing.
+    """
     if wanted and name not in value:
         raise BadInput(f"{origin}: config field {name} is missing, although {condition}")
     if not wanted and name in value:
@@ -442,7 +485,9 @@ def _require_present(value: Mapping[str, object], name: str, condition: str, ori
 def _require_hex(found: object, name: str, origin: str, *, most: float) -> None:
     """Refuse a value that is no finite float from 0 to ``most`` in the spelling of ``float.hex``."""
     if not isinstance(found, str) or _HEX_FLOAT.fullmatch(found) is None:
-        raise BadInput(f"{origin}: config field {name} must be a hexadecimal float such as {(0.5).hex()}, not {_quoted(found)}")
+        raise BadInput(
+            f"{origin}: config field {name} must be a hexadecimal float such as {(0.5).hex()}, not {_quoted(found)}"
+        )
     try:
         number = float.fromhex(found)
     except OverflowError:
@@ -467,5 +512,7 @@ def _config_from_metadata(metadata: Mapping[str, str], origin: str) -> Config:
         raise BadInput(f"{origin}: metadata field config must be a JSON object")
     config = config_from_dict(value, origin)
     if canonical != text:
-        raise BadInput(f"{origin}: metadata field config is not canonical JSON (sorted keys, no spaces)")
+        raise BadInput(
+            f"{origin}: metadata field config is not canonical JSON (sorted keys, no spaces)"
+        )
     return config

@@ -17,11 +17,15 @@ from certify.model import Config, optional_shapes, required_shapes
 Weights = dict[str, Any]
 
 
-def initial_weights(torch: Any, config: Config, d_hidden: int, generator: Any, *, biases: tuple[str, ...]) -> Weights:
-    """Return weights before training: matrices from N(0, (0.8/sqrt(d_model))^2), biases zero, layer-norm scales one.
+def initial_weights(
+    torch: Any, config: Config, d_hidden: int, generator: Any, *, biases: tuple[str, ...]
+) -> Weights:
+    """Return weights before training: matrices from N(0, (0.8/sqrt(d_model))^2), biases zero,
+    layer-norm scales one.
 
     Requires: ``biases`` are the last parts of the names of the biases to have.
-    Ensures:  the same generator state gives the same weights, drawn in the order of ``required_shapes``.
+    Ensures:  the same generator state gives the same weights, drawn in the order of
+              ``required_shapes``.
     """
     scale = 0.8 / math.sqrt(config.d_model)
     weights: Weights = {}
@@ -39,14 +43,18 @@ def initial_weights(torch: Any, config: Config, d_hidden: int, generator: Any, *
 
 
 def network_logits(torch: Any, weights: Mapping[str, Any], tokens: Any, config: Config) -> Any:
-    """Return the logits, [batch, d_vocab_out], or [batch, n_ctx, d_vocab_out] for the readout ``all``.
+    """Return the logits, [batch, d_vocab_out], or [batch, n_ctx, d_vocab_out] for the readout
+    ``all``.
 
-    Requires: ``tokens`` [batch, n_ctx] of integers below d_vocab; a bias that ``weights`` lacks is zero.
+    Requires: ``tokens`` [batch, n_ctx] of integers below d_vocab; a bias that ``weights`` lacks is
+              zero.
     """
     residual = weights["embed.W_E"][tokens] + weights["pos_embed.W_pos"]
     for layer in range(config.n_layers):
         last_only = layer + 1 == config.n_layers and config.read == "last"
-        attended = _attention(torch, weights, f"blocks.{layer}.", residual, config, last_only=last_only)
+        attended = _attention(
+            torch, weights, f"blocks.{layer}.", residual, config, last_only=last_only
+        )
         residual = (residual[:, -1:] if last_only else residual) + attended
         if not config.attn_only:
             residual = residual + _mlp(torch, weights, f"blocks.{layer}.", residual, config)
@@ -59,7 +67,15 @@ def network_logits(torch: Any, weights: Mapping[str, Any], tokens: Any, config: 
     return hidden @ weights["head.W_2"] + weights.get("head.b_2", 0.0)
 
 
-def _attention(torch: Any, weights: Mapping[str, Any], block: str, residual: Any, config: Config, *, last_only: bool) -> Any:
+def _attention(
+    torch: Any,
+    weights: Mapping[str, Any],
+    block: str,
+    residual: Any,
+    config: Config,
+    *,
+    last_only: bool,
+) -> Any:
     """Return what attention adds, at every position or at the last one only."""
     keys_of = _normalised(torch, weights, f"{block}ln1", residual, config)
     value = _per_head(weights, f"{block}attn.", "V", keys_of)
@@ -71,7 +87,9 @@ def _attention(torch: Any, weights: Mapping[str, Any], block: str, residual: Any
         query = _per_head(weights, f"{block}attn.", "Q", keys_of[:, -1:] if last_only else keys_of)
         scores = query @ key.transpose(-1, -2) / math.sqrt(config.d_head)
         if config.attention_dir == "causal" and not last_only:
-            scores = scores.masked_fill(~torch.ones((n_ctx, n_ctx), dtype=torch.bool).tril(), -math.inf)
+            scores = scores.masked_fill(
+                ~torch.ones((n_ctx, n_ctx), dtype=torch.bool).tril(), -math.inf
+            )
         pattern = config.mix * scores.softmax(dim=-1) + (1.0 - config.mix)
     if config.attention_dir == "causal" and config.mix != 1.0 and pattern.shape[-2] == n_ctx:
         pattern = pattern.tril()
@@ -101,10 +119,18 @@ def _mlp(torch: Any, weights: Mapping[str, Any], block: str, residual: Any, conf
     return active @ weights[f"{block}mlp.W_out"] + weights.get(f"{block}mlp.b_out", 0.0)
 
 
-def _normalised(torch: Any, weights: Mapping[str, Any], norm: str, rows: Any, config: Config) -> Any:
+def _normalised(
+    torch: Any, weights: Mapping[str, Any], norm: str, rows: Any, config: Config
+) -> Any:
     """Return the rows after layer norm, or as they are without."""
     if config.normalization_type is None:
         return rows
     centred = rows - rows.mean(dim=-1, keepdim=True)
-    scaled = centred / torch.sqrt(centred.pow(2).mean(dim=-1, keepdim=True) + config.variance_offset)
-    return scaled if config.normalization_type == "LNPre" else scaled * weights[f"{norm}.w"] + weights[f"{norm}.b"]
+    scaled = centred / torch.sqrt(
+        centred.pow(2).mean(dim=-1, keepdim=True) + config.variance_offset
+    )
+    return (
+        scaled
+        if config.normalization_type == "LNPre"
+        else scaled * weights[f"{norm}.w"] + weights[f"{norm}.b"]
+    )

@@ -43,15 +43,19 @@ def require_matplotlib(path: Path) -> None:
     try:
         import matplotlib  # noqa: F401, PLC0415  (optional, and slow to import)
     except ImportError as error:
-        raise Unsupported("--plot needs matplotlib: pip install matplotlib (the extra certify[plot])") from error
+        raise Unsupported(
+            "--plot needs matplotlib: pip install matplotlib (the extra certify[plot])"
+        ) from error
 
 
 def draw(ladder: Ladder, ending: str) -> bytes:
     """Return the two panels as a picture of the given format (``.svg``, ``.png`` or ``.pdf``).
 
     Requires: matplotlib is installed (``require_matplotlib``).
-    Ensures:  every verified rung but brute force is a dot in both panels, every published row with known FLOPs a
-              square with its spread; brute force is written, for it would squeeze the rest into a corner.  The same
+    Ensures:  every verified rung but brute force is a dot in both panels, every published row with
+              known FLOPs a
+              square with its spread; brute force is written, for it would squeeze the rest into a
+              corner.  The same
               ladder gives the same SVG.
     """
     import matplotlib as mpl  # noqa: PLC0415
@@ -68,9 +72,13 @@ def draw(ladder: Ladder, ending: str) -> bytes:
         left.set_ylabel("certified accuracy, at least")
         right.set_ylabel("certified error, at most (log scale, upside down: better is higher)")
         handles, labels = left.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9)
+        figure.legend(
+            handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9
+        )
         left.set_title(f"squares: {SOURCE}", fontsize=9, color=GREY, loc="left")
-        right.set_title("dots: certificates of this model, each checked", fontsize=9, color=GREY, loc="left")
+        right.set_title(
+            "dots: certificates of this model, each checked", fontsize=9, color=GREY, loc="left"
+        )
         return saved(figure, ending)
 
 
@@ -86,11 +94,15 @@ class _Scale:
     """The axes of a panel: what is drawn where, in data units and as a share of the panel."""
 
     def __init__(self, ladder: Ladder, *, errors: bool) -> None:
-        """Fix the limits so that everything but brute force fits, with room for labels on the right."""
+        """Fix the limits so that everything but brute force fits, with room for labels on the
+        right.
+        """
         self.errors, self.floor = errors, 0.5 / ladder.total
         published = references(ladder.config.n_ctx, ladder.config.d_vocab)
         marks = [found for group, found in published.items() if group != BRUTE_FORCE]
-        lengths = [float(proof.operations) for rung, proof in ladder.proved() if rung.group != BRUTE_FORCE]
+        lengths = [
+            float(proof.operations) for rung, proof in ladder.proved() if rung.group != BRUTE_FORCE
+        ]
         lengths += [flops for found in marks for flops in found.flops or ()]
         self.x = (min(lengths, default=1.0) / 1.5, max(lengths, default=10.0) * 2.5)
         if not errors:
@@ -121,9 +133,19 @@ def _draw_panel(axes: Any, ladder: Ladder, scale: _Scale) -> None:
     from matplotlib import ticker  # noqa: PLC0415
 
     labels = Labels(axes, scale)
-    frontier = [(proof.operations, scale.height(proof.lower, ladder.total)) for _, proof in ladder.frontier()]
+    frontier = [
+        (proof.operations, scale.height(proof.lower, ladder.total))
+        for _, proof in ladder.frontier()
+    ]
     if frontier:
-        axes.step(*zip(*frontier, strict=True), where="post", color="#d62728", lw=1.2, alpha=0.6, label="our Pareto frontier")
+        axes.step(
+            *zip(*frontier, strict=True),
+            where="post",
+            color="#d62728",
+            lw=1.2,
+            alpha=0.6,
+            label="our Pareto frontier",
+        )
     top = scale.height(ladder.best_upper(), ladder.total)
     axes.axhline(top, color="#999999", lw=1, ls=":", label="best upper bound: no proof can pass")
     published = references(ladder.config.n_ctx, ladder.config.d_vocab)
@@ -141,7 +163,15 @@ def _draw_panel(axes: Any, ladder: Ladder, scale: _Scale) -> None:
             if rung.group == group
         ]
         if dots:
-            axes.plot(*zip(*dots, strict=True), "o", ms=7, color=COLOURS[group], mec="white", mew=0.6, label=group)
+            axes.plot(
+                *zip(*dots, strict=True),
+                "o",
+                ms=7,
+                color=COLOURS[group],
+                mec="white",
+                mew=0.6,
+                label=group,
+            )
             chosen[group] = max(dots, key=lambda dot: scale.share(*dot)[1])
         for dot in dots:
             labels.occupy(*dot)
@@ -158,7 +188,9 @@ def _draw_panel(axes: Any, ladder: Ladder, scale: _Scale) -> None:
     axes.set_xlabel("proof length: operations of the checker (published: FLOPs)")
     axes.grid(visible=True, which="major", color="#e4e4e4", lw=0.8)
     text = "\n".join(_brute_force(ladder))
-    axes.text(0.985, 0.02, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8, color=GREY)
+    axes.text(
+        0.985, 0.02, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8, color=GREY
+    )
 
 
 def _brute_force(ladder: Ladder) -> Iterator[str]:
@@ -176,7 +208,11 @@ def _brute_force(ladder: Ladder) -> Iterator[str]:
 def _draw_published(axes: Any, found: Reference, scale: _Scale) -> tuple[float, float]:
     """Draw a published row, a hollow square at the middle of its FLOP range, and return where."""
     low, high = found.flops or (1.0, 1.0)
-    middle, height, colour = math.sqrt(low * high), scale.published_height(found.accuracy), COLOURS[found.group]
+    middle, height, colour = (
+        math.sqrt(low * high),
+        scale.published_height(found.accuracy),
+        COLOURS[found.group],
+    )
     spread = [scale.published_height(found.accuracy + side * found.deviation) for side in (-1, 1)]
     axes.plot([low, high], [height, height], color=colour, lw=1.2, alpha=0.7)
     axes.plot([middle, middle], spread, color=colour, lw=1.2, alpha=0.7)

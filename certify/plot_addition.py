@@ -1,4 +1,6 @@
-"""The ladder of modular addition as a picture: proof length against certified fraction, and against margins."""
+"""The ladder of modular addition as a picture: proof length against certified fraction, and against
+margins.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,10 @@ def draw(ladder: Ladder, ending: str) -> bytes:
     """Return the two panels as a picture of the given format (``.svg``, ``.png`` or ``.pdf``).
 
     Requires: matplotlib is installed (``require_matplotlib``).
-    Ensures:  every verified rung but ``exhaustive`` is a dot on the left, and on the right if it proves an input right;
-              ``exhaustive`` is written, for it would squeeze the rest into a corner.  A hollow dot certifies fewer
+    Ensures:  every verified rung but ``exhaustive`` is a dot on the left, and on the right if it
+              proves an input right;
+              ``exhaustive`` is written, for it would squeeze the rest into a corner.  A hollow dot
+              certifies fewer
               inputs than some other.  The same ladder gives the same SVG.
     """
     import matplotlib as mpl  # noqa: PLC0415
@@ -50,18 +54,38 @@ def draw(ladder: Ladder, ending: str) -> bytes:
         left, right = figure.subplots(1, 2)
         drawn = _different(ladder)
         _draw_frontier(left, ladder)
-        _draw_panel(left, ladder, [(rung, proof, proof.lower / ladder.total) for rung, proof in drawn], (-0.04, 1.16))
-        medians = [(rung, proof, float(proof.median)) for rung, proof in drawn if proof.median is not None]
+        _draw_panel(
+            left,
+            ladder,
+            [(rung, proof, proof.lower / ladder.total) for rung, proof in drawn],
+            (-0.04, 1.16),
+        )
+        medians = [
+            (rung, proof, float(proof.median)) for rung, proof in drawn if proof.median is not None
+        ]
         top = max((median for _, _, median in medians), default=1.0) or 1.0
         _draw_whiskers(right, [proof for _, proof, _ in medians])
         _draw_panel(right, ladder, medians, (-0.04 * top, 1.1 * top))
         left.set_ylabel("certified fraction, at least")
-        right.set_ylabel("margin of certified inputs, at least: of half of them (dot), of all (end of the line)")
+        right.set_ylabel(
+            "margin of certified inputs, at least: of half of them (dot), of all (end of the line)"
+        )
         note = "\n".join(_exhaustive(ladder))
-        left.text(0.985, 0.02, note, transform=left.transAxes, ha="right", va="bottom", fontsize=8, color=GREY)
+        left.text(
+            0.985,
+            0.02,
+            note,
+            transform=left.transAxes,
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            color=GREY,
+        )
         handles, labels = left.get_legend_handles_labels()
         if handles:
-            figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9)
+            figure.legend(
+                handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=9
+            )
         return saved(figure, ending)
 
 
@@ -89,21 +113,37 @@ class _Scale:
         return across, (y - self.y[0]) / (self.y[1] - self.y[0])
 
 
-def _draw_panel(axes: Any, ladder: Ladder, found: Sequence[tuple[Rung, Proof, float]], y: Point) -> None:
+def _draw_panel(
+    axes: Any, ladder: Ladder, found: Sequence[tuple[Rung, Proof, float]], y: Point
+) -> None:
     """Draw rungs at these heights, and which of them no other one beats."""
     from matplotlib import ticker  # noqa: PLC0415
 
-    scale = _Scale([float(proof.operations) for rung, proof in ladder.proved() if rung.group != EXHAUSTIVE], y)
+    scale = _Scale(
+        [float(proof.operations) for rung, proof in ladder.proved() if rung.group != EXHAUSTIVE], y
+    )
     labels = Labels(axes, scale)
     for group in GROUPS:
-        dots = [(proof, (float(proof.operations), height)) for rung, proof, height in found if rung.group == group]
+        dots = [
+            (proof, (float(proof.operations), height))
+            for rung, proof, height in found
+            if rung.group == group
+        ]
         if dots:
             axes.plot([], [], "o", ms=7, color=COLOURS[group], label=group)
         for proof, dot in dots:
             face = COLOURS[group] if proof.lower == ladder.best_lower() else "white"
             axes.plot(*dot, "o", ms=7, mfc=face, mec=COLOURS[group], mew=1.2)
             labels.occupy(*dot)
-    axes.plot([], [], "o", ms=7, mfc="white", mec=GREY, label="hollow: certifies fewer inputs than another")
+    axes.plot(
+        [],
+        [],
+        "o",
+        ms=7,
+        mfc="white",
+        mec=GREY,
+        label="hollow: certifies fewer inputs than another",
+    )
     for rung, proof, height in sorted(found, key=lambda point: (-point[2], point[1].operations)):
         labels.write(_name(rung, proof), (float(proof.operations), height), COLOURS[rung.group])
     axes.set_xscale("log")
@@ -128,10 +168,19 @@ def _draw_whiskers(axes: Any, proofs: Sequence[Proof]) -> None:
 def _draw_frontier(axes: Any, ladder: Ladder) -> None:
     """Draw a line through the rungs that no other one beats."""
     points = [
-        (float(proof.operations), proof.lower / ladder.total) for rung, proof in ladder.frontier() if rung.group != EXHAUSTIVE
+        (float(proof.operations), proof.lower / ladder.total)
+        for rung, proof in ladder.frontier()
+        if rung.group != EXHAUSTIVE
     ]
     if points:
-        axes.step(*zip(*points, strict=True), where="post", color="#d62728", lw=1.2, alpha=0.4, label="Pareto frontier")
+        axes.step(
+            *zip(*points, strict=True),
+            where="post",
+            color="#d62728",
+            lw=1.2,
+            alpha=0.4,
+            label="Pareto frontier",
+        )
 
 
 def _name(rung: Rung, proof: Proof) -> str:

@@ -1,13 +1,20 @@
-"""What the published ladder reports: the reference that ours is plotted and tabulated beside.  Nothing here is proved.
+"""What the published ladder reports: the reference that ours is plotted and tabulated beside.
+Nothing here is proved.
 
-The proofs are those of Gross et al., "Compact Proofs of Model Performance via Mechanistic Interpretability" (arXiv
-2406.11779), the numbers those of its released data (JasonGross/guarantees-based-mechanistic-interpretability-data,
-December 2024: commits 0db8fcc for k = 4, 5e0db79 for k = 5, 3e87aa6 for k = 10, ae322dd for k = 20): for each of 151
-seeds the best configuration of the group, its bound divided by the accuracy of that seed, then mean and standard
-deviation.  FLOP ranges run over the configurations of a group (k = 4, vocabulary 64); those of brute force run from an
+The proofs are those of Gross et al., "Compact Proofs of Model Performance via Mechanistic
+Interpretability" (arXiv
+2406.11779), the numbers those of its released data
+(JasonGross/guarantees-based-mechanistic-interpretability-data,
+December 2024: commits 0db8fcc for k = 4, 5e0db79 for k = 5, 3e87aa6 for k = 10, ae322dd for k =
+20): for each of 151
+seeds the best configuration of the group, its bound divided by the accuracy of that seed, then mean
+and standard
+deviation.  FLOP ranges run over the configurations of a group (k = 4, vocabulary 64); those of
+brute force run from an
 older count to the final one, which a broadcast inflates about 160-fold.
 
-Those bounds are not rounding-safe, and the derivation of the sub-cubic ones has a sign error; a configuration of ours
+Those bounds are not rounding-safe, and the derivation of the sub-cubic ones has a sign error; a
+configuration of ours
 with the same name is a sound bound in the same spirit, not the same number.
 """
 
@@ -18,7 +25,11 @@ from dataclasses import dataclass
 SOURCE = "arXiv 2406.11779 and its released data (Dec 2024), mean of 151 seeds"
 
 BRUTE_FORCE, CUBIC, SUBCUBIC = "brute force", "cubic", "sub-cubic"
-LOW_RANK_QK, LOW_RANK_DIRECT, LOW_RANK_BOTH = "low-rank QK", "low-rank direct", "low-rank QK and direct"
+LOW_RANK_QK, LOW_RANK_DIRECT, LOW_RANK_BOTH = (
+    "low-rank QK",
+    "low-rank direct",
+    "low-rank QK and direct",
+)
 QUADRATIC_QK, QUADRATIC_BOTH = "quadratic QK", "quadratic QK and direct"
 
 GROUPS = (
@@ -34,7 +45,13 @@ GROUPS = (
 """The published rows, from the longest proof to the shortest."""
 
 QK_EXACT = ("exact_EQKE+max_diff_exact", "max_diff_exact")
-QK_LOW_RANK = ("svd", "max_diff", "mean+max_diff", "max_diff_subproduct", "mean+max_diff_subproduct")
+QK_LOW_RANK = (
+    "svd",
+    "max_diff",
+    "mean+max_diff",
+    "max_diff_subproduct",
+    "mean+max_diff_subproduct",
+)
 QK_QUADRATIC = (
     "max_diff_subproduct_recursive",
     "mean+max_diff_subproduct_recursive",
@@ -43,12 +60,16 @@ QK_QUADRATIC = (
 DIRECT_EXACT = ("max_diff_exact", "global_max_diff_exact")
 DIRECT_QUADRATIC = ("max_diff", "mean_query+max_diff", "svd_query+max_diff")
 ATTENTION = ("mean_query+diff", "drop_average_query_per_output_logit_reasoning")
-"""The published names of the variants: 10 of the QK circuit, 5 of the direct path, 2 ways to handle attention."""
+"""The published names of the variants: 10 of the QK circuit, 5 of the direct path, 2 ways to handle
+attention.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One published row: the bound as a share of the true accuracy, that accuracy, and the FLOPs of its configurations."""
+    """One published row: the bound as a share of the true accuracy, that accuracy, and the FLOPs of
+    its configurations.
+    """
 
     group: str
     k: int

@@ -1,6 +1,7 @@
 """What is asked of a model: one of the tasks, or a table of answers that the user gives.
 
-A table file is canonical JSON, the answers in lexicographic order of the inputs, the first token first::
+A table file is canonical JSON, the answers in lexicographic order of the inputs, the first token
+first::
 
     {"answers":[0,1,1,0],"format":"certify.table/1","n":2,"vocab":2}
 
@@ -45,7 +46,11 @@ class Question:
         Errors: ``Unsupported``, one line naming the task and the field.
         """
         missing = self.task.lacks(config)
-        if not missing and config.read == "all" and (self.task.name == "table" or config.attention_dir != "causal"):
+        if (
+            not missing
+            and config.read == "all"
+            and (self.task.name == "table" or config.attention_dir != "causal")
+        ):
             missing = 'causal attention and another task than table where the config field readout is "all"'
         if missing:
             raise Unsupported(f"task {self.task.name} needs {missing}")
@@ -53,13 +58,16 @@ class Question:
     def margins(self, model: Model, tokens: Tokens) -> Floats:
         """Return the margin of each input in float64: the least over the positions that are read.
 
-        Requires: ``require_fits`` accepts the model; it has two outputs or more; ``tokens`` [batch, n_ctx].
+        Requires: ``require_fits`` accepts the model; it has two outputs or more; ``tokens`` [batch,
+                  n_ctx].
         """
         scores, config = logits(model, tokens), model.config
         if scores.ndim == 2:
             return _margins(scores, self.task.answer(tokens, config))
         ends = range(1, config.n_ctx + 1)
-        each = [_margins(scores[:, end - 1], self.task.answer(tokens[:, :end], config)) for end in ends]
+        each = [
+            _margins(scores[:, end - 1], self.task.answer(tokens[:, :end], config)) for end in ends
+        ]
         found: Floats = np.min(each, axis=0)
         return found
 
@@ -75,7 +83,8 @@ def _margins(scores: Floats, answers: Tokens) -> Floats:
 def read_question(text: str) -> Question:
     """Return the question that ``--task`` names: a task, or ``table:FILE``.
 
-    Errors: ``BadInput`` or ``Unsupported`` for a file that is no table; ``KeyError`` for an unknown name.
+    Errors: ``BadInput`` or ``Unsupported`` for a file that is no table; ``KeyError`` for an unknown
+            name.
     """
     if not text.startswith("table:"):
         return Question(TASKS[text], text, text)
@@ -92,7 +101,11 @@ def read_question(text: str) -> Question:
     def lacks(config: Config) -> str:
         if (config.n_ctx, config.d_vocab) != (n, vocab):
             return f"n_ctx = {n} and d_vocab = {vocab}, the model has {config.n_ctx} and {config.d_vocab}"
-        return "" if config.d_vocab_out > largest else f"d_vocab_out > {largest}, the model has {config.d_vocab_out}"
+        return (
+            ""
+            if config.d_vocab_out > largest
+            else f"d_vocab_out > {largest}, the model has {config.d_vocab_out}"
+        )
 
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     task = Task("table", answer, lambda config: {"n": n, "vocab": vocab}, lacks)
@@ -115,39 +128,56 @@ def decode_table(data: bytes, origin: str) -> dict[str, Any]:
     if value["format"] != FORMAT:
         raise Unsupported(f"{origin}: field format must be {FORMAT}")
     if canonical != data:
-        raise BadInput(f"{origin}: not canonical JSON (sorted keys, no spaces, one newline at the end)")
+        raise BadInput(
+            f"{origin}: not canonical JSON (sorted keys, no spaces, one newline at the end)"
+        )
     for name, most in (("n", 64), ("vocab", 1024)):
         if type(value[name]) is not int or not 1 <= value[name] <= most:
             raise BadInput(f"{origin}: field {name} must be a positive integer, at most {most}")
     answers, inputs = value["answers"], value["vocab"] ** value["n"]
     if not isinstance(answers, list) or len(answers) != inputs:
-        raise BadInput(f"{origin}: field answers must be a list of {value['vocab']}^{value['n']} answers")
+        raise BadInput(
+            f"{origin}: field answers must be a list of {value['vocab']}^{value['n']} answers"
+        )
     if not all(type(answer) is int and 0 <= answer < 1024 for answer in answers):
         raise BadInput(f"{origin}: field answers must hold integers from 0 to 1023")
     return value
 
 
 def table_of(model: Model) -> bytes:
-    """Return the table file of a model's own answers in float64: for every input the first of the largest logits.
+    """Return the table file of a model's own answers in float64: for every input the first of the
+    largest logits.
 
     Errors: ``Unsupported`` for the readout ``all`` or more than 2^20 inputs.
     """
     config = model.config
     if config.read == "all":
-        raise Unsupported('a table has one answer for each input; the config field readout is "all"')
+        raise Unsupported(
+            'a table has one answer for each input; the config field readout is "all"'
+        )
     inputs = config.d_vocab**config.n_ctx
     if inputs > MAXIMUM_ANSWERS:
-        raise Unsupported(f"a table holds at most {MAXIMUM_ANSWERS} answers, here are {config.d_vocab}^{config.n_ctx} inputs")
+        raise Unsupported(
+            f"a table holds at most {MAXIMUM_ANSWERS} answers, here are {config.d_vocab}^{config.n_ctx} inputs"
+        )
     size = batch_size(model)
     answers: list[int] = []
     for start in range(0, inputs, size):
-        answers += logits(model, tokens_between(config, start, min(start + size, inputs))).argmax(axis=1).tolist()
-    return _canonical({"answers": answers, "format": FORMAT, "n": config.n_ctx, "vocab": config.d_vocab})
+        answers += (
+            logits(model, tokens_between(config, start, min(start + size, inputs)))
+            .argmax(axis=1)
+            .tolist()
+        )
+    return _canonical(
+        {"answers": answers, "format": FORMAT, "n": config.n_ctx, "vocab": config.d_vocab}
+    )
 
 
 def tokens_between(config: Config, start: int, stop: int) -> Tokens:
     """Return the inputs with these numbers in lexicographic order, [stop - start, n_ctx]."""
-    return np.stack(np.unravel_index(np.arange(start, stop), (config.d_vocab,) * config.n_ctx), axis=1)
+    return np.stack(
+        np.unravel_index(np.arange(start, stop), (config.d_vocab,) * config.n_ctx), axis=1
+    )
 
 
 def _canonical(value: object) -> bytes:

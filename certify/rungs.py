@@ -38,7 +38,9 @@ EFFORTS = ("0.03", "0.1", "0.3", "1", "3", "10", "30")
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One proof: its name, the strategy, the options given to it, and the row of the ladder it belongs to."""
+    """One proof: its name, the strategy, the options given to it, and the row of the ladder it
+    belongs to.
+    """
 
     name: str
     strategy: str
@@ -47,7 +49,11 @@ class Rung:
 
     def arguments(self) -> list[str]:
         """Return the options of ``certify prove`` that select this proof."""
-        return ["--strategy", self.strategy, *(part for key, value in self.options for part in (f"--{key}", value))]
+        return [
+            "--strategy",
+            self.strategy,
+            *(part for key, value in self.options for part in (f"--{key}", value)),
+        ]
 
     def spelled(self) -> str:
         """Return strategy and options as they are typed."""
@@ -58,14 +64,20 @@ class Rung:
         return dict(self.options).get(key, default)
 
     def published_names(self) -> tuple[str, ...]:
-        """Return the published configurations that this rung stands for: one for each way to handle attention."""
+        """Return the published configurations that this rung stands for: one for each way to handle
+        attention.
+        """
         if self.strategy != "subcubic":
             return ()
-        return tuple(f"{self.option('direct')}/{attention}/{self.option('qk')}" for attention in ATTENTION)
+        return tuple(
+            f"{self.option('direct')}/{attention}/{self.option('qk')}" for attention in ATTENTION
+        )
 
 
 def group_of(qk: str, direct: str) -> str:
-    """Return the published row of a sub-cubic configuration.  Source: the figures' grouping of arXiv 2406.11779."""
+    """Return the published row of a sub-cubic configuration.  Source: the figures' grouping of
+    arXiv 2406.11779.
+    """
     exact_direct = direct in DIRECT_EXACT
     if qk in QK_EXACT:
         return SUBCUBIC if exact_direct else LOW_RANK_DIRECT
@@ -104,9 +116,12 @@ FRONTIER = tuple(cascade(effort) for effort in EFFORTS if effort != "1") + tuple
     cascade(effort, qk) for qk in ("rank-1", "rank-2") for effort in ("0.3", "1", "10")
 )
 SUBCUBIC_ALL = tuple(
-    subcubic(qk, direct) for qk in (*QK_EXACT, *QK_LOW_RANK, *QK_QUADRATIC) for direct in (*DIRECT_EXACT, *DIRECT_QUADRATIC)
+    subcubic(qk, direct)
+    for qk in (*QK_EXACT, *QK_LOW_RANK, *QK_QUADRATIC)
+    for direct in (*DIRECT_EXACT, *DIRECT_QUADRATIC)
 )
-"""All 100 published configurations: 10 of the QK circuit by 5 of the direct path; one sound rule covers both of the
+"""All 100 published configurations: 10 of the QK circuit by 5 of the direct path; one sound rule
+covers both of the
 published ways to handle attention, so 50 proofs."""
 
 

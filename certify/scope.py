@@ -57,7 +57,9 @@ class Scope:
         if self.weights is None:
             return
         if len(self.weights) != config.n_ctx:
-            raise BadInput(f"{self.origin}: field weights has {len(self.weights)} positions, the model has {config.n_ctx}")
+            raise BadInput(
+                f"{self.origin}: field weights has {len(self.weights)} positions, the model has {config.n_ctx}"
+            )
         for position, weights in enumerate(self.weights):
             if len(weights) != config.d_vocab:
                 raise BadInput(
@@ -101,13 +103,17 @@ def decode_weights(data: bytes, origin: str) -> tuple[tuple[int, ...], ...]:
     if value.get("format") != FORMAT:
         raise Unsupported(f"{origin}: field format must be {FORMAT}")
     if canonical != data:
-        raise BadInput(f"{origin}: not canonical JSON (sorted keys, no spaces, one newline at the end)")
+        raise BadInput(
+            f"{origin}: not canonical JSON (sorted keys, no spaces, one newline at the end)"
+        )
     if set(value) != {"format", "weights"}:
         raise BadInput(f"{origin}: the fields must be format and weights, nothing else")
     rows = value["weights"]
     if not isinstance(rows, list) or not rows:
         raise BadInput(f"{origin}: field weights must be a list with one list for each position")
-    return tuple(_position(row, f"{origin}: field weights[{index}]") for index, row in enumerate(rows))
+    return tuple(
+        _position(row, f"{origin}: field weights[{index}]") for index, row in enumerate(rows)
+    )
 
 
 def scope_bytes(weights: tuple[tuple[int, ...], ...]) -> bytes:
@@ -121,8 +127,14 @@ def _position(row: object, field: str) -> tuple[int, ...]:
     if not isinstance(row, list):
         raise BadInput(f"{field} must be a list of decimal strings")
     for token, text in enumerate(row):
-        if not isinstance(text, str) or len(text) > MAXIMUM_DIGITS or _WEIGHT.fullmatch(text) is None:
-            raise BadInput(f"{field}[{token}] must be a decimal string of at most {MAXIMUM_DIGITS} digits")
+        if (
+            not isinstance(text, str)
+            or len(text) > MAXIMUM_DIGITS
+            or _WEIGHT.fullmatch(text) is None
+        ):
+            raise BadInput(
+                f"{field}[{token}] must be a decimal string of at most {MAXIMUM_DIGITS} digits"
+            )
     weights = tuple(int(text) for text in row)
     if sum(weights) == 0:
         raise BadInput(f"{field} must have a positive sum")

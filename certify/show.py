@@ -20,7 +20,9 @@ from certify.files import read_bytes
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """One leaf cell as claimed: possible failures as a share of the domain, or a margin of all its inputs."""
+    """One leaf cell as claimed: possible failures as a share of the domain, or a margin of all its
+    inputs.
+    """
 
     maximum: int
     queries: tuple[tuple[int, int], ...]
@@ -35,7 +37,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A leaf of a proof of leaves: inputs that follow one another in lexicographic order, and what is claimed of each."""
+    """A leaf of a proof of leaves: inputs that follow one another in lexicographic order, and what
+    is claimed of each.
+    """
 
     first: int
     inputs: int
@@ -58,8 +62,13 @@ class Summary:
         return self.statement["task"] if isinstance(self.statement["task"], str) else "table"
 
     def wrong(self) -> Iterator[tuple[int, ...]]:
-        """Yield the inputs that are claimed to be wrong, those without weight included, in lexicographic order."""
-        vocab, n = int(self.statement["architecture"]["d_vocab"]), int(self.statement["architecture"]["n_ctx"])
+        """Yield the inputs that are claimed to be wrong, those without weight included, in
+        lexicographic order.
+        """
+        vocab, n = (
+            int(self.statement["architecture"]["d_vocab"]),
+            int(self.statement["architecture"]["n_ctx"]),
+        )
         for run in self.runs:
             for index in range(run.first, run.first + run.inputs) if run.method == "wrong" else ():
                 yield tuple(index // vocab ** (n - 1 - place) % vocab for place in range(n))
@@ -68,7 +77,8 @@ class Summary:
 def summarise(path: Path) -> Summary:
     """Return the summary of a certificate file.
 
-    Errors: ``BadInput`` if it cannot be read or is not a certificate; ``Unsupported`` for another format version.
+    Errors: ``BadInput`` if it cannot be read or is not a certificate; ``Unsupported`` for another
+            format version.
     Cost:   linear in the file.
     """
     try:
@@ -106,7 +116,11 @@ def _size(weights: list[list[int]], maximum: int, queries: tuple[tuple[int, int]
 def _runs(leaves: list[dict[str, Any]]) -> Iterator[Run]:
     first = 0
     for leaf in leaves:
-        margin = Fraction(int(leaf["margin"][0])) * Fraction(2) ** int(leaf["margin"][1]) if "margin" in leaf else None
+        margin = (
+            Fraction(int(leaf["margin"][0])) * Fraction(2) ** int(leaf["margin"][1])
+            if "margin" in leaf
+            else None
+        )
         yield Run(first, int(leaf["inputs"]), str(leaf["method"]), margin)
         first += int(leaf["inputs"])
 
@@ -117,8 +131,14 @@ def _groups(cells: list[dict[str, Any]], weights: list[list[int]]) -> Iterator[G
         maximum = int(cell.get("maximum", maximum))
         if "children" in cell:
             continue
-        failures = (int(cell["failures"][0]), int(cell["failures"][1])) if "failures" in cell else None
-        margin = Fraction(int(cell["margin"][0])) * Fraction(2) ** int(cell["margin"][1]) if "margin" in cell else None
+        failures = (
+            (int(cell["failures"][0]), int(cell["failures"][1])) if "failures" in cell else None
+        )
+        margin = (
+            Fraction(int(cell["margin"][0])) * Fraction(2) ** int(cell["margin"][1])
+            if "margin" in cell
+            else None
+        )
         queries = tuple((int(first), int(last)) for first, last in cell["queries"])
         if cell["method"] == "skip":
             failures = (0, _size(weights, maximum, queries))
@@ -126,7 +146,8 @@ def _groups(cells: list[dict[str, Any]], weights: list[list[int]]) -> Iterator[G
 
 
 def lost(summary: Summary, other: Summary) -> list[tuple[Group, int, int]]:
-    """Return the smallest groups common to both certificates in which more may fail in the first, with both numbers.
+    """Return the smallest groups common to both certificates in which more may fail in the first,
+    with both numbers.
 
     Errors: ``BadInput`` unless both are about the same model, task and scope.
     Cost:   linear in both.
@@ -136,9 +157,14 @@ def lost(summary: Summary, other: Summary) -> list[tuple[Group, int, int]]:
             raise BadInput(f"the two certificates are not about the same {key}")
     found: list[tuple[Group, int, int]] = []
     for maximum in sorted({group.maximum for group in summary.groups}):
-        sides = [[group for group in side.groups if group.maximum == maximum] for side in (summary, other)]
+        sides = [
+            [group for group in side.groups if group.maximum == maximum]
+            for side in (summary, other)
+        ]
         for part in _common([_tokens(group) for side in sides for group in side]):
-            here, there = (sum((g.failures or (0, 0))[1] for g in side if _tokens(g) <= part) for side in sides)
+            here, there = (
+                sum((g.failures or (0, 0))[1] for g in side if _tokens(g) <= part) for side in sides
+            )
             if here > there:
                 found.append((Group(maximum, _ranges(sorted(part)), "", None, None), here, there))
     return found
@@ -152,7 +178,9 @@ def _common(sets: list[set[int]]) -> list[set[int]]:
     """Return the finest partition of which each of the sets is within one part."""
     parts: list[set[int]] = []
     for tokens in sets:
-        parts = [part for part in parts if not part & tokens] + [tokens.union(*(part for part in parts if part & tokens))]
+        parts = [part for part in parts if not part & tokens] + [
+            tokens.union(*(part for part in parts if part & tokens))
+        ]
     return sorted(parts, key=min)
 
 

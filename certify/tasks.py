@@ -106,7 +106,9 @@ TASKS = MappingProxyType(
                 lambda config: _outputs(config, config.d_vocab, "d_vocab"),
             ),
             Task("modular-addition", _sum, lambda config: {"modulus": config.d_vocab}, _lacks_sum),
-            Task("balanced-brackets", _balanced, lambda config: {"n": config.n_ctx}, _lacks_brackets),
+            Task(
+                "balanced-brackets", _balanced, lambda config: {"n": config.n_ctx}, _lacks_brackets
+            ),
             Task(
                 "argmax",
                 _first_largest,

@@ -37,7 +37,9 @@ class Recipe:
     decay: float = 0.0
 
     def learning_rate_at(self, step: int) -> float:
-        """Return the learning rate of one step: constant, then linear to zero over the last ``decay``."""
+        """Return the learning rate of one step: constant, then linear to zero over the last
+        ``decay``.
+        """
         if self.decay == 0.0:
             return self.learning_rate
         return self.learning_rate * min(1.0, (self.steps - step) / (self.decay * self.steps))
@@ -50,7 +52,8 @@ def train_max_of_k(
     recipe: Recipe | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> tuple[dict[str, Tensor], Config]:
-    """Return the float32 tensors and the configuration of a model trained to answer with the maximum.
+    """Return the float32 tensors and the configuration of a model trained to answer with the
+    maximum.
 
     Requires: ``progress``, if given, is called with the number of finished
               steps and the latest loss, some two hundred times.
@@ -63,7 +66,9 @@ def train_max_of_k(
     Source:   the released code of arXiv 2406.11779 (module docstring).
     """
     recipe = recipe or Recipe()
-    require_sizes({"k": k, "vocab": vocab, "d-model": d_model, "steps": recipe.steps, "batch": recipe.batch})
+    require_sizes(
+        {"k": k, "vocab": vocab, "d-model": d_model, "steps": recipe.steps, "batch": recipe.batch}
+    )
     if not 0.0 <= recipe.decay <= 1.0 or not 0.0 < recipe.learning_rate < math.inf:
         raise BadInput("train: lr must be positive and lr-decay between 0 and 1")
     if not 0 <= recipe.seed < 1 << 63:
@@ -82,10 +87,14 @@ def finished(weights: Mapping[str, Any]) -> dict[str, Tensor]:
 
     Errors: ``BadInput`` if one is not finite.
     """
-    tensors: dict[str, Tensor] = {name: weight.detach().numpy().astype(np.float32) for name, weight in weights.items()}
+    tensors: dict[str, Tensor] = {
+        name: weight.detach().numpy().astype(np.float32) for name, weight in weights.items()
+    }
     for name, tensor in tensors.items():
         if not np.all(np.isfinite(tensor)):
-            raise BadInput(f"train: diverged, tensor {name} holds NaN or infinity; try a smaller --lr")
+            raise BadInput(
+                f"train: diverged, tensor {name} holds NaN or infinity; try a smaller --lr"
+            )
     return tensors
 
 
@@ -101,7 +110,9 @@ def import_torch() -> Any:
     try:
         import torch  # noqa: PLC0415  (optional, and slow to import)
     except ImportError as error:
-        raise Unsupported("training needs PyTorch: pip install torch (the extra certify[train])") from error
+        raise Unsupported(
+            "training needs PyTorch: pip install torch (the extra certify[train])"
+        ) from error
     return torch
 
 
@@ -133,7 +144,9 @@ def _initial_weights(torch: Any, config: Config, generator: Any) -> dict[str, An
     }
     scale = 0.8 / math.sqrt(d_model)
     return {
-        name: (torch.randn(shape, generator=generator, dtype=torch.float32) * scale).requires_grad_()
+        name: (
+            torch.randn(shape, generator=generator, dtype=torch.float32) * scale
+        ).requires_grad_()
         for name, shape in shapes.items()
     }
 
@@ -159,14 +172,18 @@ def _optimise(
     progress: Callable[[int, float], None] | None,
 ) -> None:
     """Update ``weights`` in place, ``recipe.steps`` times."""
-    optimiser = torch.optim.AdamW(weights.values(), lr=recipe.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01)
+    optimiser = torch.optim.AdamW(
+        weights.values(), lr=recipe.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
+    )
     every = max(1, recipe.steps // 200)
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate_at(step)
         tokens = torch.randint(0, config.d_vocab, (recipe.batch, config.n_ctx), generator=generator)
         answers = tokens.max(dim=1).values
-        loss = torch.nn.functional.cross_entropy(_last_logits(weights, tokens, config.d_head), answers)
+        loss = torch.nn.functional.cross_entropy(
+            _last_logits(weights, tokens, config.d_head), answers
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -1,4 +1,5 @@
-"""Train transformers on modular addition and on balanced brackets, bitwise reproducibly for each seed.
+"""Train transformers on modular addition and on balanced brackets, bitwise reproducibly for each
+seed.
 
 Modular addition follows the published recipe of the grokking literature (the
 released code of Gross et al., "Modular addition without black-boxes", arXiv
@@ -54,7 +55,12 @@ class Architecture:
 
         Errors: ``BadInput`` if the width is no multiple of the number of heads.
         """
-        sizes = {"layers": self.layers, "heads": self.heads, "d-model": self.d_model, "d-mlp": self.d_mlp}
+        sizes = {
+            "layers": self.layers,
+            "heads": self.heads,
+            "d-model": self.d_model,
+            "d-mlp": self.d_mlp,
+        }
         require_sizes(sizes)
         if self.d_model % self.heads:
             raise BadInput(f"train: d-model {self.d_model} is not a multiple of heads {self.heads}")
@@ -115,7 +121,8 @@ def train_modular_addition(
     architecture: Architecture | None = None,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Tensor], Config]:
-    """Return the float32 tensors and the configuration of a model trained to add modulo ``modulus``.
+    """Return the float32 tensors and the configuration of a model trained to add modulo
+    ``modulus``.
 
     Requires: ``attention`` is ``constant`` or ``softmax``; ``progress``, if
               given, is called with the finished steps and the loss.
@@ -130,8 +137,15 @@ def train_modular_addition(
     _require_rates(recipe.seed, recipe.learning_rate, recipe.weight_decay)
     if not 0.0 < recipe.fraction <= 1.0:
         raise BadInput("train: fraction must be above 0 and at most 1")
-    if (architecture.layers, architecture.act, architecture.normalization, architecture.readout) != (1, "relu", None, "last"):
-        raise BadInput("train: modular addition is trained with one layer, ReLU, no layer norm, read at the last position")
+    if (
+        architecture.layers,
+        architecture.act,
+        architecture.normalization,
+        architecture.readout,
+    ) != (1, "relu", None, "last"):
+        raise BadInput(
+            "train: modular addition is trained with one layer, ReLU, no layer norm, read at the last position"
+        )
     torch = import_torch()
     config = dataclasses.replace(
         architecture.config(d_vocab=modulus, d_vocab_out=modulus, n_ctx=2),
@@ -141,11 +155,19 @@ def train_modular_addition(
     with deterministic(torch):
         generator = torch.Generator(device="cpu").manual_seed(recipe.seed)
         weights = initial_weights(torch, config, 1, generator, biases=("b_in", "b_out"))
-        chosen = torch.randperm(modulus * modulus, generator=generator)[: max(1, round(recipe.fraction * modulus**2))]
+        chosen = torch.randperm(modulus * modulus, generator=generator)[
+            : max(1, round(recipe.fraction * modulus**2))
+        ]
         first, second = chosen // modulus, chosen % modulus
-        _fit_addition(torch, weights, config, recipe, (first, second, (first + second) % modulus), progress)
+        _fit_addition(
+            torch, weights, config, recipe, (first, second, (first + second) % modulus), progress
+        )
     if attention == "constant":
-        weights |= {name: torch.zeros_like(weight) for name, weight in weights.items() if name.endswith(("W_Q", "W_K"))}
+        weights |= {
+            name: torch.zeros_like(weight)
+            for name, weight in weights.items()
+            if name.endswith(("W_Q", "W_K"))
+        }
     return finished(weights), config
 
 
@@ -155,7 +177,8 @@ def train_balanced_brackets(
     recipe: BracketsRecipe | None = None,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Tensor], Config]:
-    """Return the float32 tensors and the configuration of a model trained to recognise balanced strings.
+    """Return the float32 tensors and the configuration of a model trained to recognise balanced
+    strings.
 
     Requires: ``progress``, if given, is called with the finished steps and the
               smallest margin over all inputs, a float estimate.
@@ -176,13 +199,18 @@ def train_balanced_brackets(
     torch = import_torch()
     with deterministic(torch):
         generator = torch.Generator(device="cpu").manual_seed(recipe.seed)
-        weights = initial_weights(torch, config, config.d_model, generator, biases=("b_in", "b_out", "b_1", "b_2"))
+        weights = initial_weights(
+            torch, config, config.d_model, generator, biases=("b_in", "b_out", "b_1", "b_2")
+        )
         _fit_brackets(torch, weights, config, recipe, generator, progress)
     return finished(weights), config
 
 
-def addition_logits(torch: Any, weights: Mapping[str, Any], first: Any, second: Any, config: Config) -> Any:
-    """Return the logits at the last of two positions, [batch, d_vocab_out]: one layer with a ReLU MLP.
+def addition_logits(
+    torch: Any, weights: Mapping[str, Any], first: Any, second: Any, config: Config
+) -> Any:
+    """Return the logits at the last of two positions, [batch, d_vocab_out]: one layer with a ReLU
+    MLP.
 
     The first layer's work is done once for each token and position, since what
     follows the embedding is linear up to the attention pattern.
@@ -208,7 +236,11 @@ def addition_logits(torch: Any, weights: Mapping[str, Any], first: Any, second: 
         residual = rows[1][second] + attended
         inner = residual @ W_in + b_in
         direct = residual @ W_U
-    return inner.relu() @ (weights["blocks.0.mlp.W_out"] @ W_U) + direct + weights["blocks.0.mlp.b_out"] @ W_U
+    return (
+        inner.relu() @ (weights["blocks.0.mlp.W_out"] @ W_U)
+        + direct
+        + weights["blocks.0.mlp.b_out"] @ W_U
+    )
 
 
 def _fit_addition(
@@ -226,7 +258,11 @@ def _fit_addition(
     every = max(1, recipe.steps // 200)
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * min(1.0, step / recipe.warm_up) if recipe.warm_up else recipe.learning_rate
+            group["lr"] = (
+                recipe.learning_rate * min(1.0, step / recipe.warm_up)
+                if recipe.warm_up
+                else recipe.learning_rate
+            )
         logits = addition_logits(torch, weights, first, second, config)
         loss = torch.nn.functional.nll_loss(logits.to(torch.float64).log_softmax(dim=-1), answers)
         optimiser.zero_grad()
@@ -237,7 +273,12 @@ def _fit_addition(
 
 
 def _fit_brackets(
-    torch: Any, weights: Weights, config: Config, recipe: BracketsRecipe, generator: Any, progress: Progress | None
+    torch: Any,
+    weights: Weights,
+    config: Config,
+    recipe: BracketsRecipe,
+    generator: Any,
+    progress: Progress | None,
 ) -> None:
     """Update ``weights`` in place until every input has the wanted margin, or the steps are over."""
     strings = np.array(list(np.ndindex(*(2,) * config.n_ctx)), dtype=np.int64)
@@ -245,14 +286,22 @@ def _fit_brackets(
     everything, right = torch.from_numpy(strings), torch.from_numpy(answers)
     words = everything[right == 1]
     betas = (0.9, 0.98)
-    optimiser = torch.optim.AdamW(weights.values(), lr=recipe.learning_rate, betas=betas, weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(
+        weights.values(), lr=recipe.learning_rate, betas=betas, weight_decay=recipe.weight_decay
+    )
     for step in range(recipe.steps):
-        share = 1.0 if recipe.decay == 0.0 else min(1.0, (recipe.steps - step) / (recipe.decay * recipe.steps))
+        share = (
+            1.0
+            if recipe.decay == 0.0
+            else min(1.0, (recipe.steps - step) / (recipe.decay * recipe.steps))
+        )
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate * share
         tokens = _bracket_strings(torch, words, recipe.batch, generator)
         wanted = torch.from_numpy(balanced(tokens.numpy()))
-        loss = torch.nn.functional.cross_entropy(network_logits(torch, weights, tokens, config), wanted)
+        loss = torch.nn.functional.cross_entropy(
+            network_logits(torch, weights, tokens, config), wanted
+        )
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -265,7 +314,9 @@ def _fit_brackets(
 
 
 def _bracket_strings(torch: Any, words: Any, count: int, generator: Any) -> Any:
-    """Return ``count`` strings, [count, n]: balanced ones, every second one with one or two brackets turned round."""
+    """Return ``count`` strings, [count, n]: balanced ones, every second one with one or two
+    brackets turned round.
+    """
     chosen = words[torch.randint(0, len(words), (count,), generator=generator)]
     places = torch.randint(0, words.shape[1], (count, 2), generator=generator)
     flips = torch.zeros_like(chosen)
@@ -275,13 +326,19 @@ def _bracket_strings(torch: Any, words: Any, count: int, generator: Any) -> Any:
     return chosen ^ flips
 
 
-def _smallest_margin(torch: Any, weights: Weights, tokens: Any, answers: Any, config: Config) -> float:
-    """Return the smallest margin over the inputs, a float32 estimate; minus infinity if a margin is not a number."""
+def _smallest_margin(
+    torch: Any, weights: Weights, tokens: Any, answers: Any, config: Config
+) -> float:
+    """Return the smallest margin over the inputs, a float32 estimate; minus infinity if a margin is
+    not a number.
+    """
     smallest = math.inf
     with torch.no_grad():
         for start in range(0, len(tokens), 4096):
             logits = network_logits(torch, weights, tokens[start : start + 4096], config)
-            margins: NDArray[np.float32] = ((logits[:, 1] - logits[:, 0]) * (2 * answers[start : start + 4096] - 1)).numpy()
+            margins: NDArray[np.float32] = (
+                (logits[:, 1] - logits[:, 0]) * (2 * answers[start : start + 4096] - 1)
+            ).numpy()
             found = float(margins.min())
             smallest = min(smallest, -math.inf if math.isnan(found) else found)
     return smallest

@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
-from checker.cells import Outcome
-from checker.decode import big, fields, integer, parse_canonical, typed
-from checker.errors import require, require_form, require_support
-from checker.forest import parse_forest
-from checker.leaves import parse_leaves
-from checker.ledger import CEILING, Ledger
-from checker.model import Model, load_model
-from checker.modular import parse_sums
-from checker.proof import MAX_CELLS
-from checker.statement import EXP, Statement, build_statement
+from checker.cells.forest import parse_forest
+from checker.ground.decode import big, fields, integer, parse_canonical, typed
+from checker.ground.errors import require, require_form, require_support
+from checker.ground.ledger import CEILING, Ledger
+from checker.leaves.leaves import parse_leaves
+from checker.statement.model import Model, load_model
+from checker.statement.outcome import MAX_CELLS, Outcome
+from checker.statement.statement import EXP, Statement, build_statement
+from checker.sums.inputs import parse_sums
 
 CERTIFICATE_FORMAT = "certify.certificate/1"
 MAX_CERTIFICATE_BYTES = 16 << 20
@@ -22,7 +21,9 @@ STATEMENT = "architecture correct_lower correct_upper model scope semantics task
 
 
 class Proof(Protocol):
-    """A proof of some kind, parsed: what it proves about disjoint sets of inputs that are the whole domain."""
+    """A proof of some kind, parsed: what it proves about disjoint sets of inputs that are the whole
+    domain.
+    """
 
     def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
         """Return what it proves of each set; the work is charged to the ledger before it is done."""
@@ -31,7 +32,9 @@ class Proof(Protocol):
         """Return what was parsed, for a human audit."""
 
 
-KINDS: dict[str, tuple[str, Callable[[dict[str, object], Model, Statement, int], Proof]]] = {
+KINDS: dict[
+    str, tuple[str, Callable[[dict[str, object], Model, Statement, int], Proof]]
+] = {
     "cells": ("paths", parse_forest),
     "leaves": ("", parse_leaves),
     "sums": ("", parse_sums),
@@ -66,47 +69,105 @@ class Theorem:
 
 
 def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
-    """Return the decoded model and certificate, the statement re-derived and compared.  (SPEC 3, 4, 5, 7.1)
+    """Return the decoded model and certificate, the statement re-derived and compared.  (SPEC 3, 4,
+    5, 7.1)
 
     Raises: Malformed, Rejected or Declined, with the clause.
     """
-    require_support(len(certificate_bytes) <= MAX_CERTIFICATE_BYTES, "SPEC-3.5", "the certificate is larger than 16 MiB")
-    whole = fields(parse_canonical(certificate_bytes, "the certificate"), "the certificate", "format proof statement")
-    require_support(whole["format"] == CERTIFICATE_FORMAT, "SPEC-5.1", f"the certificate's format is not {CERTIFICATE_FORMAT}")
+    require_support(
+        len(certificate_bytes) <= MAX_CERTIFICATE_BYTES,
+        "SPEC-3.5",
+        "the certificate is larger than 16 MiB",
+    )
+    whole = fields(
+        parse_canonical(certificate_bytes, "the certificate"),
+        "the certificate",
+        "format proof statement",
+    )
+    require_support(
+        whole["format"] == CERTIFICATE_FORMAT,
+        "SPEC-5.1",
+        f"the certificate's format is not {CERTIFICATE_FORMAT}",
+    )
     written = fields(whole["statement"], "statement", STATEMENT, " ".join(EXP))
     given = typed(whole["proof"], dict, "proof")
     kind = next((kind for kind in KINDS if kind in given), next(iter(KINDS)))
-    proof = fields(given, "proof", f"{kind} operations precision strategy", KINDS[kind][0])
+    proof = fields(
+        given, "proof", f"{kind} operations precision strategy", KINDS[kind][0]
+    )
     name = typed(proof["strategy"], str, "strategy")
-    require_form(len(name) <= 64 and name.isprintable(), "SPEC-7", "strategy is not a short printable name")
+    require_form(
+        len(name) <= 64 and name.isprintable(),
+        "SPEC-7",
+        "strategy is not a short printable name",
+    )
     precision = integer(proof["precision"], "precision", 0, 1 << 24)
-    require_support(64 <= precision <= 4096, "SPEC-3.5", "precision is not between 64 and 4096")
+    require_support(
+        64 <= precision <= 4096, "SPEC-3.5", "precision is not between 64 and 4096"
+    )
     operations = big(proof["operations"], "operations")
-    require_support(0 <= operations <= CEILING, "SPEC-8.2", f"operations is not between 0 and {CEILING}")
+    require_support(
+        0 <= operations <= CEILING,
+        "SPEC-8.2",
+        f"operations is not between 0 and {CEILING}",
+    )
     items = proof[kind]
     require_support(
-        not isinstance(items, list) or len(items) <= MAX_CELLS, "SPEC-3.5", f"{kind} holds more than {MAX_CELLS} items"
+        not isinstance(items, list) or len(items) <= MAX_CELLS,
+        "SPEC-3.5",
+        f"{kind} holds more than {MAX_CELLS} items",
     )
     model = load_model(model_bytes)
     statement = build_statement(model, sha256(model_bytes).hexdigest(), written)
-    lower, upper = big(written["correct_lower"], "correct_lower"), big(written["correct_upper"], "correct_upper")
+    lower, upper = (
+        big(written["correct_lower"], "correct_lower"),
+        big(written["correct_upper"], "correct_upper"),
+    )
     parsed = KINDS[kind][1](proof, model, statement, precision)
-    return Parsed(model, statement, lower, upper, precision, operations, parsed, sha256(certificate_bytes).hexdigest())
+    return Parsed(
+        model,
+        statement,
+        lower,
+        upper,
+        precision,
+        operations,
+        parsed,
+        sha256(certificate_bytes).hexdigest(),
+    )
 
 
 def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
     """Return the theorem that the proof proves, every bound re-derived.  (SPEC 5.6, 7, 8)
 
-    ``watch(operations done, operations declared)`` is called as work proceeds; it may raise to stop the check.
-    Raises: Rejected if a claim is stronger than what is derived; Declined if the work exceeds what is declared.
+    ``watch(operations done, operations declared)`` is called as work proceeds; it may raise to stop
+    the check.
+    Raises: Rejected if a claim is stronger than what is derived; Declined if the work exceeds what
+            is declared.
     """
     ledger = Ledger(lambda done: watch(done, parsed.operations))
     ledger.budget = parsed.operations
     total = parsed.statement.total
     outcomes = parsed.proof.outcomes(ledger)
-    require(sum(outcome.size for outcome in outcomes) == total, "SPEC-7.1", "the sizes of the cells do not add up to the total")
-    lower, upper = total - sum(outcome.upper for outcome in outcomes), total - sum(outcome.lower for outcome in outcomes)
-    require(parsed.claimed_lower <= lower, "SPEC-5.6", f"correct_lower is claimed larger than the proved {lower}")
-    require(parsed.claimed_upper >= upper, "SPEC-5.6", f"correct_upper is claimed smaller than the proved {upper}")
+    require(
+        sum(outcome.size for outcome in outcomes) == total,
+        "SPEC-7.1",
+        "the sizes of the cells do not add up to the total",
+    )
+    lower, upper = (
+        total - sum(outcome.upper for outcome in outcomes),
+        total - sum(outcome.lower for outcome in outcomes),
+    )
+    require(
+        parsed.claimed_lower <= lower,
+        "SPEC-5.6",
+        f"correct_lower is claimed larger than the proved {lower}",
+    )
+    require(
+        parsed.claimed_upper >= upper,
+        "SPEC-5.6",
+        f"correct_upper is claimed smaller than the proved {upper}",
+    )
     margins = [outcome.margin for outcome in outcomes if outcome.margin is not None]
-    return Theorem(parsed, lower, upper, max(0, min(margins, default=0)), outcomes, ledger)
+    return Theorem(
+        parsed, lower, upper, max(0, min(margins, default=0)), outcomes, ledger
+    )

@@ -1,4 +1,6 @@
-"""Put the repository and this folder on the path: tests run from a bare checkout."""
+"""Put the repository and the folders of oracles and generators on the path: tests run from a bare
+checkout.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,12 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
 
-# The repository comes first: `tests/certify` must never stand in for the package.
-for folder in (str(TESTS), str(TESTS.parent)):
-    if folder in sys.path:
-        sys.path.remove(folder)
-    sys.path.insert(0, folder)
+# The repository comes first: `tests/certify` and `tests/checker` must never stand in for the
+# packages.
+for folder in (
+    *(TESTS / name for name in ("certify", "checker", "gates", "generators", "oracles")),
+    TESTS.parent,
+):
+    if str(folder) in sys.path:
+        sys.path.remove(str(folder))
+    sys.path.insert(0, str(folder))

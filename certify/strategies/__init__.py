@@ -1,6 +1,7 @@
 """Proof strategies: how inputs are grouped into cells, and how each cell is bounded.
 
-A strategy returns cells without claims; the checker derives the claims.  ``STRATEGIES`` is the registry.
+A strategy returns cells without claims; the checker derives the claims.  ``STRATEGIES`` is the
+registry.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from certify.strategies.problem import Problem
 class Strategy:
     """A named way to build a proof, with a line for the reader and the cost for the checker.
 
-    ``encloses``: it can work with paths that are not multiplied out.  ``frugal``: less effort makes a shorter proof.
+    ``encloses``: it can work with paths that are not multiplied out.  ``frugal``: less effort makes
+    a shorter proof.
     """
 
     name: str

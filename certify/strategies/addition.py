@@ -1,13 +1,18 @@
-"""Hints for proofs about models that add two tokens: which two matrices stand for the unembedding, which neurons share a switch.
+"""Hints for proofs about models that add two tokens: which two matrices stand for the unembedding,
+which neurons share a switch.
 
-Everything here is an estimate in floating point; the checker forms what is left over exactly and bounds it.  With U, V
+Everything here is an estimate in floating point; the checker forms what is left over exactly and
+bounds it.  With U, V
 the activations by first and by second token and M = W_out W_U:
 
     logit_j = sum_i relu(U_ai + V_bi) M_ij + direct_j.
 
-M has the rank of the circle of every frequency, two each, so M = P Q + R with a small R.  A neuron sees its two tokens
-as ``cos(w k a + phi) + cos(w k b + phi)`` and some more, so neurons of one frequency k and nearly one phase phi are on
-for the same inputs: they share a switch.  A sum over the switches of all phases is the rectangle rule for an integral
+M has the rank of the circle of every frequency, two each, so M = P Q + R with a small R.  A neuron
+sees its two tokens
+as ``cos(w k a + phi) + cos(w k b + phi)`` and some more, so neurons of one frequency k and nearly
+one phase phi are on
+for the same inputs: they share a switch.  A sum over the switches of all phases is the rectangle
+rule for an integral
 over the circle, which is how these networks double a frequency.
 """
 
@@ -27,7 +32,9 @@ Array = NDArray[np.float64]
 Sums = dict[str, Any]
 
 ENTRY_BITS, SCALE_BITS, LEVELS = 24, 20, 64
-"""How finely hinted matrices and the scales of neurons are rounded; in how many steps the checker bounds a switch."""
+"""How finely hinted matrices and the scales of neurons are rounded; in how many steps the checker
+bounds a switch.
+"""
 MOST_RANK, OWN = 32, 2
 ROW_BITS, TABLE_BITS = 400, 1 << 28
 """What an entry of a switch's rows takes at most in the checker, and all of them may (SPEC 3.5)."""
@@ -37,7 +44,9 @@ CLEAR = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Estimates for every input [first, second]: activations, direct logits; M; and U over V, if attention is constant."""
+    """Estimates for every input [first, second]: activations, direct logits; M; and U over V, if
+    attention is constant.
+    """
 
     active: Array
     direct: Array
@@ -46,7 +55,10 @@ class Tables:
 
     def margins(self, columns: Array, right: Array) -> Array:
         """Return the margins if neurons write ``columns @ right``."""
-        return _margins((self.active.reshape(-1, len(columns)) @ columns @ right).reshape(self.direct.shape) + self.direct)
+        return _margins(
+            (self.active.reshape(-1, len(columns)) @ columns @ right).reshape(self.direct.shape)
+            + self.direct
+        )
 
     def undecided(self, left: Array, right: Array) -> int:
         """Return on how many inputs ``left @ right`` leaves the answer open."""
@@ -74,7 +86,10 @@ def fold(model: Model) -> Tables:
     b_q, b_v = model.bias(f"{part}b_Q"), model.bias(f"{part}b_V")
     stream = (second + model.bias(f"{part}b_O"))[None]
     for h in heads:
-        scores = [((second @ w_q[h] + b_q[h]) @ (x @ w_k[h]).T) / np.sqrt(config.d_head) for x in (first, second)]
+        scores = [
+            ((second @ w_q[h] + b_q[h]) @ (x @ w_k[h]).T) / np.sqrt(config.d_head)
+            for x in (first, second)
+        ]
         with np.errstate(over="ignore"):
             share = 1 / (1 + np.exp(np.diag(scores[1])[:, None] - scores[0])).T[..., None]
         parts = [(x @ w_v[h] + b_v[h]) @ w_o[h] for x in (first, second)]
@@ -83,13 +98,17 @@ def fold(model: Model) -> Tables:
     stream = np.broadcast_to(stream, (len(first), len(first), config.d_model))
     inside, outside = model.tensor("blocks.0.mlp.W_in"), model.tensor("blocks.0.mlp.W_out")
     before = stream @ inside + model.bias("blocks.0.mlp.b_in")
-    direct = (stream + model.bias("blocks.0.mlp.b_out")) @ model.tensor("unembed.W_U") + model.bias("unembed.b_U")
+    direct = (stream + model.bias("blocks.0.mlp.b_out")) @ model.tensor("unembed.W_U") + model.bias(
+        "unembed.b_U"
+    )
     tokens = np.concatenate([before[:, 0] - before[0, 0], before[0]]) if config.mix == 0 else None
     return Tables(np.maximum(before, 0), direct, outside @ model.tensor("unembed.W_U"), tokens)
 
 
 def integral(values: Array, bits: int) -> dict[str, Any]:
-    """Return a matrix as the certificate spells it: integers of at most so many bits times a power of two."""
+    """Return a matrix as the certificate spells it: integers of at most so many bits times a power
+    of two.
+    """
     largest = float(np.abs(values).max())
     exponent = int(np.clip(np.frexp(largest)[1] - bits if largest else 0, -128, 128))
     scaled = np.clip(np.rint(np.ldexp(values, -exponent)), -(2**31), 2**31)
@@ -98,11 +117,17 @@ def integral(values: Array, bits: int) -> dict[str, Any]:
 
 def _hints(left: Array, right: Array, *, settle: bool) -> Sums:
     """Return the keys of two matrices: the parts of the product share its size evenly."""
-    return {"left": integral(left, ENTRY_BITS), "right": integral(right, ENTRY_BITS), "settle": int(settle)}
+    return {
+        "left": integral(left, ENTRY_BITS),
+        "right": integral(right, ENTRY_BITS),
+        "settle": int(settle),
+    }
 
 
 def _singular(tables: Tables) -> tuple[Array, Array, int]:
-    """Return the centred M as two factors, the first columns largest, and how many belong to a frequency."""
+    """Return the centred M as two factors, the first columns largest, and how many belong to a
+    frequency.
+    """
     centred = tables.writing - tables.writing.mean(axis=1, keepdims=True)
     left, sizes, right = np.linalg.svd(centred, full_matrices=False)
     return left * sizes, right, max(1, int((sizes > CLEAR * sizes[0]).sum()))
@@ -114,9 +139,11 @@ def exact(model: Model, effort: float) -> Sums:
 
 
 def low_rank(model: Model, effort: float) -> Sums:
-    """Return the rank for which the proof is shortest, given that what it leaves open is settled exactly.
+    """Return the rank for which the proof is shortest, given that what it leaves open is settled
+    exactly.
 
-    The rank is multiplied by the effort: more of it, and larger margins are shown; less than 1, and what is open stays open.
+    The rank is multiplied by the effort: more of it, and larger margins are shown; less than 1, and
+    what is open stays open.
     """
     tables = fold(model)
     left, right, _ = _singular(tables)
@@ -133,11 +160,17 @@ def low_rank(model: Model, effort: float) -> Sums:
 
 
 def own_frequency(model: Model, effort: float) -> Sums:
-    """Return two columns for each frequency of M, and for each neuron those of its own frequency alone."""
+    """Return two columns for each frequency of M, and for each neuron those of its own frequency
+    alone.
+    """
     tables = fold(model)
     spectrum = np.abs(np.fft.rfft(tables.writing, axis=1))[:, 1:]
     owner = spectrum.argmax(axis=1)
-    frequencies = [k for k in np.unique(owner) if np.square(spectrum[owner == k]).sum() > CLEAR**2 * np.square(spectrum).sum()]
+    frequencies = [
+        k
+        for k in np.unique(owner)
+        if np.square(spectrum[owner == k]).sum() > CLEAR**2 * np.square(spectrum).sum()
+    ]
     strongest = np.array(frequencies)[spectrum[:, frequencies].argmax(axis=1)]
     left = np.zeros((len(owner), OWN * len(frequencies)))
     right = np.zeros((OWN * len(frequencies), tables.writing.shape[1]))
@@ -157,7 +190,9 @@ def quadrature(model: Model, effort: float) -> Sums:
     left, right, rank = _singular(tables)
     left, right, vocab = left[:, :rank], right[:rank], len(tables.direct)
     best: tuple[int, Switches] | None = None
-    for phases in sorted({max(2, round(effort * vocab * share)) for share in (0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 3, 4)}):
+    for phases in sorted(
+        {max(2, round(effort * vocab * share)) for share in (0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 3, 4)}
+    ):
         found = _switches(tables.tokens, left, right, phases)
         if found.tables.size * (rank + 1) * ROW_BITS > TABLE_BITS:
             break
@@ -167,7 +202,9 @@ def quadrature(model: Model, effort: float) -> Sums:
         if decided == vocab * vocab:
             break
     if best is None:
-        raise Unsupported("strategy quadrature finds no rank small enough for its tables of switches")
+        raise Unsupported(
+            "strategy quadrature finds no rank small enough for its tables of switches"
+        )
     return {"rule": "switches", **_hints(left, right, settle=False), **best[1].hints()}
 
 
@@ -219,7 +256,10 @@ def _decided(tables: Tables, left: Array, right: Array, found: Switches) -> int:
         held = np.flatnonzero(found.neurons == number)
         tokens, scales = tables.tokens[:, held], found.scales[held]
         off = tokens - np.outer(table, scales)
-        most = np.maximum(off[:vocab].max(axis=0) + off[vocab:].max(axis=0), -off[:vocab].min(axis=0) - off[vocab:].min(axis=0))
+        most = np.maximum(
+            off[:vocab].max(axis=0) + off[vocab:].max(axis=0),
+            -off[:vocab].min(axis=0) - off[vocab:].min(axis=0),
+        )
         values = table[:vocab, None] + table[vocab:]
         step = max(float((most / scales).max()) / LEVELS, 1e-300)
         levels = np.maximum(0, most - np.outer(np.arange(LEVELS + 1) * step, scales)) @ spread[held]
@@ -232,7 +272,9 @@ def _decided(tables: Tables, left: Array, right: Array, found: Switches) -> int:
 
 @dataclass(frozen=True, slots=True)
 class AdditionStrategy:
-    """A named way to build a proof of sums, with a line for the reader and the cost for the checker's main loop."""
+    """A named way to build a proof of sums, with a line for the reader and the cost for the
+    checker's main loop.
+    """
 
     name: str
     idea: str

@@ -16,7 +16,12 @@ def build(problem: Problem) -> list[Cell]:
     """
     vocab, k = problem.model.config.d_vocab, problem.model.config.n_ctx
     if vocab**k > LARGEST_DOMAIN:
-        raise Unsupported(f"strategy brute-force stops at {LARGEST_DOMAIN} inputs, here are {vocab}^{k}; use exact or count")
+        raise Unsupported(
+            f"strategy brute-force stops at {LARGEST_DOMAIN} inputs, here are {vocab}^{k}; use exact or count"
+        )
     return [
-        found for maximum in range(vocab) for query in range(maximum + 1) for found in tree(maximum, cell("brute-force", [query]))
+        found
+        for maximum in range(vocab)
+        for query in range(maximum + 1)
+        for found in tree(maximum, cell("brute-force", [query]))
     ]

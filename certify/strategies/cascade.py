@@ -1,9 +1,14 @@
-"""Strategy ``cascade``: pool over queries, coarse to fine, and spend operations where failing inputs are.
+"""Strategy ``cascade``: pool over queries, coarse to fine, and spend operations where failing
+inputs are.
 
-Per maximum: one screen of all wrong answers; what it leaves goes to cells with many queries, near tokens single and far
-tokens in blocks, whose undecided tuples of blocks are enumerated (or, for long inputs, counted).  Queries are split
-where that removes more possible failures than it costs, along the two numbers that distinguish queries: how steeply
-attention falls below the maximum, and the direct path's logit of the maximum.  Everything is chosen by one price,
+Per maximum: one screen of all wrong answers; what it leaves goes to cells with many queries, near
+tokens single and far
+tokens in blocks, whose undecided tuples of blocks are enumerated (or, for long inputs, counted).
+Queries are split
+where that removes more possible failures than it costs, along the two numbers that distinguish
+queries: how steeply
+attention falls below the maximum, and the direct path's logit of the maximum.  Everything is chosen
+by one price,
 the operations that the certified share of one whole domain is worth.
 """
 
@@ -69,10 +74,12 @@ def joined(plans: Sequence[Plan]) -> Plan:
 
 
 def build(problem: Problem) -> list[Cell]:
-    """Return one screen per maximum and pooled cells below it, or a skipped cell where that is the better bargain.
+    """Return one screen per maximum and pooled cells below it, or a skipped cell where that is the
+    better bargain.
 
     Ensures: lower side only; ``correct_upper`` is the total.
-    Cost:    for the checker about 40 V^2 for the screens and 40 V^2 for pooled cells beside the products, and what
+    Cost:    for the checker about 40 V^2 for the screens and 40 V^2 for pooled cells beside the
+             products, and what
              the model's own failures ask for.
     Source:  the pooled cascade of this project; entry pruning and split axes after SPEC 7.6.
     """
@@ -89,7 +96,9 @@ def plans(problem: Problem, worth: float, leaves: Leaves) -> Iterator[Plan]:
 
 
 Leaves = Callable[[Cells, int, Tokens, Open, bool], Iterable[Plan]]
-"""Plans with one cell: tables, maximum, queries, what is left of the answers, and whether a rough estimate will do."""
+"""Plans with one cell: tables, maximum, queries, what is left of the answers, and whether a rough
+estimate will do.
+"""
 
 
 class _Search:
@@ -101,14 +110,21 @@ class _Search:
         parts = [every[:-1], every[-1:]] if maximum else [every]
         self.parts = [part for part in parts if len(part)]
         scores = cells.s.E_high[every]
-        self.axes = [scores[:, maximum] - scores[:, max(maximum - 8, 0)], cells.s.U_high[every, maximum]]
+        self.axes = [
+            scores[:, maximum] - scores[:, max(maximum - 8, 0)],
+            cells.s.U_high[every, maximum],
+        ]
         if not cells.s.exact:
             self.axes.append((cells.s.E_high - cells.s.E_low)[every].mean(axis=1))
 
     def plan(self) -> Plan:
         """Return the best plan: all cells below a screen, or nothing at all."""
         size = sum(self.cells.size(self.m, part) for part in self.parts)
-        skipped = Plan(tuple(f for part in self.parts for f in tree(self.m, cell("skip", part.tolist()))), size, 0.0)
+        skipped = Plan(
+            tuple(f for part in self.parts for f in tree(self.m, cell("skip", part.tolist()))),
+            size,
+            0.0,
+        )
         if self.worth * size <= 5.0 * self.m:
             return skipped
         layout, left, work = screen(self.cells, self.m)
@@ -122,13 +138,17 @@ class _Search:
         return min(plans, key=lambda plan: plan.value(self.worth))
 
     def _below(self, left: Open, work: float, layout: Layout | None) -> Plan:
-        """Return the best plan below a screen, or with roots of their own if there is no layout of a screen."""
+        """Return the best plan below a screen, or with roots of their own if there is no layout of
+        a screen.
+        """
         below = joined([self._part(part, left) for part in self.parts])
         tops = below.tops()
         if layout is not None:
             root = cell("screen", range(self.m + 1), layout, children=sum(tops))
             return Plan(tuple(tree(self.m, root, below.cells)), below.loss, work + below.work)
-        cells = [tree(self.m, one)[0] if top else one for one, top in zip(below.cells, tops, strict=True)]
+        cells = [
+            tree(self.m, one)[0] if top else one for one, top in zip(below.cells, tops, strict=True)
+        ]
         return Plan(tuple(cells), below.loss, work + below.work)
 
     def _part(self, queries: Tokens, left: Open) -> Plan:
@@ -150,7 +170,9 @@ class _Search:
         return Plan((cell("extreme", queries.tolist(), [[self.m, 1]] if self.m else []),), 0.0, 0.0)
 
     def _leaves(self, queries: Tokens, left: Open, whole: Plan | None, patience: int) -> Plan:
-        """Return the best plan found with these queries in one leaf, or halved along some axis, and so on."""
+        """Return the best plan found with these queries in one leaf, or halved along some axis, and
+        so on.
+        """
         whole = whole or self._leaf(queries, left, quick=True)
         if len(queries) < 2 or whole.loss * self.worth < HOPELESS * whole.work:
             return self._leaf(queries, left, quick=False)
@@ -164,7 +186,9 @@ class _Search:
         patience = PATIENCE if value < whole.value(self.worth) else patience - 1
         if not patience:
             return self._leaf(queries, left, quick=False)
-        finer = [self._leaves(part, left, plan, patience) for part, plan in zip(parts, both, strict=True)]
+        finer = [
+            self._leaves(part, left, plan, patience) for part, plan in zip(parts, both, strict=True)
+        ]
         return self._best(joined(finer), self._leaf(queries, left, quick=False))
 
     def _leaf(self, queries: Tokens, left: Open, *, quick: bool) -> Plan:
@@ -175,8 +199,13 @@ class _Search:
 
 
 def pooled(cells: Cells, maximum: int, queries: Tokens, left: Open, quick: bool) -> Iterator[Plan]:  # noqa: FBT001
-    """Yield ways to bound the failures of one cell: layouts, and what to do with the answers they leave."""
-    layouts = {tuple(first.tolist()): first for first in (starts_of(maximum, *shape) for shape in (QUICK if quick else LAYOUTS))}
+    """Yield ways to bound the failures of one cell: layouts, and what to do with the answers they
+    leave.
+    """
+    layouts = {
+        tuple(first.tolist()): first
+        for first in (starts_of(maximum, *shape) for shape in (QUICK if quick else LAYOUTS))
+    }
     for first in layouts.values():
         examined = cells.examine(maximum, queries, first, left)
         if not len(examined.left.answers):
@@ -186,7 +215,9 @@ def pooled(cells: Cells, maximum: int, queries: Tokens, left: Open, quick: bool)
 
 
 def _settled(cells: Cells, examined: Examined, grids: Sequence[int]) -> Iterator[Plan]:
-    """Yield ways to bound the failures of a cell: enumerated if that is small enough, counted if not."""
+    """Yield ways to bound the failures of a cell: enumerated if that is small enough, counted if
+    not.
+    """
     weights = cells.weights(examined)
     there = np.isfinite(examined.terms).any(axis=1).sum(axis=1, dtype=np.float64)
     queries, layout = examined.queries.tolist(), runs(examined.starts)
@@ -201,11 +232,18 @@ def _settled(cells: Cells, examined: Examined, grids: Sequence[int]) -> Iterator
         alone, costs = counted(terms[:, :MOST_APART], weights, bins, forced=examined.forced)
         order = np.argsort(-alone, kind="stable")
         for apart in sorted({min(count, len(alone)) for count in (*APART, MOST_APART)}):
-            first, rest = order[:apart], np.concatenate([order[apart:], np.arange(len(alone), len(answers))])
+            first, rest = (
+                order[:apart],
+                np.concatenate([order[apart:], np.arange(len(alone), len(answers))]),
+            )
             loss, work = float(alone[first].sum()), examined.operations + float(costs[first].sum())
             named: list[Any] = [[bins, [int(j)]] for j in answers[first]]
             if len(rest):
                 together = terms[:, rest].max(axis=1, keepdims=True)
                 joint, cost = counted(together, weights, bins, forced=examined.forced)
-                loss, work, named = loss + float(joint[0]), work + float(cost[0]), [*named, [bins, []]]
+                loss, work, named = (
+                    loss + float(joint[0]),
+                    work + float(cost[0]),
+                    [*named, [bins, []]],
+                )
             yield Plan((cell("count", queries, layout, blocks=named),), min(loss, size), work)

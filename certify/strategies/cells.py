@@ -1,7 +1,9 @@
 """Estimates of what the checker derives in one pooled cell, and of what that costs, in float64.
 
-The same formulas as SPEC 7.5 to 7.15, without outward rounding.  They only choose hints: where an estimate is close to
-zero the answer is kept, and a proof whose estimates were wrong is refused by the checker, not believed.
+The same formulas as SPEC 7.5 to 7.15, without outward rounding.  They only choose hints: where an
+estimate is close to
+zero the answer is kept, and a proof whose estimates were wrong is refused by the checker, not
+believed.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ NOTHING = -np.inf
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """What is left after a test: wrong answers [J], and per position and answer the tokens they may win with.
+    """What is left after a test: wrong answers [J], and per position and answer the tokens they may
+    win with.
 
     ``allowed`` [n, J, m + 1].
     """
@@ -38,7 +41,8 @@ class Open:
 class Examined:
     """A pooled cell after its extreme test.
 
-    ``terms`` [n, J, blocks], minus infinity where a block has no term; ``operations``: what the checker is charged.
+    ``terms`` [n, J, blocks], minus infinity where a block has no term; ``operations``: what the
+    checker is charged.
     """
 
     maximum: int
@@ -58,7 +62,9 @@ class Cells:
     """The tables of one model, arranged for many cells."""
 
     def __init__(self, scaled: Scaled, probabilities: Array) -> None:
-        """``probabilities`` [n, V]: how much each token counts at each position, summing to one per position."""
+        """``probabilities`` [n, V]: how much each token counts at each position, summing to one per
+        position.
+        """
         self.s, self.probabilities = scaled, probabilities
         self.positions, self.outputs = scaled.D.shape
         free = self.positions - 1
@@ -67,7 +73,9 @@ class Cells:
 
     @cached_property
     def prefixes(self) -> tuple[Array, Array, Array, Array]:
-        """Return the extremes over the queries up to each token: direct path high and low, positional scores high and low."""
+        """Return the extremes over the queries up to each token: direct path high and low,
+        positional scores high and low.
+        """
         s = self.s
         mean = s.U_low.mean(axis=1, keepdims=True)
         return (
@@ -78,10 +86,18 @@ class Cells:
         )
 
     def spans(self, maximum: int, queries: Tokens, starts: Tokens) -> tuple[Array, Array, float]:
-        """Return per block the extremes of the scores less the maximum's, over the queries, and the operations."""
+        """Return per block the extremes of the scores less the maximum's, over the queries, and the
+        operations.
+        """
         s, m = self.s, maximum
-        high = np.maximum.reduceat(s.E_high[queries, : m + 1], starts, axis=1) - s.E_low[queries, m][:, None]
-        low = np.minimum.reduceat(s.E_low[queries, : m + 1], starts, axis=1) - s.E_high[queries, m][:, None]
+        high = (
+            np.maximum.reduceat(s.E_high[queries, : m + 1], starts, axis=1)
+            - s.E_low[queries, m][:, None]
+        )
+        low = (
+            np.minimum.reduceat(s.E_low[queries, : m + 1], starts, axis=1)
+            - s.E_high[queries, m][:, None]
+        )
         high[:, -1] = low[:, -1] = 0.0
         wide = np.diff(starts) > 1
         work = len(queries) * float(np.where(wide, 6, 3 if s.exact else 4).sum())
@@ -99,8 +115,18 @@ class Cells:
         direct_high, direct_low, most, least = (part[m] for part in self.prefixes)
         top = high.max() + most
         upper, lower = np.exp(high + most - top), np.exp(low + least - top - 2 * s.slack.theta)
-        floors = np.minimum.reduceat(s.A_low[: m + 1, m], starts) + direct_low[m] + s.D[:, m].min() - s.slack.bracket
-        values = np.maximum.reduceat(s.A_high[: m + 1], starts, axis=0) + direct_high + s.D.max(axis=0) - floors[:, None]
+        floors = (
+            np.minimum.reduceat(s.A_low[: m + 1, m], starts)
+            + direct_low[m]
+            + s.D[:, m].min()
+            - s.slack.bracket
+        )
+        values = (
+            np.maximum.reduceat(s.A_high[: m + 1], starts, axis=0)
+            + direct_high
+            + s.D.max(axis=0)
+            - floors[:, None]
+        )
         terms = np.where(values > 0, upper[:, None], lower[:, None]) * values
         own, best = terms[-1], terms.max(axis=0)
         slack = SLACK * (np.abs(own) + n * np.abs(best))
@@ -117,25 +143,38 @@ class Cells:
     def examine(self, maximum: int, queries: Tokens, starts: Tokens, left: Open) -> Examined:
         """Return a cell after its extreme test, with what it removes.  (SPEC 7.5, 7.6)
 
-        Requires: ``queries`` ascending, all below the maximum or the maximum alone; ``starts`` the first tokens of the
+        Requires: ``queries`` ascending, all below the maximum or the maximum alone; ``starts`` the
+                  first tokens of the
                   blocks, the last being the maximum.
         Cost:     n |J| blocks, vectorised.
         """
         s, m, free, j = self.s, maximum, self.positions - 1, left.answers
         high, low, work = self.spans(m, queries, starts)
         places = self.places[queries]
-        own_high = np.where(queries == m, 0, s.E_high[queries, queries] - s.E_low[queries, m]) + places[:, free]
-        own_low = np.where(queries == m, 0, s.E_low[queries, queries] - s.E_high[queries, m]) + places[:, free]
+        own_high = (
+            np.where(queries == m, 0, s.E_high[queries, queries] - s.E_low[queries, m])
+            + places[:, free]
+        )
+        own_low = (
+            np.where(queries == m, 0, s.E_low[queries, queries] - s.E_high[queries, m])
+            + places[:, free]
+        )
         blocks = np.searchsorted(starts, queries, side="right") - 1
         last_high, last_low = np.full(len(starts), NOTHING), np.full(len(starts), np.inf)
         np.maximum.at(last_high, blocks, own_high)
         np.minimum.at(last_low, blocks, own_low)
         top = max(float(high.max() + places[:, :free].max(initial=NOTHING)), float(own_high.max()))
         upper = np.exp(np.vstack([high + places[:, :free].max(axis=0)[:, None], last_high]) - top)
-        lower = np.exp(np.vstack([low + places[:, :free].min(axis=0)[:, None], last_low]) - top - 2 * s.slack.theta)
+        lower = np.exp(
+            np.vstack([low + places[:, :free].min(axis=0)[:, None], last_low])
+            - top
+            - 2 * s.slack.theta
+        )
         floors = np.minimum.reduceat(s.A_low[: m + 1, m], starts)
         tops = np.maximum.reduceat(s.A_high[: m + 1, j], starts, axis=0).T - floors
-        direct = (s.U_high[np.ix_(queries, j)] - s.U_low[queries, m][:, None]).max(axis=0) + s.slack.bracket
+        direct = (s.U_high[np.ix_(queries, j)] - s.U_low[queries, m][:, None]).max(
+            axis=0
+        ) + s.slack.bracket
         values = tops[None] + ((s.D[:, j] - s.D[:, m][:, None]) + direct)[:, :, None]
         there = np.logical_or.reduceat(left.allowed, starts, axis=2)
         there[free] &= np.isfinite(last_high)
@@ -148,7 +187,9 @@ class Cells:
         work += len(j) * (2 * len(queries) + len(starts) + wide + 13 * self.positions) + 6 * entries
         return self._tested(maximum, queries, starts, left, terms, work)
 
-    def _tested(self, m: int, queries: Tokens, starts: Tokens, left: Open, terms: Array, work: float) -> Examined:
+    def _tested(
+        self, m: int, queries: Tokens, starts: Tokens, left: Open, terms: Array, work: float
+    ) -> Examined:
         """Return the cell with the answers and blocks removed that the extreme test removes."""
         free = self.positions - 1
         forced = bool(queries[-1] != m)
@@ -173,7 +214,9 @@ class Cells:
         return Examined(m, queries, starts, Open(left.answers[keep], tokens), terms, work)
 
     def weights(self, cell: Examined) -> Array:
-        """Return how much the tokens of each block count at each position [n, blocks], the queries at the last."""
+        """Return how much the tokens of each block count at each position [n, blocks], the queries
+        at the last.
+        """
         held = self.probabilities[:, : cell.maximum + 1].copy()
         outside = np.ones(cell.maximum + 1, dtype=bool)
         outside[cell.queries] = False
@@ -184,12 +227,15 @@ class Cells:
     def size(self, maximum: int, queries: Tokens) -> float:
         """Return how much the inputs of a cell count."""
         up_to = self.probabilities[:-1, : maximum + 1].sum(axis=1).prod()
-        below = self.probabilities[:-1, :maximum].sum(axis=1).prod() if queries[-1] != maximum else 0.0
+        below = (
+            self.probabilities[:-1, :maximum].sum(axis=1).prod() if queries[-1] != maximum else 0.0
+        )
         return float((up_to - below) * self.probabilities[-1, queries].sum())
 
 
 def enumerated(cell: Examined, weights: Array) -> tuple[float, float]:
-    """Return the failing weight of a cell by enumeration of its block tuples, and the operations.  (SPEC 7.8)
+    """Return the failing weight of a cell by enumeration of its block tuples, and the operations.
+    (SPEC 7.8)
 
     Cost: blocks^n flags, and per answer the tuples it may win with.
     """
@@ -201,7 +247,10 @@ def enumerated(cell: Examined, weights: Array) -> tuple[float, float]:
     present = [np.flatnonzero(there[i].any(axis=0)) for i in (free, *range(free))]
     flags = np.zeros([len(blocks) for blocks in present], dtype=bool)
     for j in range(count):
-        rows = [cell.terms[i, j, blocks] for i, blocks in zip((free, *range(free)), present, strict=True)]
+        rows = [
+            cell.terms[i, j, blocks]
+            for i, blocks in zip((free, *range(free)), present, strict=True)
+        ]
         chosen = [np.flatnonzero(np.isfinite(row)) for row in rows]
         sums = rows[0][chosen[0]]
         for row, kept in zip(rows[1:], chosen[1:], strict=True):
@@ -216,7 +265,11 @@ def enumerated(cell: Examined, weights: Array) -> tuple[float, float]:
     at, work = cut(there.sum(axis=2)[[free, *range(free)]], width)
     found = int(flags.reshape(*flags.shape[: at + 1], -1).any(axis=-1).sum())
     suffixes = width ** (free - at)
-    work += suffixes * free + found * (at + 2) + 6.0 * (free - at) * (suffixes + 2 * found * -(-suffixes // 64))
+    work += (
+        suffixes * free
+        + found * (at + 2)
+        + 6.0 * (free - at) * (suffixes + 2 * found * -(-suffixes // 64))
+    )
     return float(failing @ weights[-1][present[0]]), work
 
 
@@ -234,15 +287,23 @@ def cut(sizes: NDArray[np.intp], width: int) -> tuple[int, float]:
 
 def _masks(sizes: NDArray[np.intp], width: int, at: int) -> Array:
     """Return the operations of the masks of each answer, cut behind so many free positions."""
-    heads, tails = (np.cumprod(part, axis=0, dtype=np.float64) for part in (sizes[: at + 1], sizes[at + 1 :]))
+    heads, tails = (
+        np.cumprod(part, axis=0, dtype=np.float64) for part in (sizes[: at + 1], sizes[at + 1 :])
+    )
     tail = tails[-1] if len(tails) else np.ones(sizes.shape[1])
     words = float(-(-(width ** (len(sizes) - 1 - at)) // 64))
-    found: Array = heads.sum(axis=0) + tails.sum(axis=0) + 2 + (heads[-1] + tail) * (np.floor(np.log2(tail)) + 1 + words)
+    found: Array = (
+        heads.sum(axis=0)
+        + tails.sum(axis=0)
+        + 2
+        + (heads[-1] + tail) * (np.floor(np.log2(tail)) + 1 + words)
+    )
     return found
 
 
 def counted(terms: Array, weights: Array, bins: int, *, forced: bool) -> tuple[Array, Array]:
-    """Return upper counts of the failing weight for several shares of answers, and the operations of each.  (SPEC 7.9)
+    """Return upper counts of the failing weight for several shares of answers, and the operations
+    of each.  (SPEC 7.9)
 
     ``terms`` [n, shares, blocks]: per share the blockwise maximum over its answers.
     Cost: three Fourier transforms per position and share, and as many more without the maximum.
@@ -252,16 +313,22 @@ def counted(terms: Array, weights: Array, bins: int, *, forced: bool) -> tuple[A
     total = tops.sum(axis=0)
     possible = total >= 0
     step = np.where(possible, np.maximum(total, 1e-300), 1.0) / bins
-    deficits = np.minimum(np.floor((tops[:, :, None] - terms) / step[:, None]), bins + 1).astype(np.intp)
+    deficits = np.minimum(np.floor((tops[:, :, None] - terms) / step[:, None]), bins + 1).astype(
+        np.intp
+    )
     failing, products = within(deficits, weights, bins, positions - 1 if forced else 0)
     work = 3.0 * positions * blocks + np.where(possible, products, 0.0)
     return np.where(possible, failing, 0.0), work
 
 
-def within(deficits: NDArray[np.intp], weights: Array, bins: int, forced: int) -> tuple[Array, Array]:
-    """Return per share the weight of the inputs whose deficits sum to at most ``bins``, and the checker's operations.
+def within(
+    deficits: NDArray[np.intp], weights: Array, bins: int, forced: int
+) -> tuple[Array, Array]:
+    """Return per share the weight of the inputs whose deficits sum to at most ``bins``, and the
+    checker's operations.
 
-    ``deficits`` [n, shares, blocks], at most ``bins + 1``; ``weights`` [n, blocks].  One of the first ``forced`` positions
+    ``deficits`` [n, shares, blocks], at most ``bins + 1``; ``weights`` [n, blocks].  One of the
+    first ``forced`` positions
     must hold the last block, unless there is none of them.
     Cost: three Fourier transforms per position and share, and as many more without the last block.
     """
@@ -277,8 +344,15 @@ def within(deficits: NDArray[np.intp], weights: Array, bins: int, forced: int) -
             use = blocks - (dropped if place < forced else 0)
             chosen = index[place, :, :use].ravel()
             mass = np.broadcast_to(weights[place, :use], (shares, use)).ravel()
-            histogram = np.bincount(chosen, mass, minlength=shares * (bins + 2)).reshape(shares, bins + 2)[:, : bins + 1]
-            live = np.bincount(chosen, minlength=shares * (bins + 2)).reshape(shares, bins + 2)[:, : bins + 1] > 0
+            histogram = np.bincount(chosen, mass, minlength=shares * (bins + 2)).reshape(
+                shares, bins + 2
+            )[:, : bins + 1]
+            live = (
+                np.bincount(chosen, minlength=shares * (bins + 2)).reshape(shares, bins + 2)[
+                    :, : bins + 1
+                ]
+                > 0
+            )
             degree += np.where(live, np.arange(bins + 1), 0).max(axis=1)
             work += 2.0 * (np.minimum(degree, bins) + 1) * live.sum(axis=1)
             spectrum = np.fft.rfft(product, length, axis=1) * np.fft.rfft(histogram, length, axis=1)

@@ -1,8 +1,12 @@
-"""Strategies ``cubic`` and ``subcubic``: inputs grouped by how many free positions do not hold the maximum.
+"""Strategies ``cubic`` and ``subcubic``: inputs grouped by how many free positions do not hold the
+maximum.
 
-The published cubic proof groups by query, maximum, the number c of such positions and a set of tokens that may stand
-there; the sub-cubic one takes all tokens up to m - g, with a gap g for each group.  Both are groups of SPEC 7.14, on
-the separable form: nothing is said about orderings or attention intervals, which were where the published
+The published cubic proof groups by query, maximum, the number c of such positions and a set of
+tokens that may stand
+there; the sub-cubic one takes all tokens up to m - g, with a gap g for each group.  Both are groups
+of SPEC 7.14, on
+the separable form: nothing is said about orderings or attention intervals, which were where the
+published
 derivations could fail.  Source: arXiv 2406.11779 and its released code.
 """
 
@@ -31,7 +35,8 @@ def cubic(problem: Problem) -> list[Cell]:
     """Return single queries below pooled cells, each settled by groups of any tokens.
 
     Ensures: lower side only.
-    Cost:    for the checker about 2 V^2 d and V^3, and V^2 |J| k for the answers left in single cells.
+    Cost:    for the checker about 2 V^2 d and V^3, and V^2 |J| k for the answers left in single
+             cells.
     """
 
     def settle(examined: Examined) -> Cell:
@@ -45,7 +50,8 @@ def subcubic(problem: Problem) -> list[Cell]:
     """Return pooled cells settled by groups of all tokens up to a gap below the maximum.
 
     Ensures: lower side only.
-    Cost:    for the checker that of the enclosed paths, and about 100 V^2 with |J| k for the answers left in pooled cells.
+    Cost:    for the checker that of the enclosed paths, and about 100 V^2 with |J| k for the
+             answers left in pooled cells.
     """
     if problem.cautious:
         return skipped(problem)
@@ -53,13 +59,17 @@ def subcubic(problem: Problem) -> list[Cell]:
 
 
 def _gaps(cells: Cells, maximum: int, queries: Tokens, left: Open, quick: bool) -> Iterator[Plan]:  # noqa: FBT001
-    """Yield a cell with only the blocks that its gaps need: found with single tokens, then tried with larger blocks."""
+    """Yield a cell with only the blocks that its gaps need: found with single tokens, then tried
+    with larger blocks.
+    """
     singles = np.arange(maximum + 1)
     fine = cells.examine(maximum, queries, singles, left)
     groups, _, _ = grouped(fine, cells.weights(fine), any_tokens=False)
     ends = {held[-1][1] + 1 for _, held in groups if held}
     for share in QUICK_SHARES if quick else SHARES:
-        far = {int(start) for start in starts_of(maximum, 0, share) if start <= max(ends, default=0)}
+        far = {
+            int(start) for start in starts_of(maximum, 0, share) if start <= max(ends, default=0)
+        }
         first = np.array(sorted({0, maximum, *ends, *far}))
         examined = cells.examine(maximum, queries, first, left)
         if not len(examined.left.answers):
@@ -67,13 +77,20 @@ def _gaps(cells: Cells, maximum: int, queries: Tokens, left: Open, quick: bool) 
             continue
         groups, right, work = grouped(examined, cells.weights(examined), any_tokens=False)
         loss = max(cells.size(maximum, queries) - right, 0.0)
-        yield Plan((cell("copies", queries.tolist(), runs(first), groups=groups),), loss, examined.operations + work)
+        yield Plan(
+            (cell("copies", queries.tolist(), runs(first), groups=groups),),
+            loss,
+            examined.operations + work,
+        )
 
 
-def grouped(examined: Examined, weights: Array, *, any_tokens: bool) -> tuple[list[Any], float, float]:
+def grouped(
+    examined: Examined, weights: Array, *, any_tokens: bool
+) -> tuple[list[Any], float, float]:
     """Return groups for a cell, the weight of the inputs in them, and the operations.  (SPEC 7.14)
 
-    Per number c of free positions without the maximum, the blocks are taken in ascending order (or, for ``any_tokens``,
+    Per number c of free positions without the maximum, the blocks are taken in ascending order (or,
+    for ``any_tokens``,
     from the least to the most dangerous), as many as keep every wrong answer beaten.
     Cost: n |J| blocks log n for each c.
     """
@@ -90,7 +107,9 @@ def grouped(examined: Examined, weights: Array, *, any_tokens: bool) -> tuple[li
     for c in range(free + 1 - examined.forced):
         order = np.arange(width - 1)
         if any_tokens:
-            order = np.argsort(_worst(terms[:free, :, :-1], own, last, c).max(axis=0), kind="stable")
+            order = np.argsort(
+                _worst(terms[:free, :, :-1], own, last, c).max(axis=0), kind="stable"
+            )
         together = np.maximum.accumulate(terms[:free][:, :, order], axis=2)
         beaten = (_worst(together, own, last, c) < -size[:, None]).all(axis=0)
         taken = order[: int(np.argmin(beaten)) if not beaten.all() else len(beaten)]
@@ -104,14 +123,18 @@ def grouped(examined: Examined, weights: Array, *, any_tokens: bool) -> tuple[li
 
 
 def _worst(others: Array, own: Array, last: Array, copies: int) -> Array:
-    """Return per answer and block the largest sum with so many free positions in the block, the others the maximum."""
+    """Return per answer and block the largest sum with so many free positions in the block, the
+    others the maximum.
+    """
     gains = -np.sort(-(others - own[:, :, None]), axis=0)
     found: Array = own.sum(axis=0)[:, None] + gains[:copies].sum(axis=0) + last[:, None]
     return found
 
 
 def _share(weights: Array, chosen: Tokens, copies: int) -> float:
-    """Return the weight of the inputs with exactly so many free positions in the chosen blocks, the others the maximum."""
+    """Return the weight of the inputs with exactly so many free positions in the chosen blocks, the
+    others the maximum.
+    """
     polynomial = np.zeros(copies + 1)
     polynomial[0] = 1.0
     for row in weights[:-1]:

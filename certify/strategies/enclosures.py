@@ -1,18 +1,24 @@
-"""Hints for enclosing a path instead of multiplying it out, by name, and what they give, in float64.  (SPEC 6.5 to 6.8)
+"""Hints for enclosing a path instead of multiplying it out, by name, and what they give, in
+float64.  (SPEC 6.5 to 6.8)
 
-A path is a chain of factors, as the checker forms them (Q = W_E + W_pos[n-1]; a bias that is not zero widens the chain
+A path is a chain of factors, as the checker forms them (Q = W_E + W_pos[n-1]; a bias that is not
+zero widens the chain
 by a column of ones)::
 
     qk      Q W_Q W_K^T W_E^T        row: query, column: key token
     ov      W_E W_V W_O W_U          row: token, column: answer
     direct  (Q + const) W_U          row: query, column: answer
 
-A hint is the JSON that goes into a certificate: which factors are formed, which low-rank parts are taken off, and how
-the rest is bounded.  ``estimate`` evaluates one by the checker's formulas without rounding.  Nothing here proves
+A hint is the JSON that goes into a certificate: which factors are formed, which low-rank parts are
+taken off, and how
+the rest is bounded.  ``estimate`` evaluates one by the checker's formulas without rounding.
+Nothing here proves
 anything: a hint that was badly chosen makes an enclosure wide, never false.
 
-Source: the names are those of the released code of arXiv 2406.11779 (``attention_error_handling``, ``EUPU_handling``);
-``rank-R`` is weighted Cauchy-Schwarz.  Unlike there, the cross terms of a rank-one split are part of the approximation,
+Source: the names are those of the released code of arXiv 2406.11779 (``attention_error_handling``,
+        ``EUPU_handling``);
+``rank-R`` is weighted Cauchy-Schwarz.  Unlike there, the cross terms of a rank-one split are part
+of the approximation,
 and the direction of ``svd_query+max_diff`` is scaled like a mean.
 """
 
@@ -56,11 +62,15 @@ def is_name(path: str, name: str) -> bool:
 
 
 def unexplained_dimension(config: Config, strategy: str, chosen: Mapping[str, str]) -> int:
-    """Return how many numbers of the model a proof looks at one by one, with these enclosures of its paths.
+    """Return how many numbers of the model a proof looks at one by one, with these enclosures of
+    its paths.
 
-    Brute force looks at every answer for every input, V^(k+1).  For the others an exact path counts its entries, rank R
-    the entries of two factors and of two norms, a published enclosure what it counts there; the scores and values of
-    positions count theirs, but for published sub-cubic configurations (a name for the QK circuit and for the direct
+    Brute force looks at every answer for every input, V^(k+1).  For the others an exact path counts
+    its entries, rank R
+    the entries of two factors and of two norms, a published enclosure what it counts there; the
+    scores and values of
+    positions count theirs, but for published sub-cubic configurations (a name for the QK circuit
+    and for the direct
     path), which keep one row of position values.
     Source: the released code of arXiv 2406.11779, extended to what it does not have.
     """
@@ -73,13 +83,24 @@ def unexplained_dimension(config: Config, strategy: str, chosen: Mapping[str, st
         name = chosen.get(path, EXACT)
         rank = RANK.fullmatch(name)
         numbers = {
-            "qk": {name: vocab * (3 if name.startswith("mean") else 2) + 2 * width for name in PUBLISHED_QK[3:]}
+            "qk": {
+                name: vocab * (3 if name.startswith("mean") else 2) + 2 * width
+                for name in PUBLISHED_QK[3:]
+            }
             | {QK_EXACT[0]: rows * columns, QK_EXACT[1]: 4 * vocab, QK_LOW_RANK[0]: 2 * vocab},
             "direct": dict.fromkeys(DIRECT_QUADRATIC, vocab + vocab * width + 2)
-            | {DIRECT_EXACT[0]: 2 * vocab, DIRECT_EXACT[1]: 2, DIRECT_QUADRATIC[0]: vocab * width + 2},
+            | {
+                DIRECT_EXACT[0]: 2 * vocab,
+                DIRECT_EXACT[1]: 2,
+                DIRECT_QUADRATIC[0]: vocab * width + 2,
+            },
         }.get(path, {})
-        total += (int(rank[1]) + 1) * (rows + columns) if rank else numbers.get(name, rows * columns)
-    published = chosen.get("qk", EXACT) in PUBLISHED_QK and chosen.get("direct", EXACT) in PUBLISHED_DIRECT
+        total += (
+            (int(rank[1]) + 1) * (rows + columns) if rank else numbers.get(name, rows * columns)
+        )
+    published = (
+        chosen.get("qk", EXACT) in PUBLISHED_QK and chosen.get("direct", EXACT) in PUBLISHED_DIRECT
+    )
     return total + (vocab if published else config.n_ctx * (vocab + outputs))
 
 
@@ -88,7 +109,11 @@ def unexplained_dimension(config: Config, strategy: str, chosen: Mapping[str, st
 
 def chains(model: Model) -> dict[str, list[Array]]:
     """Return the factors of the three paths, as the checker forms them."""
-    W_E, W_pos, W_U = model.tensor("embed.W_E"), model.tensor("pos_embed.W_pos"), model.tensor("unembed.W_U")
+    W_E, W_pos, W_U = (
+        model.tensor("embed.W_E"),
+        model.tensor("pos_embed.W_pos"),
+        model.tensor("unembed.W_U"),
+    )
     W_Q, W_K, W_V, W_O = (model.tensor(f"blocks.0.attn.W_{letter}")[0] for letter in "QKVO")
     b_Q, b_V = model.bias("blocks.0.attn.b_Q")[0], model.bias("blocks.0.attn.b_V")[0]
     query = W_E + W_pos[-1]
@@ -123,9 +148,15 @@ def _formed(chain: Sequence[Array], form: Sequence[int]) -> list[Array]:
 
 
 def matrix(values: Array, bits: int = 24) -> Hint:
-    """Return a matrix as the certificate spells it, each entry rounded to ``bits`` bits of the largest."""
+    """Return a matrix as the certificate spells it, each entry rounded to ``bits`` bits of the
+    largest.
+    """
     largest = float(np.abs(values).max(initial=0.0))
-    exponent = int(np.clip(math.frexp(largest)[1] - bits, -128, 128)) if largest and math.isfinite(largest) else 0
+    exponent = (
+        int(np.clip(math.frexp(largest)[1] - bits, -128, 128))
+        if largest and math.isfinite(largest)
+        else 0
+    )
     rows = np.clip(np.nan_to_num(np.rint(np.ldexp(values, -exponent))), -(2.0**31), 2.0**31)
     return {"exponent": exponent, "rows": [[int(x) for x in row] for row in rows]}
 
@@ -151,7 +182,11 @@ def hints_for(model: Model, chosen: Mapping[str, str]) -> dict[str, Hint]:
         if rank:
             found[path] = _weighted(factors[path], int(rank[1]))
         elif path == "qk" and name not in (EXACT, QK_EXACT[0]):
-            found[path] = _quadratic(factors[path], name) if "subproduct" in name else _rank_one(factors[path], name)
+            found[path] = (
+                _quadratic(factors[path], name)
+                if "subproduct" in name
+                else _rank_one(factors[path], name)
+            )
         elif path == "direct" and name != EXACT:
             found[path] = _direct(factors[path], name)
     return found
@@ -170,17 +205,26 @@ def _centred(values: Array) -> Array:
 
 
 def _less(factors: Sequence[Array], peel: Sequence[Sequence[Hint]]) -> list[Array]:
-    return [f - array(part[0]) @ array(part[1]) if part else f for f, part in zip(factors, peel, strict=True)]
+    return [
+        f - array(part[0]) @ array(part[1]) if part else f
+        for f, part in zip(factors, peel, strict=True)
+    ]
 
 
 def _split(factors: Sequence[Array], at: int, rest: Hint, *, mean: bool) -> Hint:
     """Return a split, around the mean row if asked for."""
     bound = {"rule": "split", "at": at, "rest": rest}
-    return bound | {"shift": matrix(-_chain(factors[:at]).mean(axis=0, keepdims=True))} if mean else bound
+    return (
+        bound | {"shift": matrix(-_chain(factors[:at]).mean(axis=0, keepdims=True))}
+        if mean
+        else bound
+    )
 
 
 def _rank_one(chain: Sequence[Array], name: str) -> Hint:
-    """Return the rank-one split of Q W_Q W_K^T times W_E^T along the first singular vectors of their product."""
+    """Return the rank-one split of Q W_Q W_K^T times W_E^T along the first singular vectors of
+    their product.
+    """
     form = [3, 1]
     front, back = _formed(chain, form)
     u, v = _top(front @ _centred(back))
@@ -196,7 +240,9 @@ def _rank_one(chain: Sequence[Array], name: str) -> Hint:
 
 
 def _quadratic(chain: Sequence[Array], name: str) -> Hint:
-    """Return the peeling of all four factors: rank two off the embeddings, rank one off W_Q and W_K."""
+    """Return the peeling of all four factors: rank two off the embeddings, rank one off W_Q and
+    W_K.
+    """
     form = [1, 1, 1, 1]
     query, W_Q, keys, tokens = chain
     u, v = _top(query @ W_Q @ keys @ _centred(tokens))
@@ -233,15 +279,20 @@ def _direct(chain: Sequence[Array], name: str) -> Hint:
         u, _ = _top(query @ answers)
         peel[0] = [matrix(ones), matrix(float(u.mean()) * (u.T @ query))]
     split = _split(chain, 1, RANGE, mean=False)
-    bound = {"max_diff_exact": RANGE, "global_max_diff_exact": {"rule": "largest", "of": [RANGE]}}.get(name, split)
+    bound = {
+        "max_diff_exact": RANGE,
+        "global_max_diff_exact": {"rule": "largest", "of": [RANGE]},
+    }.get(name, split)
     return {"form": [1, 1], "peel": peel, "bound": bound}
 
 
 def _weighted(chain: Sequence[Array], rank: int) -> Hint:
     """Return rank R off the middle of X G Y and, for weighted Cauchy-Schwarz, the rest of G as M N.
 
-    With the singular values s of X G Y (Y centred) and pseudo-inverses, G = sum_i (X^+ u_i) s_i (v_i Y^+) where X and Y
-    have full rank; the first R are peeled off, the others are M N.  What X or Y do not see of G joins M N, where it
+    With the singular values s of X G Y (Y centred) and pseudo-inverses, G = sum_i (X^+ u_i) s_i
+    (v_i Y^+) where X and Y
+    have full rank; the first R are peeled off, the others are M N.  What X or Y do not see of G
+    joins M N, where it
     costs nothing.
     """
     form = [1, 2, 1] if len(chain) == 4 else [1, 0, 1]
@@ -284,7 +335,10 @@ def _ranges(factors: Sequence[Array], bound: Hint) -> Array:
         return np.full(len(product), math.sqrt(2.0) * float(np.linalg.norm(product, 2)))
     if rule == "split":
         front, rest = _chain(factors[: bound["at"]]), list(factors[bound["at"] :])
-        inner, shift = _ranges(rest, bound["rest"]), array(bound["shift"]) if "shift" in bound else None
+        inner, shift = (
+            _ranges(rest, bound["rest"]),
+            array(bound["shift"]) if "shift" in bound else None,
+        )
         if shift is None:
             return np.asarray(np.abs(front) @ inner)
         return np.asarray(np.abs(front + shift) @ inner + _range(_chain([shift, *rest]))[0])
@@ -313,7 +367,9 @@ def radii(chain: Sequence[Array], hint: Hint) -> Array:
 
 
 def estimate(chain: Sequence[Array], hint: Hint | None) -> tuple[Array, Array]:
-    """Return estimates (low, high) of a path matrix up to a constant of each row, by the checker's formulas."""
+    """Return estimates (low, high) of a path matrix up to a constant of each row, by the checker's
+    formulas.
+    """
     if hint is None:
         exact = _chain(chain)
         return exact, exact
@@ -321,6 +377,8 @@ def estimate(chain: Sequence[Array], hint: Hint | None) -> tuple[Array, Array]:
     rest = _less(whole, hint["peel"])
     for i, part in enumerate(hint["peel"]):
         if part:
-            table = table + _chain([*rest[:i], array(part[0])]) @ _chain([array(part[1]), *whole[i + 1 :]])
+            table = table + _chain([*rest[:i], array(part[0])]) @ _chain(
+                [array(part[1]), *whole[i + 1 :]]
+            )
     radius = radii(chain, hint)
     return table - radius, table + radius

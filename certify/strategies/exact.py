@@ -1,4 +1,6 @@
-"""Strategy ``exact``: prove what can be proved whole, enumerate the cells left undecided; lower = upper."""
+"""Strategy ``exact``: prove what can be proved whole, enumerate the cells left undecided; lower =
+upper.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ BITS = 2560
 
 
 def build(problem: Problem) -> list[Cell]:
-    """Return pooled roots, split into single queries where needed, with the undecided cells enumerated.
+    """Return pooled roots, split into single queries where needed, with the undecided cells
+    enumerated.
 
     Ensures: both sides of the claim meet, ties included.
     Cost:    per undecided query and maximum about V^(ceil((k-1)/2)) |J| log V for the checker.
@@ -34,5 +37,7 @@ def _enumerate(examined: Examined) -> Cell:
     at, _ = cut(sizes[[free, *range(free)]], width)
     tuples = sizes[:at].prod(axis=0, dtype=float) + sizes[at:free].prod(axis=0, dtype=float)
     if 2 * tuples.max() * (width ** (free - at) + BITS) > MASK_BITS:
-        raise Unsupported(f"strategy exact cannot enumerate {width}^{free} sequences of one cell; use --strategy count")
+        raise Unsupported(
+            f"strategy exact cannot enumerate {width}^{free} sequences of one cell; use --strategy count"
+        )
     return cell("enumerate", examined.queries.tolist(), singles(examined.maximum))

@@ -1,7 +1,9 @@
 """The cells of a proof as the certificate spells them, before any claim is filled in.  (SPEC 7)
 
-A proof is a flat list of cells in preorder.  A *root* names its maximum and its margin ``mu``; the children of a
-split follow it.  Nothing here is a bound: these are the hints from which the checker derives its own.
+A proof is a flat list of cells in preorder.  A *root* names its maximum and its margin ``mu``; the
+children of a
+split follow it.  Nothing here is a bound: these are the hints from which the checker derives its
+own.
 """
 
 from __future__ import annotations
@@ -34,9 +36,11 @@ def singles(maximum: int) -> Layout:
 
 
 def near_and_far(maximum: int, near: int, first: int, growth: int) -> Layout:
-    """Return a layout with ``near`` single tokens just below the maximum and ever longer blocks further down.
+    """Return a layout with ``near`` single tokens just below the maximum and ever longer blocks
+    further down.
 
-    Attention to a token decays with its distance below the maximum, so far tokens can share a bound.
+    Attention to a token decays with its distance below the maximum, so far tokens can share a
+    bound.
     Ensures: blocks in ascending order of tokens; the lengths add up to ``maximum``.
     """
     lengths = []
@@ -50,7 +54,9 @@ def near_and_far(maximum: int, near: int, first: int, growth: int) -> Layout:
 
 
 def starts(layout: Layout) -> list[int]:
-    """Return the first token of every block of a layout in ascending order, and last the maximum itself."""
+    """Return the first token of every block of a layout in ascending order, and last the maximum
+    itself.
+    """
     found, position = [], 0
     for length, count in layout:
         for _ in range(count):

@@ -31,7 +31,8 @@ EXACT = Slack()
 
 @dataclass(frozen=True, slots=True)
 class Scaled:
-    """Path matrices with scores divided by sqrt(d_head); a path that is enclosed has two ends, else they are one array.
+    """Path matrices with scores divided by sqrt(d_head); a path that is enclosed has two ends, else
+    they are one array.
 
     ``E`` [V, V], ``EP`` [V, n] scores; ``A`` [V, V_out], ``D`` [n, V_out], ``U`` [V, V_out] logits.
     ``slack``: how far scores and logits may be off in the semantics of the claim.
@@ -55,16 +56,39 @@ class Scaled:
     @property
     def trusted(self) -> bool:
         """Return whether float64 estimates of this model mean anything."""
-        tables = (self.E_low, self.E_high, self.EP, self.A_low, self.A_high, self.D, self.U_low, self.U_high)
-        sane = all(bool(np.all(np.isfinite(t))) and float(np.abs(t).max(initial=0.0)) < LARGEST_TRUSTED for t in tables)
+        tables = (
+            self.E_low,
+            self.E_high,
+            self.EP,
+            self.A_low,
+            self.A_high,
+            self.D,
+            self.U_low,
+            self.U_high,
+        )
+        sane = all(
+            bool(np.all(np.isfinite(t))) and float(np.abs(t).max(initial=0.0)) < LARGEST_TRUSTED
+            for t in tables
+        )
         return sane and self.slack.theta < LARGEST_SLACK and self.slack.bracket < LARGEST_TRUSTED
 
 
-def scale(paths: Paths, enclosed: Mapping[str, tuple[Array, Array]] | None = None, slack: Slack = EXACT) -> Scaled:
-    """Return the path matrices in the units of the log-weights, ``enclosed`` ones (qk, ov, direct) with two ends."""
-    ends = {"qk": (paths.EQKE,) * 2, "ov": (paths.EVOU,) * 2, "direct": (paths.EU,) * 2, **(enclosed or {})}
+def scale(
+    paths: Paths, enclosed: Mapping[str, tuple[Array, Array]] | None = None, slack: Slack = EXACT
+) -> Scaled:
+    """Return the path matrices in the units of the log-weights, ``enclosed`` ones (qk, ov, direct)
+    with two ends.
+    """
+    ends = {
+        "qk": (paths.EQKE,) * 2,
+        "ov": (paths.EVOU,) * 2,
+        "direct": (paths.EU,) * 2,
+        **(enclosed or {}),
+    }
     root = float(np.sqrt(paths.d_head))
     low, high = ends["qk"]
     scores_low = low / root
     scores_high = scores_low if high is low else high / root
-    return Scaled(scores_low, scores_high, paths.EQKP / root, *ends["ov"], paths.PVOU, *ends["direct"], slack)
+    return Scaled(
+        scores_low, scores_high, paths.EQKP / root, *ends["ov"], paths.PVOU, *ends["direct"], slack
+    )

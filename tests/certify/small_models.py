@@ -9,14 +9,30 @@ from certify.model import Config, Model, Tensor, optional_shapes, required_shape
 
 def general_config() -> Config:
     """Return a small configuration with two heads and an MLP, to change one feature at a time."""
-    return Config(d_vocab=4, d_vocab_out=3, n_ctx=3, d_model=4, d_head=2, n_heads=2, attn_only=False, act_fn="relu", d_mlp=5)
+    return Config(
+        d_vocab=4,
+        d_vocab_out=3,
+        n_ctx=3,
+        d_model=4,
+        d_head=2,
+        n_heads=2,
+        attn_only=False,
+        act_fn="relu",
+        d_mlp=5,
+    )
 
 
-def random_tensors(config: Config, seed: int = 0, *, biases: bool = False, d_hidden: int = 6) -> dict[str, Tensor]:
+def random_tensors(
+    config: Config, seed: int = 0, *, biases: bool = False, d_hidden: int = 6
+) -> dict[str, Tensor]:
     """Return float32 tensors with standard normal entries."""
     generator = np.random.default_rng(seed)
-    shapes = required_shapes(config, d_hidden) | (optional_shapes(config, d_hidden) if biases else {})
-    return {name: generator.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    shapes = required_shapes(config, d_hidden) | (
+        optional_shapes(config, d_hidden) if biases else {}
+    )
+    return {
+        name: generator.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()
+    }
 
 
 def random_model(config: Config, seed: int = 0, *, biases: bool = False) -> Model:
@@ -38,7 +54,9 @@ def forward(model: Model, tokens: tuple[int, ...]) -> list[float]:
     def times(row: list[float], name: str) -> list[float]:
         matrix = model.tensor(name)
         matrix = matrix[0] if matrix.ndim == 3 else matrix
-        return [sum(r * float(matrix[i, j]) for i, r in enumerate(row)) for j in range(matrix.shape[1])]
+        return [
+            sum(r * float(matrix[i, j]) for i, r in enumerate(row)) for j in range(matrix.shape[1])
+        ]
 
     def plus(left: list[float], right: list[float]) -> list[float]:
         return [a + b for a, b in zip(left, right, strict=True)]
@@ -46,13 +64,17 @@ def forward(model: Model, tokens: tuple[int, ...]) -> list[float]:
     def bias(name: str) -> list[float]:
         return [float(entry) for entry in model.bias(name).ravel()]
 
-    residual = [plus(vector("embed.W_E", t), vector("pos_embed.W_pos", i)) for i, t in enumerate(tokens)]
+    residual = [
+        plus(vector("embed.W_E", t), vector("pos_embed.W_pos", i)) for i, t in enumerate(tokens)
+    ]
     attention = "blocks.0.attn."
     query = plus(times(residual[-1], attention + "W_Q"), bias(attention + "b_Q"))
     scores = []
     for row in residual:
         key = plus(times(row, attention + "W_K"), bias(attention + "b_K"))
-        scores.append(sum(a * b for a, b in zip(query, key, strict=True)) / math.sqrt(config.d_head))
+        scores.append(
+            sum(a * b for a, b in zip(query, key, strict=True)) / math.sqrt(config.d_head)
+        )
     shifted = [math.exp(score - max(scores)) for score in scores]
     mixed = [0.0] * config.d_head
     for weight, row in zip(shifted, residual, strict=True):

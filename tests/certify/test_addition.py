@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import addition as truth
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -23,20 +23,29 @@ from certify.model import Config, load_model, save_model
 from certify.scope import UNIFORM, Scope
 from certify.strategies.addition import STRATEGIES, fold, integral
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import addition as truth
-
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 P = 7
 
 
 def config(mix: str | None, **changes: Any) -> Config:
-    sizes = {"d_vocab": P, "d_vocab_out": P, "n_ctx": 2, "d_model": 10, "d_head": 4, "n_heads": 2, "d_mlp": 60}
-    return Config(**{**sizes, "attn_only": False, "act_fn": "relu", "attention_mix": mix, **changes})  # type: ignore[arg-type]
+    sizes = {
+        "d_vocab": P,
+        "d_vocab_out": P,
+        "n_ctx": 2,
+        "d_model": 10,
+        "d_head": 4,
+        "n_heads": 2,
+        "d_mlp": 60,
+    }
+    return Config(
+        **{**sizes, "attn_only": False, "act_fn": "relu", "attention_mix": mix, **changes}
+    )  # type: ignore[arg-type]
 
 
 def trained(path: Path, mix: str | None, noise: float = 0.01) -> Path:
-    """Write a model whose neurons are cosines of both tokens, one frequency each, as trained ones are."""
+    """Write a model whose neurons are cosines of both tokens, one frequency each, as trained ones
+    are.
+    """
     rng, found = np.random.default_rng(0), config(mix)
     at, angles = 2 * np.pi / P, np.arange(60) * 2 * np.pi / 20
     frequency = 1 + np.arange(60) // 20
@@ -46,7 +55,8 @@ def trained(path: Path, mix: str | None, noise: float = 0.01) -> Path:
     for i, (k, phi) in enumerate(zip(frequency, angles, strict=True)):
         w_in[2 * k - 2 : 2 * k, i] = np.cos(phi), -np.sin(phi)
         w_out[i, 2 * k - 2 : 2 * k] = np.cos(2 * phi), -np.sin(2 * phi)
-    # Constant attention gives each head all of both tokens; one head takes half of the stream's own second token away again.
+    # Constant attention gives each head all of both tokens; one head takes half of the stream's own
+    # second token away again.
     own, other = np.zeros((2, 10, 4)), np.zeros((2, 4, 10))
     for h, dims in enumerate((range(4), range(4, 6))):
         for slot, dim in enumerate(dims):
@@ -64,7 +74,10 @@ def trained(path: Path, mix: str | None, noise: float = 0.01) -> Path:
         "blocks.0.mlp.W_out": w_out,
         "unembed.W_U": np.concatenate([4 * np.array(waves), np.zeros((4, P))]),
     }
-    noisy = {name: (t + noise * rng.standard_normal(t.shape)).astype(np.float32) for name, t in tensors.items()}
+    noisy = {
+        name: (t + noise * rng.standard_normal(t.shape)).astype(np.float32)
+        for name, t in tensors.items()
+    }
     save_model(path, noisy, found)
     return path
 
@@ -92,9 +105,13 @@ def float_margins(path: Path) -> Any:
 def test_the_estimates_are_the_network(constant: Path, softmax: Path) -> None:
     for path in (constant, softmax):
         model, margins = load_model(path), float_margins(path)
-        tensors = {name: np.asarray(t, dtype=np.float64).tolist() for name, t in model.tensors.items()}
+        tensors = {
+            name: np.asarray(t, dtype=np.float64).tolist() for name, t in model.tensors.items()
+        }
         for a, b in ((0, 0), (1, 5), (6, 6), (3, 2)):
-            logits = [float(x) for x in truth.logits(truth.Model(model.config.as_dict(), tensors), a, b)]
+            logits = [
+                float(x) for x in truth.logits(truth.Model(model.config.as_dict(), tensors), a, b)
+            ]
             right = logits.pop((a + b) % P)
             assert abs(right - max(logits) - margins[a, b]) < 1e-6
 
@@ -130,10 +147,15 @@ def test_switches_need_constant_attention(softmax: Path, tmp_path: Path) -> None
 
 
 def test_a_tie_takes_every_precision(tmp_path: Path) -> None:
-    path, found = tmp_path / "flat.safetensors", config(None, d_mlp=1, d_model=1, d_head=1, n_heads=1)
+    path, found = (
+        tmp_path / "flat.safetensors",
+        config(None, d_mlp=1, d_model=1, d_head=1, n_heads=1),
+    )
     rng = np.random.default_rng(1)
     shapes = truth.shapes(found.as_dict())
-    tensors = {n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items() if ".b_" not in n}
+    tensors = {
+        n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items() if ".b_" not in n
+    }
     tensors["unembed.W_U"][:, 1] = tensors["unembed.W_U"][:, 0]
     save_model(path, tensors, found)
     proved = prove(path, UNIFORM, "brute-force", tmp_path / "c.json", Options(), advance)
@@ -145,7 +167,8 @@ def test_a_tie_takes_every_precision(tmp_path: Path) -> None:
 @pytest.mark.parametrize("strategy", ["brute-force", "low-rank", "quadrature"])
 def test_float32(constant: Path, tmp_path: Path, strategy: str) -> None:
     real, loose = (
-        prove(constant, UNIFORM, strategy, tmp_path / "c.json", Options(float32=narrow), advance) for narrow in (None, Float32())
+        prove(constant, UNIFORM, strategy, tmp_path / "c.json", Options(float32=narrow), advance)
+        for narrow in (None, Float32())
     )
     statement = json.loads((tmp_path / "c.json").read_bytes())["statement"]
     assert (statement["semantics"], statement["eps_exp"]) == (NAME, "1/4194304")
@@ -155,14 +178,25 @@ def test_float32(constant: Path, tmp_path: Path, strategy: str) -> None:
 
 
 def test_float32_under_softmax(softmax: Path, tmp_path: Path) -> None:
-    proved = prove(softmax, UNIFORM, "low-rank", tmp_path / "c.json", Options(float32=Float32(Fraction(1, 1 << 20))), advance)
+    proved = prove(
+        softmax,
+        UNIFORM,
+        "low-rank",
+        tmp_path / "c.json",
+        Options(float32=Float32(Fraction(1, 1 << 20))),
+        advance,
+    )
     assert 0 < int(proved.facts["correct_lower"]) <= int((float_margins(softmax) > 0).sum())
     assert json.loads((tmp_path / "c.json").read_bytes())["statement"]["eps_exp"] == "1/1048576"
 
 
 def test_a_float64_model_has_no_float32_program(constant: Path, tmp_path: Path) -> None:
     model, path = load_model(constant), tmp_path / "double.safetensors"
-    save_model(path, {name: tensor.astype(np.float64) for name, tensor in model.tensors.items()}, model.config)
+    save_model(
+        path,
+        {name: tensor.astype(np.float64) for name, tensor in model.tensors.items()},
+        model.config,
+    )
     with pytest.raises(Unsupported, match="stored in float64"):
         prove(path, UNIFORM, "low-rank", tmp_path / "c.json", Options(float32=Float32()), advance)
     assert not (tmp_path / "c.json").exists()
@@ -174,7 +208,9 @@ def test_a_product_scope(constant: Path, tmp_path: Path) -> None:
     proved = prove(constant, scope, "low-rank", tmp_path / "c.json", Options(), advance)
     assert proved.facts["total"] == str(21 * 11)
     margins = float_margins(constant)
-    correct = sum(weights[0][a] * weights[1][b] for a in range(P) for b in range(P) if margins[a, b] > 0)
+    correct = sum(
+        weights[0][a] * weights[1][b] for a in range(P) for b in range(P) if margins[a, b] > 0
+    )
     assert proved.facts["correct_lower"] == proved.facts["correct_upper"] == str(correct)
 
 
@@ -198,7 +234,9 @@ def test_other_models_are_declined_in_one_line(changes: dict[str, Any], field: s
 
 
 @pytest.mark.parametrize("options", [Options(budget=10**9), Options(enclosures={"qk": "rank-1"})])
-def test_options_without_a_meaning_are_refused(constant: Path, tmp_path: Path, options: Options) -> None:
+def test_options_without_a_meaning_are_refused(
+    constant: Path, tmp_path: Path, options: Options
+) -> None:
     with pytest.raises(Unsupported):
         prove(constant, UNIFORM, "low-rank", tmp_path / "c.json", options, advance)
     assert not (tmp_path / "c.json").exists()
@@ -214,7 +252,9 @@ def test_the_command_line(constant: Path, tmp_path: Path) -> None:
     assert out.read_bytes() == canonical(json.loads(out.read_bytes()))
     wrong = CliRunner().invoke(main, [*line, "--strategy", "cascade"])
     assert (wrong.exit_code, "has no strategy cascade" in wrong.output) == (20, True)
-    facts = json.loads(CliRunner().invoke(main, [*line, "--strategy", "quadrature", "--json"]).output)
+    facts = json.loads(
+        CliRunner().invoke(main, [*line, "--strategy", "quadrature", "--json"]).output
+    )
     assert facts["total"] == str(P * P)
     shown = CliRunner().invoke(main, ["show", str(out)])
     assert (shown.exit_code, "modular-addition" in shown.output) == (0, True)
@@ -223,7 +263,12 @@ def test_the_command_line(constant: Path, tmp_path: Path) -> None:
 
 
 def test_hinted_matrices_are_small_integers() -> None:
-    for values in (np.zeros((2, 2)), np.array([[1e-300, -1.0]]), np.array([[1e30, 3.0]]), np.array([[1e-40, 1e-41]])):
+    for values in (
+        np.zeros((2, 2)),
+        np.array([[1e-300, -1.0]]),
+        np.array([[1e30, 3.0]]),
+        np.array([[1e-40, 1e-41]]),
+    ):
         found = integral(values, 24)
         back = np.ldexp(np.array(found["rows"], dtype=float), found["exponent"])
         assert np.abs(back - values).max() <= max(np.abs(values).max() * 2.0**-22, 2.0**-128)
@@ -248,7 +293,9 @@ def test_what_the_checker_does_not_verify_is_not_written(
     def broken(arguments: Any) -> Any:
         ended, seconds = plain(arguments)
         if "--json" not in arguments:
-            ended = subprocess.CompletedProcess(ended.args, code, "s DECLINED SPEC-8.2: too much\n", "")
+            ended = subprocess.CompletedProcess(
+                ended.args, code, "s DECLINED SPEC-8.2: too much\n", ""
+            )
         return ended, seconds
 
     monkeypatch.setattr(certificate, "run_timed", broken)

@@ -36,7 +36,16 @@ def some_inputs() -> Single:
     generator = np.random.default_rng(1)
     uniform = -104 * generator.random(3000)
     small = -np.exp2(-150 * generator.random(3000))
-    edges = [-104.0, -0.0, 0.0, -(2.0**-149), -(2.0**-8), -np.nextafter(2.0**-8, 0), -87.33654475, -103.99999]
+    edges = [
+        -104.0,
+        -0.0,
+        0.0,
+        -(2.0**-149),
+        -(2.0**-8),
+        -np.nextafter(2.0**-8, 0),
+        -87.33654475,
+        -103.99999,
+    ]
     return np.maximum(np.concatenate([uniform, small, edges]), -104).astype(np.float32)
 
 
@@ -44,7 +53,9 @@ def planted(where: float, wrong: float) -> Function:
     """Return an exp, rounded from the reference, that is wrong at one input."""
 
     def evaluate(x: Single) -> Single:
-        y = np.where(x >= -104, audit.reference(np.maximum(x, np.float32(-104))), 0).astype(np.float32)
+        y = np.where(x >= -104, audit.reference(np.maximum(x, np.float32(-104))), 0).astype(
+            np.float32
+        )
         y[x == np.float32(where)] = np.float32(wrong)
         return y
 
@@ -52,7 +63,10 @@ def planted(where: float, wrong: float) -> Function:
 
 
 def is_within(record: Record, x: float, y: float) -> bool:
-    eps, eta = (mpmath.mpf(f.numerator) / f.denominator for f in map(Fraction, (record.eps_exp, record.eta_exp)))
+    eps, eta = (
+        mpmath.mpf(f.numerator) / f.denominator
+        for f in map(Fraction, (record.eps_exp, record.eta_exp))
+    )
     return bool(abs(mpmath.mpf(y) - exactly(x)) <= eps * exactly(x) + eta)
 
 
@@ -78,7 +92,11 @@ def test_table_is_as_close_as_stated() -> None:
     table = audit._table().tolist()
     assert len(table) == 104 * 256 + 1
     bound = mpmath.mpf(2) ** -53 + mpmath.mpf(2) ** -84
-    assert all(abs(mpmath.mpf(entry) / exactly(-i / 256) - 1) <= bound for i, entry in enumerate(table) if i % 7 == 0)
+    assert all(
+        abs(mpmath.mpf(entry) / exactly(-i / 256) - 1) <= bound
+        for i, entry in enumerate(table)
+        if i % 7 == 0
+    )
     assert abs(mpmath.mpf(table[-1]) / exactly(-104) - 1) <= bound
 
 
@@ -99,7 +117,10 @@ def test_the_inputs_are_all_floats_up_to_zero() -> None:
 def test_consecutive_inputs_are_scanned_without_a_sample() -> None:
     chunks = audit._inputs(None)
     parts = [next(chunks)[1] for _ in range(3)]
-    assert np.array_equal(-np.concatenate(parts[1:]).view(np.float32), np.arange(2 << 14, dtype=np.uint32).view(np.float32))
+    assert np.array_equal(
+        -np.concatenate(parts[1:]).view(np.float32),
+        np.arange(2 << 14, dtype=np.uint32).view(np.float32),
+    )
 
 
 @pytest.mark.parametrize("index", range(3), ids=["numpy.exp", "torch.exp", "torch.softmax"])
@@ -208,13 +229,25 @@ def test_bounds_are_rounded_up() -> None:
 
 Damage = Callable[[dict[str, object]], object]
 DAMAGES: dict[str, tuple[Damage, str]] = {
-    "sample": (lambda f: f.update(inputs=INPUTS - 1), "field inputs says .*: a sample bounds nothing"),
-    "sample-below": (lambda f: f.update(inputs_below=0), "field inputs says .*: a sample bounds nothing"),
-    "smaller-eps": (lambda f: f.update(eps_exp="1/1152921504606846976"), "field eps_exp does not follow"),
+    "sample": (
+        lambda f: f.update(inputs=INPUTS - 1),
+        "field inputs says .*: a sample bounds nothing",
+    ),
+    "sample-below": (
+        lambda f: f.update(inputs_below=0),
+        "field inputs says .*: a sample bounds nothing",
+    ),
+    "smaller-eps": (
+        lambda f: f.update(eps_exp="1/1152921504606846976"),
+        "field eps_exp does not follow",
+    ),
     "smaller-eta": (lambda f: f.update(eta_exp="0/1"), "field eta_exp does not follow"),
     "smaller-error": (lambda f: f.update(relative_error=0.0), "field eps_exp does not follow"),
     "larger-below": (lambda f: f.update(largest_below=1.0), "field eta_exp does not follow"),
-    "negative-error": (lambda f: f.update(absolute_error=-1.0), "field absolute_error must be a number"),
+    "negative-error": (
+        lambda f: f.update(absolute_error=-1.0),
+        "field absolute_error must be a number",
+    ),
     "missing": (lambda f: f.pop("version"), "field version is missing"),
     "unknown": (lambda f: f.update(note="x"), "field 'note' is not known"),
     "bool": (lambda f: f.update(inputs=True), "field inputs is missing or no int"),
@@ -242,10 +275,19 @@ def test_a_damaged_scan_is_refused(tmp_path: Path, damage: str) -> None:
         (b'{"format":"certify.exp-audit/2","functions":[]}\n', "field format is not"),
         (b'{"format":"certify.exp-audit/1","functions":[]}\n', "field functions must be a list"),
         (b'{"format":"certify.exp-audit/1","functions":{}}\n', "field functions must be a list"),
-        (b'{"extra":1,"format":"certify.exp-audit/1","functions":[1]}\n', "field functions must be a list"),
-        (b'{"format":"certify.exp-audit/1","functions":[1]}\n', r"functions\[0\] must be an object"),
+        (
+            b'{"extra":1,"format":"certify.exp-audit/1","functions":[1]}\n',
+            "field functions must be a list",
+        ),
+        (
+            b'{"format":"certify.exp-audit/1","functions":[1]}\n',
+            r"functions\[0\] must be an object",
+        ),
         (b'{"format": "certify.exp-audit/1","functions":[1]}\n', "not canonical JSON"),
-        (b'{"format":"certify.exp-audit/1","format":"certify.exp-audit/1","functions":[1]}\n', "not canonical JSON"),
+        (
+            b'{"format":"certify.exp-audit/1","format":"certify.exp-audit/1","functions":[1]}\n',
+            "not canonical JSON",
+        ),
         (b'{"format":"certify.exp-audit/1","functions":[NaN]}\n', "not JSON"),
         (b"", "the file is empty"),
     ],
@@ -265,7 +307,22 @@ def test_fractions_are_read(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "1/0", "1/2/3", "-1/2", "+1/2", "01/2", "1/02", " 1/2", "1 /2", "1_0/2", "7/８", "1e3/2", "9" * 500],
+    [
+        "",
+        "1",
+        "1/0",
+        "1/2/3",
+        "-1/2",
+        "+1/2",
+        "01/2",
+        "1/02",
+        " 1/2",
+        "1 /2",
+        "1_0/2",
+        "7/８",
+        "1e3/2",
+        "9" * 500,
+    ],
 )
 def test_what_is_no_fraction_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="is not a fraction P/Q"):

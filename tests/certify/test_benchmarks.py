@@ -1,4 +1,6 @@
-"""The measurements of `benchmarks/`: the truth they compare with, their models, and the tables they print."""
+"""The measurements of `benchmarks/`: the truth they compare with, their models, and the tables they
+print.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,10 @@ def test_the_truth_is_that_of_every_input(seed: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize("biases", [False, True])
 def test_the_truth_of_bad_models(scale: float, biases: bool) -> None:
     config = Config(d_vocab=9, d_vocab_out=11, n_ctx=4, d_model=5, d_head=4)
-    tensors = {name: np.asarray(t * scale, np.float32) for name, t in random_tensors(config, 5, biases=biases).items()}
+    tensors = {
+        name: np.asarray(t * scale, np.float32)
+        for name, t in random_tensors(config, 5, biases=biases).items()
+    }
     model = Model(config, tensors, "0" * 64)
     expected = evaluate_max_of_k(model)
     assert (truth.failures_of_four(model), expected.uncertain) == (expected.wrong, 0)
@@ -54,7 +59,13 @@ def test_the_truth_of_other_lengths_is_not_counted() -> None:
 
 def test_recipes() -> None:
     published = recipes.recipe_of("published", 64, 7)
-    assert (published.seed, published.steps, published.batch, published.learning_rate, published.decay) == (
+    assert (
+        published.seed,
+        published.steps,
+        published.batch,
+        published.learning_rate,
+        published.decay,
+    ) == (
         7,
         3000,
         128,
@@ -79,12 +90,16 @@ def folder(tmp_path: Path) -> Path:
     for vocab in (4, 6):
         for seed in (0, 1):
             name = f"max-of-4-v{vocab}-published-seed-{seed}.safetensors"
-            (tmp_path / name).write_bytes(models.good_model(random.Random(seed), vocab=(vocab, vocab), k=(4, 4)).bytes)
+            (tmp_path / name).write_bytes(
+                models.good_model(random.Random(seed), vocab=(vocab, vocab), k=(4, 4)).bytes
+            )
     return tmp_path
 
 
 def test_seeds_are_tabulated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(seeds, "rungs", lambda _level: ((EXACT, Rung("none", "none", (), "cubic")), ()))
+    monkeypatch.setattr(
+        seeds, "rungs", lambda _level: ((EXACT, Rung("none", "none", (), "cubic")), ())
+    )
     arguments = ["--folder", str(folder), "--seeds", "2", "--vocab", "4"]
     ended = CliRunner().invoke(seeds.main, arguments)
     assert ended.exit_code == 0
@@ -106,7 +121,9 @@ def test_scaling_is_tabulated(folder: Path) -> None:
     assert [study["vocab"] for study in found] == [4, 6]
     for study in found:
         for point in study["points"]:
-            assert point["lower"] <= study["truth"]["low"] == study["truth"]["high"] <= point["upper"]
+            assert (
+                point["lower"] <= study["truth"]["low"] == study["truth"]["high"] <= point["upper"]
+            )
             assert point["gap"] == study["truth"]["high"] - point["lower"]
     assert ended.stdout.splitlines()[-2].startswith("| 4 | 1 | ")
 
@@ -116,9 +133,17 @@ def test_exponents_compare_the_shortest_proofs_of_equal_gap() -> None:
         {
             "k": 4,
             "vocab": 10,
-            "points": [{"operations": 100, "gap": 0.5}, {"operations": 700, "gap": 0.01}, {"verdict": "STOPPED"}],
+            "points": [
+                {"operations": 100, "gap": 0.5},
+                {"operations": 700, "gap": 0.01},
+                {"verdict": "STOPPED"},
+            ],
         },
-        {"k": 4, "vocab": 20, "points": [{"operations": 800, "gap": 0.5}, {"operations": 900, "gap": 0.4}]},
+        {
+            "k": 4,
+            "vocab": 20,
+            "points": [{"operations": 800, "gap": 0.5}, {"operations": 900, "gap": 0.4}],
+        },
     ]
     lines = list(scaling.exponents_table(studies, [0.5, 0.01]))
     assert lines[0] == "| k | gap at most | V = 10 | V = 20 | exponent 10 to 20 |"
@@ -138,12 +163,16 @@ def test_the_truth_of_longer_inputs_is_sampled(tmp_path: Path) -> None:
 def test_a_failed_proof_is_a_line() -> None:
     point = scaling._point(Row(EXACT, "DECLINED", "too large"), 16)
     truth_known = {"how": "counted in float64", "low": 0.5, "high": 0.5}
-    lines = list(scaling.points_table([{"k": 4, "vocab": 2, "truth": truth_known, "points": [point]}]))
+    lines = list(
+        scaling.points_table([{"k": 4, "vocab": 2, "truth": truth_known, "points": [point]}])
+    )
     assert "DECLINED: too large" in lines[-1]
     assert len({line.count("|") for line in lines}) == 1
 
 
-def test_networks_are_trained_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_are_trained_once_and_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torch")
     small = Architecture(layers=1, d_model=8, d_mlp=8)
     monkeypatch.setitem(recipes.BRACKETS, "small", (4, small, BracketsRecipe(steps=2)))

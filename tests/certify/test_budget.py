@@ -1,4 +1,6 @@
-"""What a strategy says of the checker's work: estimates close to what is charged, budgets kept or refused in one line."""
+"""What a strategy says of the checker's work: estimates close to what is charged, budgets kept or
+refused in one line.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +23,10 @@ from certify.scope import UNIFORM
 from certify.strategies import STRATEGIES, Problem, cascade, copies
 from certify.strategies.forest import cell, tree
 from certify.strategies.scaled import scale
-from checker.cells import Checker
+from checker.cells.derive import Checker
+from checker.cells.paths import decompose as decompose_exactly
 from checker.check import parse
-from checker.ledger import Ledger
-from checker.model import decompose as decompose_exactly
+from checker.ground.ledger import Ledger
 
 TRAINED = Path(__file__).parent.parent / "data" / "max-of-4-accuracy-98.safetensors"
 FRUGAL = [name for name, strategy in STRATEGIES.items() if strategy.frugal]
@@ -47,20 +49,28 @@ def tiny() -> models.Model:
 
 
 @pytest.mark.parametrize(
-    ("leaves", "worth"), [(cascade.pooled, 3e6), (cascade.pooled, 3e8), (copies._gaps, 1e8)], ids=["low", "high", "subcubic"]
+    ("leaves", "worth"),
+    [(cascade.pooled, 3e6), (cascade.pooled, 3e8), (copies._gaps, 1e8)],
+    ids=["low", "high", "subcubic"],
 )
 def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> None:
-    """Some maxima of a trained model, the others skipped: the operations, and the failures that are left."""
+    """Some maxima of a trained model, the others skipped: the operations, and the failures that are
+    left.
+    """
     model = load_model(TRAINED)
     problem = Problem(model, UNIFORM, scale(decompose(model)), 1.0, False, progress)
     planned = {m: cascade._Search(problem.cells, m, worth, leaves).plan() for m in MAXIMA}
-    skipped = [(m, part) for m in range(64) if m not in MAXIMA for part in (range(m), [m]) if len(part)]
+    skipped = [
+        (m, part) for m in range(64) if m not in MAXIMA for part in (range(m), [m]) if len(part)
+    ]
     cells = [one for plan in planned.values() for one in plan.cells]
     cells += [one for m, part in skipped for one in tree(m, cell("skip", part))]
     data = TRAINED.read_bytes()
     parsed = parse(data, canonical(draft(model, UNIFORM, "test", cells, {})))
     book = Ledger(lambda done: None)
-    checker = Checker(decompose_exactly(parsed.model, {}, book), parsed.statement.scope, parsed.precision, book)
+    checker = Checker(
+        decompose_exactly(parsed.model, {}, book), parsed.statement.scope, parsed.precision, book
+    )
     before, work, lost = book.total, 0, 0
     for root in parsed.proof.roots:
         if root.maximum in MAXIMA:
@@ -79,12 +89,16 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
 def test_a_budget_is_kept(strategy: str, model_file: Path, tmp_path: Path) -> None:
     truth = oracle.truth(tiny().tensors, tiny().config).correct
     free = prove(model_file, UNIFORM, strategy, tmp_path / "free.json", Options(), progress)
-    least = prove(model_file, UNIFORM, strategy, tmp_path / "least.json", Options(effort=1e-12), progress)
+    least = prove(
+        model_file, UNIFORM, strategy, tmp_path / "least.json", Options(effort=1e-12), progress
+    )
     most, few = (int(one.facts["operations"]["total"]) for one in (free, least))
     assert few < most
     for budget in (most, (most + few) // 2, few):
         try:
-            found = prove(model_file, UNIFORM, strategy, tmp_path / "c.json", Options(budget=budget), progress)
+            found = prove(
+                model_file, UNIFORM, strategy, tmp_path / "c.json", Options(budget=budget), progress
+            )
         except Unsupported as refusal:
             assert budget < most
             assert "\n" not in str(refusal)  # noqa: PT017 (it may also be kept)
@@ -96,7 +110,9 @@ def test_a_budget_is_kept(strategy: str, model_file: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("strategy", FRUGAL)
-def test_a_budget_that_cannot_be_kept_is_refused(strategy: str, model_file: Path, tmp_path: Path) -> None:
+def test_a_budget_that_cannot_be_kept_is_refused(
+    strategy: str, model_file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "c.json"
     out.write_text("as it was")
     with pytest.raises(Unsupported, match=f"no proof by {strategy} within 10 operations"):
@@ -112,9 +128,18 @@ def test_other_strategies_refuse_a_budget(strategy: str, model_file: Path, tmp_p
 
 @pytest.mark.parametrize("strategy", [name for name, one in STRATEGIES.items() if not one.encloses])
 @pytest.mark.parametrize("path", ["qk", "ov", "direct"])
-def test_strategies_that_need_exact_paths_refuse_enclosures(strategy: str, path: str, model_file: Path, tmp_path: Path) -> None:
+def test_strategies_that_need_exact_paths_refuse_enclosures(
+    strategy: str, path: str, model_file: Path, tmp_path: Path
+) -> None:
     with pytest.raises(Unsupported, match="exact paths"):
-        prove(model_file, UNIFORM, strategy, tmp_path / "c.json", Options(enclosures={path: "rank-1"}), progress)
+        prove(
+            model_file,
+            UNIFORM,
+            strategy,
+            tmp_path / "c.json",
+            Options(enclosures={path: "rank-1"}),
+            progress,
+        )
 
 
 def test_refusals_are_one_line_and_exit_20(model_file: Path, tmp_path: Path) -> None:
@@ -124,7 +149,15 @@ def test_refusals_are_one_line_and_exit_20(model_file: Path, tmp_path: Path) -> 
         ["--strategy", "exact", "--qk", "svd"],
         ["--strategy", "cascade", "--qk", "no-such-name"],
     ):
-        line = ["prove", str(model_file), "--task", "max-of-k", "--out", str(tmp_path / "c.json"), *arguments]
+        line = [
+            "prove",
+            str(model_file),
+            "--task",
+            "max-of-k",
+            "--out",
+            str(tmp_path / "c.json"),
+            *arguments,
+        ]
         ended = CliRunner().invoke(cli.main, line)
         assert ended.exit_code in (2, 20), arguments
         assert ended.stdout == ""
@@ -139,4 +172,6 @@ def test_an_enclosure_is_proved_through_the_command_line(model_file: Path, tmp_p
     ended = CliRunner().invoke(cli.main, line)
     assert ended.exit_code == 0, ended.stderr
     assert ended.stdout.splitlines()[-1].startswith("s VERIFIED ")
-    assert np.isin(["direct", "ov", "qk"], list(parse(model_file.read_bytes(), out.read_bytes()).proof.hints)).all()
+    assert np.isin(
+        ["direct", "ov", "qk"], list(parse(model_file.read_bytes(), out.read_bytes()).proof.hints)
+    ).all()

@@ -71,7 +71,15 @@ def test_evaluate_prints_a_summary(model_file: Path) -> None:
     assert result.exit_code == 0
     assert result.stderr == ""
     lines = dict(line.split(":", 1) for line in result.stdout.splitlines())
-    assert list(lines) == ["model", "task", "inputs", "accuracy", "wrong", "uncertain", "smallest margin"]
+    assert list(lines) == [
+        "model",
+        "task",
+        "inputs",
+        "accuracy",
+        "wrong",
+        "uncertain",
+        "smallest margin",
+    ]
     assert lines["task"].strip() == "max-of-k, k = 2, vocab 3, scope uniform"
     assert lines["inputs"].strip() == "9, every one evaluated"
     assert lines["accuracy"].endswith("(float64 estimate, not a bound)")
@@ -93,7 +101,12 @@ def test_evaluate_prints_json(model_file: Path, tmp_path: Path) -> None:
     assert facts["total"] == "9"
     assert facts["inputs"] == 9
     assert facts["model"] == f"sha256:{load_model(model_file).sha256}"
-    assert (facts["task"], facts["k"], facts["vocab"], facts["scope"]) == ("max-of-k", 2, 3, "uniform")
+    assert (facts["task"], facts["k"], facts["vocab"], facts["scope"]) == (
+        "max-of-k",
+        2,
+        3,
+        "uniform",
+    )
     weighted = json.loads(run(*arguments, "--scope", f"product:{weights}").stdout)
     assert weighted["inputs"] == 1
     assert weighted["total"] == "5" + "0" * 30
@@ -122,7 +135,11 @@ def test_import_writes_a_model(tmp_path: Path) -> None:
 
 def test_import_reads_a_configuration(tmp_path: Path) -> None:
     config = general_config()
-    source, out, given = tmp_path / "state.npz", tmp_path / "model.safetensors", tmp_path / "config.json"
+    source, out, given = (
+        tmp_path / "state.npz",
+        tmp_path / "model.safetensors",
+        tmp_path / "config.json",
+    )
     np.savez(source, **random_tensors(config, seed=1))
     given.write_text(config.canonical_json())
     require_failure(
@@ -160,12 +177,17 @@ def test_models_that_a_command_does_not_cover_are_refused_by_name(tmp_path: Path
     path, out = tmp_path / "model.safetensors", tmp_path / "out.json"
     config = dataclasses.replace(CONFIG, n_layers=2)
     save_model(path, random_tensors(config), config)
-    message = f"{path}: config field n_layers is 2, supported is 1 (one layer, one head, attention only)"
+    message = (
+        f"{path}: config field n_layers is 2, supported is 1 (one layer, one head, attention only)"
+    )
     for command in (("prove", "--strategy", "exact"), ("ladder",)):
-        require_failure(run(command[0], path, *command[1:], "--task", "max-of-k", "--out", out), message)
+        require_failure(
+            run(command[0], path, *command[1:], "--task", "max-of-k", "--out", out), message
+        )
     assert run("evaluate", path, "--task", "max-of-k").exit_code == 0
     require_failure(
-        run("evaluate", path, "--task", "balanced-brackets"), "task balanced-brackets needs d_vocab = 2, the model has 3"
+        run("evaluate", path, "--task", "balanced-brackets"),
+        "task balanced-brackets needs d_vocab = 2, the model has 3",
     )
 
 
@@ -173,12 +195,31 @@ def test_train_other_tasks(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     out = tmp_path / "model.safetensors"
     small = ["--heads", 2, "--d-model", 4, "--d-mlp", 4, "--steps", 3, "--out", out]
-    result = run("train", "modular-addition", "--modulus", 5, "--attention", "softmax", "--seed", 2, *small)
-    assert result.stdout == f"wrote {out}: modular addition, modulus 5, softmax attention, seed 2, 3 steps\n"
+    result = run(
+        "train", "modular-addition", "--modulus", 5, "--attention", "softmax", "--seed", 2, *small
+    )
+    assert (
+        result.stdout
+        == f"wrote {out}: modular addition, modulus 5, softmax attention, seed 2, 3 steps\n"
+    )
     assert run("evaluate", out, "--task", "modular-addition").exit_code == 0
-    chosen = ["--act", "silu", "--normalization", "LNPre", "--readout", "mean-pool-mlp", "--layers", 1, "--every", 2]
+    chosen = [
+        "--act",
+        "silu",
+        "--normalization",
+        "LNPre",
+        "--readout",
+        "mean-pool-mlp",
+        "--layers",
+        1,
+        "--every",
+        2,
+    ]
     result = run("train", "balanced-brackets", "--n", 4, *chosen, "--margin", 100, *small)
-    assert result.stdout.splitlines()[0] == f"wrote {out}: balanced brackets, n 4, readout mean-pool-mlp, seed 0, 3 steps"
+    assert (
+        result.stdout.splitlines()[0]
+        == f"wrote {out}: balanced brackets, n 4, readout mean-pool-mlp, seed 0, 3 steps"
+    )
     assert result.stdout.splitlines()[1].startswith("smallest margin ")
     assert run("evaluate", out, "--task", "balanced-brackets").exit_code == 0
     odd = ["train", "balanced-brackets", "--n", 5, "--out", out]
@@ -188,7 +229,20 @@ def test_train_other_tasks(tmp_path: Path) -> None:
 def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     out = tmp_path / "model.safetensors"
-    arguments = ["train", "max-of-k", "--k", 2, "--vocab", 5, "--d-model", 4, "--steps", 10, "--lr-decay", 0.5]
+    arguments = [
+        "train",
+        "max-of-k",
+        "--k",
+        2,
+        "--vocab",
+        5,
+        "--d-model",
+        4,
+        "--steps",
+        10,
+        "--lr-decay",
+        0.5,
+    ]
     result = run(*arguments, "--out", out)
     assert result.exit_code == 0
     assert result.stdout == f"wrote {out}: max-of-2, vocab 5, d_model 4, seed 0, 10 steps\n"
@@ -204,21 +258,39 @@ def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
         (("nonsense",), "No such command 'nonsense'."),
         (("evaluate",), "Missing argument 'MODEL.safetensors'."),
         (("evaluate", "m"), "Missing option '--task'. Choose from:"),
-        (("evaluate", "m", "--task", "min-of-k"), "Invalid value for '--task': 'min-of-k' is not one of 'max-of-k',"),
+        (
+            ("evaluate", "m", "--task", "min-of-k"),
+            "Invalid value for '--task': 'min-of-k' is not one of 'max-of-k',",
+        ),
         (
             ("evaluate", "m", "--task", "max-of-k", "--scope", "some"),
             "Invalid value for '--scope': 'some' is neither uniform nor product:FILE.",
         ),
-        (("evaluate", "m", "--task", "max-of-k", "--samples", "0"), "Invalid value for '--samples'"),
+        (
+            ("evaluate", "m", "--task", "max-of-k", "--samples", "0"),
+            "Invalid value for '--samples'",
+        ),
         (("train", "max-of-k", "--out", "m"), "Missing option '--k'."),
         (("train", "max-of-k", "--k", "0", "--out", "m"), "Invalid value for '--k'"),
         (("train", "max-of-k", "--k", "x", "--out", "m"), "Invalid value for '--k'"),
         (("train", "modular-addition", "--out", "m"), "Missing option '--modulus'."),
-        (("train", "modular-addition", "--modulus", "5", "--attention", "hard", "--out", "m"), "Invalid value for '--attention'"),
+        (
+            ("train", "modular-addition", "--modulus", "5", "--attention", "hard", "--out", "m"),
+            "Invalid value for '--attention'",
+        ),
         (("train", "balanced-brackets", "--out", "m"), "Missing option '--n'."),
-        (("train", "balanced-brackets", "--n", "4", "--act", "tanh", "--out", "m"), "Invalid value for '--act'"),
-        (("prove", "m", "--task", "argmin", "--out", "c"), "Invalid value for '--task': 'argmin' is neither"),
-        (("ladder", "m", "--task", "argmax", "--out", "c"), "Invalid value for '--task': 'argmax' is not one of 'max-of-k',"),
+        (
+            ("train", "balanced-brackets", "--n", "4", "--act", "tanh", "--out", "m"),
+            "Invalid value for '--act'",
+        ),
+        (
+            ("prove", "m", "--task", "argmin", "--out", "c"),
+            "Invalid value for '--task': 'argmin' is neither",
+        ),
+        (
+            ("ladder", "m", "--task", "argmax", "--out", "c"),
+            "Invalid value for '--task': 'argmax' is not one of 'max-of-k',",
+        ),
         (("import", "m"), "Missing option '--out'."),
     ],
 )
@@ -236,7 +308,10 @@ def test_failures_are_one_line_and_exit_20(model_file: Path, tmp_path: Path) -> 
     require_failure(run("evaluate", none, *evaluate), f"{none}: no such file")
     require_failure(run("evaluate", tmp_path, *evaluate), f"{tmp_path}: not a regular file")
     require_failure(run("evaluate", empty, *evaluate), f"{empty}: the file is empty")
-    require_failure(run("evaluate", model_file, *evaluate, "--scope", f"product:{none}"), f"{none}: no such file")
+    require_failure(
+        run("evaluate", model_file, *evaluate, "--scope", f"product:{none}"),
+        f"{none}: no such file",
+    )
     require_failure(run("import", none, "--out", tmp_path / "out"), f"{none}: no such file")
     weights = tmp_path / "weights.json"
     weights.write_bytes(scope_bytes(((1, 1),)))
@@ -250,8 +325,12 @@ def test_failures_are_one_line_and_exit_20(model_file: Path, tmp_path: Path) -> 
 def test_an_output_that_cannot_work_is_refused_before_training(tmp_path: Path) -> None:
     train = ["train", "max-of-k", "--k", 2]
     out = tmp_path / "none" / "m.safetensors"
-    require_failure(run(*train, "--out", out), f"{out}: cannot be written: no folder {tmp_path}/none")
-    require_failure(run(*train, "--out", tmp_path), f"{tmp_path}: cannot be written: it is a folder")
+    require_failure(
+        run(*train, "--out", out), f"{out}: cannot be written: no folder {tmp_path}/none"
+    )
+    require_failure(
+        run(*train, "--out", tmp_path), f"{tmp_path}: cannot be written: it is a folder"
+    )
 
 
 def test_training_without_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +346,9 @@ def test_control_characters_never_reach_the_terminal(tmp_path: Path) -> None:
     require_failure(result, f"{tmp_path}/a?[31m b: no such file")
 
 
-def test_running_out_of_memory_is_a_failure_not_a_crash(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_is_a_failure_not_a_crash(
+    model_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise MemoryError
 
@@ -278,7 +359,9 @@ def test_running_out_of_memory_is_a_failure_not_a_crash(model_file: Path, monkey
 
 def test_runs_as_a_module(model_file: Path) -> None:
     command = [sys.executable, "-m", "certify", "evaluate", str(model_file), "--task", "max-of-k"]
-    finished = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    finished = subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
     assert finished.returncode == 0
     assert finished.stderr == ""
     assert finished.stdout.startswith("model:")

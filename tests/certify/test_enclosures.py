@@ -12,12 +12,14 @@ from small_models import random_model
 from certify.errors import BadInput
 from certify.model import Config, Model, load_model
 from certify.strategies import enclosures
-from checker.ledger import Ledger
-from checker.model import Paths, decompose
-from checker.model import load_model as load_exactly
-from checker.residual import parse_hints
+from checker.cells.enclosed import parse_hints
+from checker.cells.paths import Paths, decompose
+from checker.ground.ledger import Ledger
+from checker.statement.model import load_model as load_exactly
 
-SHIPPED = Path(__file__).resolve().parents[2] / "certificates" / "max-of-4-seed-0" / "model.safetensors"
+SHIPPED = (
+    Path(__file__).resolve().parents[2] / "certificates" / "max-of-4-seed-0" / "model.safetensors"
+)
 NAMES = [
     (path, name)
     for path, named in enclosures.names().items()
@@ -30,7 +32,9 @@ def checked(file: Path, hints: dict[str, enclosures.Hint]) -> tuple[Paths, int]:
     """Return what the checker makes of the hints, and its operations."""
     book = Ledger(lambda done: None)
     return decompose(
-        load_exactly(file.read_bytes()), parse_hints(json.loads(json.dumps(hints))) if hints else {}, book
+        load_exactly(file.read_bytes()),
+        parse_hints(json.loads(json.dumps(hints))) if hints else {},
+        book,
     ), book.total
 
 
@@ -42,7 +46,9 @@ def tables(paths: Paths, path: str) -> tuple[np.ndarray, np.ndarray]:
         "direct": (paths.eu_low, paths.eu_high),
     }[path]
     unit = 2 ** (paths.score_scale if path == "qk" else paths.value_scale)
-    return np.array([[x / unit for x in row] for row in low]), np.array([[x / unit for x in row] for row in high])
+    return np.array([[x / unit for x in row] for row in low]), np.array(
+        [[x / unit for x in row] for row in high]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +86,22 @@ def test_small_models_of_any_shape(seed: int, biases: bool) -> None:
 
 
 def test_the_published_sizes(shipped: Model) -> None:
-    # Ranges of whole rows, before the division by sqrt(d_head), in the order in which they were published.
+    # Ranges of whole rows, before the division by sqrt(d_head), in the order in which they were
+    # published.
     chain = enclosures.chains(shipped)["qk"]
 
     def mean(name: str) -> float:
-        return float(2 * enclosures.radii(chain, enclosures.hints_for(shipped, {"qk": name})["qk"]).mean())
+        return float(
+            2 * enclosures.radii(chain, enclosures.hints_for(shipped, {"qk": name})["qk"]).mean()
+        )
 
-    order = ("max_diff_exact", "max_diff_subproduct", "max_diff", "svd", "max_diff_subproduct_recursive")
+    order = (
+        "max_diff_exact",
+        "max_diff_subproduct",
+        "max_diff",
+        "svd",
+        "max_diff_subproduct_recursive",
+    )
     sizes = [mean(name) for name in order]
     assert sizes == sorted(sizes)
     assert sizes[0] < 3.4
@@ -94,13 +109,19 @@ def test_the_published_sizes(shipped: Model) -> None:
     assert mean("rank-4") < mean("rank-2") < mean("rank-1") < mean("max_diff_subproduct")
 
 
-@pytest.mark.parametrize(("path", "name"), [("qk", "rank-0"), ("qk", "rank-R"), ("ov", "max_diff"), ("pv", "exact"), ("qk", "")])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("qk", "rank-0"), ("qk", "rank-R"), ("ov", "max_diff"), ("pv", "exact"), ("qk", "")],
+)
 def test_unknown_names_are_refused(path: str, name: str, shipped: Model) -> None:
     with pytest.raises(BadInput):
         enclosures.hints_for(shipped, {path: name})
 
 
-@pytest.mark.parametrize("values", [[[0.0, 0.0]], [[1e-30, -3e-31]], [[1e30, 1.0]], [[float("nan"), 1.0]], [[1e300, -1e300]]])
+@pytest.mark.parametrize(
+    "values",
+    [[[0.0, 0.0]], [[1e-30, -3e-31]], [[1e30, 1.0]], [[float("nan"), 1.0]], [[1e300, -1e300]]],
+)
 def test_hints_are_small_integers(values: list[list[float]]) -> None:
     hint = enclosures.matrix(np.array(values), 30)
     assert abs(hint["exponent"]) <= 128

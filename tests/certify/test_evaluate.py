@@ -69,7 +69,9 @@ def test_exhaustive_uniform_agrees_with_the_definition(
 
 @pytest.mark.parametrize("scale", [1, 10**40])
 @pytest.mark.parametrize("size", SIZES)
-def test_exhaustive_product_agrees_with_the_definition(size: tuple[int, int, int], scale: int) -> None:
+def test_exhaustive_product_agrees_with_the_definition(
+    size: tuple[int, int, int], scale: int
+) -> None:
     k, vocab, _ = size
     weights = tuple(tuple(scale * ((3 * i + 5 * t) % 4) for t in range(vocab)) for i in range(k))
     weights = tuple(row if sum(row) else (scale,) * vocab for row in weights)
@@ -160,7 +162,10 @@ def test_progress_ends_at_one() -> None:
         assert seen[-1] == 1.0
 
 
-@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (0, 50), (50, 50), (1, 50), (49, 50), (999, 1000), (17, 30)])
+@pytest.mark.parametrize(
+    ("successes", "trials"),
+    [(0, 1), (1, 1), (0, 50), (50, 50), (1, 50), (49, 50), (999, 1000), (17, 30)],
+)
 def test_clopper_pearson_against_the_beta_distribution(successes: int, trials: int) -> None:
     low, high = clopper_pearson(successes, trials)
 
@@ -189,7 +194,9 @@ def test_what_does_not_fit_is_refused() -> None:
     narrow = Config(d_vocab=4, d_vocab_out=3, n_ctx=2, d_model=3, d_head=2)
     with pytest.raises(Unsupported) as unsupported:
         evaluate_max_of_k(random_model(narrow))
-    assert str(unsupported.value) == "task max-of-k needs d_vocab_out >= d_vocab, the model has 3 < 4"
+    assert (
+        str(unsupported.value) == "task max-of-k needs d_vocab_out >= d_vocab, the model has 3 < 4"
+    )
     with pytest.raises(BadInput) as bad:
         evaluate_max_of_k(random_model(config(2, 3, 3)), Scope("product", ((1, 1, 1),), "0" * 64))
     assert str(bad.value) == "scope: field weights has 1 positions, the model has 2"
@@ -213,14 +220,21 @@ def shaped(task: str) -> Config:
 
 @pytest.mark.parametrize("batch", [4, 100])
 @pytest.mark.parametrize("task", list(ANSWERS))
-def test_every_task_agrees_with_the_definition(task: str, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_task_agrees_with_the_definition(
+    task: str, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("certify.evaluate.batch_size", lambda _: batch)
     model = random_model(shaped(task), seed=7, biases=True)
     inputs = list(itertools.product(range(3), repeat=model.config.n_ctx))
-    weights = tuple(tuple(10**20 * ((2 * i + t) % 3) for t in range(3)) for i in range(model.config.n_ctx))
+    weights = tuple(
+        tuple(10**20 * ((2 * i + t) % 3) for t in range(3)) for i in range(model.config.n_ctx)
+    )
     for scope, weight_of in [
         (UNIFORM, lambda _: 1),
-        (Scope("product", weights, "0" * 64), lambda tokens: math.prod(weights[i][t] for i, t in enumerate(tokens))),
+        (
+            Scope("product", weights, "0" * 64),
+            lambda tokens: math.prod(weights[i][t] for i, t in enumerate(tokens)),
+        ),
     ]:
         correct, wrong, found = 0, 0, []
         for tokens in inputs:
@@ -242,7 +256,9 @@ def test_every_task_agrees_with_the_definition(task: str, batch: int, monkeypatc
         assert sample.low < result.accuracy < sample.high
 
 
-def test_one_layer_of_attention_takes_the_fast_way_to_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_layer_of_attention_takes_the_fast_way_to_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model = random_model(config(3, 4, 4), seed=2, biases=True)
     fast = evaluate(model, "max-of-k")
     assert fast == evaluate_max_of_k(model)
@@ -266,7 +282,9 @@ def test_networks_that_do_not_fit_are_refused() -> None:
     assert str(unsupported.value) == "task modular-addition needs n_ctx = 2, the model has 3"
     with pytest.raises(Unsupported) as unsupported:
         evaluate_max_of_k(model)
-    assert str(unsupported.value).startswith("the path decomposition: config field n_layers is 2, supported is 1")
+    assert str(unsupported.value).startswith(
+        "the path decomposition: config field n_layers is 2, supported is 1"
+    )
     with pytest.raises(BadInput) as bad:
         evaluate(model, "argmax", Scope("product", ((1, 1, 1),), "0" * 64))
     assert str(bad.value) == "scope: field weights has 1 positions, the model has 3"
@@ -278,7 +296,11 @@ def test_networks_that_do_not_fit_are_refused() -> None:
 def test_layer_norm_of_nothing_counts_as_wrong_and_uncertain() -> None:
     constant = dataclasses.replace(shaped("argmax"), normalization_type="LNPre", eps=(0.0).hex())
     model = random_model(constant)
-    zero = Model(constant, {name: np.zeros_like(tensor) for name, tensor in model.tensors.items()}, model.sha256)
+    zero = Model(
+        constant,
+        {name: np.zeros_like(tensor) for name, tensor in model.tensors.items()},
+        model.sha256,
+    )
     result = evaluate(zero, "argmax")
     assert (result.correct, result.wrong, result.uncertain) == (0, 27, 27)
 
@@ -292,7 +314,9 @@ def test_layer_norm_of_nothing_counts_as_wrong_and_uncertain() -> None:
         ("max-of-3-adversarial", "max-of-k", 1476, 13824, -25.0),
     ],
 )
-def test_published_checkpoints(name: str, task: str, right: int, inputs: int, smallest: float) -> None:
+def test_published_checkpoints(
+    name: str, task: str, right: int, inputs: int, smallest: float
+) -> None:
     path = DATA / f"{name}.safetensors"
     if not path.is_file():
         pytest.skip(f"{path} is not here")

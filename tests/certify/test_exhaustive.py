@@ -1,4 +1,6 @@
-"""`certify prove --strategy exhaustive`, `table` and `show --wrong` as a user runs them, against 200-bit ground truth."""
+"""`certify prove --strategy exhaustive`, `table` and `show --wrong` as a user runs them, against
+200-bit ground truth.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ from certify.errors import BadInput, Unsupported
 from certify.model import load_model
 from certify.question import decode_table, tokens_between
 from checker.check import check, parse
-from checker.ledger import Ledger
-from checker.model import load_model as checked_model
-from checker.network import Network
+from checker.ground.ledger import Ledger
+from checker.leaves.network import Network
+from checker.statement.model import load_model as checked_model
 
 PAIRS = list(networks.pairs())
 
@@ -53,12 +55,19 @@ def proof(path: Path) -> dict[str, Any]:
 
 
 def proved(model_file: Path, out: Path, task: str, *more: object) -> dict[str, str]:
-    """Prove exhaustively and return the verdict's fields; the operations declared are those that are done."""
-    code, lines, errors = run("prove", model_file, "--task", task, "--strategy", "exhaustive", "--out", out, *more)
+    """Prove exhaustively and return the verdict's fields; the operations declared are those that
+    are done.
+    """
+    code, lines, errors = run(
+        "prove", model_file, "--task", task, "--strategy", "exhaustive", "--out", out, *more
+    )
     assert (code, errors) == (0, "")
     theorem = check(parse(model_file.read_bytes(), out.read_bytes()), lambda done, declared: None)
     assert theorem.ledger.total <= int(proof(out)["operations"])
-    assert (theorem.correct_lower, theorem.correct_upper) == (theorem.parsed.claimed_lower, theorem.parsed.claimed_upper)
+    assert (theorem.correct_lower, theorem.correct_upper) == (
+        theorem.parsed.claimed_lower,
+        theorem.parsed.claimed_upper,
+    )
     return dict(word.partition("=")[::2] for word in lines[-1].split()[2:])
 
 
@@ -72,21 +81,41 @@ def test_every_feature_is_proved_exactly(at: int, tmp_path: Path) -> None:
         scope = ("--scope", f"product:{tmp_path / 'scope.json'}")
     said = proved(written(tmp_path, model), out, "max-of-k", *scope)
     margins = margins_of(model, "max-of-k")
-    shares = [weights[0][a] * weights[1][b] * weights[2][c] if scope else 1 for a, b, c in networks.inputs(model)]
+    shares = [
+        weights[0][a] * weights[1][b] * weights[2][c] if scope else 1
+        for a, b, c in networks.inputs(model)
+    ]
     right = sum(share for share, margin in zip(shares, margins, strict=True) if margin > 0)
     assert (said["correct_lower"], said["correct_upper"]) == (str(right), str(right))
-    least = min((margin for share, margin in zip(shares, margins, strict=True) if share and margin > 0), default=0)
-    assert 0 <= least - Fraction(said["margin_lower"]).numerator / Fraction(said["margin_lower"]).denominator < 1e-4
-    theorem = check(parse((tmp_path / "model.safetensors").read_bytes(), out.read_bytes()), lambda done, declared: None)
+    least = min(
+        (margin for share, margin in zip(shares, margins, strict=True) if share and margin > 0),
+        default=0,
+    )
+    assert (
+        0
+        <= least
+        - Fraction(said["margin_lower"]).numerator / Fraction(said["margin_lower"]).denominator
+        < 1e-4
+    )
+    theorem = check(
+        parse((tmp_path / "model.safetensors").read_bytes(), out.read_bytes()),
+        lambda done, declared: None,
+    )
     if all(abs(margin) > 1e-4 for margin in margins):
         assert theorem.ledger.total == int(proof(out)["operations"])
 
 
 def test_wrong_inputs_are_listed(tmp_path: Path) -> None:
-    model = networks.of(random.Random("wrong"), {"mlp": "silu", "biases": True}, vocab=2, n=4, outputs=2)
+    model = networks.of(
+        random.Random("wrong"), {"mlp": "silu", "biases": True}, vocab=2, n=4, outputs=2
+    )
     out = tmp_path / "out.json"
     proved(written(tmp_path, model), out, "balanced-brackets")
-    wrong = [t for t, m in zip(networks.inputs(model), margins_of(model, "balanced-brackets"), strict=True) if m <= 0]
+    wrong = [
+        t
+        for t, m in zip(networks.inputs(model), margins_of(model, "balanced-brackets"), strict=True)
+        if m <= 0
+    ]
     assert 0 < len(wrong) < 16
     code, lines, _ = run("show", out, "--wrong")
     assert (code, lines) == (0, [" ".join(map(str, tokens)) for tokens in wrong])
@@ -106,7 +135,11 @@ def test_ties_are_wrong_where_they_can_be_shown(tmp_path: Path) -> None:
 def test_what_stays_undecided_is_skipped_and_reported(tmp_path: Path) -> None:
     model = networks.of(random.Random("open"), {}, vocab=2, n=2, outputs=2, d_model=2, d_head=1)
     tensors = copy.deepcopy(model.tensors)
-    tensors |= {"embed.W_E": [[1, 0], [2, 0]], "pos_embed.W_pos": [[0, 0]] * 2, "blocks.0.attn.W_O": [[[1, 0]]]}
+    tensors |= {
+        "embed.W_E": [[1, 0], [2, 0]],
+        "pos_embed.W_pos": [[0, 0]] * 2,
+        "blocks.0.attn.W_O": [[[1, 0]]],
+    }
     model = Model(model.config, {**tensors, "unembed.W_U": [[1, 1], [2, 3]]})
     said = proved(written(tmp_path, model), tmp_path / "out.json", "max-of-k")
     assert (said["correct_lower"], said["correct_upper"]) == ("0", "4")
@@ -116,9 +149,18 @@ def test_what_stays_undecided_is_skipped_and_reported(tmp_path: Path) -> None:
 
 
 def test_tiny_margins_are_settled_by_precision(tmp_path: Path) -> None:
-    model = networks.of(random.Random("apart"), {"mlp": "relu", "biases": True}, vocab=2, n=3, outputs=2, dtype="F64")
+    model = networks.of(
+        random.Random("apart"),
+        {"mlp": "relu", "biases": True},
+        vocab=2,
+        n=3,
+        outputs=2,
+        dtype="F64",
+    )
     near = [[row[0], row[0] + Fraction(1, 2**47)] for row in model.tensors["unembed.W_U"]]
-    model = Model(model.config, {**model.tensors, "unembed.W_U": near, "unembed.b_U": [0, 0]}, "F64")
+    model = Model(
+        model.config, {**model.tensors, "unembed.W_U": near, "unembed.b_U": [0, 0]}, "F64"
+    )
     margins = margins_of(model, "max-of-k")
     assert all(0 < abs(margin) < 1e-12 for margin in margins)
     said = proved(written(tmp_path, model), tmp_path / "out.json", "max-of-k")
@@ -133,12 +175,24 @@ def test_two_models_agree(tmp_path: Path) -> None:
     files = [written(tmp_path, one, "one"), written(tmp_path, other, "other")]
     table, out = tmp_path / "table.json", tmp_path / "out.json"
     assert run("table", files[0], "--out", table)[0] == 0
-    answers = [max((0, 1), key=lambda j, t=t: (networks.logits(one, t)[0][j], -j)) for t in networks.inputs(one)]  # type: ignore[misc]
-    assert json.loads(table.read_bytes()) == {"answers": answers, "format": "certify.table/1", "n": 4, "vocab": 2}
+    answers = [
+        max((0, 1), key=lambda j, t=t: (networks.logits(one, t)[0][j], -j))
+        for t in networks.inputs(one)
+    ]  # type: ignore[misc]
+    assert json.loads(table.read_bytes()) == {
+        "answers": answers,
+        "format": "certify.table/1",
+        "n": 4,
+        "vocab": 2,
+    }
     assert proved(files[0], out, f"table:{table}")["correct_lower"] == "16"
     said = proved(files[1], out, f"table:{table}")
     agreed = sum(bool(margin > 0) for margin in margins_of(other, networks.table(other, answers)))
-    assert (said["task"], said["correct_lower"], said["correct_upper"]) == ("table", str(agreed), str(agreed))
+    assert (said["task"], said["correct_lower"], said["correct_upper"]) == (
+        "table",
+        str(agreed),
+        str(agreed),
+    )
     assert run("verify", "--task", f"table:{table}", files[1], out)[0] == 0
     assert run("show", out)[0] == 0
     changed = json.loads(table.read_bytes())
@@ -164,7 +218,9 @@ def test_two_models_agree(tmp_path: Path) -> None:
 )
 def test_bad_tables_are_refused(change: dict[str, Any], message: str) -> None:
     value = {"answers": [0, 1, 1, 0], "format": "certify.table/1", "n": 2, "vocab": 2}
-    encoded = json.dumps({**value, **change}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    encoded = (
+        json.dumps({**value, **change}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    )
     with pytest.raises((BadInput, Unsupported), match=message):
         decode_table(encoded, "t.json")
     right = json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
@@ -180,7 +236,11 @@ def test_questions_that_do_not_fit(tmp_path: Path) -> None:
     table = tmp_path / "table.json"
     table.write_bytes(b'{"answers":[0,1,1,0],"format":"certify.table/1","n":2,"vocab":2}\n')
     out = tmp_path / "out.json"
-    for task, why in ((f"table:{table}", "table"), ("modular-addition", "n_ctx = 2"), ("argmax", "d_vocab_out")):
+    for task, why in (
+        (f"table:{table}", "table"),
+        ("modular-addition", "n_ctx = 2"),
+        ("argmax", "d_vocab_out"),
+    ):
         code, _, errors = run("prove", model_file, "--task", task, "--out", out)
         assert code == 20
         assert why in errors
@@ -189,14 +249,33 @@ def test_questions_that_do_not_fit(tmp_path: Path) -> None:
     assert run("prove", model_file, "--task", "table:", "--out", out)[0] == 2
     assert run("prove", model_file, "--task", "table:absent.json", "--out", out)[0] == 20
     plain = written(tmp_path, networks.of(random.Random(1), {}, **config), "plain")
-    assert run("prove", plain, "--task", "balanced-brackets", "--strategy", "exact", "--out", out)[0] == 20
-    assert run("prove", plain, "--task", "max-of-k", "--strategy", "exhaustive", "--budget", 10, "--out", out)[0] == 20
+    assert (
+        run("prove", plain, "--task", "balanced-brackets", "--strategy", "exact", "--out", out)[0]
+        == 20
+    )
+    assert (
+        run(
+            "prove",
+            plain,
+            "--task",
+            "max-of-k",
+            "--strategy",
+            "exhaustive",
+            "--budget",
+            10,
+            "--out",
+            out,
+        )[0]
+        == 20
+    )
     assert not out.exists()
 
 
 def test_the_default_strategy(tmp_path: Path) -> None:
     one_layer = written(tmp_path, networks.of(random.Random(1), {}, vocab=2, n=2, outputs=2))
-    deeper = written(tmp_path, networks.of(random.Random(1), {"n_layers": 2}, vocab=2, n=2, outputs=2), "deeper")
+    deeper = written(
+        tmp_path, networks.of(random.Random(1), {"n_layers": 2}, vocab=2, n=2, outputs=2), "deeper"
+    )
     for model_file, task, key in (
         (one_layer, "max-of-k", "cells"),
         (one_layer, "argmax", "leaves"),
@@ -207,7 +286,10 @@ def test_the_default_strategy(tmp_path: Path) -> None:
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
-    model_file = written(tmp_path, networks.of(random.Random("same"), {"mlp": "gelu_new", "normalization_type": "LN"}))
+    model_file = written(
+        tmp_path,
+        networks.of(random.Random("same"), {"mlp": "gelu_new", "normalization_type": "LN"}),
+    )
     for name in ("a.json", "b.json"):
         proved(model_file, tmp_path / name, "max-of-k")
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
@@ -221,15 +303,21 @@ def test_pytorch_in_float64_lies_in_the_balls(at: int, tmp_path: Path) -> None:
     model = networks.of(random.Random(f"torch {at}"), {**PAIRS[at], "biases": True})
     loaded = load_model(written(tmp_path, model))
     weights = {name: torch.tensor(loaded.tensor(name)) for name in loaded.tensors}
-    found = network_logits(torch, weights, torch.tensor(networks.inputs(model)), loaded.config).numpy()
+    found = network_logits(
+        torch, weights, torch.tensor(networks.inputs(model)), loaded.config
+    ).numpy()
     network = Network(checked_model(model.bytes), 128, Ledger(lambda done: None))
     for row, tokens in zip(found.reshape(27, -1, 3), networks.inputs(model), strict=True):
-        read = np.array([[middle / 2**128 for middle in middles] for middles, _ in network.read(list(tokens))])
+        read = np.array(
+            [[middle / 2**128 for middle in middles] for middles, _ in network.read(list(tokens))]
+        )
         assert np.allclose(row, read, rtol=1e-6, atol=1e-6)
 
 
 def test_inputs_are_in_lexicographic_order(tmp_path: Path) -> None:
     model = networks.of(random.Random(1), {}, vocab=3, n=2, outputs=3)
     config = load_model(written(tmp_path, model)).config
-    assert tokens_between(config, 0, 9).tolist() == [list(tokens) for tokens in networks.inputs(model)]
+    assert tokens_between(config, 0, 9).tolist() == [
+        list(tokens) for tokens in networks.inputs(model)
+    ]
     assert np.array_equal(tokens_between(config, 4, 6), [[1, 1], [1, 2]])

@@ -22,7 +22,14 @@ DATA = Path(__file__).parent.parent / "data"
     [("max-of-4-300-steps", 15942273), ("max-of-4-accuracy-98", 16464412)],
 )
 def test_poor_models_are_decided_exactly(name: str, right: int, tmp_path: Path) -> None:
-    proved = prove(DATA / f"{name}.safetensors", UNIFORM, "exact", tmp_path / "c.json", Options(), lambda done, note: None)
+    proved = prove(
+        DATA / f"{name}.safetensors",
+        UNIFORM,
+        "exact",
+        tmp_path / "c.json",
+        Options(),
+        lambda done, note: None,
+    )
     assert proved.facts["correct_lower"] == proved.facts["correct_upper"] == str(right)
 
 

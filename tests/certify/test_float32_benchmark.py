@@ -13,7 +13,7 @@ from certify.model import Config, Model
 pytest.importorskip("torch")
 
 from benchmarks import float32
-from tests.float32 import Execution, Stages, forward, reference
+from tests.oracles.float32 import Execution, Stages, forward, reference
 
 CONFIG = Config(d_vocab=5, d_vocab_out=5, n_ctx=3, d_model=4, d_head=2)
 
@@ -46,8 +46,12 @@ def test_every_way_computes_the_model(model: Model) -> None:
 
 def test_the_emulation_depends_on_its_generator_only(model: Model) -> None:
     tokens = np.array([[0, 1, 2], [4, 3, 2]])
-    first, again = (forward(model, tokens, Execution(fma=True), np.random.default_rng(7)) for _ in range(2))
-    assert all(np.array_equal(getattr(first, name), getattr(again, name)) for name in Stages.names())
+    first, again = (
+        forward(model, tokens, Execution(fma=True), np.random.default_rng(7)) for _ in range(2)
+    )
+    assert all(
+        np.array_equal(getattr(first, name), getattr(again, name)) for name in Stages.names()
+    )
 
 
 def test_a_planted_error_is_measured_and_its_inputs_named(model: Model) -> None:

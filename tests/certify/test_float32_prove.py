@@ -1,4 +1,6 @@
-"""The prover in the semantics float32: its estimates are near what the checker derives, and every strategy proves something."""
+"""The prover in the semantics float32: its estimates are near what the checker derives, and every
+strategy proves something.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ from certify.float32 import LEAST_EPS, LEAST_ETA, MOST, NAME, Float32, slack
 from certify.model import load_model
 from certify.scope import UNIFORM
 from certify.strategies import STRATEGIES
-from checker import float32
 from checker.check import parse
-from checker.ledger import Ledger
-from checker.model import load_model as load_exactly
+from checker.float32 import executions as float32
+from checker.ground.ledger import Ledger
+from checker.statement.model import load_model as load_exactly
 
 SCALES = (300, 300)
 
@@ -40,8 +42,15 @@ def derived(model: Model, semantics: Float32) -> tuple[float, float]:
 
 
 def dense(rng: random.Random) -> Model:
-    """Return a model with numbers over 2^-23, so that the checker's mean of the unembedding's columns is hardly rounded."""
-    config = models.config_of(vocab=rng.randint(2, 5), k=rng.randint(1, 4), d_model=rng.randint(1, 5), d_head=rng.randint(1, 5))
+    """Return a model with numbers over 2^-23, so that the checker's mean of the unembedding's
+    columns is hardly rounded.
+    """
+    config = models.config_of(
+        vocab=rng.randint(2, 5),
+        k=rng.randint(1, 4),
+        d_model=rng.randint(1, 5),
+        d_head=rng.randint(1, 5),
+    )
     size = Fraction(rng.choice((1, 8, 100)), 2**23)
     tensors = {
         name: models.filled(shape, lambda: rng.randrange(-(2**23), 2**23) * size)
@@ -53,7 +62,11 @@ def dense(rng: random.Random) -> Model:
 
 def nearest(value: Any) -> Any:
     """Return nested lists of the nearest float32."""
-    return [nearest(part) for part in value] if isinstance(value, list) else models.nearest(value, "F32")
+    return (
+        [nearest(part) for part in value]
+        if isinstance(value, list)
+        else models.nearest(value, "F32")
+    )
 
 
 @pytest.mark.parametrize("exp", [(), (LEAST_EPS, LEAST_ETA), (MOST, Fraction(1, 1000))])
@@ -74,11 +87,20 @@ def test_nothing_is_left_where_weights_vanish(tmp_path: Path) -> None:
     file.write_bytes(Model(config, zero).bytes)
     assert slack(load_model(file), Float32(eta_exp=MOST)).bracket == float("inf")
     with pytest.raises(Unsupported, match=r"SPEC-12\.3"):
-        prove(file, UNIFORM, "exact", tmp_path / "c.json", Options(float32=Float32(eta_exp=MOST)), silent)
+        prove(
+            file,
+            UNIFORM,
+            "exact",
+            tmp_path / "c.json",
+            Options(float32=Float32(eta_exp=MOST)),
+            silent,
+        )
     assert not (tmp_path / "c.json").exists()
 
 
-@pytest.mark.parametrize("exp", [(MOST * 2, MOST), (LEAST_EPS / 2, MOST), (MOST, LEAST_ETA / 2), (MOST, MOST * 2)])
+@pytest.mark.parametrize(
+    "exp", [(MOST * 2, MOST), (LEAST_EPS / 2, MOST), (MOST, LEAST_ETA / 2), (MOST, MOST * 2)]
+)
 def test_other_errors_of_exp_are_not_supported(exp: tuple[Fraction, Fraction]) -> None:
     with pytest.raises(Unsupported, match="supported are"):
         Float32(*exp)
@@ -118,8 +140,15 @@ def test_every_strategy_proves_float32(strategy: str, sharp: Model, tmp_path: Pa
 
 
 def test_a_strategy_widens_where_float32_may_differ(tmp_path: Path) -> None:
-    # A bracket of 2^-30 beside logits of 1: real arithmetic decides, float32 leaves both inputs open.
-    model = models.pair(**{"unembed.b_U": [0, Fraction(1, 2**30)], ATTENTION + "W_V": [[[0]]], "unembed.W_U": [[1, 1]]})
+    # A bracket of 2^-30 beside logits of 1: real arithmetic decides, float32 leaves both inputs
+    # open.
+    model = models.pair(
+        **{
+            "unembed.b_U": [0, Fraction(1, 2**30)],
+            ATTENTION + "W_V": [[[0]]],
+            "unembed.W_U": [[1, 1]],
+        }
+    )
     file = tmp_path / "model.safetensors"
     file.write_bytes(model.bytes)
     real, loose = (

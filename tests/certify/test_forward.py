@@ -1,4 +1,6 @@
-"""The float64 forward pass agrees with PyTorch's own operations, for every feature and every pair of features."""
+"""The float64 forward pass agrees with PyTorch's own operations, for every feature and every pair
+of features.
+"""
 
 import dataclasses
 import itertools
@@ -38,18 +40,30 @@ def pairs_of_features() -> list[Config]:
 
 
 def torch_logits(model: Model, tokens: np.ndarray) -> np.ndarray:
-    """Return the logits of one input at every position, by PyTorch's layer norm, activations and softmax, head by head."""
+    """Return the logits of one input at every position, by PyTorch's layer norm, activations and
+    softmax, head by head.
+    """
     torch = pytest.importorskip("torch")
     functional, config = torch.nn.functional, model.config
 
     def weight(name: str) -> Any:
-        return torch.from_numpy(model.tensor(name)) if name in model.tensors else torch.zeros((), dtype=torch.float64)
+        return (
+            torch.from_numpy(model.tensor(name))
+            if name in model.tensors
+            else torch.zeros((), dtype=torch.float64)
+        )
 
     def norm(name: str, rows: Any) -> Any:
         if config.normalization_type is None:
             return rows
-        scale, shift = (weight(f"{name}.w"), weight(f"{name}.b")) if config.normalization_type == "LN" else (None, None)
-        return functional.layer_norm(rows, (config.d_model,), scale, shift, eps=float.fromhex(config.eps or "0x0p+0"))
+        scale, shift = (
+            (weight(f"{name}.w"), weight(f"{name}.b"))
+            if config.normalization_type == "LN"
+            else (None, None)
+        )
+        return functional.layer_norm(
+            rows, (config.d_model,), scale, shift, eps=float.fromhex(config.eps or "0x0p+0")
+        )
 
     activations = {
         "relu": functional.relu,
@@ -67,21 +81,30 @@ def torch_logits(model: Model, tokens: np.ndarray) -> np.ndarray:
             parts = []
             for letter in "QKV":
                 bias = weight(f"{block}attn.b_{letter}")
-                parts.append(rows @ weight(f"{block}attn.W_{letter}")[head] + (bias[head] if bias.ndim else bias))
+                parts.append(
+                    rows @ weight(f"{block}attn.W_{letter}")[head]
+                    + (bias[head] if bias.ndim else bias)
+                )
             query, key, value = parts
             scores = (query @ key.T / math.sqrt(config.d_head)).masked_fill(hidden, -math.inf)
             pattern = (mix * scores.softmax(dim=-1) + (1 - mix)).masked_fill(hidden, 0.0)
             added = added + pattern @ value @ weight(f"{block}attn.W_O")[head]
         residual = residual + added
         if not config.attn_only:
-            inner = norm(f"{block}ln2", residual) @ weight(f"{block}mlp.W_in") + weight(f"{block}mlp.b_in")
+            inner = norm(f"{block}ln2", residual) @ weight(f"{block}mlp.W_in") + weight(
+                f"{block}mlp.b_in"
+            )
             residual = (
-                residual + activations[str(config.act_fn)](inner) @ weight(f"{block}mlp.W_out") + weight(f"{block}mlp.b_out")
+                residual
+                + activations[str(config.act_fn)](inner) @ weight(f"{block}mlp.W_out")
+                + weight(f"{block}mlp.b_out")
             )
     residual = norm("ln_final", residual)
     if config.readout in ("sum-pool-mlp", "mean-pool-mlp"):
         pooled = residual.sum(dim=0) / (config.n_ctx if config.readout == "mean-pool-mlp" else 1)
-        result = functional.relu(pooled @ weight("head.W_1") + weight("head.b_1")) @ weight("head.W_2") + weight("head.b_2")
+        result = functional.relu(pooled @ weight("head.W_1") + weight("head.b_1")) @ weight(
+            "head.W_2"
+        ) + weight("head.b_2")
     else:
         result = residual @ weight("unembed.W_U") + weight("unembed.b_U")
         result = result if config.readout == "all" else result[-1]
@@ -96,11 +119,15 @@ def test_every_pair_of_features_agrees_with_pytorch(biases: bool) -> None:
         model = random_model(config, seed, biases=biases)
         tokens = np.random.default_rng(seed).integers(0, config.d_vocab, size=(4, config.n_ctx))
         found = logits(model, tokens)
-        shape = (config.n_ctx, config.d_vocab_out) if config.readout == "all" else (config.d_vocab_out,)
+        shape = (
+            (config.n_ctx, config.d_vocab_out) if config.readout == "all" else (config.d_vocab_out,)
+        )
         assert found.shape == (4, *shape)
         for row, computed in zip(tokens, found, strict=True):
             expected = torch_logits(model, row)
-            assert np.allclose(computed, expected, rtol=1e-9, atol=1e-9 * max(1.0, np.abs(expected).max())), config
+            assert np.allclose(
+                computed, expected, rtol=1e-9, atol=1e-9 * max(1.0, np.abs(expected).max())
+            ), config
 
 
 def test_training_uses_the_same_network() -> None:
@@ -110,10 +137,15 @@ def test_training_uses_the_same_network() -> None:
     for seed, config in enumerate(pairs_of_features()):
         model = random_model(config, seed, biases=seed % 2 == 0)
         tokens = np.random.default_rng(seed).integers(0, config.d_vocab, size=(3, config.n_ctx))
-        weights = {name: torch.from_numpy(tensor.astype(np.float64)) for name, tensor in model.tensors.items()}
+        weights = {
+            name: torch.from_numpy(tensor.astype(np.float64))
+            for name, tensor in model.tensors.items()
+        }
         found = network_logits(torch, weights, torch.from_numpy(tokens), config).numpy()
         expected = logits(model, tokens)
-        assert np.allclose(found, expected, rtol=1e-9, atol=1e-9 * max(1.0, np.abs(expected).max())), config
+        assert np.allclose(
+            found, expected, rtol=1e-9, atol=1e-9 * max(1.0, np.abs(expected).max())
+        ), config
 
 
 def test_one_layer_of_attention_agrees_with_the_definition_in_python_floats() -> None:
@@ -126,13 +158,21 @@ def test_one_layer_of_attention_agrees_with_the_definition_in_python_floats() ->
 
 def test_constant_attention_gives_every_key_weight_one() -> None:
     config = dataclasses.replace(
-        general_config(), attn_only=True, act_fn=None, d_mlp=None, attention_dir="bidirectional", attention_mix=(0.0).hex()
+        general_config(),
+        attn_only=True,
+        act_fn=None,
+        d_mlp=None,
+        attention_dir="bidirectional",
+        attention_mix=(0.0).hex(),
     )
     model = random_model(config, seed=3)
     tokens = np.array([[0, 1, 2]])
     rows = model.tensor("embed.W_E")[tokens[0]] + model.tensor("pos_embed.W_pos")
     attended = sum(
-        rows.sum(axis=0) @ model.tensor("blocks.0.attn.W_V")[h] @ model.tensor("blocks.0.attn.W_O")[h] for h in range(2)
+        rows.sum(axis=0)
+        @ model.tensor("blocks.0.attn.W_V")[h]
+        @ model.tensor("blocks.0.attn.W_O")[h]
+        for h in range(2)
     )
     expected = (rows[-1] + attended) @ model.tensor("unembed.W_U")
     assert np.max(np.abs(logits(model, tokens)[0] - expected)) < 1e-12

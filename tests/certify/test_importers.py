@@ -50,7 +50,9 @@ def test_state_dicts_are_imported_exactly(tmp_path: Path, suffix: str, biases: b
         torch.save({name: torch.from_numpy(tensor) for name, tensor in state.items()}, path)
     tensors, config = import_model(path)
     assert config == CONFIG
-    expected = {n for n in state if not n.endswith(("mask", "IGNORE")) and (biases or ".b_" not in n)}
+    expected = {
+        n for n in state if not n.endswith(("mask", "IGNORE")) and (biases or ".b_" not in n)
+    }
     assert set(tensors) == expected
     assert all(np.array_equal(tensors[name], state[name]) for name in expected)
     assert all(tensor.dtype == np.float32 for tensor in tensors.values())
@@ -60,7 +62,9 @@ def test_state_dicts_are_imported_exactly(tmp_path: Path, suffix: str, biases: b
 
 def test_short_names_and_missing_head_axes(tmp_path: Path) -> None:
     state = {
-        name.rpartition(".")[2]: tensor[0] if name.startswith(ATTENTION) and not name.endswith("b_O") else tensor
+        name.rpartition(".")[2]: tensor[0]
+        if name.startswith(ATTENTION) and not name.endswith("b_O")
+        else tensor
         for name, tensor in random_tensors(CONFIG, biases=True).items()
     }
     tensors, config = import_model(write_npz(tmp_path / "plain.npz", state))
@@ -99,33 +103,96 @@ ZEROS = np.zeros((1, 5), dtype=np.float32)
 @pytest.mark.parametrize(
     ("state", "failure", "message"),
     [
-        (without("") | {"blocks.1.attn.W_Q": ZEROS}, BadInput, "tensor blocks.1.attn.W_K is missing"),
-        (without("") | {"blocks.10.attn.W_Q": ZEROS}, BadInput, "tensor blocks.1.attn.W_Q is missing"),
-        (without("") | {"blocks.16.attn.W_Q": ZEROS}, Unsupported, "config field n_layers is 17, supported is at most 16"),
-        (without("") | {"blocks.0.mlp.W_gate": ZEROS}, Unsupported, "means a gated MLP, which is not supported"),
-        (without("") | {"head.W_1": ZEROS}, Unsupported, "tensor head.W_1 means a pooled readout, which needs a configuration"),
-        (without("") | {"blocks.0.ln1.w": ZEROS}, Unsupported, "tensor blocks.0.ln1.w means layer norm"),
+        (
+            without("") | {"blocks.1.attn.W_Q": ZEROS},
+            BadInput,
+            "tensor blocks.1.attn.W_K is missing",
+        ),
+        (
+            without("") | {"blocks.10.attn.W_Q": ZEROS},
+            BadInput,
+            "tensor blocks.1.attn.W_Q is missing",
+        ),
+        (
+            without("") | {"blocks.16.attn.W_Q": ZEROS},
+            Unsupported,
+            "config field n_layers is 17, supported is at most 16",
+        ),
+        (
+            without("") | {"blocks.0.mlp.W_gate": ZEROS},
+            Unsupported,
+            "means a gated MLP, which is not supported",
+        ),
+        (
+            without("") | {"head.W_1": ZEROS},
+            Unsupported,
+            "tensor head.W_1 means a pooled readout, which needs a configuration",
+        ),
+        (
+            without("") | {"blocks.0.ln1.w": ZEROS},
+            Unsupported,
+            "tensor blocks.0.ln1.w means layer norm",
+        ),
         (without("") | {"ln_final.b": ZEROS}, Unsupported, "tensor ln_final.b means layer norm"),
-        (without("") | {"blocks.0.mlp.W_in": ZEROS}, Unsupported, "tensor blocks.0.mlp.W_in means an MLP"),
-        (without("") | {ATTENTION + "rotary_sin": ZEROS}, Unsupported, "means rotary position embeddings"),
-        (without("") | {ATTENTION + "_W_K": ZEROS}, Unsupported, "means grouped key and value heads"),
-        (without("") | {"extra": ZEROS}, BadInput, 'tensor "extra" is not part of this architecture'),
+        (
+            without("") | {"blocks.0.mlp.W_in": ZEROS},
+            Unsupported,
+            "tensor blocks.0.mlp.W_in means an MLP",
+        ),
+        (
+            without("") | {ATTENTION + "rotary_sin": ZEROS},
+            Unsupported,
+            "means rotary position embeddings",
+        ),
+        (
+            without("") | {ATTENTION + "_W_K": ZEROS},
+            Unsupported,
+            "means grouped key and value heads",
+        ),
+        (
+            without("") | {"extra": ZEROS},
+            BadInput,
+            'tensor "extra" is not part of this architecture',
+        ),
         (without("embed.W_E"), BadInput, "tensor embed.W_E is missing"),
         (without("pos_embed.W_pos"), BadInput, "tensor pos_embed.W_pos is missing"),
         ({}, BadInput, "tensor embed.W_E is missing"),
         (
-            without("") | {ATTENTION + f"W_{n}": np.zeros((2, 5, 6), dtype=np.float32) for n in "QKV"},
+            without("")
+            | {ATTENTION + f"W_{n}": np.zeros((2, 5, 6), dtype=np.float32) for n in "QKV"},
             BadInput,
             "tensor blocks.0.attn.W_O has shape [1, 6, 5], the config asks for [2, 6, 5]",
         ),
-        (without("") | {"embed.W_E": ZEROS[0]}, BadInput, "tensor embed.W_E has shape [5], expected 2 axes"),
-        (without("") | {"unembed.W_U": np.zeros((5, 0), "f4")}, BadInput, "tensor unembed.W_U has shape [5, 0]"),
-        (without("") | {"unembed.W_U": np.zeros((4, 4), "f4")}, BadInput, "tensor unembed.W_U has shape [4, 4]"),
-        (without("") | {"unembed.W_U": np.zeros((5, 4), "i4")}, Unsupported, 'tensor "unembed.W_U" has dtype int32'),
-        (without("") | {"unembed.W_U": np.full((5, 4), np.nan, "f4")}, BadInput, "holds NaN or infinity"),
+        (
+            without("") | {"embed.W_E": ZEROS[0]},
+            BadInput,
+            "tensor embed.W_E has shape [5], expected 2 axes",
+        ),
+        (
+            without("") | {"unembed.W_U": np.zeros((5, 0), "f4")},
+            BadInput,
+            "tensor unembed.W_U has shape [5, 0]",
+        ),
+        (
+            without("") | {"unembed.W_U": np.zeros((4, 4), "f4")},
+            BadInput,
+            "tensor unembed.W_U has shape [4, 4]",
+        ),
+        (
+            without("") | {"unembed.W_U": np.zeros((5, 4), "i4")},
+            Unsupported,
+            'tensor "unembed.W_U" has dtype int32',
+        ),
+        (
+            without("") | {"unembed.W_U": np.full((5, 4), np.nan, "f4")},
+            BadInput,
+            "holds NaN or infinity",
+        ),
     ],
 )
-def test_what_is_refused_is_named(tmp_path: Path, state: dict[str, Any], failure: type[CertifyError], message: str) -> None:
+def test_what_is_refused_is_named(
+    tmp_path: Path, state: dict[str, Any], failure: type[CertifyError], message: str
+) -> None:
     path = write_npz(tmp_path / "state.npz", state)
     with pytest.raises(failure) as refusal:
         import_model(path)
@@ -153,7 +220,9 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
         import_model(path)
 
 
-def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_archive_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("certify.importers.MAXIMUM_FILE_BYTES", 4096)
     path = tmp_path / "state.npz"
     np.savez_compressed(path, W_E=np.zeros(10000, dtype=np.float32))
@@ -207,21 +276,37 @@ def test_head_axis_is_added_to_biases_too() -> None:
 
 GENERAL = [
     general_config(),
-    dataclasses.replace(general_config(), n_layers=3, normalization_type="LN", eps=(1e-5).hex(), act_fn="gelu_new"),
-    dataclasses.replace(general_config(), normalization_type="LNPre", eps=(1e-5).hex(), act_fn="silu", readout="all"),
-    dataclasses.replace(general_config(), attention_dir="bidirectional", attention_mix=(0.5).hex(), readout="mean-pool-mlp"),
+    dataclasses.replace(
+        general_config(), n_layers=3, normalization_type="LN", eps=(1e-5).hex(), act_fn="gelu_new"
+    ),
+    dataclasses.replace(
+        general_config(), normalization_type="LNPre", eps=(1e-5).hex(), act_fn="silu", readout="all"
+    ),
+    dataclasses.replace(
+        general_config(),
+        attention_dir="bidirectional",
+        attention_mix=(0.5).hex(),
+        readout="mean-pool-mlp",
+    ),
 ]
 
 
 def lens_fields(config: Config) -> dict[str, Any]:
     """Return a configuration as TransformerLens writes it: numbers, and fields without effect."""
-    found: dict[str, Any] = {**config.as_dict(), "model_name": "custom", "device": "cpu", "use_attn_scale": True}
+    found: dict[str, Any] = {
+        **config.as_dict(),
+        "model_name": "custom",
+        "device": "cpu",
+        "use_attn_scale": True,
+    }
     return {**found, "eps": config.variance_offset or 1e-5}
 
 
 @pytest.mark.parametrize("biases", [False, True])
 @pytest.mark.parametrize("config", GENERAL)
-def test_general_models_are_imported_exactly_from_every_kind_of_file(tmp_path: Path, config: Config, biases: bool) -> None:
+def test_general_models_are_imported_exactly_from_every_kind_of_file(
+    tmp_path: Path, config: Config, biases: bool
+) -> None:
     torch = pytest.importorskip("torch")
     expected = random_tensors(config, biases=biases)
     buffers = {ATTENTION + "mask": np.tri(3, dtype=bool), "blocks.2.attn.IGNORE": np.array(-np.inf)}
@@ -235,7 +320,9 @@ def test_general_models_are_imported_exactly_from_every_kind_of_file(tmp_path: P
     (folder / "config.json").write_text(json.dumps(fields))
     save_file(state, tmp_path / "stored.safetensors", {"config": json.dumps(fields)})
     in_torch = {name: torch.from_numpy(tensor) for name, tensor in state.items()}
-    torch.save({"state_dict": in_torch, "cfg": {**fields, "dtype": torch.float32}}, tmp_path / "stored.pt")
+    torch.save(
+        {"state_dict": in_torch, "cfg": {**fields, "dtype": torch.float32}}, tmp_path / "stored.pt"
+    )
     torch.save({"config": fields, **in_torch}, tmp_path / "beside.pt")
     for source, config_file in [
         (write_npz(tmp_path / "state.npz", state), given),
@@ -261,7 +348,9 @@ def test_several_layers_and_heads_are_told_from_the_shapes(tmp_path: Path) -> No
 
 def test_biases_of_zero_are_dropped_but_layer_norm_is_kept(tmp_path: Path) -> None:
     config = dataclasses.replace(GENERAL[1], readout="sum-pool-mlp")
-    state = {name: np.zeros_like(tensor) for name, tensor in random_tensors(config, biases=True).items()}
+    state = {
+        name: np.zeros_like(tensor) for name, tensor in random_tensors(config, biases=True).items()
+    }
     given = tmp_path / "config.json"
     given.write_text(config.canonical_json())
     tensors, _ = import_model(write_npz(tmp_path / "state.npz", state), given)
@@ -273,7 +362,8 @@ def test_short_names_with_an_mlp_and_a_head(tmp_path: Path) -> None:
     expected = random_tensors(config, biases=True)
     state = {name.rpartition(".")[2]: tensor for name, tensor in expected.items()}
     state = {
-        name: tensor[0] if name in {"W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V"} else tensor for name, tensor in state.items()
+        name: tensor[0] if name in {"W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V"} else tensor
+        for name, tensor in state.items()
     }
     given = tmp_path / "config.json"
     given.write_text(config.canonical_json())
@@ -318,4 +408,6 @@ def test_configurations_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     save_file(random_tensors(general_config()), tmp_path / "m.safetensors", {"config": "{"})
     with pytest.raises(BadInput) as damaged:
         import_model(tmp_path / "m.safetensors")
-    assert str(damaged.value).startswith(f"{tmp_path}/m.safetensors: metadata field config is not JSON: ")
+    assert str(damaged.value).startswith(
+        f"{tmp_path}/m.safetensors: metadata field config is not JSON: "
+    )

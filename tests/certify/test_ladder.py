@@ -1,4 +1,6 @@
-"""`certify ladder`: every rung becomes a row, every number is the checker's, every file is whole or absent."""
+"""`certify ladder`: every rung becomes a row, every number is the checker's, every file is whole or
+absent.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,11 @@ from certify.rungs import Rung
 CERTIFICATES = Path(__file__).parents[2] / "certificates"
 CONFIG = Config(d_vocab=64, d_vocab_out=64, n_ctx=4, d_model=32, d_head=32)
 UNKNOWN = Rung("unknown", "no-such-strategy", (), "cubic")
-SOME = (Rung("exact", "exact", (), "exact"), Rung("count 2", "count", (("effort", "2"),), "count"), UNKNOWN)
+SOME = (
+    Rung("exact", "exact", (), "exact"),
+    Rung("count 2", "count", (("effort", "2"),), "count"),
+    UNKNOWN,
+)
 
 
 def tiny() -> models.Model:
@@ -87,9 +93,17 @@ def test_every_rung_becomes_a_row(model_file: Path, tmp_path: Path) -> None:
 
     assert sorted(path.name for path in folder.iterdir()) == ["count-2.json", "exact.json"]
     for row, name in ((exact, "exact.json"), (count, "count-2.json")):
-        facts = json.loads(certificate.run_checker([str(model_file), str(folder / name), "--json"]).stdout)
-        assert (row["correct_lower"], row["correct_upper"]) == (facts["correct_lower"], facts["correct_upper"])
-        assert (row["operations"], row["bytes"]) == (facts["operations"]["total"], (folder / name).stat().st_size)
+        facts = json.loads(
+            certificate.run_checker([str(model_file), str(folder / name), "--json"]).stdout
+        )
+        assert (row["correct_lower"], row["correct_upper"]) == (
+            facts["correct_lower"],
+            facts["correct_upper"],
+        )
+        assert (row["operations"], row["bytes"]) == (
+            facts["operations"]["total"],
+            (folder / name).stat().st_size,
+        )
 
     with table.open(newline="") as stream:
         lines = list(csv.DictReader(stream))
@@ -101,28 +115,54 @@ def test_every_rung_becomes_a_row(model_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--out", "--csv", "--plot"])
-def test_no_time_is_spent_on_a_path_that_cannot_be_written(option: str, model_file: Path, tmp_path: Path) -> None:
+def test_no_time_is_spent_on_a_path_that_cannot_be_written(
+    option: str, model_file: Path, tmp_path: Path
+) -> None:
     paths = {"--out": tmp_path / "l.json", option: tmp_path / "absent" / "l.svg"}
-    code, printed, errors = run(model_file, "--task", "max-of-k", *(part for pair in paths.items() for part in pair))
+    code, printed, errors = run(
+        model_file, "--task", "max-of-k", *(part for pair in paths.items() for part in pair)
+    )
     assert (code, printed) == (20, "")
-    assert errors.startswith(f"certify: {tmp_path / 'absent' / 'l.svg'}: cannot be written: no folder ")
+    assert errors.startswith(
+        f"certify: {tmp_path / 'absent' / 'l.svg'}: cannot be written: no folder "
+    )
     assert not (tmp_path / "l.json").exists()
 
 
 def test_the_folder_must_exist(model_file: Path, tmp_path: Path) -> None:
-    code, _, errors = run(model_file, "--task", "max-of-k", "--out", tmp_path / "l.json", "--folder", tmp_path / "absent")
+    code, _, errors = run(
+        model_file,
+        "--task",
+        "max-of-k",
+        "--out",
+        tmp_path / "l.json",
+        "--folder",
+        tmp_path / "absent",
+    )
     assert (code, errors) == (20, f"certify: {tmp_path / 'absent'}: no such folder\n")
 
 
-def test_a_plot_without_matplotlib_is_refused_at_once(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plot_without_matplotlib_is_refused_at_once(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    code, _, errors = run(model_file, "--task", "max-of-k", "--out", tmp_path / "l.json", "--plot", tmp_path / "l.svg")
-    assert (code, errors) == (20, "certify: --plot needs matplotlib: pip install matplotlib (the extra certify[plot])\n")
+    code, _, errors = run(
+        model_file, "--task", "max-of-k", "--out", tmp_path / "l.json", "--plot", tmp_path / "l.svg"
+    )
+    assert (code, errors) == (
+        20,
+        "certify: --plot needs matplotlib: pip install matplotlib (the extra certify[plot])\n",
+    )
 
 
 def test_a_plot_of_another_kind_is_refused_at_once(model_file: Path, tmp_path: Path) -> None:
-    code, _, errors = run(model_file, "--task", "max-of-k", "--out", tmp_path / "l.json", "--plot", tmp_path / "l.gif")
-    assert (code, errors) == (20, f"certify: {tmp_path / 'l.gif'}: a plot ends in .svg, .png, .pdf\n")
+    code, _, errors = run(
+        model_file, "--task", "max-of-k", "--out", tmp_path / "l.json", "--plot", tmp_path / "l.gif"
+    )
+    assert (code, errors) == (
+        20,
+        f"certify: {tmp_path / 'l.gif'}: a plot ends in .svg, .png, .pdf\n",
+    )
 
 
 def test_nothing_else_needs_matplotlib() -> None:
@@ -130,7 +170,9 @@ def test_nothing_else_needs_matplotlib() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_ladder_without_a_verified_rung_fails(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ladder_without_a_verified_rung_fails(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cli, "rungs", lambda _level: ((UNKNOWN,), ()))
     files = ["--out", tmp_path / "l.json", "--plot", tmp_path / "l.svg"]
     code, printed, errors = run(model_file, "--task", "max-of-k", *files)
@@ -141,25 +183,40 @@ def test_a_ladder_without_a_verified_rung_fails(model_file: Path, tmp_path: Path
 
 def _answer(monkeypatch: pytest.MonkeyPatch, stdout: str, code: int) -> None:
     """Let the checker that the ladder itself runs answer this."""
-    monkeypatch.setattr(ladder, "run_checker", lambda _arguments: subprocess.CompletedProcess([], code, stdout, ""))
+    monkeypatch.setattr(
+        ladder, "run_checker", lambda _arguments: subprocess.CompletedProcess([], code, stdout, "")
+    )
 
 
 REJECTED = '{"verdict":"REJECTED","rule":"SPEC-5.6","why":"too much is claimed"}\n'
-BOASTING = '{"verdict":"VERIFIED","correct_lower":"64","correct_upper":"64","operations":{"total":1}}\n'
+BOASTING = (
+    '{"verdict":"VERIFIED","correct_lower":"64","correct_upper":"64","operations":{"total":1}}\n'
+)
 
 
 @pytest.mark.parametrize(
     ("stdout", "code", "verdict", "reason"),
     [
         (REJECTED, 10, "REJECTED", "the checker: SPEC-5.6: too much is claimed"),
-        (REJECTED.replace("REJECTED", "DECLINED"), 20, "DECLINED", "the checker: SPEC-5.6: too much is claimed"),
+        (
+            REJECTED.replace("REJECTED", "DECLINED"),
+            20,
+            "DECLINED",
+            "the checker: SPEC-5.6: too much is claimed",
+        ),
         ("", 1, "FAILED", "the checker crashed (exit 1)"),
         (BOASTING, 1, "FAILED", "the checker crashed (exit 1)"),
         ("{}\n", 0, "FAILED", "the checker crashed (exit 0)"),
     ],
 )
 def test_only_the_checker_verifies(
-    stdout: str, code: int, verdict: str, reason: str, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stdout: str,
+    code: int,
+    verdict: str,
+    reason: str,
+    model_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _answer(monkeypatch, stdout, code)
     row = ladder.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
@@ -173,14 +230,22 @@ def test_a_rung_that_takes_too_long_is_stopped_and_leaves_nothing(
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     model_file.write_bytes((CERTIFICATES / "max-of-20-seed-0" / "model.safetensors").read_bytes())
-    row = ladder.run_rung(model_file, Rung("count", "count", (), "count"), tmp_path / "count.json", 3)
+    row = ladder.run_rung(
+        model_file, Rung("count", "count", (), "count"), tmp_path / "count.json", 3
+    )
     assert (row.verdict, row.reason, row.proof) == ("STOPPED", "no proof within 3 s", None)
     assert not (tmp_path / "count.json").exists()
     assert list(scratch.iterdir()) == []
 
 
-def test_a_rung_that_crashes_is_a_row(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ladder, "_run_certify", lambda _arguments, _limit: (1, "", "Traceback\nValueError: shapes\n"))
+def test_a_rung_that_crashes_is_a_row(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        ladder,
+        "_run_certify",
+        lambda _arguments, _limit: (1, "", "Traceback\nValueError: shapes\n"),
+    )
     row = ladder.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
     assert (row.verdict, row.reason) == ("FAILED", "ValueError: shapes")
     monkeypatch.setattr(ladder, "_run_certify", lambda _arguments, _limit: (-9, "", ""))
@@ -189,7 +254,9 @@ def test_a_rung_that_crashes_is_a_row(model_file: Path, tmp_path: Path, monkeypa
 
 
 def test_the_frontier_is_what_no_rung_beats() -> None:
-    found = a_ladder((10, 50, 100), (5, 40, 90), (7, 40, 90), (20, 50, 80), (30, 60, 80), (5, 30, 80)).frontier()
+    found = a_ladder(
+        (10, 50, 100), (5, 40, 90), (7, 40, 90), (20, 50, 80), (30, 60, 80), (5, 30, 80)
+    ).frontier()
     assert [(proof.operations, proof.lower) for _, proof in found] == [(5, 40), (10, 50), (30, 60)]
 
 
@@ -262,7 +329,9 @@ def test_published_rows_are_known_for_published_sizes() -> None:
 
 @pytest.mark.parametrize("ending", plot.FORMATS)
 def test_the_same_ladder_gives_the_same_picture(ending: str) -> None:
-    climbed = a_ladder((1_700_000, 64**4 - 7000, 64**4 - 6000), (5_000_000, 64**4 - 6000, 64**4 - 6000))
+    climbed = a_ladder(
+        (1_700_000, 64**4 - 7000, 64**4 - 6000), (5_000_000, 64**4 - 6000, 64**4 - 6000)
+    )
     picture = plot.draw(climbed, ending)
     assert picture == plot.draw(climbed, ending)
     assert len(picture) > 10_000
@@ -297,14 +366,26 @@ def test_prove_prints_json(model_file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "level", "limit"),
-    [((), "default", 600), (("--quick",), "quick", 120), (("--all",), "all", 7200), (("--quick", "--time-limit", 7), "quick", 7)],
+    [
+        ((), "default", 600),
+        (("--quick",), "quick", 120),
+        (("--all",), "all", 7200),
+        (("--quick", "--time-limit", 7), "quick", 7),
+    ],
 )
 def test_levels(
-    options: tuple[object, ...], level: str, limit: float, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: tuple[object, ...],
+    level: str,
+    limit: float,
+    model_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[object] = []
 
-    def climb(_file: Path, model: object, run: object, listed: object, limit: float, *_rest: object) -> Ladder:
+    def climb(
+        _file: Path, model: object, run: object, listed: object, limit: float, *_rest: object
+    ) -> Ladder:
         asked.extend([run, listed, limit])
         return a_ladder((1, 2, 3))
 

@@ -30,23 +30,38 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return ended.exit_code, ended.stdout, ended.stderr
 
 
-def a_ladder(*proofs: tuple[str, int, int, Fraction | None, Fraction | None], found: Config | None = None) -> Ladder:
-    """Return a ladder of rungs of these groups with these (operations, lower, smallest margin, median margin)."""
+def a_ladder(
+    *proofs: tuple[str, int, int, Fraction | None, Fraction | None], found: Config | None = None
+) -> Ladder:
+    """Return a ladder of rungs of these groups with these (operations, lower, smallest margin,
+    median margin).
+    """
     found = found or config(CONSTANT)
     rows = [
         Row(
-            Rung(f"{group} {i}", group, (), group), "VERIFIED", "", Proof(length, lower, P * P, 10, 1.0, 1.0, 1.0, 1, *margins, 2)
+            Rung(f"{group} {i}", group, (), group),
+            "VERIFIED",
+            "",
+            Proof(length, lower, P * P, 10, 1.0, 1.0, 1.0, 1, *margins, 2),
         )
         for i, (group, length, lower, *margins) in enumerate(proofs)
     ]
-    return Ladder("0" * 64, found, (*rows, Row(UNKNOWN, "NOT RUN", "no such strategy")), "modular-addition")
+    return Ladder(
+        "0" * 64, found, (*rows, Row(UNKNOWN, "NOT RUN", "no such strategy")), "modular-addition"
+    )
 
 
 def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model_file = trained(tmp_path / "model.safetensors", CONSTANT)
     quadrature = Rung("quadrature", "quadrature", (), "quadrature")
-    some = (Rung("low-rank effort 0.5", "low-rank", (("effort", "0.5"),), ladder_addition.OTHER_RANKS), quadrature, UNKNOWN)
-    monkeypatch.setattr(ladder_addition, "rungs", lambda _level: (some, (ladder_addition.EXHAUSTIVE_RUNG,)))
+    some = (
+        Rung("low-rank effort 0.5", "low-rank", (("effort", "0.5"),), ladder_addition.OTHER_RANKS),
+        quadrature,
+        UNKNOWN,
+    )
+    monkeypatch.setattr(
+        ladder_addition, "rungs", lambda _level: (some, (ladder_addition.EXHAUSTIVE_RUNG,))
+    )
     out, table, picture, folder = (tmp_path / name for name in ("l.json", "l.csv", "l.svg", "kept"))
     folder.mkdir()
     files = ["--out", out, "--csv", table, "--plot", picture, "--folder", folder]
@@ -58,21 +73,35 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     whole = json.loads(out.read_text())
     assert (whole["task"], whole["modulus"], whole["total"]) == ("modular-addition", P, str(P * P))
     half, switches, unknown, listed = whole["rows"]
-    assert (unknown["verdict"], unknown["operations"], listed["verdict"]) == ("NOT RUN", None, "NOT RUN")
+    assert (unknown["verdict"], unknown["operations"], listed["verdict"]) == (
+        "NOT RUN",
+        None,
+        "NOT RUN",
+    )
     assert (half["rank"], half["switches"]) == (3, None)
     assert switches["switches"] > 0
     for row, name in ((half, "low-rank-effort-0.5"), (switches, "quadrature")):
         file = folder / f"{name}.json"
         facts = json.loads(certificate.run_checker([str(model_file), str(file), "--json"]).stdout)
         assert all(row[key] == facts[key] for key in ("correct_lower", "correct_upper", "total"))
-        assert (row["operations"], row["multiplications"]) == (facts["operations"]["total"], facts["operations"]["mul"])
+        assert (row["operations"], row["multiplications"]) == (
+            facts["operations"]["total"],
+            facts["operations"]["mul"],
+        )
         assert row["processor_seconds"] > 0
         assert row["bytes"] == file.stat().st_size
         margins = sorted(margin for *_, margin in facts["cells"] if margin is not None)
         assert len(margins) == int(facts["correct_lower"])
         found = [row[key] and Fraction(row[key]) for key in ("smallest_margin", "median_margin")]
-        due = [Fraction(margin, 2**20) for margin in (margins[0], margins[len(margins) // 2])] if margins else [None, None]
-        assert all(f is d or 0 <= d - f <= Fraction(1, 10**ladder.DIGITS) for f, d in zip(found, due, strict=True))
+        due = (
+            [Fraction(margin, 2**20) for margin in (margins[0], margins[len(margins) // 2])]
+            if margins
+            else [None, None]
+        )
+        assert all(
+            f is d or 0 <= d - f <= Fraction(1, 10**ladder.DIGITS)
+            for f, d in zip(found, due, strict=True)
+        )
 
     with table.open(newline="") as stream:
         lines = list(csv.DictReader(stream))
@@ -85,7 +114,9 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_rung_that_does_not_apply_is_a_row(tmp_path: Path) -> None:
     model_file = trained(tmp_path / "model.safetensors", None)
-    row = ladder.run_rung(model_file, ladder_addition.QUICK[3], tmp_path / "c.json", 60, "modular-addition")
+    row = ladder.run_rung(
+        model_file, ladder_addition.QUICK[3], tmp_path / "c.json", 60, "modular-addition"
+    )
     assert (row.verdict, row.proof) == ("DECLINED", None)
     assert "quadrature is for constant attention" in row.reason
 
@@ -111,8 +142,12 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
         ([["0", "0", "7", 8], ["0", "0", "1", 2]], 2, 8),
     ],
 )
-def test_margins_are_those_of_inputs_proved_right(cells: Sequence[Any], smallest: int | None, median: int | None) -> None:
-    assert ladder._margins(cells, -1) == tuple(None if m is None else Fraction(m, 2) for m in (smallest, median))
+def test_margins_are_those_of_inputs_proved_right(
+    cells: Sequence[Any], smallest: int | None, median: int | None
+) -> None:
+    assert ladder._margins(cells, -1) == tuple(
+        None if m is None else Fraction(m, 2) for m in (smallest, median)
+    )
 
 
 def test_levels() -> None:
@@ -127,7 +162,11 @@ def test_levels() -> None:
 def test_every_rung_has_a_name_of_its_own_and_a_group(level: Level) -> None:
     chosen = [rung for part in ladder_addition.rungs(level) for rung in part]
     assert len({ladder.file_name(rung) for rung in chosen}) == len(chosen)
-    assert {rung.group for rung in chosen} <= set(ladder_addition.GROUPS) == {*plot_addition.COLOURS, "exhaustive"}
+    assert (
+        {rung.group for rung in chosen}
+        <= set(ladder_addition.GROUPS)
+        == {*plot_addition.COLOURS, "exhaustive"}
+    )
 
 
 SOME = a_ladder(
@@ -147,7 +186,11 @@ def test_the_same_ladder_gives_the_same_picture(ending: str) -> None:
 
 @pytest.mark.parametrize(
     "climbed",
-    [a_ladder(), a_ladder(("own-frequency", 5, 0, None, None)), a_ladder(("exhaustive", 5, 1, Fraction(0), Fraction(0)))],
+    [
+        a_ladder(),
+        a_ladder(("own-frequency", 5, 0, None, None)),
+        a_ladder(("exhaustive", 5, 1, Fraction(0), Fraction(0))),
+    ],
     ids=["no rung", "nothing certified", "far off only"],
 )
 def test_extreme_ladders_can_be_drawn(climbed: Ladder) -> None:
@@ -158,7 +201,9 @@ def test_less_effort_leaves_open_what_more_settles(tmp_path: Path) -> None:
     from certify.model import load_model
 
     model = load_model(trained(tmp_path / "model.safetensors", CONSTANT))
-    sums = [STRATEGIES["low-rank"].build(model, effort) for effort in (0.001, 0.5, 1.0, 2.0, 1000.0)]
+    sums = [
+        STRATEGIES["low-rank"].build(model, effort) for effort in (0.001, 0.5, 1.0, 2.0, 1000.0)
+    ]
     assert [found["settle"] for found in sums] == [0, 0, 1, 1, 1]
     ranks = [len(found["right"]["rows"]) for found in sums]
     assert ranks == [1, ranks[2] // 2, ranks[2], min(P, 2 * ranks[2]), P]

@@ -1,4 +1,6 @@
-"""TransformerLens's configuration: its defaults are taken over, and what changes the logits is refused by name."""
+"""TransformerLens's configuration: its defaults are taken over, and what changes the logits is
+refused by name.
+"""
 
 from typing import Any
 
@@ -72,7 +74,10 @@ def test_our_own_fields_are_kept() -> None:
     config = translated_config({**ATTENTION, **ours}, "here")
     assert (config.mix, config.readout) == (0.5, "all")
     assert translated_config(config.as_dict(), "here") == config
-    assert translated_config({**ATTENTION, "attention_mix": (0.25).hex(), "readout": None}, "here").mix == 0.25
+    assert (
+        translated_config({**ATTENTION, "attention_mix": (0.25).hex(), "readout": None}, "here").mix
+        == 0.25
+    )
     whole = translated_config({**SIZES, "act_fn": "relu", "readout": "sum-pool-mlp"}, "here")
     assert translated_config(whole.as_dict(), "here") == whole
 
@@ -80,30 +85,72 @@ def test_our_own_fields_are_kept() -> None:
 @pytest.mark.parametrize(
     ("changes", "failure", "message"),
     [
-        ({"use_attn_scale": False}, Unsupported, "config field use_attn_scale is false, supported is true"),
+        (
+            {"use_attn_scale": False},
+            Unsupported,
+            "config field use_attn_scale is false, supported is true",
+        ),
         ({"use_attn_scale": 1}, Unsupported, "config field use_attn_scale is 1, supported is true"),
-        ({"attn_scale": 8.0}, Unsupported, "config field attn_scale is 8.0, supported is -1.0 or 1.4142135623730951"),
-        ({"use_local_attn": True}, Unsupported, "config field use_local_attn is true, supported is false"),
-        ({"parallel_attn_mlp": True}, Unsupported, "config field parallel_attn_mlp is true, supported is false"),
-        ({"scale_attn_by_inverse_layer_idx": True}, Unsupported, "scale_attn_by_inverse_layer_idx is true"),
+        (
+            {"attn_scale": 8.0},
+            Unsupported,
+            "config field attn_scale is 8.0, supported is -1.0 or 1.4142135623730951",
+        ),
+        (
+            {"use_local_attn": True},
+            Unsupported,
+            "config field use_local_attn is true, supported is false",
+        ),
+        (
+            {"parallel_attn_mlp": True},
+            Unsupported,
+            "config field parallel_attn_mlp is true, supported is false",
+        ),
+        (
+            {"scale_attn_by_inverse_layer_idx": True},
+            Unsupported,
+            "scale_attn_by_inverse_layer_idx is true",
+        ),
         ({"final_rms": True}, Unsupported, "config field final_rms is true, supported is false"),
         ({"gated_mlp": True}, Unsupported, "config field gated_mlp is true, supported is false"),
         ({"num_experts": 4}, Unsupported, "config field num_experts is 4, supported is null"),
-        ({"n_key_value_heads": 2}, Unsupported, "config field n_key_value_heads is 2, supported is null or 4"),
-        ({"attn_scores_soft_cap": 50.0}, Unsupported, "config field attn_scores_soft_cap is 50.0, supported is -1.0 or null"),
-        ({"surprise": None}, Unsupported, 'config field "surprise" is not known: leave it out if the logits do not depend on it'),
-        ({"positional_embedding_type": "rotary"}, Unsupported, 'config field positional_embedding_type is "rotary"'),
+        (
+            {"n_key_value_heads": 2},
+            Unsupported,
+            "config field n_key_value_heads is 2, supported is null or 4",
+        ),
+        (
+            {"attn_scores_soft_cap": 50.0},
+            Unsupported,
+            "config field attn_scores_soft_cap is 50.0, supported is -1.0 or null",
+        ),
+        (
+            {"surprise": None},
+            Unsupported,
+            'config field "surprise" is not known: leave it out if the logits do not depend on it',
+        ),
+        (
+            {"positional_embedding_type": "rotary"},
+            Unsupported,
+            'config field positional_embedding_type is "rotary"',
+        ),
         ({"normalization_type": "RMS"}, Unsupported, 'config field normalization_type is "RMS"'),
         ({"act_fn": "gelu"}, Unsupported, 'config field act_fn is "gelu"'),
         ({"act_fn": None}, Unsupported, "config field act_fn is null"),
         ({"d_vocab": None}, BadInput, "config field d_vocab must be a positive integer, not null"),
-        ({"d_vocab_out": 0}, BadInput, "config field d_vocab_out must be a positive integer, not 0"),
+        (
+            {"d_vocab_out": 0},
+            BadInput,
+            "config field d_vocab_out must be a positive integer, not 0",
+        ),
         ({"eps": "small"}, BadInput, "config field eps must be a hexadecimal float"),
         ({"eps": -1.0}, BadInput, "config field eps must be a hexadecimal float"),
         ({"eps": float("nan")}, BadInput, "config field eps must be a hexadecimal float"),
     ],
 )
-def test_what_changes_the_logits_is_refused(changes: dict[str, Any], failure: type[CertifyError], message: str) -> None:
+def test_what_changes_the_logits_is_refused(
+    changes: dict[str, Any], failure: type[CertifyError], message: str
+) -> None:
     with pytest.raises(failure) as refusal:
         translated_config({**FULL, **changes}, "here")
     assert str(refusal.value).startswith("here: ")
@@ -114,7 +161,11 @@ def test_what_changes_the_logits_is_refused(changes: dict[str, Any], failure: ty
 def test_other_configurations_are_refused() -> None:
     for value, failure, message in [
         ([], BadInput, "here: the config must be a JSON object"),
-        ({"model_type": "gpt2", "n_embd": 8}, Unsupported, 'here: the config describes a model of the type "gpt2";'),
+        (
+            {"model_type": "gpt2", "n_embd": 8},
+            Unsupported,
+            'here: the config describes a model of the type "gpt2";',
+        ),
         ({"n_embd": 8}, Unsupported, 'here: config field "n_embd" is not known'),
         ({}, BadInput, "here: config field d_head is missing"),
     ]:

@@ -101,7 +101,11 @@ def test_bfloat16_is_widened_exactly(tmp_path: Path) -> None:
         bits = (sign << 15 | exponent << 7 | fraction).astype("<u2")
         scale = np.where(exponent == 0, 0, 128) + fraction
         expected[name] = np.ldexp((1.0 - 2 * sign) * scale, np.maximum(exponent, 1) - 134)
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [offset, offset + bits.nbytes]}
+        header[name] = {
+            "dtype": "BF16",
+            "shape": shape,
+            "data_offsets": [offset, offset + bits.nbytes],
+        }
         chunks.append(bits.tobytes())
         offset += bits.nbytes
     model = load_model(write(tmp_path / "m.safetensors", header, b"".join(chunks)))
@@ -111,7 +115,9 @@ def test_bfloat16_is_widened_exactly(tmp_path: Path) -> None:
 
 
 def change_config(field: str, value: object) -> Callable[[dict[str, Any]], None]:
-    """Return an edit of a header that sets one field of the configuration, or deletes it for ``...``."""
+    """Return an edit of a header that sets one field of the configuration, or deletes it for
+    ``...``.
+    """
 
     def edit(header: dict[str, Any]) -> None:
         config = json.loads(header["__metadata__"]["config"])
@@ -161,32 +167,88 @@ def as_integers(header: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("edit", "failure", "message"),
     [
-        (drop_metadata, Unsupported, "metadata field format is null, only certify.model/1 is supported"),
-        (change_metadata("format", "certify.model/2"), Unsupported, 'metadata field format is "certify.model/2"'),
+        (
+            drop_metadata,
+            Unsupported,
+            "metadata field format is null, only certify.model/1 is supported",
+        ),
+        (
+            change_metadata("format", "certify.model/2"),
+            Unsupported,
+            'metadata field format is "certify.model/2"',
+        ),
         (change_metadata("config", None), BadInput, "metadata field config is missing"),
         (change_metadata("config", "{"), BadInput, "metadata field config is not JSON: "),
         (change_metadata("config", "[" * 100000), BadInput, "metadata field config is not JSON: "),
         (change_metadata("config", "[]"), BadInput, "metadata field config must be a JSON object"),
-        (change_metadata("config", " " + CONFIG.canonical_json()), BadInput, "metadata field config is not canonical"),
+        (
+            change_metadata("config", " " + CONFIG.canonical_json()),
+            BadInput,
+            "metadata field config is not canonical",
+        ),
         (change_config("d_mpl", 8), Unsupported, 'config field "d_mpl" is not supported'),
-        (change_config("d_mlp", 8), BadInput, "config field d_mlp is only allowed where attn_only is false"),
-        (change_config("eps", "0x0.0p+0"), BadInput, "config field eps is only allowed where normalization_type is not null"),
+        (
+            change_config("d_mlp", 8),
+            BadInput,
+            "config field d_mlp is only allowed where attn_only is false",
+        ),
+        (
+            change_config("eps", "0x0.0p+0"),
+            BadInput,
+            "config field eps is only allowed where normalization_type is not null",
+        ),
         (change_config("n_ctx", ...), BadInput, "config field n_ctx is missing"),
-        (change_config("n_ctx", 0), BadInput, "config field n_ctx must be a positive integer, not 0"),
-        (change_config("n_ctx", True), BadInput, "config field n_ctx must be a positive integer, not true"),
-        (change_config("d_head", 2.0), BadInput, "config field d_head must be a positive integer, not 2.0"),
-        (change_config("d_head", "2"), BadInput, 'config field d_head must be a positive integer, not "2"'),
+        (
+            change_config("n_ctx", 0),
+            BadInput,
+            "config field n_ctx must be a positive integer, not 0",
+        ),
+        (
+            change_config("n_ctx", True),
+            BadInput,
+            "config field n_ctx must be a positive integer, not true",
+        ),
+        (
+            change_config("d_head", 2.0),
+            BadInput,
+            "config field d_head must be a positive integer, not 2.0",
+        ),
+        (
+            change_config("d_head", "2"),
+            BadInput,
+            'config field d_head must be a positive integer, not "2"',
+        ),
         (change_config("n_layers", 2), BadInput, "tensor blocks.1.attn.W_Q is missing"),
-        (change_config("n_layers", 17), Unsupported, "config field n_layers is 17, supported is at most 16"),
-        (change_config("n_heads", 4), BadInput, "tensor blocks.0.attn.W_K has shape [1, 5, 2], the config asks for [4, 5, 2]"),
-        (change_config("n_heads", 17), Unsupported, "config field n_heads is 17, supported is at most 16"),
+        (
+            change_config("n_layers", 17),
+            Unsupported,
+            "config field n_layers is 17, supported is at most 16",
+        ),
+        (
+            change_config("n_heads", 4),
+            BadInput,
+            "tensor blocks.0.attn.W_K has shape [1, 5, 2], the config asks for [4, 5, 2]",
+        ),
+        (
+            change_config("n_heads", 17),
+            Unsupported,
+            "config field n_heads is 17, supported is at most 16",
+        ),
         (
             change_config("attn_only", False),
             Unsupported,
             'config field act_fn is null, supported is "relu" or "gelu_new" or "silu"',
         ),
-        (change_config("attn_only", 1), Unsupported, "config field attn_only is 1, supported is true or false"),
-        (change_config("act_fn", "tanh"), Unsupported, 'config field act_fn is "tanh", supported is null or "relu"'),
+        (
+            change_config("attn_only", 1),
+            Unsupported,
+            "config field attn_only is 1, supported is true or false",
+        ),
+        (
+            change_config("act_fn", "tanh"),
+            Unsupported,
+            'config field act_fn is "tanh", supported is null or "relu"',
+        ),
         (
             change_config("normalization_type", "LN"),
             BadInput,
@@ -197,13 +259,37 @@ def as_integers(header: dict[str, Any]) -> None:
             Unsupported,
             'config field normalization_type is "RMS", supported is null or "LN" or "LNPre"',
         ),
-        (change_config("readout", "first"), Unsupported, 'config field readout is "first", supported is "last" or "all"'),
-        (change_config("readout", None), Unsupported, 'config field readout is null, supported is "last"'),
+        (
+            change_config("readout", "first"),
+            Unsupported,
+            'config field readout is "first", supported is "last" or "all"',
+        ),
+        (
+            change_config("readout", None),
+            Unsupported,
+            'config field readout is null, supported is "last"',
+        ),
         (change_config("readout", "sum-pool-mlp"), BadInput, "tensor head.W_1 is missing"),
-        (change_config("attention_mix", 0.5), BadInput, "config field attention_mix must be a hexadecimal float such as"),
-        (change_config("attention_mix", "0.5"), BadInput, "config field attention_mix must be a hexadecimal float such as"),
-        (change_config("attention_mix", "-0x1.0p-1"), BadInput, "config field attention_mix must be a hexadecimal float"),
-        (change_config("attention_mix", "0x1.0p-1"), BadInput, "config field attention_mix must be spelled 0x1.0000000000000p-1"),
+        (
+            change_config("attention_mix", 0.5),
+            BadInput,
+            "config field attention_mix must be a hexadecimal float such as",
+        ),
+        (
+            change_config("attention_mix", "0.5"),
+            BadInput,
+            "config field attention_mix must be a hexadecimal float such as",
+        ),
+        (
+            change_config("attention_mix", "-0x1.0p-1"),
+            BadInput,
+            "config field attention_mix must be a hexadecimal float",
+        ),
+        (
+            change_config("attention_mix", "0x1.0p-1"),
+            BadInput,
+            "config field attention_mix must be spelled 0x1.0000000000000p-1",
+        ),
         (
             change_config("attention_mix", "0x1.8000000000000p+0"),
             Unsupported,
@@ -214,14 +300,25 @@ def as_integers(header: dict[str, Any]) -> None:
             Unsupported,
             'config field positional_embedding_type is "rotary", supported is "standard"',
         ),
-        (change_config("d_vocab", 4), BadInput, "tensor embed.W_E has shape [3, 5], the config asks for [4, 5]"),
+        (
+            change_config("d_vocab", 4),
+            BadInput,
+            "tensor embed.W_E has shape [3, 5], the config asks for [4, 5]",
+        ),
         (transpose, BadInput, "tensor embed.W_E has shape [5, 3], the config asks for [3, 5]"),
         (rename("embed.W_E", "embed.W_F"), BadInput, "tensor embed.W_E is missing"),
-        (as_integers, Unsupported, 'tensor "embed.W_E" has dtype I32, only F64, F32, F16 and BF16 are supported'),
+        (
+            as_integers,
+            Unsupported,
+            'tensor "embed.W_E" has dtype I32, only F64, F32, F16 and BF16 are supported',
+        ),
     ],
 )
 def test_bad_headers_are_refused_with_the_reason(
-    tmp_path: Path, edit: Callable[[dict[str, Any]], None], failure: type[CertifyError], message: str
+    tmp_path: Path,
+    edit: Callable[[dict[str, Any]], None],
+    failure: type[CertifyError],
+    message: str,
 ) -> None:
     header, data = split(encode_model(random_tensors(CONFIG), CONFIG))
     edit(header)
@@ -251,7 +348,9 @@ def test_unknown_tensors_are_refused(tmp_path: Path) -> None:
     path.write_bytes(encode_model(tensors, CONFIG))
     with pytest.raises(BadInput) as refusal:
         load_model(path)
-    assert str(refusal.value) == f'{path}: tensor "blocks.0.mlp.W_in" is not part of this architecture'
+    assert (
+        str(refusal.value) == f'{path}: tensor "blocks.0.mlp.W_in" is not part of this architecture'
+    )
 
 
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
@@ -284,7 +383,11 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes) -> None:
 
 def test_absurd_sizes_in_the_header_are_refused_before_the_memory_is_spent(tmp_path: Path) -> None:
     header, data = split(encode_model(random_tensors(CONFIG), CONFIG))
-    header["embed.W_E"] = {"dtype": "F32", "shape": [1 << 40, 1 << 20], "data_offsets": [0, 1 << 62]}
+    header["embed.W_E"] = {
+        "dtype": "F32",
+        "shape": [1 << 40, 1 << 20],
+        "data_offsets": [0, 1 << 62],
+    }
     path = write(tmp_path / "m.safetensors", header, data)
     with pytest.raises(BadInput) as refusal:
         load_model(path)
@@ -312,8 +415,16 @@ def test_nothing_is_written_on_failure(tmp_path: Path) -> None:
     path.write_bytes(b"old")
     tensors = random_tensors(CONFIG)
     for broken, failure, message in [
-        (tensors | {"embed.W_E": tensors["embed.W_E"] * np.float32(np.inf)}, BadInput, "holds NaN or infinity"),
-        (tensors | {"embed.W_E": tensors["embed.W_E"].astype(np.longdouble)}, Unsupported, "cannot be stored"),
+        (
+            tensors | {"embed.W_E": tensors["embed.W_E"] * np.float32(np.inf)},
+            BadInput,
+            "holds NaN or infinity",
+        ),
+        (
+            tensors | {"embed.W_E": tensors["embed.W_E"].astype(np.longdouble)},
+            Unsupported,
+            "cannot be stored",
+        ),
         (tensors | {"embed.W_E": tensors["embed.W_E"].T}, BadInput, "the config asks for [3, 5]"),
     ]:
         with pytest.raises(failure) as refusal, np.errstate(invalid="ignore"):
@@ -324,7 +435,10 @@ def test_nothing_is_written_on_failure(tmp_path: Path) -> None:
     assert str(refusal.value) == f"{path}: config field n_layers is 17, supported is at most 16"
     with pytest.raises(BadInput) as refusal:
         save_model(tmp_path / "none" / "m.safetensors", tensors, CONFIG)
-    assert str(refusal.value) == f"{tmp_path}/none/m.safetensors: cannot be written: No such file or directory"
+    assert (
+        str(refusal.value)
+        == f"{tmp_path}/none/m.safetensors: cannot be written: No such file or directory"
+    )
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
 
@@ -336,19 +450,33 @@ LN = {"normalization_type": "LN", "eps": (1e-5).hex()}
     ("changes", "optional"),
     [
         ({}, {"d_mlp": 5}),
-        ({"n_layers": 16, "n_heads": 16, "act_fn": "silu", "attention_dir": "bidirectional"}, {"d_mlp": 5}),
+        (
+            {"n_layers": 16, "n_heads": 16, "act_fn": "silu", "attention_dir": "bidirectional"},
+            {"d_mlp": 5},
+        ),
         ({"act_fn": "gelu_new", **LN}, {"d_mlp": 5, "eps": "0x1.4f8b588e368f1p-17"}),
         (
             {"normalization_type": "LNPre", "eps": (0.0).hex(), "readout": "all"},
             {"d_mlp": 5, "eps": "0x0.0p+0", "readout": "all"},
         ),
-        ({"attn_only": True, "d_mlp": None, "act_fn": "gelu", **LN}, {"eps": "0x1.4f8b588e368f1p-17"}),
-        ({"attention_mix": (0.0).hex(), "readout": "last"}, {"attention_mix": "0x0.0p+0", "d_mlp": 5, "readout": "last"}),
+        (
+            {"attn_only": True, "d_mlp": None, "act_fn": "gelu", **LN},
+            {"eps": "0x1.4f8b588e368f1p-17"},
+        ),
+        (
+            {"attention_mix": (0.0).hex(), "readout": "last"},
+            {"attention_mix": "0x0.0p+0", "d_mlp": 5, "readout": "last"},
+        ),
         ({"readout": "sum-pool-mlp"}, {"d_mlp": 5, "readout": "sum-pool-mlp"}),
-        ({"readout": "mean-pool-mlp", **LN}, {"d_mlp": 5, "eps": "0x1.4f8b588e368f1p-17", "readout": "mean-pool-mlp"}),
+        (
+            {"readout": "mean-pool-mlp", **LN},
+            {"d_mlp": 5, "eps": "0x1.4f8b588e368f1p-17", "readout": "mean-pool-mlp"},
+        ),
     ],
 )
-def test_every_architecture_is_written_and_read_back(tmp_path: Path, changes: dict[str, Any], optional: dict[str, Any]) -> None:
+def test_every_architecture_is_written_and_read_back(
+    tmp_path: Path, changes: dict[str, Any], optional: dict[str, Any]
+) -> None:
     config = dataclasses.replace(general_config(), **changes)
     path = tmp_path / "m.safetensors"
     for biases in (False, True):
@@ -362,7 +490,9 @@ def test_every_architecture_is_written_and_read_back(tmp_path: Path, changes: di
             expected = tensors.get(name, np.zeros(optional_shapes(config, 6)[name]))
             assert np.array_equal(model.bias(name), expected)
     written = json.loads(split(path.read_bytes())[0]["__metadata__"]["config"])
-    assert {name: value for name, value in written.items() if name not in CONFIG.as_dict()} == optional
+    assert {
+        name: value for name, value in written.items() if name not in CONFIG.as_dict()
+    } == optional
 
 
 def test_which_tensors_an_architecture_has() -> None:
@@ -374,7 +504,14 @@ def test_which_tensors_an_architecture_has() -> None:
     assert set(required_shapes(general)) == {*always, *attention, *mlp, "unembed.W_U"}
     normalised = dataclasses.replace(general, **LN)
     with_mlp = {"blocks.0.ln2.w", "blocks.0.ln2.b"}
-    assert set(required_shapes(normalised)) == {*always, *attention, *mlp, *norms, *with_mlp, "unembed.W_U"}
+    assert set(required_shapes(normalised)) == {
+        *always,
+        *attention,
+        *mlp,
+        *norms,
+        *with_mlp,
+        "unembed.W_U",
+    }
     without = dataclasses.replace(normalised, attn_only=True, d_mlp=None, readout="mean-pool-mlp")
     assert set(required_shapes(without)) == {*always, *attention, *norms, "head.W_1", "head.W_2"}
     pre = dataclasses.replace(without, normalization_type="LNPre")
@@ -384,13 +521,38 @@ def test_which_tensors_an_architecture_has() -> None:
 @pytest.mark.parametrize(
     ("changes", "tensor", "shape", "message"),
     [
-        ({}, "blocks.0.mlp.W_in", (5, 4), "tensor blocks.0.mlp.W_in has shape [5, 4], the config asks for [4, 5]"),
+        (
+            {},
+            "blocks.0.mlp.W_in",
+            (5, 4),
+            "tensor blocks.0.mlp.W_in has shape [5, 4], the config asks for [4, 5]",
+        ),
         ({}, "blocks.0.ln1.w", (4,), 'tensor "blocks.0.ln1.w" is not part of this architecture'),
         ({}, "head.W_1", (4, 6), 'tensor "head.W_1" is not part of this architecture'),
-        (LN, "blocks.0.ln2.w", (5,), "tensor blocks.0.ln2.w has shape [5], the config asks for [4]"),
-        ({"readout": "sum-pool-mlp"}, "unembed.W_U", (4, 3), 'tensor "unembed.W_U" is not part of this architecture'),
-        ({"readout": "sum-pool-mlp"}, "head.b_1", (7,), "tensor head.b_1 has shape [7], the config asks for [6]"),
-        ({"readout": "sum-pool-mlp"}, "head.W_1", (24,), "tensor head.W_1 has shape [24], the config asks for [4, 1]"),
+        (
+            LN,
+            "blocks.0.ln2.w",
+            (5,),
+            "tensor blocks.0.ln2.w has shape [5], the config asks for [4]",
+        ),
+        (
+            {"readout": "sum-pool-mlp"},
+            "unembed.W_U",
+            (4, 3),
+            'tensor "unembed.W_U" is not part of this architecture',
+        ),
+        (
+            {"readout": "sum-pool-mlp"},
+            "head.b_1",
+            (7,),
+            "tensor head.b_1 has shape [7], the config asks for [6]",
+        ),
+        (
+            {"readout": "sum-pool-mlp"},
+            "head.W_1",
+            (24,),
+            "tensor head.W_1 has shape [24], the config asks for [4, 1]",
+        ),
     ],
 )
 def test_tensors_that_do_not_fit_are_named(
@@ -426,7 +588,10 @@ def test_missing_optional_fields_are_named() -> None:
     [
         ({"n_layers": 2}, "config field n_layers is 2, supported is 1"),
         ({"n_heads": 2}, "config field n_heads is 2, supported is 1"),
-        ({"attn_only": False, "act_fn": "relu", "d_mlp": 3}, "config field attn_only is false, supported is true"),
+        (
+            {"attn_only": False, "act_fn": "relu", "d_mlp": 3},
+            "config field attn_only is false, supported is true",
+        ),
         (LN, 'config field normalization_type is "LN", supported is null'),
         ({"readout": "all"}, 'config field readout is "all", supported is "last"'),
         (
@@ -439,5 +604,10 @@ def test_what_the_path_decomposition_does_not_cover(changes: dict[str, Any], mes
     with pytest.raises(Unsupported) as refusal:
         require_one_layer(dataclasses.replace(CONFIG, **changes), "m.safetensors")
     assert str(refusal.value) == f"m.safetensors: {message} (one layer, one head, attention only)"
-    for same in ({}, {"readout": "last"}, {"attention_mix": (1.0).hex()}, {"attention_dir": "bidirectional"}):
+    for same in (
+        {},
+        {"readout": "last"},
+        {"attention_mix": (1.0).hex()},
+        {"attention_dir": "bidirectional"},
+    ):
         require_one_layer(dataclasses.replace(CONFIG, **same), "m.safetensors")

@@ -52,7 +52,10 @@ def test_key_bias_drops_out_and_the_others_do_not() -> None:
     for name in [name for name in model.tensors if ".b_" in name]:
         kept = {key: tensor for key, tensor in model.tensors.items() if key != name}
         without = decompose(Model(model.config, kept, model.sha256))
-        same = all(np.array_equal(getattr(with_all, f), getattr(without, f)) for f in ("EU", "EQKE", "EQKP"))
+        same = all(
+            np.array_equal(getattr(with_all, f), getattr(without, f))
+            for f in ("EU", "EQKE", "EQKP")
+        )
         assert same == name.endswith("b_K")
 
 
@@ -75,17 +78,26 @@ def test_symbolically() -> None:
     residual = [W_E.row(t) + W_pos.row(i) for i, t in enumerate(tokens)]
     query = residual[-1] * W_Q + b_Q
     scores = [(query * (row * W_K + b_K).T)[0] for row in residual]
-    mixed = sum((p * (row * W_V + b_V) for p, row in zip(pattern, residual, strict=True)), sympy.zeros(1, 1))
+    mixed = sum(
+        (p * (row * W_V + b_V) for p, row in zip(pattern, residual, strict=True)), sympy.zeros(1, 1)
+    )
     logits = (residual[-1] + mixed * W_O + b_O) * W_U + b_U
 
     symbols = sorted(
-        set().union(*(m.free_symbols for m in (W_E, W_pos, W_Q, W_K, W_V, W_O, W_U, b_Q, b_K, b_V, b_O, b_U))),
+        set().union(
+            *(
+                m.free_symbols
+                for m in (W_E, W_pos, W_Q, W_K, W_V, W_O, W_U, b_Q, b_K, b_V, b_O, b_U)
+            )
+        ),
         key=str,
     )
     values = {symbol: sympy.Rational(7 * i % 11 - 5, 8) for i, symbol in enumerate(symbols)}
 
     last = W_E + sympy.Matrix.vstack(*[W_pos.row(n_ctx - 1)] * vocab)
-    EU = (last + sympy.Matrix.vstack(*[b_V * W_O + b_O] * vocab)) * W_U + sympy.Matrix.vstack(*[b_U] * vocab)
+    EU = (last + sympy.Matrix.vstack(*[b_V * W_O + b_O] * vocab)) * W_U + sympy.Matrix.vstack(
+        *[b_U] * vocab
+    )
     EVOU, PVOU = W_E * W_V * W_O * W_U, W_pos * W_V * W_O * W_U
     scoring = last * W_Q + sympy.Matrix.vstack(*[b_Q] * vocab)
     EQKE, EQKP = scoring * (W_E * W_K).T, scoring * (W_pos * W_K).T
@@ -99,10 +111,17 @@ def test_symbolically() -> None:
     assert (logits - combined).expand() == sympy.zeros(1, outputs)
 
     def numbers(symbolic: sympy.Matrix, *shape: int) -> np.ndarray:
-        return np.array(symbolic.subs(values).tolist(), dtype=np.float64).reshape(shape or symbolic.shape)
+        return np.array(symbolic.subs(values).tolist(), dtype=np.float64).reshape(
+            shape or symbolic.shape
+        )
 
-    attention = {f"blocks.0.attn.W_{n}": numbers(m)[None] for n, m in zip("QKVO", (W_Q, W_K, W_V, W_O), strict=True)}
-    attention |= {f"blocks.0.attn.b_{n}": numbers(m) for n, m in zip("QKV", (b_Q, b_K, b_V), strict=True)}
+    attention = {
+        f"blocks.0.attn.W_{n}": numbers(m)[None]
+        for n, m in zip("QKVO", (W_Q, W_K, W_V, W_O), strict=True)
+    }
+    attention |= {
+        f"blocks.0.attn.b_{n}": numbers(m) for n, m in zip("QKV", (b_Q, b_K, b_V), strict=True)
+    }
     tensors = {
         "embed.W_E": numbers(W_E),
         "pos_embed.W_pos": numbers(W_pos),
@@ -114,7 +133,9 @@ def test_symbolically() -> None:
     config = Config(d_vocab=vocab, d_vocab_out=outputs, n_ctx=n_ctx, d_model=d_model, d_head=d_head)
     paths = decompose(Model(config, tensors, "0" * 64))
     for computed, symbolic in zip(
-        (paths.EU, paths.EVOU, paths.PVOU, paths.EQKE, paths.EQKP), (EU, EVOU, PVOU, EQKE, EQKP), strict=True
+        (paths.EU, paths.EVOU, paths.PVOU, paths.EQKE, paths.EQKP),
+        (EU, EVOU, PVOU, EQKE, EQKP),
+        strict=True,
     ):
         assert np.max(np.abs(computed - numbers(symbolic))) < 1e-12
 

@@ -31,11 +31,17 @@ def run(*arguments: object) -> tuple[int, list[str], str]:
 
 
 @pytest.mark.parametrize("strategy", ["brute-force", "exact", "count"])
-def test_prove_writes_a_verified_certificate(strategy: str, model_file: Path, tmp_path: Path) -> None:
+def test_prove_writes_a_verified_certificate(
+    strategy: str, model_file: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "certificate.json"
-    code, lines, _ = run("prove", model_file, "--task", "max-of-k", "--strategy", strategy, "--out", out)
+    code, lines, _ = run(
+        "prove", model_file, "--task", "max-of-k", "--strategy", strategy, "--out", out
+    )
     assert code == 0
-    assert lines[-1].startswith("s VERIFIED task=max-of-k k=3 vocab=4 scope=uniform semantics=real total=64 ")
+    assert lines[-1].startswith(
+        "s VERIFIED task=max-of-k k=3 vocab=4 scope=uniform semantics=real total=64 "
+    )
     parsed = parse(model_file.read_bytes(), out.read_bytes())
     truth = oracle.truth(*_tensors_of(model_file))
     assert parsed.claimed_lower <= truth.correct <= parsed.claimed_upper
@@ -54,7 +60,10 @@ def _tensors_of(path: Path) -> tuple[dict[str, object], dict[str, object]]:
 def test_certificates_are_the_same_bytes_each_time(model_file: Path, tmp_path: Path) -> None:
     outs = [tmp_path / "a.json", tmp_path / "b.json"]
     for out in outs:
-        assert run("prove", model_file, "--task", "max-of-k", "--strategy", "count", "--out", out)[0] == 0
+        assert (
+            run("prove", model_file, "--task", "max-of-k", "--strategy", "count", "--out", out)[0]
+            == 0
+        )
     assert outs[0].read_bytes() == outs[1].read_bytes()
 
 
@@ -68,7 +77,9 @@ def test_claims_are_those_the_checker_derives(model_file: Path, tmp_path: Path) 
     assert whole["proof"]["operations"] == str(facts["operations"]["total"])
 
 
-def test_a_refused_certificate_is_not_left_behind(model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_certificate_is_not_left_behind(
+    model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "certificate.json"
     out.write_text("as it was")
     claims = certificate.with_claims
@@ -83,7 +94,10 @@ def test_a_refused_certificate_is_not_left_behind(model_file: Path, tmp_path: Pa
     assert code == 10
     assert "SPEC-5.6" in errors
     assert out.read_text() == "as it was"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["certificate.json", "model.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "certificate.json",
+        "model.safetensors",
+    ]
 
 
 @pytest.mark.parametrize("damage", ["missing", "folder", "empty", "text", "truncated"])
@@ -93,7 +107,9 @@ def test_bad_models_get_one_line(damage: str, model_file: Path, tmp_path: Path) 
     if damage == "folder":
         bad.mkdir()
     elif damage != "missing":
-        bad.write_bytes({"empty": b"", "text": b"hello, this is no model", "truncated": data[:-5]}[damage])
+        bad.write_bytes(
+            {"empty": b"", "text": b"hello, this is no model", "truncated": data[:-5]}[damage]
+        )
     code, lines, errors = run("prove", bad, "--task", "max-of-k", "--out", tmp_path / "out.json")
     assert code == 20
     assert lines == []
@@ -146,7 +162,9 @@ def test_demo_ends_verified() -> None:
 @pytest.mark.parametrize("strategy", ["exact", "brute-force"])
 def test_a_strategy_that_cannot_reach_k_says_which_can(strategy: str, tmp_path: Path) -> None:
     model = Path(__file__).parent.parent / "data" / "max-of-10-accuracy-98.safetensors"
-    code, _, errors = run("prove", model, "--task", "max-of-k", "--strategy", strategy, "--out", tmp_path / "c.json")
+    code, _, errors = run(
+        "prove", model, "--task", "max-of-k", "--strategy", strategy, "--out", tmp_path / "c.json"
+    )
     assert code == 20
     assert errors.startswith(f"certify: strategy {strategy} ")
     assert "count" in errors
@@ -163,7 +181,9 @@ def test_a_strategy_that_cannot_reach_k_says_which_can(strategy: str, tmp_path: 
         (20, "s VERIFIED x\n"),
     ],
 )
-def test_only_verified_is_verified(code: int, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_verified_is_verified(
+    code: int, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every prover ends here: what a checker declines, or crashes on, is not put in its place."""
     ended = subprocess.CompletedProcess([], code, printed, "")
     monkeypatch.setattr(certificate, "run_timed", lambda _arguments: (ended, 0.0))

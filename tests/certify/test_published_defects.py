@@ -1,7 +1,10 @@
-"""What the released sub-cubic proof certifies falsely, on models made for it, no strategy and no option here certifies.
+"""What the released sub-cubic proof certifies falsely, on models made for it, no strategy and no
+option here certifies.
 
-The defects are W1 to W3 of `released_formula.py`.  W1 is on a model of its own in `tests/data`; the others are on models
-of four tokens and two positions, whose path matrices are chosen: one half of the residual stream holds the token, the
+The defects are W1 to W3 of `released_formula.py`.  W1 is on a model of its own in `tests/data`; the
+others are on models
+of four tokens and two positions, whose path matrices are chosen: one half of the residual stream
+holds the token, the
 other half what attention adds.
 """
 
@@ -27,8 +30,17 @@ from certify.strategies import STRATEGIES
 ADVERSARIAL = Path(__file__).parent.parent / "data" / "max-of-3-adversarial.safetensors"
 RIGHT = 1476
 NONE: dict[str, str] = {}
-OPTIONS = [NONE, *({path: name} for path, named in (("qk", QK), ("direct", DIRECT), ("ov", OV)) for name in named[1:])]
-OPTIONS += [{"qk": QK[-1 - i], "direct": DIRECT[1 + i % 6], "ov": OV[i % 4]} for i in range(len(QK) - 1)]
+OPTIONS = [
+    NONE,
+    *(
+        {path: name}
+        for path, named in (("qk", QK), ("direct", DIRECT), ("ov", OV))
+        for name in named[1:]
+    ),
+]
+OPTIONS += [
+    {"qk": QK[-1 - i], "direct": DIRECT[1 + i % 6], "ov": OV[i % 4]} for i in range(len(QK) - 1)
+]
 
 
 def say(names: dict[str, str]) -> str:
@@ -40,7 +52,11 @@ def say(names: dict[str, str]) -> str:
 
 def test_w1_the_released_bound_is_false_here() -> None:
     paths = decompose(load_model(ADVERSARIAL))
-    right = {tokens for tokens in product(range(24), repeat=3) if released_formula.margin(paths, tokens) > 0}
+    right = {
+        tokens
+        for tokens in product(range(24), repeat=3)
+        if released_formula.margin(paths, tokens) > 0
+    }
     assert len(right) == RIGHT
     released = released_formula.exactly(paths)
     assert released.count() + 2 == 1566 > RIGHT  # and two sequences of one token
@@ -51,15 +67,20 @@ def test_w1_the_released_bound_is_false_here() -> None:
 
 
 def test_w1_is_decided_exactly(tmp_path: Path) -> None:
-    found = prove(ADVERSARIAL, UNIFORM, "exact", tmp_path / "c.json", Options(), lambda done, note: None)
+    found = prove(
+        ADVERSARIAL, UNIFORM, "exact", tmp_path / "c.json", Options(), lambda done, note: None
+    )
     assert found.facts["correct_lower"] == found.facts["correct_upper"] == str(RIGHT)
 
 
 @pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "brute-force"])
 def test_w1_is_not_certified(strategy: str, tmp_path: Path) -> None:
     model: Any = Stored(ADVERSARIAL)
-    # Nearly everything is wrong, which makes the search for a plan long: so little effort, and not all pairs.
-    for names in OPTIONS[:: 12 if strategy == "cascade" else 4] if strategy in ENCLOSING else [NONE]:
+    # Nearly everything is wrong, which makes the search for a plan long: so little effort, and not
+    # all pairs.
+    for names in (
+        OPTIONS[:: 12 if strategy == "cascade" else 4] if strategy in ENCLOSING else [NONE]
+    ):
         theorem = proved(model, strategy, tmp_path, effort=1e-3, **names)
         assert theorem.correct_lower <= RIGHT <= theorem.correct_upper, say(names)
 
@@ -78,8 +99,15 @@ EYE = [[int(i == j) for j in range(VOCAB)] for i in range(VOCAB)]
 NOTHING = [[0] * VOCAB for _ in range(VOCAB)]
 
 
-def chosen(values: list[list[int]], direct: list[list[int]], queries: list[list[int]], keys: list[list[int]]) -> models.Model:
-    """Return a model of max-of-2 with EVOU = values, EU = direct, EQKE = queries keys^T (four columns each); no positions."""
+def chosen(
+    values: list[list[int]],
+    direct: list[list[int]],
+    queries: list[list[int]],
+    keys: list[list[int]],
+) -> models.Model:
+    """Return a model of max-of-2 with EVOU = values, EU = direct, EQKE = queries keys^T (four
+    columns each); no positions.
+    """
     config = models.config_of(vocab=VOCAB, k=2, d_model=2 * VOCAB, d_head=VOCAB)
     attention = models.ATTENTION
     tensors: dict[str, Any] = {
@@ -104,16 +132,20 @@ def stored(model: models.Model, folder: Path) -> Model:
     return load_model(folder / "m.safetensors")
 
 
-# Token 2 gets nearly as much attention as the maximum 3 and pushes the answer 1; tokens 0 and 1 get none.  The largest
-# entry of the maximum's own row (10, for the answer 0, which is far behind) exceeds the range of any other row.
+# Token 2 gets nearly as much attention as the maximum 3 and pushes the answer 1; tokens 0 and 1 get
+# none.  The largest
+# entry of the maximum's own row (10, for the answer 0, which is far behind) exceeds the range of
+# any other row.
 ONE_END = chosen(
     values=[[0, 0, 0, 0], [0, 0, 0, 0], [0, 8, 0, 0], [10, -4, -4, 0]],
     direct=[[-100, 0, 0, 0]] * 4,
     queries=[[1, 0, 0, 0]] * 4,
     keys=[[-12, 0, 0, 0], [-12, 0, 0, 0], [-1, 0, 0, 0], [0, 0, 0, 0]],
 )
-# EQKE is 2^26 + (8, 4, 2, 0) in every row: rank one, and the singular vectors are (1, 1, 1, 1) / 2 up to 2^-24.  Along
-# these nothing is left of A' B', but attention is not uniform: the smaller token gets most, and is answered.
+# EQKE is 2^26 + (8, 4, 2, 0) in every row: rank one, and the singular vectors are (1, 1, 1, 1) / 2
+# up to 2^-24.  Along
+# these nothing is left of A' B', but attention is not uniform: the smaller token gets most, and is
+# answered.
 HUGE = 1 << 26
 CROSS_TERMS = chosen(
     values=[[6 * (i == j) for j in range(VOCAB)] for i in range(VOCAB)],

@@ -16,7 +16,9 @@ CONFIG = Config(d_vocab=2, d_vocab_out=2, n_ctx=2, d_model=1, d_head=1)
 
 def test_uniform_counts_every_input_once() -> None:
     assert read_scope("uniform") == UNIFORM
-    assert UNIFORM.total(Config(d_vocab=64, d_vocab_out=64, n_ctx=20, d_model=1, d_head=1)) == 64**20
+    assert (
+        UNIFORM.total(Config(d_vocab=64, d_vocab_out=64, n_ctx=20, d_model=1, d_head=1)) == 64**20
+    )
     assert str(UNIFORM) == "uniform"
 
 
@@ -44,7 +46,10 @@ def test_written_scopes_read_back_exactly() -> None:
         (b"[]\n", "f: not a JSON object"),
         (GOOD.replace(b"scope/1", b"scope/2"), "f: field format must be certify.scope/1"),
         (GOOD[:-1], "f: not canonical JSON (sorted keys, no spaces, one newline at the end)"),
-        (GOOD.replace(b":", b": "), "f: not canonical JSON (sorted keys, no spaces, one newline at the end)"),
+        (
+            GOOD.replace(b":", b": "),
+            "f: not canonical JSON (sorted keys, no spaces, one newline at the end)",
+        ),
         (
             GOOD.replace(b'"weights"', b'"weights":[],"weights"'),
             "f: not canonical JSON (sorted keys, no spaces, one newline at the end)",
@@ -61,8 +66,14 @@ def test_written_scopes_read_back_exactly() -> None:
             b'{"format":"certify.scope/1","weights":["1"]}\n',
             "f: field weights[0] must be a list of decimal strings",
         ),
-        (b'{"format":"certify.scope/1","weights":[["0"]]}\n', "f: field weights[0] must have a positive sum"),
-        (b'{"format":"certify.scope/1","weights":[[]]}\n', "f: field weights[0] must have a positive sum"),
+        (
+            b'{"format":"certify.scope/1","weights":[["0"]]}\n',
+            "f: field weights[0] must have a positive sum",
+        ),
+        (
+            b'{"format":"certify.scope/1","weights":[[]]}\n',
+            "f: field weights[0] must have a positive sum",
+        ),
     ],
 )
 def test_bad_files_are_refused_with_the_reason(data: bytes, message: str) -> None:
@@ -72,13 +83,17 @@ def test_bad_files_are_refused_with_the_reason(data: bytes, message: str) -> Non
     assert refusal.value.exit_code == 20
 
 
-@pytest.mark.parametrize("weight", [1, 1.0, None, "", "-1", "01", "1_0", " 7", "1e3", "+1", "٧", "9" * 79])
+@pytest.mark.parametrize(
+    "weight", [1, 1.0, None, "", "-1", "01", "1_0", " 7", "1e3", "+1", "٧", "9" * 79]
+)
 def test_a_weight_has_one_spelling(weight: object) -> None:
     data = {"format": "certify.scope/1", "weights": [["1", weight]]}
     text = json.dumps(data, sort_keys=True, separators=(",", ":")) + "\n"
     with pytest.raises(BadInput) as refusal:
         decode_weights(text.encode(), "f")
-    assert str(refusal.value) == "f: field weights[0][1] must be a decimal string of at most 39 digits"
+    assert (
+        str(refusal.value) == "f: field weights[0][1] must be a decimal string of at most 39 digits"
+    )
 
 
 def test_the_weights_of_a_position_have_a_limit() -> None:

@@ -15,11 +15,18 @@ from certify.model import load_model
 from certify.paths import decompose
 from certify.scope import UNIFORM, Scope, read_scope
 from certify.strategies import STRATEGIES, Problem
-from certify.strategies.enclosures import EXACT, PUBLISHED_DIRECT, PUBLISHED_QK, chains, estimate, hints_for
+from certify.strategies.enclosures import (
+    EXACT,
+    PUBLISHED_DIRECT,
+    PUBLISHED_QK,
+    chains,
+    estimate,
+    hints_for,
+)
 from certify.strategies.forest import near_and_far, ranges, starts
 from certify.strategies.scaled import scale
 from checker.check import Theorem, check, parse
-from checker.errors import Rejected
+from checker.ground.errors import Rejected
 
 KINDS = (models.good_model, models.spiky_model, models.cancelling_model, models.random_model)
 ENCLOSING = [name for name, strategy in STRATEGIES.items() if strategy.encloses]
@@ -30,14 +37,23 @@ OV = (EXACT, "rank-1", "rank-2", "rank-9")
 
 
 def proved(
-    model: models.Model, strategy: str, folder: Path, scope: Scope = UNIFORM, effort: float = 1.0, **names: str
+    model: models.Model,
+    strategy: str,
+    folder: Path,
+    scope: Scope = UNIFORM,
+    effort: float = 1.0,
+    **names: str,
 ) -> Theorem:
-    """Return what the checker proves of the strategy's cells; the cautious plan must serve where the first does not."""
+    """Return what the checker proves of the strategy's cells; the cautious plan must serve where
+    the first does not.
+    """
     path = folder / "model.safetensors"
     path.write_bytes(model.bytes)
     loaded = load_model(path)
     hints, factors = hints_for(loaded, names), chains(loaded)
-    scaled = scale(decompose(loaded), {name: estimate(factors[name], hint) for name, hint in hints.items()})
+    scaled = scale(
+        decompose(loaded), {name: estimate(factors[name], hint) for name, hint in hints.items()}
+    )
     for cautious in (not scaled.trusted, True):
         problem = Problem(loaded, scope, scaled, effort, cautious, lambda done, note: None)
         data = canonical(draft(loaded, scope, strategy, STRATEGIES[strategy].build(problem), hints))
@@ -80,7 +96,9 @@ def test_product_scopes(strategy: str, tmp_path: Path) -> None:
             assert theorem.correct_lower == truth.correct == theorem.correct_upper
 
 
-def weighted(rng: random.Random, model: models.Model, folder: Path) -> tuple[list[list[int]], Scope]:
+def weighted(
+    rng: random.Random, model: models.Model, folder: Path
+) -> tuple[list[list[int]], Scope]:
     """Return random weights of tokens, and the scope that a file of them is."""
     weights = models.build_token_weights(models.Seeded(rng), model.config)
     file = folder / "scope.json"
@@ -101,7 +119,11 @@ def test_every_enclosure_of_every_path(strategy: str, qk: str, tmp_path: Path) -
             weights, scope = weighted(rng, model, tmp_path) if seed % 2 else (None, UNIFORM)
             truth = oracle.truth(model.tensors, model.config, weights)
             theorem = proved(model, strategy, tmp_path, scope, qk=qk, direct=direct, ov=ov)
-            assert theorem.correct_lower <= truth.correct <= theorem.correct_upper, (seed, direct, ov)
+            assert theorem.correct_lower <= truth.correct <= theorem.correct_upper, (
+                seed,
+                direct,
+                ov,
+            )
 
 
 @pytest.mark.parametrize("strategy", ENCLOSING)
@@ -110,7 +132,11 @@ def test_enclosures_prove_something(strategy: str, tmp_path: Path) -> None:
     model = models.good_model(random.Random(3), vocab=(4, 4), k=(3, 3))
     exact = proved(model, strategy, tmp_path).correct_lower
     assert exact > 0
-    for path, names in {"qk": ("max_diff_exact", "rank-2"), "ov": ("rank-9",), "direct": ("max_diff_exact", "rank-9")}.items():
+    for path, names in {
+        "qk": ("max_diff_exact", "rank-2"),
+        "ov": ("rank-9",),
+        "direct": ("max_diff_exact", "rank-9"),
+    }.items():
         found = [proved(model, strategy, tmp_path, **{path: name}).correct_lower for name in names]
         assert 0 < max(found) <= exact, (path, found)
 

@@ -21,7 +21,9 @@ def is_balanced(text: str) -> bool:
 def test_balanced_strings() -> None:
     for n in (1, 2, 5, 8):
         strings = list(itertools.product((0, 1), repeat=n))
-        expected = [int(is_balanced("".join("()"[token] for token in string))) for string in strings]
+        expected = [
+            int(is_balanced("".join("()"[token] for token in string))) for string in strings
+        ]
         assert balanced(np.array(strings)).tolist() == expected
     assert balanced(np.array(list(itertools.product((0, 1), repeat=8)))).sum() == 14
 
@@ -37,7 +39,10 @@ def test_answers() -> None:
         TASKS[name].require_fits(config)
         assert TASKS[name].answer(tokens, config).tolist() == expected
     brackets = dataclasses.replace(config, d_vocab=2)
-    assert TASKS["balanced-brackets"].answer(np.array([[0, 1], [1, 0]]), brackets).tolist() == [1, 0]
+    assert TASKS["balanced-brackets"].answer(np.array([[0, 1], [1, 0]]), brackets).tolist() == [
+        1,
+        0,
+    ]
 
 
 def test_fields_of_a_statement() -> None:
@@ -53,8 +58,16 @@ def test_fields_of_a_statement() -> None:
 @pytest.mark.parametrize(
     ("task", "changes", "message"),
     [
-        ("max-of-k", {"d_vocab_out": 3}, "task max-of-k needs d_vocab_out >= d_vocab, the model has 3 < 4"),
-        ("modular-addition", {"n_ctx": 3}, "task modular-addition needs n_ctx = 2, the model has 3"),
+        (
+            "max-of-k",
+            {"d_vocab_out": 3},
+            "task max-of-k needs d_vocab_out >= d_vocab, the model has 3 < 4",
+        ),
+        (
+            "modular-addition",
+            {"n_ctx": 3},
+            "task modular-addition needs n_ctx = 2, the model has 3",
+        ),
         (
             "modular-addition",
             {"n_ctx": 2, "d_vocab_out": 3},
@@ -67,10 +80,16 @@ def test_fields_of_a_statement() -> None:
             "task balanced-brackets needs d_vocab_out >= 2, the model has 1 < 2",
         ),
         ("argmax", {"n_ctx": 5}, "task argmax needs d_vocab_out >= n_ctx, the model has 4 < 5"),
-        ("argmax", {"readout": "all"}, 'task argmax needs a single answer, the config field readout is "all"'),
+        (
+            "argmax",
+            {"readout": "all"},
+            'task argmax needs a single answer, the config field readout is "all"',
+        ),
     ],
 )
-def test_models_that_a_task_is_not_about(task: str, changes: dict[str, object], message: str) -> None:
+def test_models_that_a_task_is_not_about(
+    task: str, changes: dict[str, object], message: str
+) -> None:
     config = dataclasses.replace(general_config(), **{"d_vocab": 4, "d_vocab_out": 4, **changes})
     with pytest.raises(Unsupported) as refusal:
         TASKS[task].require_fits(config)

@@ -54,13 +54,23 @@ def test_learning_rate_falls_only_over_the_last_part() -> None:
         ((2, 8, 4), Recipe(steps=0), "train: steps must be at least 1, not 0"),
         ((2, 8, 4), Recipe(batch=0), "train: batch must be at least 1, not 0"),
         ((2, 8, 4), Recipe(decay=1.5), "train: lr must be positive and lr-decay between 0 and 1"),
-        ((2, 8, 4), Recipe(learning_rate=0.0), "train: lr must be positive and lr-decay between 0 and 1"),
-        ((2, 8, 4), Recipe(learning_rate=float("nan")), "train: lr must be positive and lr-decay between 0 and 1"),
+        (
+            (2, 8, 4),
+            Recipe(learning_rate=0.0),
+            "train: lr must be positive and lr-decay between 0 and 1",
+        ),
+        (
+            (2, 8, 4),
+            Recipe(learning_rate=float("nan")),
+            "train: lr must be positive and lr-decay between 0 and 1",
+        ),
         ((2, 8, 4), Recipe(seed=-1), "train: seed must be between 0 and 2^63 - 1"),
         ((2, 8, 4), Recipe(seed=1 << 63), "train: seed must be between 0 and 2^63 - 1"),
     ],
 )
-def test_bad_arguments_are_refused(arguments: tuple[int, int, int], recipe: Recipe, message: str) -> None:
+def test_bad_arguments_are_refused(
+    arguments: tuple[int, int, int], recipe: Recipe, message: str
+) -> None:
     with pytest.raises(BadInput) as refusal:
         train_max_of_k(*arguments, recipe)
     assert str(refusal.value) == message
@@ -78,5 +88,7 @@ def test_without_pytorch_the_message_says_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(Unsupported) as refusal:
         train_max_of_k(2, 8, 4)
-    assert str(refusal.value) == "training needs PyTorch: pip install torch (the extra certify[train])"
+    assert (
+        str(refusal.value) == "training needs PyTorch: pip install torch (the extra certify[train])"
+    )
     assert refusal.value.exit_code == 20

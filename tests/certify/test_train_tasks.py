@@ -1,4 +1,6 @@
-"""Training on modular addition and balanced brackets: reproducible, the network that is meant, and nonsense refused."""
+"""Training on modular addition and balanced brackets: reproducible, the network that is meant, and
+nonsense refused.
+"""
 
 import dataclasses
 import itertools
@@ -51,7 +53,10 @@ def test_addition_is_reproducible_and_well_formed(attention: str) -> None:
     )
     assert config_from_dict(config.as_dict(), "here") == config
     require_tensors(tensors, config, "here")
-    assert {name for name in tensors if ".b_" in name} == {"blocks.0.mlp.b_in", "blocks.0.mlp.b_out"}
+    assert {name for name in tensors if ".b_" in name} == {
+        "blocks.0.mlp.b_in",
+        "blocks.0.mlp.b_out",
+    }
     assert all(tensor.dtype == np.float32 for tensor in tensors.values())
     assert np.any(tensors["blocks.0.attn.W_Q"]) == (attention == "softmax")
 
@@ -63,11 +68,18 @@ def test_the_folded_network_is_the_network(mix: float) -> None:
     config = dataclasses.replace(shape, attention_dir="bidirectional", attention_mix=mix.hex())
     model = random_model(config, seed=1)
     generator = np.random.default_rng(0)
-    biases = {"blocks.0.mlp.b_in": generator.standard_normal(16), "blocks.0.mlp.b_out": generator.standard_normal(8)}
+    biases = {
+        "blocks.0.mlp.b_in": generator.standard_normal(16),
+        "blocks.0.mlp.b_out": generator.standard_normal(8),
+    }
     model = Model(config, {**model.tensors, **biases}, model.sha256)
     tokens = np.array(list(itertools.product(range(5), repeat=2)))
-    weights = {name: torch.from_numpy(tensor.astype(np.float64)) for name, tensor in model.tensors.items()}
-    found = addition_logits(torch, weights, torch.from_numpy(tokens[:, 0]), torch.from_numpy(tokens[:, 1]), config).numpy()
+    weights = {
+        name: torch.from_numpy(tensor.astype(np.float64)) for name, tensor in model.tensors.items()
+    }
+    found = addition_logits(
+        torch, weights, torch.from_numpy(tokens[:, 0]), torch.from_numpy(tokens[:, 1]), config
+    ).numpy()
     assert np.allclose(found, logits(model, tokens), rtol=1e-9, atol=1e-9)
 
 
@@ -76,7 +88,9 @@ def test_addition_learns(attention: str) -> None:
     pytest.importorskip("torch")
     losses: list[float] = []
     recipe = AdditionRecipe(steps=300, fraction=1.0, learning_rate=0.01, weight_decay=0.0)
-    tensors, config = train_modular_addition(5, attention, recipe, SMALL, lambda _, loss: losses.append(loss))
+    tensors, config = train_modular_addition(
+        5, attention, recipe, SMALL, lambda _, loss: losses.append(loss)
+    )
     assert losses[-1] < losses[0] / 2
     result = evaluate(Model(config, tensors, "0" * 64), "modular-addition")
     assert result.wrong == 0
@@ -102,12 +116,19 @@ def test_brackets_are_reproducible_and_well_formed(architecture: Architecture) -
     pytest.importorskip("torch")
     recipe = BracketsRecipe(seed=1, steps=6, batch=16, margin=100.0, every=4)
     reported: list[tuple[int, float]] = []
-    first = train_balanced_brackets(6, architecture, recipe, lambda step, margin: reported.append((step, margin)))
+    first = train_balanced_brackets(
+        6, architecture, recipe, lambda step, margin: reported.append((step, margin))
+    )
     assert encode_model(*first) == encode_model(*train_balanced_brackets(6, architecture, recipe))
     tensors, config = first
     assert config_from_dict(config.as_dict(), "here") == config
     require_tensors(tensors, config, "here")
-    assert (config.n_ctx, config.d_vocab, config.d_vocab_out, config.attention_dir) == (6, 2, 2, "causal")
+    assert (config.n_ctx, config.d_vocab, config.d_vocab_out, config.attention_dir) == (
+        6,
+        2,
+        2,
+        "causal",
+    )
     assert [step for step, _ in reported] == [4, 6]
     result = evaluate(Model(config, tensors, "0" * 64), "balanced-brackets")
     assert abs(result.smallest_margin - reported[-1][1]) < 1e-4
@@ -143,15 +164,27 @@ def test_half_of_the_strings_are_balanced_and_the_others_are_close() -> None:
         ({"modulus": 0}, "train: modulus must be at least 1, not 0"),
         ({"recipe": AdditionRecipe(steps=0)}, "train: steps must be at least 1, not 0"),
         ({"recipe": AdditionRecipe(seed=-1)}, "train: seed must be between 0 and 2^63 - 1"),
-        ({"recipe": AdditionRecipe(learning_rate=0.0)}, "train: lr must be positive and weight-decay must not be negative"),
-        ({"recipe": AdditionRecipe(weight_decay=-1.0)}, "train: lr must be positive and weight-decay must not be negative"),
+        (
+            {"recipe": AdditionRecipe(learning_rate=0.0)},
+            "train: lr must be positive and weight-decay must not be negative",
+        ),
+        (
+            {"recipe": AdditionRecipe(weight_decay=-1.0)},
+            "train: lr must be positive and weight-decay must not be negative",
+        ),
         ({"recipe": AdditionRecipe(fraction=0.0)}, "train: fraction must be above 0 and at most 1"),
         (
             {"architecture": dataclasses.replace(ADDITION, layers=2)},
             "train: modular addition is trained with one layer, ReLU, no layer norm, read at the last position",
         ),
-        ({"architecture": dataclasses.replace(ADDITION, d_mlp=0)}, "train: d-mlp must be at least 1, not 0"),
-        ({"architecture": dataclasses.replace(ADDITION, heads=3)}, "train: d-model 128 is not a multiple of heads 3"),
+        (
+            {"architecture": dataclasses.replace(ADDITION, d_mlp=0)},
+            "train: d-mlp must be at least 1, not 0",
+        ),
+        (
+            {"architecture": dataclasses.replace(ADDITION, heads=3)},
+            "train: d-model 128 is not a multiple of heads 3",
+        ),
     ],
 )
 def test_bad_arguments_for_addition_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -173,7 +206,9 @@ def test_bad_arguments_for_addition_are_refused(arguments: dict[str, Any], messa
         (4, BracketsRecipe(seed=1 << 63), "train: seed must be between 0 and 2^63 - 1"),
     ],
 )
-def test_bad_arguments_for_brackets_are_refused(n: int, recipe: BracketsRecipe, message: str) -> None:
+def test_bad_arguments_for_brackets_are_refused(
+    n: int, recipe: BracketsRecipe, message: str
+) -> None:
     with pytest.raises(BadInput) as refusal:
         train_balanced_brackets(n, recipe=recipe)
     assert str(refusal.value) == message
@@ -182,13 +217,21 @@ def test_bad_arguments_for_brackets_are_refused(n: int, recipe: BracketsRecipe, 
 def test_divergence_is_reported() -> None:
     pytest.importorskip("torch")
     with pytest.raises(BadInput) as refusal:
-        train_modular_addition(5, "constant", AdditionRecipe(steps=30, learning_rate=1e30, warm_up=0), SMALL)
+        train_modular_addition(
+            5, "constant", AdditionRecipe(steps=30, learning_rate=1e30, warm_up=0), SMALL
+        )
     assert str(refusal.value).startswith("train: diverged, tensor ")
 
 
 def test_without_pytorch_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    for train in (lambda: train_modular_addition(5, "constant"), lambda: train_balanced_brackets(4)):
+    for train in (
+        lambda: train_modular_addition(5, "constant"),
+        lambda: train_balanced_brackets(4),
+    ):
         with pytest.raises(Unsupported) as refusal:
             train()
-        assert str(refusal.value) == "training needs PyTorch: pip install torch (the extra certify[train])"
+        assert (
+            str(refusal.value)
+            == "training needs PyTorch: pip install torch (the extra certify[train])"
+        )

@@ -1,4 +1,6 @@
-"""Make the fixtures that no training makes: ties, and what other programs save.  Run from this folder."""
+"""Make the fixtures that no training makes: ties, and what other programs save.  Run from this
+folder.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from certify.model import load_model, save_model
 
 
 def ties(source: Path, out: Path) -> None:
-    """Give the outputs 40 and 41 identical unembedding columns: whenever either is the answer, the other ties with it."""
+    """Give the outputs 40 and 41 identical unembedding columns: whenever either is the answer, the
+    other ties with it.
+    """
     model = load_model(source)
     tensors = {name: np.array(tensor) for name, tensor in load_file(source).items()}
     tensors["unembed.W_U"][:, 41] = tensors["unembed.W_U"][:, 40]
@@ -20,7 +24,9 @@ def ties(source: Path, out: Path) -> None:
 
 
 def hooked_transformer(safetensors: Path, npz: Path) -> None:
-    """Write the state dict of a tiny TransformerLens HookedTransformer: zero biases and buffers included."""
+    """Write the state dict of a tiny TransformerLens HookedTransformer: zero biases and buffers
+    included.
+    """
     rng = np.random.default_rng(0)
     shapes = {
         "embed.W_E": (5, 3),
@@ -31,8 +37,14 @@ def hooked_transformer(safetensors: Path, npz: Path) -> None:
     }
     state = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     state |= {f"blocks.0.attn.b_{letter}": np.zeros((1, 4), np.float32) for letter in "QKV"}
-    state |= {"blocks.0.attn.b_O": np.zeros(3, np.float32), "unembed.b_U": rng.normal(size=5).astype(np.float32)}
-    state |= {"blocks.0.attn.mask": np.tril(np.ones((2, 2), bool)), "blocks.0.attn.IGNORE": np.array(-np.inf, np.float32)}
+    state |= {
+        "blocks.0.attn.b_O": np.zeros(3, np.float32),
+        "unembed.b_U": rng.normal(size=5).astype(np.float32),
+    }
+    state |= {
+        "blocks.0.attn.mask": np.tril(np.ones((2, 2), bool)),
+        "blocks.0.attn.IGNORE": np.array(-np.inf, np.float32),
+    }
     save_file(state, safetensors)
     np.savez(npz, **state)
 
@@ -40,4 +52,6 @@ def hooked_transformer(safetensors: Path, npz: Path) -> None:
 if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__).parse_args()
     ties(Path("max-of-4-300-steps.safetensors"), Path("max-of-4-ties.safetensors"))
-    hooked_transformer(Path("hooked-transformer-state.safetensors"), Path("hooked-transformer-state.npz"))
+    hooked_transformer(
+        Path("hooked-transformer-state.safetensors"), Path("hooked-transformer-state.npz")
+    )

@@ -1,0 +1,350 @@
+"""Enclosures of a path that is not multiplied out: a low-rank part and a bound on what is left.
+(SPEC 6.5 to 6.8)
+
+A path matrix is a chain of exact factors.  Its hint says which neighbours are formed, F_1 .. F_L,
+which low-rank parts
+P_i = c_i x_i are taken off them, F_i' = F_i - P_i, and how the rest is bounded.  Exactly, whatever
+c_i and x_i are,
+
+    F_1 .. F_L  =  sum_i (F_1' .. F_{i-1}' c_i)(x_i F_{i+1} .. F_L)  +  F_1' .. F_L'.
+
+Only differences within a row of a path matter anywhere.  So an enclosure is a pair of tables low,
+high such that every
+row x has a constant k_x with  low[x][c] <= path[x][c] - k_x <= high[x][c]  for all columns c.  The
+constant differs from
+bound to bound, so tables are never intersected; ranges of rows, which do not depend on it, may be.
+Not done here: nothing says that a hint is any good.  A bad one makes an enclosure wide, never
+false.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import mul
+
+from checker.ground.decode import fields, integer, integers, listing, typed
+from checker.ground.errors import require_form, require_support
+from checker.ground.exact import (
+    Matrix,
+    Row,
+    add_row,
+    bits,
+    multiply,
+    product,
+    require_room,
+    transposed,
+)
+from checker.ground.interval import shift_up
+from checker.ground.ledger import Ledger
+from checker.ground.norms import (
+    TABLE_SCALE,
+    centred,
+    minus,
+    parse_matrix,
+    raised,
+    root,
+    squares,
+)
+
+Enclosed = tuple[Matrix, Matrix]
+"""Lower and upper ends, up to a constant of each row; the same object where the path is exact."""
+
+
+MAX_POWER_BITS = 1 << 15
+_CHAINS = {"direct": 2, "ov": 4, "qk": 4}
+# rule: the keys it needs beside rule; a split may have a shift
+_RULES = {
+    "range": "",
+    "split": "at rest",
+    "least": "of",
+    "largest": "of",
+    "spectral": "squarings",
+    "schwarz": "left right",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How a residual chain is bounded; ``number`` is where a split is, or how often a power is
+    squared.
+    """
+
+    rule: str
+    number: int
+    parts: tuple["Bound", ...]
+    matrices: tuple[Matrix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """The formed factors by their lengths, per factor its low-rank part (c, x) or (), and the bound
+    of the rest.
+    """
+
+    form: tuple[int, ...]
+    peels: tuple[tuple[Matrix, ...], ...]
+    bound: Bound
+
+
+def _bound(value: object, where: str) -> Bound:
+    rule = typed(
+        value.get("rule") if type(value) is dict else None, str, f"{where} rule"
+    )
+    require_support(rule in _RULES, "SPEC-6.7", f"{where} has the unknown rule {rule}")
+    found = fields(
+        value, where, f"rule {_RULES[rule]}", "shift" if rule == "split" else ""
+    )
+    parts = tuple(
+        _bound(part, where)
+        for part in listing(
+            found.get("of", [found["rest"]] if rule == "split" else []), where
+        )
+    )
+    ranged = all(part.rule != "schwarz" for part in parts) and (
+        "of" not in found or len(parts) > 0
+    )
+    require_form(
+        ranged, "SPEC-6.7", f"{where}: the parts are not one or more bounds of ranges"
+    )
+    number = integer(found.get("at", found.get("squarings", 0)), where, 0, 8)
+    return Bound(
+        rule,
+        number,
+        parts,
+        tuple(
+            parse_matrix(found[key], where)
+            for key in ("shift", "left", "right")
+            if key in found
+        ),
+    )
+
+
+def parse_hints(value: object) -> dict[str, Hint]:
+    """Return the hints of the paths that are not exact, by name.  (SPEC 6.5)
+
+    Shapes are not looked at here: they are compared with those of the factors before anything is
+    computed with them.
+    Raises: Malformed (SPEC-3.x, SPEC-6.5, SPEC-6.7, SPEC-6.8), Declined (SPEC-3.5, SPEC-6.7).
+    """
+    hints = {}
+    for name, item in fields(value, "paths", "", " ".join(_CHAINS)).items():
+        where = f"path {name}"
+        found = fields(item, where, "bound form peel")
+        form = integers(found["form"], f"{where} form", 0, 4)
+        require_form(
+            2 <= len(form) <= 4
+            and form[0] * form[-1] > 0
+            and sum(form) == _CHAINS[name],
+            "SPEC-6.5",
+            f"{where}: form",
+        )
+        peels = tuple(
+            tuple(parse_matrix(item, where) for item in listing(part, where))
+            for part in listing(found["peel"], where)
+        )
+        require_form(
+            len(peels) == len(form) and all(len(part) in (0, 2) for part in peels),
+            "SPEC-6.6",
+            f"{where}: peel",
+        )
+        hints[name] = Hint(form, peels, _bound(found["bound"], f"{where} bound"))
+    require_form(len(hints) > 0, "SPEC-6.5", "paths names no path")
+    return hints
+
+
+def _spectral(factors: Sequence[Matrix], squarings: int, ledger: Ledger) -> int:
+    """Return an upper bound over 2^-48 on the range of any row of the product, sqrt(2) sigma.
+    (SPEC 6.7)
+
+    Cost: that of centring, of two Gram matrices, of S and of the squarings, which are products; of
+          the sum of squares
+          of all entries, an addition per row more; a squaring once more for every 512 bits;
+          2^squarings for each root.
+    """
+    require_form(len(factors) > 1, "SPEC-6.7", "a spectral bound needs two factors")
+    first, last, middle = factors[0], centred(factors[-1], ledger), factors[1:-1]
+    back = [transposed(factor) for factor in reversed(middle)]
+    power = multiply(
+        [
+            product(last, transposed(last), ledger),
+            *back,
+            product(transposed(first), first, ledger),
+            *middle,
+        ],
+        ledger,
+    )
+    require_support(
+        bits(power) << squarings <= MAX_POWER_BITS,
+        "SPEC-3.5",
+        "a power for a spectral bound is too large",
+    )
+    for _ in range(squarings):
+        ledger.charge(mul=len(power.rows) ** 3 * (bits(power) >> 9))
+        power = product(power, power, ledger)
+    ledger.charge(mul=squarings + 2 << squarings, add=len(power.rows))
+    return root(
+        sum(squares(power, ledger)), 2 * power.scale - (2 << squarings), squarings + 2
+    )
+
+
+def _split(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> Row:
+    """Return bounds over 2^-48 on the row ranges of A B from those of B: sum |A + shift| rng(B) +
+    rng(shift B).  (SPEC 6.7)
+
+    Cost: that of A, of the bound of B and of shift B; per entry of A a multiplication, an addition
+          and a comparison, and
+          with a shift an addition more; an addition per row.
+    """
+    require_form(
+        0 < bound.number < len(factors),
+        "SPEC-6.7",
+        "a split leaves no factor on one side",
+    )
+    front, rest, base = (
+        multiply(factors[: bound.number], ledger),
+        factors[bound.number :],
+        0,
+    )
+    for shift in bound.matrices:
+        require_form(len(shift.rows) == 1, "SPEC-6.7", "a shift is not one row")
+        base = _ranges([shift, *rest], Bound("range", 0, (), ()), ledger)[0]
+        front = add_row(front, shift, ledger)
+    inner, entries = (
+        _ranges(rest, bound.parts[0], ledger),
+        len(front.rows) * len(front.rows[0]),
+    )
+    ledger.charge(mul=entries, add=entries + len(front.rows), cmp=entries)
+    return tuple(
+        base + raised(sum(map(mul, map(abs, row), inner)), front.scale, 0)
+        for row in front.rows
+    )
+
+
+def _ranges(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> Row:
+    """Return over 2^-48, for every row of the product, an upper bound on its largest minus its
+    smallest entry.  (SPEC 6.7)
+
+    Cost: for ``range``, that of the product, two comparisons per entry and an addition per row; for
+          ``least`` and
+          ``largest``, that of the parts, and per row a comparison for every part and one more.
+    """
+    rows = len(factors[0].rows)
+    if bound.rule == "split":
+        return _split(factors, bound, ledger)
+    if bound.rule == "spectral":
+        return (_spectral(factors, bound.number, ledger),) * rows
+    if bound.rule == "range":
+        formed = multiply(factors, ledger)
+        ledger.charge(add=rows, cmp=2 * rows * len(formed.rows[0]))
+        return tuple(
+            raised(max(row) - min(row), formed.scale, TABLE_SCALE)
+            for row in formed.rows
+        )
+    ledger.charge(cmp=rows * (len(bound.parts) + 1))
+    least = reduce(
+        lambda a, b: tuple(map(min, a, b)),
+        (_ranges(factors, part, ledger) for part in bound.parts),
+    )
+    return least if bound.rule == "least" else (max(least),) * rows
+
+
+def _weighted(a: Matrix, b: Matrix, epsilon: int, ledger: Ledger) -> Row:
+    """Return over 2^-48, per row, an upper bound on sqrt(||a||^2 + epsilon ||b||^2); epsilon is
+    over 2^-48.
+
+    Cost: the squares; per row two multiplications, the root counting as one, and an addition.
+    """
+    ledger.charge(mul=2 * len(a.rows), add=len(a.rows))
+    scale = 2 * max(a.scale, b.scale)
+    pairs = zip(squares(a, ledger), squares(b, ledger), strict=True)
+    sums = [
+        (x << TABLE_SCALE + scale - 2 * a.scale) + (y * epsilon << scale - 2 * b.scale)
+        for x, y in pairs
+    ]
+    return tuple(root(value, TABLE_SCALE + scale, 1) for value in sums)
+
+
+def _radii(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> tuple[Row, Row]:
+    """Return (s, r) over 2^-48: up to a constant of row x, no entry (x, c) of the product exceeds
+    s_x r_c.  (SPEC 6.8)
+
+    Cost: a bound of ranges; or that of the middle, of centring, of the three products with the
+          hints, of the difference,
+          its sum of squares with an addition per row and a root, and of the weighted norms.
+    """
+    if bound.rule != "schwarz":
+        halves = tuple((width + 1) >> 1 for width in _ranges(factors, bound, ledger))
+        return halves, (1 << TABLE_SCALE,) * len(factors[-1].rows[0])
+    require_form(
+        len(factors) > 2,
+        "SPEC-6.8",
+        "weighted Cauchy-Schwarz needs a factor in the middle",
+    )
+    first, last, (left, right) = (
+        factors[0],
+        centred(factors[-1], ledger),
+        bound.matrices,
+    )
+    rest = minus(multiply(factors[1:-1], ledger), product(left, right, ledger), ledger)
+    ledger.charge(mul=1, add=len(rest.rows))
+    epsilon = root(sum(squares(rest, ledger)), 2 * rest.scale, 1)
+    rows = _weighted(product(first, left, ledger), first, epsilon, ledger)
+    return rows, _weighted(
+        transposed(product(right, last, ledger)), transposed(last), epsilon, ledger
+    )
+
+
+def enclose(chain: Sequence[Matrix], hint: Hint | None, ledger: Ledger) -> Enclosed:
+    """Return the path matrix exactly, or enclosed up to a constant of each row as its hint says.
+    (SPEC 6.5, 6.6)
+
+    Cost: the products that are formed; per low-rank part its product, taken off its factor, the two
+          chains beside it,
+          their product and one addition per entry of the table; the bound; at last a multiplication
+          and two
+          additions per entry of the table.
+    """
+    if hint is None:
+        exact = multiply(chain, ledger)
+        return exact, exact
+    whole, table = (
+        [],
+        Matrix(((0,) * len(chain[-1].rows[0]),) * len(chain[0].rows), TABLE_SCALE),
+    )
+    for length in hint.form:
+        unit = Matrix(
+            tuple(
+                (0,) * i + (1,) + (0,) * (len(chain[0].rows) - 1 - i)
+                for i in range(len(chain[0].rows))
+            ),
+            0,
+        )
+        whole.append(multiply(chain[:length] or [unit], ledger))
+        chain = chain[length:]
+    rest = [
+        minus(f, product(peel[0], peel[1], ledger), ledger) if peel else f
+        for f, peel in zip(whole, hint.peels, strict=True)
+    ]
+    for i, peel in enumerate(hint.peels):
+        if peel:
+            sides = (
+                multiply([*rest[:i], peel[0]], ledger),
+                multiply([peel[1], *whole[i + 1 :]], ledger),
+            )
+            table = minus(table, product(*sides, ledger), ledger)
+    heights, widths = _radii(rest, hint.bound, ledger)
+    drop, entries = table.scale - TABLE_SCALE, len(heights) * len(widths)
+    require_room(2 * entries, bits(table) + 2 * bits(Matrix((heights, widths), 0)))
+    ledger.charge(mul=entries, add=2 * entries)
+    reach = [
+        [shift_up(height * width, TABLE_SCALE) for width in widths]
+        for height in heights
+    ]
+    pairs = [
+        list(zip(*pair, strict=True)) for pair in zip(table.rows, reach, strict=True)
+    ]
+    low = tuple(
+        tuple(-shift_up(x, drop) - radius for x, radius in row) for row in pairs
+    )
+    high = tuple(tuple(-(x >> drop) + radius for x, radius in row) for row in pairs)
+    return Matrix(low, TABLE_SCALE), Matrix(high, TABLE_SCALE)

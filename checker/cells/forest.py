@@ -1,0 +1,86 @@
+"""A proof of cells: how it is read, and the outcomes of its leaves.  (SPEC 7)"""
+
+from dataclasses import dataclass
+
+from checker.cells.derive import Checker
+from checker.cells.enclosed import Hint, parse_hints
+from checker.cells.parse import Cell, parse_cells
+from checker.cells.paths import decompose, require_plain
+from checker.float32 import executions as float32
+from checker.float32.executions import REAL
+from checker.ground.decode import listing
+from checker.ground.errors import require_support
+from checker.ground.ledger import Ledger
+from checker.ground.norms import TABLE_SCALE
+from checker.statement.model import Model
+from checker.statement.outcome import MAX_CELLS, Outcome
+from checker.statement.statement import Statement
+
+
+@dataclass(frozen=True, slots=True)
+class Forest:
+    """The cells of a proof with the hints of its paths, and what they are about."""
+
+    model: Model
+    statement: Statement
+    precision: int
+    hints: dict[str, Hint]
+    roots: tuple[Cell, ...]
+
+    def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
+        """Return what every leaf proves, in preorder.
+
+        Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
+        """
+        exp = self.statement.exp
+        paths = decompose(self.model, self.hints, ledger, TABLE_SCALE if exp else 0)
+        slack = (
+            REAL
+            if exp is None
+            else float32.slack(
+                self.model, exp, (paths.score_scale, paths.value_scale), ledger
+            )
+        )
+        checker = Checker(paths, self.statement.scope, self.precision, ledger, slack)
+        answers, n = range(self.model.sizes["d_vocab_out"]), self.model.sizes["n_ctx"]
+        for root in self.roots:
+            checker.visit(
+                root,
+                dict.fromkeys(
+                    (j for j in answers if j != root.maximum),
+                    ((2 << root.maximum) - 1,) * n,
+                ),
+                None,
+            )
+        return tuple(checker.outcomes)
+
+    def lines(self) -> list[str]:
+        """Return what was parsed, for a human audit."""
+        roots = [
+            f"  {c.where}: maximum {c.maximum}, queries {list(c.queries)}, {c.method}, {c.claim}"
+            for c in self.roots
+        ]
+        return [f"paths enclosed: {sorted(self.hints)}, roots:", *roots]
+
+
+def parse_forest(
+    proof: dict[str, object], model: Model, statement: Statement, precision: int
+) -> Forest:
+    """Return the proof of cells that these keys hold, for a model that has a path decomposition.
+    (SPEC 4.4, 6.5, 7.1)
+
+    Raises: Malformed, Rejected or Declined, with the clause.
+    """
+    require_support(
+        statement.task == "max-of-k", "SPEC-7", "cells are about the task max-of-k only"
+    )
+    require_plain(model)
+    hints = parse_hints(proof["paths"]) if "paths" in proof else {}
+    sizes = model.sizes["d_vocab"], model.sizes["d_vocab_out"], model.sizes["n_ctx"]
+    return Forest(
+        model,
+        statement,
+        precision,
+        hints,
+        parse_cells(listing(proof["cells"], "cells", MAX_CELLS), sizes),
+    )

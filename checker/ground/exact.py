@@ -1,0 +1,113 @@
+"""Exact linear algebra on dyadic matrices: integers over one common power of two.  (SPEC 6.1)"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import add, mul
+
+from checker.ground.errors import require_form, require_support
+from checker.ground.ledger import Ledger
+
+MAX_TABLE_BITS = 1 << 28
+
+Row = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """The matrix ``rows * 2^-scale``, at least one row and one column; ``scale`` may be negative."""
+
+    rows: tuple[Row, ...]
+    scale: int
+
+
+def bits(a: Matrix) -> int:
+    """Return the bits of the largest entry."""
+    return max((value.bit_length() for row in a.rows for value in row), default=0)
+
+
+def require_room(entries: int, bits: int) -> None:
+    """Decline a table of exact numbers that could take more than 2^28 bits.  (SPEC 3.5)"""
+    require_support(
+        entries * bits <= MAX_TABLE_BITS,
+        "SPEC-3.5",
+        "a table of exact numbers is too large to hold",
+    )
+
+
+def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
+    """Return the exact product of two matrices.
+
+    Cost:   rows * inner * columns multiplications and as many additions.
+    Raises: Malformed (SPEC-6.6) if the shapes do not fit, which only a hint can bring about;
+            Declined (SPEC-3.5) if the result could take more than 2^28 bits, before it is formed.
+    """
+    inner, columns = len(b.rows), tuple(zip(*b.rows, strict=True))
+    require_form(
+        len(a.rows[0]) == inner, "SPEC-6.6", "a hint does not fit the factor beside it"
+    )
+    require_room(len(a.rows) * len(columns), bits(a) + bits(b) + inner.bit_length())
+    rows = []
+    for row in a.rows:
+        ledger.charge(mul=inner * len(columns), add=inner * len(columns))
+        rows.append(tuple(sum(map(mul, row, column)) for column in columns))
+    return Matrix(tuple(rows), a.scale + b.scale)
+
+
+def _association(sizes: Sequence[int]) -> tuple[int, int]:
+    """Return the fewest multiplications for a chain with these rows and columns, and where to
+    divide it first.
+    """
+    ends = (
+        (_association(sizes[: at + 1])[0] + _association(sizes[at:])[0], at)
+        for at in range(1, len(sizes) - 1)
+    )
+    return min(
+        ((work + sizes[0] * sizes[at] * sizes[-1], at) for work, at in ends),
+        default=(0, 0),
+    )
+
+
+def multiply(factors: Sequence[Matrix], ledger: Ledger) -> Matrix:
+    """Return the exact product of a short, non-empty chain of matrices.  (SPEC 6.5)
+
+    Cost: that of its products, in the order that takes the fewest multiplications; so a vector
+          stays a vector.
+    """
+    if len(factors) == 1:
+        return factors[0]
+    at = _association(
+        [*(len(factor.rows) for factor in factors), len(factors[-1].rows[0])]
+    )[1]
+    return product(
+        multiply(factors[:at], ledger), multiply(factors[at:], ledger), ledger
+    )
+
+
+def transposed(a: Matrix) -> Matrix:
+    """Return the transpose."""
+    return Matrix(tuple(zip(*a.rows, strict=True)), a.scale)
+
+
+def rescale(a: Matrix, scale: int) -> Matrix:
+    """Return the same matrix over the finer power of two ``2^-scale``.
+
+    Requires: scale >= a.scale.
+    Raises:   Declined (SPEC-3.5) if the result could take more than 2^28 bits.
+    """
+    require_room(sum(map(len, a.rows)), bits(a) + scale - a.scale)
+    return Matrix(
+        tuple(tuple(value << scale - a.scale for value in row) for row in a.rows), scale
+    )
+
+
+def add_row(a: Matrix, row: Matrix, ledger: Ledger) -> Matrix:
+    """Return ``a`` with the single row of ``row`` added to every row.
+
+    Cost: one addition per entry of ``a``.
+    """
+    scale = max(a.scale, row.scale)
+    fine, extra = rescale(a, scale), rescale(row, scale).rows[0]
+    ledger.charge(add=len(a.rows) * len(extra))
+    return Matrix(
+        tuple(tuple(map(add, entries, extra)) for entries in fine.rows), scale
+    )

@@ -1,0 +1,83 @@
+"""Hinted matrices, differences, roots and norms of rows, rounded up.  (SPEC 6.5 to 6.7, 12.2)"""
+
+from math import isqrt
+from operator import mul
+
+from checker.ground.decode import fields, integer, integers, listing
+from checker.ground.errors import require_form
+from checker.ground.exact import Matrix, add_row, rescale, transposed
+from checker.ground.interval import shift_up
+from checker.ground.ledger import Ledger
+
+TABLE_SCALE = 48
+"""Bounds and ends that are not exact are rounded outward to multiples of 2^-48.  (SPEC 6.5)"""
+
+
+def parse_matrix(value: object, where: str, most: int = 1024) -> Matrix:
+    """Return a hinted matrix of at most ``most`` rows and columns.  (SPEC 6.5)  Raises: Malformed,
+    Declined (SPEC-3.5).
+    """
+    found = fields(value, where, "exponent rows")
+    rows = tuple(
+        integers(row, where, -(2**31), 2**31, most)
+        for row in listing(found["rows"], where, most)
+    )
+    require_form(
+        len(rows) > 0 and len(rows[0]) > 0 and len(set(map(len, rows))) == 1,
+        "SPEC-6.5",
+        f"{where} is no matrix",
+    )
+    return Matrix(rows, -integer(found["exponent"], f"{where} exponent", -128, 128))
+
+
+def minus(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
+    """Return ``a - b``.  Cost: one addition per entry."""
+    require_form(
+        (len(a.rows), len(a.rows[0])) == (len(b.rows), len(b.rows[0])),
+        "SPEC-6.6",
+        "a hint has another shape",
+    )
+    ledger.charge(add=len(a.rows) * len(a.rows[0]))
+    pairs = zip(
+        *(rescale(part, max(a.scale, b.scale)).rows for part in (a, b)), strict=True
+    )
+    return Matrix(
+        tuple(tuple(x - y for x, y in zip(*pair, strict=True)) for pair in pairs),
+        max(a.scale, b.scale),
+    )
+
+
+def centred(a: Matrix, ledger: Ledger) -> Matrix:
+    """Return ``a`` with the mean of each row, rounded down, taken off the row: as last factor, a
+    constant for each row.
+
+    Cost: one multiplication per row, two additions per entry.
+    """
+    ledger.charge(mul=len(a.rows), add=len(a.rows) * len(a.rows[0]))
+    columns, means = transposed(a), tuple(-(sum(row) // len(row)) for row in a.rows)
+    return transposed(add_row(columns, Matrix((means,), a.scale), ledger))
+
+
+def raised(value: int, scale: int, target: int) -> int:
+    """Return the ceiling of ``value * 2^(target - scale)``."""
+    return shift_up(value, max(scale - target, 0)) << max(target - scale, 0)
+
+
+def root(value: int, scale: int, times: int) -> int:
+    """Return the ``2^times``-th root of ``value * 2^-scale`` over 2^-48, rounded up.  Requires:
+    value >= 0.
+
+    Sound because the ceiling of the square root of a ceiling is at least the square root.
+    """
+    value = raised(value, scale, TABLE_SCALE << times)
+    for _ in range(times):
+        value = isqrt(value - 1) + 1 if value else 0
+    return value
+
+
+def squares(a: Matrix, ledger: Ledger) -> list[int]:
+    """Return the sum of squares of each row, over twice the scale.  Cost: a multiplication and an
+    addition per entry.
+    """
+    ledger.charge(mul=len(a.rows) * len(a.rows[0]), add=len(a.rows) * len(a.rows[0]))
+    return [sum(map(mul, row, row)) for row in a.rows]

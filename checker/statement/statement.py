@@ -1,0 +1,212 @@
+"""What is claimed: task, scope and semantics as values of closed enumerations, and the exact total.
+(SPEC 5)
+
+The statement is built from the model's bytes and from these three names.  The certificate names
+them too, and its
+copy must be identical; it never supplies the text that is printed.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from hashlib import sha256
+from math import prod
+
+from checker.ground.decode import (
+    big,
+    canonical,
+    fields,
+    fraction,
+    listing,
+    parse_canonical,
+    typed,
+)
+from checker.ground.errors import require, require_form, require_support
+from checker.statement.model import Model
+from checker.statement.tasks import parse_table, require_fit
+
+SCOPE_FORMAT = "certify.scope/1"
+FLOAT32 = "float32:any-order"
+SEMANTICS = {
+    "real": "real arithmetic",
+    FLOAT32: "float32 arithmetic in any order of summation",
+}
+"""Per semantics: what the English sentence calls it."""
+
+EXP, USUAL_EXP = ("eps_exp", "eta_exp"), ((1, 1 << 22), (1, 1 << 126))
+_LEAST, _MOST = (Fraction(1, 1 << 25), Fraction(1, 1 << 149)), Fraction(1, 1 << 6)
+
+TASKS = {
+    "max-of-k": (
+        "k vocab",
+        "names the largest of {k} tokens (vocabulary {vocab}) correctly",
+    ),
+    "modular-addition": ("modulus", "adds two numbers modulo {modulus} correctly"),
+    "balanced-brackets": ("n", "tells correctly whether {n} brackets are balanced"),
+    "argmax": (
+        "n vocab",
+        "names the place of the first largest of {n} tokens (vocabulary {vocab}) correctly",
+    ),
+    "table": (
+        "n vocab table",
+        "answers {n} tokens (vocabulary {vocab}) as the table {table} says",
+    ),
+}
+"""Per task: its fields on the verdict line, and what a model that answers right does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much each token counts at each position: ``weights[i][t] >= 0``; all ones for
+    ``uniform``.
+    """
+
+    label: str
+    weights: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """The theorem without its numbers: which model, which question, over which inputs, in which
+    arithmetic.
+
+    ``exp``: eps_exp and eta_exp of a float32 semantics, None in real arithmetic.
+    ``table``: the answers of the task ``table``, in lexicographic order of the inputs; else none.
+    """
+
+    model_sha256: str
+    task: str
+    fields: dict[str, str]
+    semantics: str
+    exp: tuple[Fraction, Fraction] | None
+    scope: Scope
+    total: int
+    table: tuple[int, ...]
+
+
+def _product_scope(weights: object, n: int, vocab: int) -> Scope:
+    rows = [listing(row, "scope weights") for row in listing(weights, "scope weights")]
+    parsed = tuple(tuple(big(number, "scope weight") for number in row) for row in rows)
+    require_form(len(parsed) == n, "SPEC-5.3", f"the scope does not have {n} positions")
+    for row in parsed:
+        require_form(
+            len(row) == vocab,
+            "SPEC-5.3",
+            f"a position of the scope does not weigh {vocab} tokens",
+        )
+        require_form(
+            min(row) >= 0 and sum(row) > 0,
+            "SPEC-5.3",
+            "a position has a negative weight or no weight at all",
+        )
+        require_support(
+            sum(row) < 1 << 128,
+            "SPEC-3.5",
+            "the weights of one position sum to 2^128 or more",
+        )
+    file = canonical({"format": SCOPE_FORMAT, "weights": weights})
+    return Scope(f"product:sha256:{sha256(file).hexdigest()}", parsed)
+
+
+def parse_scope_file(data: bytes) -> str:
+    """Return the label of the scope held by a scope file, as the user requires it with ``--scope
+    product:FILE``.
+
+    Raises: Malformed (SPEC-5.3) if the file is not a scope.
+    """
+    scope = fields(
+        parse_canonical(data, "the scope file"), "the scope file", "format weights"
+    )
+    require_support(
+        scope["format"] == SCOPE_FORMAT,
+        "SPEC-5.3",
+        f"the scope file's format is not {SCOPE_FORMAT}",
+    )
+    return f"product:sha256:{sha256(data).hexdigest()}"
+
+
+def _exp(
+    written: dict[str, object], semantics: str, model: Model
+) -> tuple[Fraction, Fraction] | None:
+    """Return (eps_exp, eta_exp), which are there exactly if the semantics is float32.  (SPEC 5.4)"""
+    known = [fraction(written[key], key) for key in EXP if key in written]
+    require_form(
+        len(known) == (0 if semantics == "real" else 2),
+        "SPEC-5.4",
+        "eps_exp and eta_exp go with float32:any-order",
+    )
+    if not known:
+        return None
+    for key, number, least in zip(EXP, known, _LEAST, strict=True):
+        require_form(
+            number >= least,
+            "SPEC-5.4",
+            f"{key} is smaller than {least}, which no float32 exp achieves",
+        )
+    require_support(
+        max(known) <= _MOST, "SPEC-5.4", "eps_exp or eta_exp is larger than 2^-6"
+    )
+    require_support(not model.double, "SPEC-5.4", "the model holds a tensor in float64")
+    return known[0], known[1]
+
+
+def build_statement(
+    model: Model, model_sha256: str, written: dict[str, object]
+) -> Statement:
+    """Return the statement the certificate is about, every part but the names re-derived.  (SPEC
+    5.1 to 5.5)
+
+    Requires: ``written`` is the certificate's object ``statement``.
+    Raises:   Declined for a task, scope or semantics this checker does not know; Malformed for a
+              bad scope;
+              Rejected (SPEC-5.5) if the certificate's copy differs from what is re-derived.
+    """
+    named, semantics = written["task"], typed(written["semantics"], str, "semantics")
+    table: tuple[tuple[int, ...], str] = (), ""
+    if isinstance(named, dict):
+        named, table = (
+            "table",
+            parse_table(fields(named, "task", "table")["table"], model),
+        )
+    task = typed(named, str, "task")
+    require_support(
+        task in TASKS and (task == "table") == bool(table[1]),
+        "SPEC-5.2",
+        f"the task {task} is not known",
+    )
+    require_support(
+        semantics in SEMANTICS, "SPEC-5.4", f"the semantics {semantics} is not known"
+    )
+    n, vocab = model.sizes["n_ctx"], model.sizes["d_vocab"]
+    require_fit(task, model)
+    if written["scope"] == "uniform":
+        scope = Scope("uniform", ((1,) * vocab,) * n)
+    else:
+        scope = _product_scope(
+            fields(written["scope"], "scope", "product")["product"], n, vocab
+        )
+    require(
+        written["model"] == f"sha256:{model_sha256}",
+        "SPEC-5.1",
+        "the certificate was made for other model bytes",
+    )
+    require(
+        canonical(written["architecture"]) == canonical(model.config),
+        "SPEC-5.5",
+        "the architecture is not the model's",
+    )
+    total = prod(map(sum, scope.weights))
+    require(
+        big(written["total"], "total") == total, "SPEC-5.5", f"the total is not {total}"
+    )
+    known = {"k": n, "n": n, "vocab": vocab, "modulus": vocab, "table": table[1]}
+    found = {name: str(known[name]) for name in TASKS[task][0].split()}
+    return Statement(
+        model_sha256,
+        task,
+        found,
+        semantics,
+        _exp(written, semantics, model),
+        scope,
+        total,
+        table[0],
+    )

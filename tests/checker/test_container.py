@@ -1,0 +1,78 @@
+"""Every finite bit pattern stands for exactly its number.  (SPEC 4.2)"""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+
+import models
+import pytest
+
+from checker.ground.errors import Malformed
+from checker.statement.container import Entry, read_matrix
+
+# dtype: bytes, exponent bits, fraction bits
+FORMATS = {"F64": (8, 11, 52), "F32": (4, 8, 23), "F16": (2, 5, 10), "BF16": (2, 8, 7)}
+
+
+def patterns(dtype: str) -> list[int]:
+    """Return zeros, subnormals and normals at their edges, both signs, and random ones."""
+    _, exponent_bits, fraction_bits = FORMATS[dtype]
+    hidden, top = 1 << fraction_bits, (1 << exponent_bits) - 1
+    rng = random.Random(0)
+    edges = [
+        0,
+        1,
+        2,
+        3,
+        hidden // 2,
+        hidden - 1,
+        hidden,
+        hidden + 1,
+        2 * hidden,
+        (top // 2) * hidden,
+        top * hidden - 1,
+    ]
+    found = (
+        edges
+        + [rng.randrange(top * hidden) for _ in range(200)]
+        + [rng.randrange(hidden) for _ in range(50)]
+    )
+    return found + [pattern | 1 << exponent_bits + fraction_bits for pattern in found]
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_numbers_are_decoded_exactly(dtype: str) -> None:
+    size = FORMATS[dtype][0]
+    for pattern in patterns(dtype):
+        words = [pattern, *((3,) if pattern % 3 else ())]
+        payload = memoryview(b"".join(word.to_bytes(size, "little") for word in words))
+        matrix = read_matrix("t", Entry(dtype, (len(words),), 0, len(payload)), payload)
+        assert matrix.scale >= 0
+        assert len(matrix.rows) == 1
+        found = [Fraction(value, 1 << matrix.scale) for value in matrix.rows[0]]
+        assert found == [models.fraction_of_bits(word, dtype) for word in words]
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_rows_follow_the_last_axis(dtype: str) -> None:
+    size = FORMATS[dtype][0]
+    words = patterns(dtype)[:6]
+    payload = memoryview(b"\xff" * size + b"".join(word.to_bytes(size, "little") for word in words))
+    matrix = read_matrix("t", Entry(dtype, (1, 2, 3), size, len(payload)), payload)
+    found = [[Fraction(value, 1 << matrix.scale) for value in row] for row in matrix.rows]
+    expected = [models.fraction_of_bits(word, dtype) for word in words]
+    assert found == [expected[:3], expected[3:]]
+
+
+@pytest.mark.parametrize("dtype", FORMATS)
+@pytest.mark.parametrize("sign", [0, 1])
+def test_nan_and_infinity_are_refused(dtype: str, sign: int) -> None:
+    size, exponent_bits, fraction_bits = FORMATS[dtype]
+    infinity = (1 << exponent_bits) - 1 << fraction_bits
+    for pattern in (infinity, infinity + 1, infinity + (1 << fraction_bits) - 1):
+        word = pattern | sign << exponent_bits + fraction_bits
+        payload = memoryview(word.to_bytes(size, "little"))
+        with pytest.raises(Malformed) as refusal:
+            read_matrix("t", Entry(dtype, (1,), 0, size), payload)
+        assert refusal.value.rule == "SPEC-4.2"

@@ -1,0 +1,520 @@
+"""Proofs of leaves against 200-bit ground truth: every feature of the architecture, every pair of
+features, every task.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import random
+from fractions import Fraction
+from hashlib import sha256
+from math import prod
+from typing import Any
+
+import models
+import mpmath
+import mutators
+import networks
+import pytest
+from models import Model
+
+from checker.check import Theorem, check, parse
+from checker.ground.errors import Declined, Rejected
+from checker.ground.exact import bits
+from checker.ground.ledger import Ledger
+from checker.ground.packed import Slots
+from checker.leaves import leaves
+from checker.leaves.activation import activated, slope
+from checker.leaves.network import Affine, Network
+from checker.statement.model import load_model
+from checker.statement.tasks import ANSWERS
+
+PAIRS = list(networks.pairs())
+TINY = Fraction(1, 1 << 150)
+
+
+def theorem(model: Model, document: dict[str, Any]) -> Theorem:
+    """Return what the checker proves."""
+    return check(parse(model.bytes, mutators.encode(document)), lambda done, declared: None)
+
+
+def test_the_pairs_are_all_there() -> None:
+    assert 12 <= len(PAIRS) <= 60
+    names = list(networks.FEATURES)
+    for at, a in enumerate(names):
+        for b in names[at + 1 :]:
+            found = {(chosen[a], chosen[b]) for chosen in PAIRS}
+            due = {
+                (i, j)
+                for i in networks.FEATURES[a]
+                for j in networks.FEATURES[b]
+                if networks.possible({a: i, b: j})
+            }
+            assert found >= due
+
+
+@pytest.mark.parametrize("at", range(len(PAIRS)))
+def test_every_pair_of_features_against_200_bits(at: int) -> None:
+    rng = random.Random(f"leaves {at}")
+    model = networks.of(rng, PAIRS[at])
+    task = rng.choice(["max-of-k", "argmax"])
+    weights = (
+        [[rng.randint(0, 3) for _ in range(2)] + [1] for _ in range(3)] if at % 3 == 0 else None
+    )
+    document = networks.document(
+        model, task, [{"inputs": "1", "method": "either"}] * 27, weights=weights, precision=128
+    )
+    proved = theorem(model, document)
+    right = 0
+    for tokens, outcome in zip(networks.inputs(model), proved.outcomes[:-1], strict=True):
+        weight = (
+            prod(row[token] for row, token in zip(weights, tokens, strict=True)) if weights else 1
+        )
+        assert outcome.size == weight
+        if not weight:
+            continue
+        margin = networks.margin(model, task, tokens)
+        wrong = bool(margin <= 0)
+        right += weight * (not wrong)
+        assert (outcome.lower, outcome.upper) == (weight * wrong, weight * wrong)
+        if wrong:
+            assert outcome.margin is None
+        else:
+            assert outcome.margin is not None
+            assert outcome.margin <= margin * 2**20 < outcome.margin + 2
+    assert proved.correct_lower == proved.correct_upper == right
+
+
+@pytest.mark.parametrize("at", range(0, len(PAIRS), 3))
+def test_logits_lie_in_their_balls_at_every_precision(at: int) -> None:
+    model = networks.of(random.Random(f"balls {at}"), PAIRS[at], d_model=4, spread=40)
+    loaded = load_model(model.bytes)
+    for precision in (16, 64, 128):
+        network = Network(loaded, precision, Ledger(lambda done: None))
+        for tokens in networks.inputs(model)[::5]:
+            for (middles, radius), truth in zip(
+                network.read(list(tokens)), networks.logits(model, tokens), strict=True
+            ):
+                assert radius > 0
+                for middle, value in zip(middles, truth, strict=True):
+                    assert (
+                        abs(value * 2**precision - middle)
+                        <= radius + TINY.numerator / TINY.denominator
+                    )
+
+
+TASKS: list[tuple[str, dict[str, int]]] = [
+    ("max-of-k", {"vocab": 3, "n": 3, "outputs": 4}),
+    ("modular-addition", {"vocab": 4, "n": 2, "outputs": 4}),
+    ("balanced-brackets", {"vocab": 2, "n": 4, "outputs": 2}),
+    ("argmax", {"vocab": 2, "n": 4, "outputs": 4}),
+    ("table", {"vocab": 3, "n": 2, "outputs": 5}),
+]
+
+
+@pytest.mark.parametrize("readout", ["last", "all"])
+@pytest.mark.parametrize(("task", "sizes"), TASKS)
+def test_every_task(task: str, sizes: dict[str, int], readout: str) -> None:
+    rng = random.Random(f"{task} {readout}")
+    if (task, readout) == ("table", "all"):
+        return
+    model = networks.of(rng, {"mlp": "relu", "readout": readout, "biases": True}, **sizes)
+    asked: Any = task
+    if task == "table":
+        answers = [
+            max(range(5), key=lambda j, t=t: networks.logits(model, t)[0][j])
+            for t in networks.inputs(model)
+        ]  # type: ignore[misc]
+        answers[4] = (answers[4] + 1) % 5
+        asked = networks.table(model, answers)
+    margins = [networks.margin(model, asked, tokens) for tokens in networks.inputs(model)]
+    right = sum(bool(margin > 0) for margin in margins)
+    proved = theorem(model, networks.document(model, asked))
+    assert (proved.correct_lower, proved.correct_upper) == (right, right)
+    if task == "table":
+        assert right == 8
+        assert proved.parsed.statement.fields["table"].startswith("sha256:")
+
+
+# --- the parts --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", [8, 16, 64, 96, 128, 512, 1024, 4096, 8192])
+def test_slope_is_the_root_of_eight_over_pi(precision: int) -> None:
+    context = mpmath.MPContext()
+    context.prec = precision + 64
+    assert abs(context.sqrt(8 / context.pi) * context.mpf(2) ** precision - slope(precision)) < 2
+
+
+@pytest.mark.parametrize("function", ["relu", "gelu_new", "silu"])
+@pytest.mark.parametrize("precision", [16, 64, 128])
+def test_activations_lie_in_their_balls(function: str, precision: int) -> None:
+    rng = random.Random(f"{function} {precision}")
+    for size in (0, 1, 3, 8, 20):
+        for radius in (0, 1, 1 << precision // 2, 1 << precision + 1):
+            middles = [
+                rng.randint(-(1 << precision + size), 1 << precision + size) for _ in range(12)
+            ] + [0, 1, -1]
+            found, wide = activated(function, (middles, radius), precision)
+            for middle, image in zip(middles, found, strict=True):
+                for x in (
+                    middle - radius,
+                    middle,
+                    middle + radius,
+                    middle + rng.randint(-radius, radius),
+                ):
+                    truth = (
+                        networks.activation(function, networks.CONTEXT.mpf(x) / 2**precision)
+                        * 2**precision
+                    )
+                    assert abs(truth - image) <= wide + abs(truth) / 2**150
+
+
+def test_activations_are_tight() -> None:
+    for function in ("gelu_new", "silu"):
+        assert activated(function, ([3 << 64, -(1 << 62), 0], 0), 64)[1] < 1 << 10
+
+
+@pytest.mark.parametrize("bits", [1, 7, 8, 9, 64, 200])
+def test_slots_hold_every_sum_that_fits(bits: int) -> None:
+    rng = random.Random(bits)
+    most = (1 << bits) - 1
+    for drop in range((bits - 1) // 8 + 1):
+        slots = Slots(5, bits, drop)
+        rows = [
+            [rng.choice([-most, most, 0, rng.randint(-most, most)]) for _ in range(5)]
+            for _ in range(3)
+        ]
+        for scalars in ([1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, 0, -1]):
+            sums = [sum(c * row[k] for c, row in zip(scalars, rows, strict=True)) for k in range(5)]
+            assert slots.combine(scalars, [slots.pack(row) for row in rows]) == [
+                value >> 8 * drop for value in sums
+            ]
+
+
+def test_the_answers_of_every_task() -> None:
+    for name, answer in ANSWERS.items():
+        vocab = 2 if name == "balanced-brackets" else 3
+        for n in range(1, 7):
+            for tokens in itertools.product(range(vocab), repeat=n):
+                assert answer(list(tokens), vocab) == networks.answer(name, tokens, vocab)
+
+
+# --- precision, ties, limits ------------------------------------------------------
+
+
+def scaled_apart(gap: int) -> Model:
+    """Return a model whose two logits differ by `2^-gap` times a number about one."""
+    model = networks.of(
+        random.Random("apart"),
+        {"mlp": "relu", "biases": True},
+        vocab=2,
+        n=2,
+        outputs=2,
+        dtype="F64",
+    )
+    column = [row[0] for row in model.tensors["unembed.W_U"]]
+    near = [[v, v + Fraction(1, 2**gap)] for v in column]
+    return Model(model.config, {**model.tensors, "unembed.W_U": near, "unembed.b_U": [0, 0]}, "F64")
+
+
+@pytest.mark.parametrize("gap", [20, 45])
+def test_precision_is_raised_until_the_sign_is_known(gap: int) -> None:
+    model = scaled_apart(gap)
+    document = networks.document(model, "max-of-k", precision=16 if gap == 20 else 64)
+    with pytest.raises(Declined) as refusal:
+        theorem(model, {**document, "proof": {**document["proof"], "precision": 16}})
+    assert refusal.value.rule == "SPEC-3.5"
+    document["proof"]["precision"] = 64
+    proved = theorem(model, document)
+    right = sum(
+        bool(networks.margin(model, "max-of-k", tokens) > 0) for tokens in networks.inputs(model)
+    )
+    assert proved.correct_lower == proved.correct_upper == right
+
+
+def test_a_tie_that_cannot_be_shown_stays_undecided() -> None:
+    # Two columns that differ in an entry which the residual stream never uses.
+    model = networks.of(random.Random("tie"), {}, vocab=2, n=1, outputs=2, d_model=2, d_head=1)
+    tensors = {name: copy.deepcopy(tensor) for name, tensor in model.tensors.items()}
+    tensors["embed.W_E"] = [[1, 0], [2, 0]]
+    tensors["pos_embed.W_pos"] = [[0, 0]]
+    tensors["blocks.0.attn.W_O"] = [[[1, 0]]]
+    tensors["unembed.W_U"] = [[1, 1], [2, 3]]
+    model = Model(model.config, tensors)
+    proved = theorem(model, networks.document(model, "max-of-k"))
+    assert (proved.correct_lower, proved.correct_upper) == (0, 2)
+
+
+def test_a_tie_at_one_position_of_several_is_shown() -> None:
+    model = networks.of(random.Random("twins"), {"readout": "all"}, vocab=3, n=2, outputs=3)
+    rows = [[row[0], row[0], row[2]] for row in model.tensors["unembed.W_U"]]
+    model = Model(model.config, {**model.tensors, "unembed.W_U": rows})
+    right = sum(
+        bool(networks.margin(model, "max-of-k", tokens) > 0) for tokens in networks.inputs(model)
+    )
+    proved = theorem(model, networks.document(model, "max-of-k"))
+    assert proved.correct_lower == proved.correct_upper == right
+
+
+def test_inputs_without_weight_cost_but_are_not_evaluated() -> None:
+    model = networks.of(random.Random("weight"), {}, vocab=2, n=3, outputs=2)
+    alone = theorem(model, networks.document(model, "max-of-k", weights=[[0, 1], [0, 1], [0, 7]]))
+    assert (alone.parsed.statement.total, [outcome.size for outcome in alone.outcomes]) == (
+        7,
+        [7, 0],
+    )
+    assert alone.ledger.exp < theorem(model, networks.document(model, "max-of-k")).ledger.exp / 4
+
+
+@pytest.mark.parametrize("operations", [0, 10, 10_000])
+def test_a_huge_domain_costs_no_more_than_is_declared(operations: int) -> None:
+    model = networks.of(random.Random("huge"), {}, vocab=64, n=64, outputs=64, d_model=1, d_head=1)
+    weights = [[1] + [0] * 63] * 64
+    for method in ("either", "wrong"):
+        leaves = [{"inputs": str(64**64), "method": method}]
+        document = networks.document(
+            model, "max-of-k", leaves, weights=weights, operations=operations
+        )
+        with pytest.raises(Declined) as refusal:
+            theorem(model, document)
+        assert refusal.value.rule == "SPEC-8.2"
+    skipped = networks.document(
+        model, "max-of-k", [{"inputs": str(64**64), "method": "skip"}], operations=0
+    )
+    assert theorem(model, skipped).correct_upper == 64**64
+
+
+@pytest.mark.parametrize("norm", [None, "LNPre"])
+def test_radii_stay_bounded_in_deep_models(norm: str | None) -> None:
+    # Bounds on errors grow in every layer, but only by about as many bits as the weights have.
+    chosen = {"n_layers": 16, "normalization_type": norm}
+    model = networks.of(random.Random("deep"), chosen, vocab=2, n=2, outputs=2, d_model=2, d_head=2)
+    network = Network(load_model(model.bytes), 64, Ledger(lambda done: None))
+    assert network.read([0, 1])[0][1].bit_length() < 200
+
+
+def test_a_table_of_wrong_answers_proves_the_model_wrong_everywhere() -> None:
+    model = networks.of(random.Random("agree"), {"mlp": "relu"}, vocab=2, n=3, outputs=3)
+    own = [
+        max(range(3), key=lambda j, t=t: networks.logits(model, t)[0][j])
+        for t in networks.inputs(model)
+    ]  # type: ignore[misc]
+    for shift, right in ((0, 8), (1, 0), (2, 0)):
+        asked = networks.table(model, [(answer + shift) % 3 for answer in own])
+        proved = theorem(model, networks.document(model, asked))
+        assert (proved.correct_lower, proved.correct_upper) == (right, right)
+
+
+# --- exactly so much --------------------------------------------------------------
+
+
+def test_middles_below_two_to_the_32_are_accepted() -> None:
+    model = load_model(networks.of(random.Random("edge"), {}, vocab=2, n=2, outputs=2).bytes)
+    affine = Affine(model, ["unembed.W_U"], 64)
+    largest = (1 << 96) - 1
+    columns = list(zip(*model.weights["unembed.W_U"].rows, strict=True))
+    for sign in (1, -1):
+        found, _ = affine(([sign * largest] * 3, 0))
+        assert found == [
+            sign * largest * sum(column) >> model.weights["unembed.W_U"].scale for column in columns
+        ]
+        with pytest.raises(Declined) as refusal:
+            affine(([0, sign * (largest + 1), 0], 0))
+        assert refusal.value.rule == "SPEC-14.3"
+
+
+def test_what_is_held_at_once_is_limited_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(
+        networks.of(
+            random.Random("room"), {"n_layers": 2, "n_heads": 2}, vocab=2, n=3, outputs=2
+        ).bytes
+    )
+    numbers = sum(len(matrix.rows) * len(matrix.rows[0]) for matrix in model.weights.values())
+    room = numbers * (2 * 64 + 1 + 64) + 3 * 2 * (2 * 2 + 3) * (4 * 64 + 700)
+    assert max(bits(matrix) - matrix.scale for matrix in model.weights.values()) == 1
+    monkeypatch.setattr("checker.leaves.network.MAX_HELD_BITS", room)
+    assert Network(model, 64, Ledger(lambda done: None)).precision == 64
+    monkeypatch.setattr("checker.leaves.network.MAX_HELD_BITS", room - 1)
+    with pytest.raises(Declined) as refusal:
+        Network(model, 64, Ledger(lambda done: None))
+    assert refusal.value.rule == "SPEC-3.5"
+
+
+@pytest.mark.parametrize("precision", [8, 24, 64])
+def test_affine_maps_of_whole_balls(precision: int) -> None:
+    rng = random.Random(precision)
+    for dtype in ("F32", "F64"):
+        model = networks.of(rng, {"biases": True}, vocab=2, n=2, outputs=2, d_model=4, dtype=dtype)
+        if dtype == "F64":
+            shifted = [
+                [v + Fraction(rng.randint(0, 2**40), 2**48) for v in row]
+                for row in model.tensors["unembed.W_U"]
+            ]
+            model = Model(model.config, {**model.tensors, "unembed.W_U": shifted}, "F64")
+        weights, bias = model.tensors["unembed.W_U"], model.tensors["unembed.b_U"]
+        affine = Affine(load_model(model.bytes), ["unembed.W_U"], precision)
+        for radius in (0, 1, 1000):
+            middles = [rng.randint(-(2 << precision), 2 << precision) for _ in range(4)]
+            found, wide = affine((middles, radius))
+            for column in range(2):
+                for sign in (1, -1):
+                    x = [
+                        m + sign * radius * (1 if weights[j][column] > 0 else -1)
+                        for j, m in enumerate(middles)
+                    ]
+                    truth = (
+                        sum(v * weights[j][column] for j, v in enumerate(x))
+                        + bias[column] * 2**precision
+                    )
+                    assert abs(truth - found[column]) <= wide
+                    assert wide <= 2 + abs(truth - found[column]) + 12 * radius + (
+                        40 if dtype == "F64" else 0
+                    )
+
+
+PINNED = "8de58306888df069"
+
+
+def test_balls_are_what_they_were() -> None:
+    """Any change of a rounding or of a bound on an error shows here; that they are sound shows
+    above.
+    """
+    digest = sha256()
+    for at, chosen in enumerate(PAIRS):
+        model = networks.of(random.Random(f"pinned {at}"), chosen, dtype="F64", spread=20 + at)
+        for precision in (16, 64):
+            network = Network(load_model(model.bytes), precision, Ledger(lambda done: None))
+            digest.update(
+                repr(
+                    [network.read(list(tokens)) for tokens in networks.inputs(model)[::4]]
+                ).encode()
+            )
+    assert digest.hexdigest()[:16] == PINNED
+
+
+class Fake:
+    """A network whose logits are given: the right answer's, the other's, and the radius, for each
+    precision.
+    """
+
+    def __init__(self, balls: dict[int, tuple[int, int]]) -> None:
+        self.balls, self.tried = balls, list[int]()
+
+    def __call__(self, model: object, precision: int, ledger: object) -> Fake:
+        self.tried.append(precision)
+        return self
+
+    def read(self, tokens: list[int]) -> list[tuple[list[int], int]]:
+        middle, radius = self.balls.get(self.tried[-1], (0, 1))
+        return [([middle, 0], radius)]
+
+    def is_level(self, answer: int) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("balls", "tried", "outcome"),
+    [
+        ({64: (3 << 64, 1 << 64)}, [64], (0, 0, 1 << 20)),
+        ({64: (2 << 64, (1 << 64) - 1)}, [64], (0, 0, 0)),
+        ({64: (2 << 64, 1 << 64), 128: (1, 0)}, [64, 128], (0, 0, 0)),
+        ({64: (-2 << 64, 1 << 64)}, [64], (1, 1, None)),
+        ({64: (1 - (2 << 64), 1 << 64), 128: (0, 0)}, [64, 128], (1, 1, None)),
+        ({4096: (-2, 1)}, [64, 128, 256, 512, 1024, 2048, 4096], (1, 1, None)),
+        ({}, [64, 128, 256, 512, 1024, 2048, 4096], (0, 1, None)),
+    ],
+)
+def test_signs_and_the_precisions_that_are_tried(
+    balls: dict[int, tuple[int, int]],
+    tried: list[int],
+    outcome: tuple[int, int, int | None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = Fake(balls)
+    monkeypatch.setattr("checker.leaves.leaves.Network", fake)
+    model = networks.of(random.Random("fake"), {}, vocab=1, n=1, outputs=2)
+    found = theorem(model, networks.document(model, "max-of-k")).outcomes[0]
+    assert (found.lower, found.upper, found.margin) == outcome
+    assert fake.tried == tried
+
+
+def test_the_margin_claimed_may_be_what_is_shown_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("checker.leaves.leaves.Network", Fake({64: (5 << 64, 1 << 64)}))
+    model = networks.of(random.Random("fake"), {}, vocab=1, n=1, outputs=2)
+    for margin, fits in (
+        (["3", "0"], True),
+        (["3145729", "-20"], False),
+        (["6291457", "-21"], False),
+        (["-1", "4096"], True),
+    ):
+        document = networks.document(
+            model, "max-of-k", [{"inputs": "1", "method": "right", "margin": margin}]
+        )
+        if fits:
+            assert theorem(model, document).margin == 3 << 20
+            continue
+        with pytest.raises(Rejected) as refusal:
+            theorem(model, document)
+        assert refusal.value.rule == "SPEC-14.7"
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ([], (Rejected, "SPEC-4.3")),
+        ([8, 0], (Declined, "SPEC-3.5")),
+        ([2], (Rejected, "SPEC-4.3")),
+        ([1, 4097], (Declined, "SPEC-3.5")),
+    ],
+)
+def test_a_head_of_another_shape_is_refused(shape: list[int], expected: tuple[type, str]) -> None:
+    model = networks.of(random.Random(3), {"readout": "sum-pool-mlp"}, vocab=2, n=2, outputs=2)
+    header, payload = mutators.split_safetensors(model.bytes)
+    size = 4 * prod(shape)
+    others = {
+        name: entry for name, entry in header.items() if name not in ("__metadata__", "head.W_1")
+    }
+    table: dict[str, Any] = {"__metadata__": header["__metadata__"]}
+    parts, end = [], 0
+    for name, entry in sorted(others.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, stop = entry["data_offsets"]
+        parts.append(payload[begin:stop])
+        table[name] = {**entry, "data_offsets": [end, end + stop - begin]}
+        end += stop - begin
+    table["head.W_1"] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
+    data = models.safetensors_bytes(table, b"".join(parts) + bytes(size))
+    with pytest.raises((Declined, Rejected)) as found:
+        load_model(data)
+    assert (isinstance(found.value, expected[0]), found.value.rule) == (True, expected[1])
+
+
+def test_a_precision_that_does_not_fit_leaves_an_input_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A tie in reals that no precision shows stays undecided where the next precision is past the
+    room; nothing is declined.
+    """
+    model = networks.of(random.Random(5), {}, vocab=2, n=2, outputs=2)
+    tried = []
+
+    class Level:
+        def __init__(self, model: Any, precision: int, ledger: Any) -> None:
+            tried.append(precision)
+
+        def read(self, tokens: list[int]) -> list[tuple[list[int], int]]:
+            return [([0, 0], 1)]
+
+        def is_level(self, answer: int) -> bool:
+            return False
+
+    monkeypatch.setattr(leaves, "Network", Level)
+    monkeypatch.setattr(
+        leaves, "held_bits", lambda _model, precision: leaves.MAX_HELD_BITS + (precision > 128)
+    )
+    document = networks.document(model, "max-of-k", [{"inputs": "4", "method": "either"}])
+    theorem = check(parse(model.bytes, mutators.encode(document)), lambda done, declared: None)
+    assert (tried, theorem.correct_lower, theorem.correct_upper) == ([64, 128], 0, 4)

@@ -1,0 +1,537 @@
+"""Limits of SPEC 3.5 whose vectors would be too large to keep: each at its edge, in this process
+and at once.
+"""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+from hashlib import sha256
+from math import prod
+from types import SimpleNamespace
+from typing import Any
+
+import make_vectors
+import models
+import mutators
+import pytest
+from make_vectors import BASE, PAIR, completed, document, flat, put, root
+
+from checker import __main__, check
+from checker.cells import derive as cells
+from checker.cells import enumeration
+from checker.cells import parse as proof
+from checker.check import parse
+from checker.ground import decode, exact
+from checker.ground.errors import (
+    Declined,
+    Malformed,
+    Refusal,
+    Rejected,
+    require,
+    require_form,
+    require_support,
+)
+from checker.ground.ledger import CEILING
+from checker.statement import container, model, statement
+
+
+def refusal(model_bytes: bytes, certificate: bytes) -> tuple[type[Refusal], str]:
+    """Return the kind and the clause of a refusal."""
+    with pytest.raises(Refusal) as found:
+        make_vectors.theorem_of(model_bytes, certificate)
+    return type(found.value), found.value.rule
+
+
+def test_the_limits_are_those_of_the_specification() -> None:
+    assert check.MAX_CERTIFICATE_BYTES == 16 << 20
+    assert model.MAX_MODEL_BYTES == 256 << 20
+    assert container.MAX_HEADER == 1 << 20
+    assert decode.MAX_DEPTH == 16
+    assert exact.MAX_TABLE_BITS == 1 << 28
+    assert (proof.MAX_CELLS, proof.MAX_SPLIT_DEPTH, proof.MAX_BINS) == (10**6, 32, 4096)
+    assert (enumeration.MAX_TUPLE_BITS, enumeration.BITS_OF_TUPLE, enumeration.MAX_PRECISION) == (
+        1 << 30,
+        2048,
+        4096,
+    )
+    assert enumeration.MAX_SUFFIXES == 1 << 16
+    assert cells.MAX_TERM_BITS == 1 << 30
+    assert CEILING == 10**11
+    sizes = {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
+    assert sizes | {"n_heads": 16, "n_layers": 16} == model._SIZES
+    assert model._MLP_WIDTH == 4096
+
+
+def test_files_of_16_and_256_mib() -> None:
+    text = mutators.encode(BASE)
+    padded = text[:-1] + b" " * ((16 << 20) - len(text)) + b"\n"
+    assert len(padded) == 16 << 20
+    assert refusal(PAIR.bytes, padded) == (Malformed, "SPEC-3.2")
+    assert refusal(PAIR.bytes, padded + b"\n") == (Declined, "SPEC-3.5")
+    # A field of zeros costs no memory until it is read.
+    doc = mutators.encode(put(BASE, "proof/precision", 64))
+    assert refusal(bytes((256 << 20) + 1), doc) == (Declined, "SPEC-3.5")
+    assert refusal(bytes(256 << 20), doc) == (Malformed, "SPEC-4.1")
+
+
+def test_too_many_cells_are_declined_before_the_model_is_read() -> None:
+    text = mutators.encode(put(BASE, "proof/cells", "CELLS")).replace(
+        b'"CELLS"', b"[" + b"0," * 10**6 + b"0]"
+    )
+    assert refusal(b"", text) == (Declined, "SPEC-3.5")
+
+
+def test_a_model_of_four_million_numbers() -> None:
+    assert model.MAX_NUMBERS == 1 << 22
+    config = PAIR.config | {"d_vocab": 2, "d_vocab_out": 2, "n_ctx": 1, "d_head": 1023}
+    for width, expected in ((1022, (Rejected, "SPEC-7.1")), (1024, (Declined, "SPEC-3.5"))):
+        sizes = config | {"d_model": width}
+        needed = {
+            name: axes.split()
+            for name, axes in model._tensors(sizes, sizes).items()
+            if ".b_" not in name
+        }
+        shapes = {name: [sizes.get(axis, 1) for axis in axes] for name, axes in needed.items()}
+        assert (sum(map(prod, shapes.values())) > model.MAX_NUMBERS) == (expected[0] is Declined)
+        header: dict[str, object] = {
+            "__metadata__": {"config": models.canonical(sizes), "format": models.FORMAT}
+        }
+        end = 0
+        for name, shape in shapes.items():
+            header[name] = {
+                "data_offsets": [end, end + 2 * prod(shape)],
+                "dtype": "F16",
+                "shape": shape,
+            }
+            end += 2 * prod(shape)
+        text = models.canonical(header).encode()
+        data = len(text).to_bytes(8, "little") + text + bytes(end)
+        doc = put(put(BASE, "proof/cells", []), "statement/scope", "uniform")
+        doc["statement"] |= {
+            "architecture": sizes,
+            "model": f"sha256:{sha256(data).hexdigest()}",
+            "total": "2",
+        }
+        assert refusal(data, mutators.encode(doc)) == expected
+
+
+def test_outcomes_too_large_to_print() -> None:
+    """2^20 leaves with sizes of 257 bits would be more than 2^28 bits of digits; looked at before
+    any is written.
+    """
+    parsed = SimpleNamespace(statement=SimpleNamespace(total=1 << 256))
+    theorem = SimpleNamespace(
+        ledger=None, outcomes=[SimpleNamespace(margin=None)] * (1 << 20), parsed=parsed
+    )
+    with pytest.raises(Declined) as found:
+        __main__.as_json(theorem, "0.00")  # type: ignore[arg-type]
+    assert found.value.rule == "SPEC-3.5"
+
+
+def test_margins_too_large_to_print() -> None:
+    """The same of margins of a thousand bits, whose total is small."""
+    parsed = SimpleNamespace(statement=SimpleNamespace(total=1))
+    theorem = SimpleNamespace(
+        ledger=None, outcomes=[SimpleNamespace(margin=1 << 1023)] * (1 << 18), parsed=parsed
+    )
+    with pytest.raises(Declined) as found:
+        __main__.as_json(theorem, "0.00")  # type: ignore[arg-type]
+    assert found.value.rule == "SPEC-3.5"
+
+
+def test_a_million_cells() -> None:
+    for count, expected in ((10**6, (Malformed, "SPEC-3.4")), (10**6 + 1, (Declined, "SPEC-3.5"))):
+        text = mutators.encode(put(BASE, "proof/cells", "CELLS")).replace(
+            b'"CELLS"', b"[" + b"0," * (count - 1) + b"0]"
+        )
+        assert refusal(PAIR.bytes, text) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "most"),
+    [
+        ("d_vocab_out", 1024),
+        ("d_model", 1024),
+        ("d_head", 1024),
+        ("n_ctx", 64),
+        ("n_heads", 16),
+        ("n_layers", 16),
+    ],
+)
+def test_sizes_up_to_their_limit_are_no_reason(field: str, most: int) -> None:
+    for size, expected in ((most, (Malformed, "SPEC-4.3")), (most + 1, (Declined, "SPEC-3.5"))):
+        config = models.canonical(PAIR.config | {field: size})
+        data = make_vectors.with_metadata({"format": models.FORMAT, "config": config})
+        assert refusal(data, mutators.encode(make_vectors.forged(BASE, data))) == expected
+
+
+def test_a_header_of_a_mebibyte() -> None:
+    header, payload = mutators.split_safetensors(PAIR.bytes)
+    text = models.canonical(header).encode()
+    for length in (1 << 20, (1 << 20) + 8):
+        data = length.to_bytes(8, "little") + text + b" " * (length - len(text)) + payload
+        certificate = mutators.encode(make_vectors.forged(BASE, data))
+        if length > 1 << 20:
+            assert refusal(data, certificate) == (Declined, "SPEC-3.5")
+        else:
+            assert make_vectors.theorem_of(data, certificate).correct_lower == 3
+
+
+def test_offsets_and_shapes_have_bounds() -> None:
+    for change in ({"data_offsets": [0, (1 << 29) + 1]}, {"shape": [(1 << 24) + 1, 1]}):
+        data = make_vectors.with_entry("embed.W_E", change)
+        assert refusal(data, mutators.encode(make_vectors.forged(BASE, data))) == (
+            Malformed,
+            "SPEC-3.3",
+        )
+    for change in (
+        {"data_offsets": [0, 1 << 29]},
+        {"shape": [1 << 24, 1]},
+        {"shape": [0, 1]},
+        {"data_offsets": [8, 8]},
+    ):
+        data = make_vectors.with_entry("embed.W_E", change)
+        assert refusal(data, mutators.encode(make_vectors.forged(BASE, data))) == (
+            Malformed,
+            "SPEC-4.1",
+        )
+
+
+def test_numbers_have_bounds() -> None:
+    for low, high in ((0, 5), (-3, 3)):
+        assert decode.integer(low, "it", low, high) == low
+        assert decode.integer(high, "it", low, high) == high
+        for value in (low - 1, high + 1, True, 1.0, "1", None):
+            with pytest.raises(Malformed):
+                decode.integer(value, "it", low, high)
+    assert decode.parse_json(b"[9999999999,-9999999999,0]", "it") == [9999999999, -9999999999, 0]
+    for text in (
+        b"10000000000",
+        b"-10000000000",
+        b"-0",
+        b"00",
+        b"1.0",
+        b"1e1",
+        b"NaN",
+        b"Infinity",
+        b"-Infinity",
+        b"+1",
+        b"1_0",
+    ):
+        with pytest.raises(Malformed):
+            decode.parse_json(text, "it")
+    for bins, expected in (
+        (1 << 24, (Declined, "SPEC-3.5")),
+        ((1 << 24) + 1, (Malformed, "SPEC-3.3")),
+    ):
+        doc = put(make_vectors.COUNTED, "proof/cells/2/blocks", [[bins, []]])
+        assert refusal(PAIR.bytes, mutators.encode(doc)) == expected
+    for precision, expected in (
+        (1 << 24, (Declined, "SPEC-3.5")),
+        ((1 << 24) + 1, (Malformed, "SPEC-3.3")),
+        (0, (Declined, "SPEC-3.5")),
+    ):
+        assert (
+            refusal(PAIR.bytes, mutators.encode(put(BASE, "proof/precision", precision)))
+            == expected
+        )
+
+
+def test_tokens_have_bounds() -> None:
+    cell = "proof/cells/2"
+    for path, value, expected in (
+        (f"{cell}/layout", [[1, 1024]], (Rejected, "SPEC-7.3")), (f"{cell}/layout", [[1025, 1]], (Malformed, "SPEC-3.3")),
+        (f"{cell}/queries", [[-1, 1]], (Malformed, "SPEC-3.3")), (f"{cell}/queries", [[1, 2]], (Malformed, "SPEC-3.3")),
+        (f"{cell}/layout", [[1, -1]], (Malformed, "SPEC-3.3")), (f"{cell}/layout", [[-1, -1]], (Malformed, "SPEC-3.3")),
+        (f"{cell}/maximum", -1, (Malformed, "SPEC-3.3")), (f"{cell}/maximum", True, (Malformed, "SPEC-3.3")),
+    ):  # fmt: skip
+        assert refusal(PAIR.bytes, mutators.encode(put(BASE, path, value))) == expected
+    nothing = put(put(BASE, f"{cell}/maximum", -1), f"{cell}/queries", [])
+    assert refusal(PAIR.bytes, mutators.encode(nothing)) == (Malformed, "SPEC-3.3")
+
+
+def test_fractions_on_the_command_line() -> None:
+    assert [decode.ratio(text, "it") for text in ("0", "7", "0/5", "3/4", "10/4")] == [
+        (0, 1),
+        (7, 1),
+        (0, 5),
+        (3, 4),
+        (10, 4),
+    ]
+    for text in ("-1", "1/0", "1/-2", "-1/2", "", "/", "1/", "/1", "1/2/3", "01", "0.5"):
+        with pytest.raises(Malformed):
+            decode.ratio(text, "it")
+
+
+def test_nesting_is_counted_outside_strings() -> None:
+    for text in (
+        b'["[[[[[[[[[[[[[[[[[["]',
+        b'["\\"[[[[[[[[[[[[[[[[[["]',
+        b'["\\\\",[[[[[[[[[[[[[[]]]]]]]]]]]]]]]',
+    ):
+        assert isinstance(decode.parse_json(text, "it"), list)
+    for depth, kind in ((16, None), (17, Declined), (10**5, Declined)):
+        for opening, closing in ((b"[", b"]"), (b'{"a":', b"}")):
+            data = opening * depth + (b"0" if opening != b"[" else b"") + closing * depth
+            if kind is None:
+                decode.parse_json(data, "it")
+            else:
+                with pytest.raises(kind):
+                    decode.parse_json(data, "it")
+    with pytest.raises(Declined):
+        decode.parse_json(b'["\\\\",' + b"[" * 16 + b"]" * 17, "it")
+    with pytest.raises(Declined):
+        decode.parse_json(b"[]" * 5 + b"[" * 17, "it")
+
+
+# --- tables -----------------------------------------------------------------------
+
+
+def wide(d_vocab: int) -> models.Model:
+    """Return a model whose entries need 2 098 bits each."""
+    config = models.config_of(vocab=d_vocab, k=1, d_model=1, d_head=1)
+    ends = iter([Fraction(2) ** 1023, Fraction(1, 2**1074)] * d_vocab)
+    fixed = {
+        "pos_embed.W_pos": [[0]],
+        **{models.ATTENTION + f"W_{m}": [[[1]]] for m in "QKVO"},
+        "unembed.W_U": [[1] * d_vocab],
+    }
+    return models.Model(
+        config, {**fixed, "embed.W_E": [[next(ends)] for _ in range(d_vocab)]}, "F64"
+    )
+
+
+def test_a_path_matrix_of_too_many_bits() -> None:
+    model_ = wide(360)  # 360^2 entries of 2 * 2 098 bits
+    certificate = mutators.encode(
+        document(
+            model_,
+            [
+                root(m, [[0, m - 1]] if q else [[m, m]], "skip")
+                for m in range(360)
+                for q in (0, 1)
+                if m or not q
+            ],
+        )
+    )
+    assert refusal(model_.bytes, certificate) == (Declined, "SPEC-3.5")
+
+
+def test_room_for_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "MAX_TABLE_BITS", 100)
+    exact.require_room(10, 10)
+    exact.require_room(0, 10**9)
+    for entries, bits in ((10, 11), (11, 10), (1, 101)):
+        with pytest.raises(Declined) as found:
+            exact.require_room(entries, bits)
+        assert found.value.rule == "SPEC-3.5"
+
+
+def test_a_tensor_widened_by_its_smallest_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 2^5 and 2^-3 in one tensor of F32: two entries of 5 + 1 + 3 bits, measured from the lowest
+    # fraction bit.
+    tensor = models.pair(**{"embed.W_E": [[Fraction(32)], [Fraction(1, 8)]]})
+    entries = 2
+    need = next(bits for bits in range(1, 200) if readable(tensor, entries * bits, monkeypatch))
+    assert need in (31, 32)  # the last fraction bit of 1/8 is 2^-26, and the first of 32 is 2^5
+    assert not readable(tensor, entries * need - 1, monkeypatch)
+
+
+def readable(tensor: models.Model, bits: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(exact, "MAX_TABLE_BITS", bits)
+    metadata, entries, payload = container.parse_container(tensor.bytes)
+    assert set(metadata) == {"config", "format"}
+    try:
+        found = container.read_matrix("embed.W_E", entries["embed.W_E"], payload)
+    except Declined:
+        return False
+    assert found == exact.Matrix(((256,), (1,)), 3)
+    return True
+
+
+def test_an_enumeration_is_measured_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    from checker.cells.terms import Terms
+    from checker.ground.ledger import Ledger
+
+    frame: Any = SimpleNamespace(
+        multiplicities=[[1, 1], [1, 1], [0, 1]], blocks=[(0, 0), (1, 1)], forced=False
+    )
+    terms, book = Terms([{0: -7, 1: 1}, {0: 0, 1: 4}, {1: 0}], 1, False), Ledger(lambda done: None)
+    # Two prefixes and two suffixes: 2 bits of a mask, 3 of a term, and 2 048 more for each of them.
+    for limit, allowed in ((4 * (2 + 3 + 2048), True), (4 * (2 + 3 + 2048) - 1, False)):
+        monkeypatch.setattr(enumeration, "MAX_TUPLE_BITS", limit)
+        if allowed:
+            assert enumeration.Enumeration(frame, [terms], book).masks([terms]) == {3: 3}
+        else:
+            with pytest.raises(Declined):
+                enumeration.Enumeration(frame, [terms], book).masks([terms])
+
+
+def test_what_no_answer_can_win_needs_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    from checker.cells.terms import Terms
+    from checker.ground.ledger import Ledger
+
+    # One tuple is left of 10^8, so that all positions go into the prefix.
+    tokens = [(t, t) for t in range(100)]
+    frame: Any = SimpleNamespace(multiplicities=[[1] * 100] * 5, blocks=tokens, forced=False)
+    terms, book = (
+        Terms([{0: 1}, {99: 1}, {1: 1}, {0: 1}, {7: 0}], 99, False),
+        Ledger(lambda done: None),
+    )
+    monkeypatch.setattr(enumeration, "MAX_TUPLE_BITS", 2 * (1 + 1 + 2048))
+    table = enumeration.Enumeration(frame, [terms], book)
+    assert (table.cut, table.suffixes) == (4, 1)
+    assert table.masks([terms]) == {7_00_99_01_00: 1}
+    # Another answer would find one prefix there already.
+    with pytest.raises(Declined):
+        table.masks([terms, terms])
+
+
+def test_the_terms_of_a_cell_are_measured_before_they_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doc = mutators.encode(
+        document(
+            PAIR, completed(2, [root(1, [[1, 1]], "enumerate", layout=[[1, 1]], mu=["1", "200"])])
+        )
+    )
+    # One answer, two blocks at two positions; 64 bits of precision, 256 more, 2 of the largest
+    # bracket, 201 of mu.
+    need = 4 * (64 + 256 + 2 + 201)
+    assert passes(doc, need, monkeypatch)
+    assert not passes(doc, need - 1, monkeypatch)
+
+
+def passes(certificate: bytes, bits: int, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setattr(cells, "MAX_TERM_BITS", bits)
+    try:
+        make_vectors.theorem_of(PAIR.bytes, certificate)
+    except Declined as found:
+        return found.rule != "SPEC-3.5"
+    return True
+
+
+def test_ranges_that_share_only_their_ends() -> None:
+    three = make_vectors.sharp(4, 2)
+    for ranges, expected in (
+        ([[0, 1], [1, 2]], (Rejected, "SPEC-7.2")),
+        ([[0, 1], [0, 2]], (Rejected, "SPEC-7.2")),
+    ):
+        doc = document(three, completed(4, [root(3, [[0, 2]], "skip")], "skip"))
+        assert (
+            refusal(three.bytes, mutators.encode(put(doc, "proof/cells/0/queries", ranges)))
+            == expected
+        )
+
+
+def test_groups_of_copies_have_bounds() -> None:
+    # The pair has one free position; below the maximum none is left for a copy.
+    here = "proof/cells/2/groups"
+    for group, expected in (
+        ([0, [[0, 1023]]], (Rejected, "SPEC-7.14")), ([0, [[0, 1024]]], (Malformed, "SPEC-3.3")),
+        ([0, [[-1, 0]]], (Malformed, "SPEC-3.3")),
+        ([2, []], (Malformed, "SPEC-3.3")), ([-1, []], (Malformed, "SPEC-3.3")), ([0, [[0, 0], [1, 1]]], (Rejected, "SPEC-7.14")),
+        ([0, [[0, 0], [0, 0]]], (Rejected, "SPEC-7.14")), ([True, []], (Malformed, "SPEC-3.3")),
+    ):  # fmt: skip
+        assert (
+            refusal(PAIR.bytes, mutators.encode(put(make_vectors.COPIED, here, [group])))
+            == expected
+        )
+    for copies, accepted in ((0, True), (1, False)):
+        cells_ = [root(1, [[0, 0]], "copies", layout=[[1, 1]], groups=[[copies, []]])]
+        doc = mutators.encode(document(PAIR, completed(2, cells_, "skip")))
+        if accepted:
+            assert make_vectors.theorem_of(PAIR.bytes, doc).correct_lower == 0
+        else:
+            assert refusal(PAIR.bytes, doc) == (Malformed, "SPEC-3.3")
+
+
+def test_a_layout_of_1024_blocks_or_tokens() -> None:
+    # No cell has so many, so only the clause tells the two apart.
+    for run, expected in (
+        ([1, 1024], (Rejected, "SPEC-7.3")),
+        ([1024, 1], (Rejected, "SPEC-7.3")),
+        ([1, 1025], (Malformed, "SPEC-3.3")),
+    ):
+        assert (
+            refusal(PAIR.bytes, mutators.encode(put(BASE, "proof/cells/2/layout", [run])))
+            == expected
+        )
+
+
+# --- the doors --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("door", "kind"), [(require, Rejected), (require_form, Malformed), (require_support, Declined)]
+)
+def test_the_doors_open_for_true_alone(door: Any, kind: type[Refusal]) -> None:
+    door(True, "SPEC-1.1", "why")
+    for condition in (False, None, 0, 1, "yes", [1], (True,), object()):
+        with pytest.raises(kind) as found:
+            door(condition, "SPEC-1.1", "why")
+        assert type(found.value) is kind
+        assert (found.value.rule, found.value.why) == ("SPEC-1.1", "why")
+
+
+def test_a_refusal_is_one_line_of_printable_ascii() -> None:
+    said = Rejected("SPEC-1.1", "x\ns VERIFIED \x1b[2K é \ud800 " + "y" * 1000).why
+    assert said.isascii()
+    assert said.isprintable()
+    assert len(said) <= 300
+    assert said.startswith("x\\ns VERIFIED \\x1b[2K \\xe9 \\ud800 y")
+
+
+def test_totals_of_64_positions_can_be_named() -> None:
+    model_ = flat(2, 64)
+    most = [[2**128 - 2, 1]] * 64
+    doc = document(model_, completed(2, [], "skip"), most)
+    theorem = make_vectors.theorem_of(model_.bytes, mutators.encode(doc))
+    assert theorem.parsed.statement.total == (2**128 - 1) ** 64
+    wrong = put(doc, "statement/total", "1")
+    with pytest.raises(Rejected) as found:
+        parse(model_.bytes, mutators.encode(wrong))
+    assert found.value.rule == "SPEC-5.5"
+
+
+def test_statement_scopes_are_exactly_what_is_counted() -> None:
+    rng = random.Random(0)
+    weights = [[str(rng.randrange(5)) for _ in range(3)] + ["1"] for _ in range(2)]
+    scope = statement._product_scope(weights, 2, 4)
+    assert scope.weights == tuple(tuple(map(int, row)) for row in weights)
+    assert (
+        scope.label
+        == f"product:{statement.parse_scope_file(models.scope_bytes(scope.weights)).removeprefix('product:')}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "rule"),
+    [(1024, None, ""), (1025, Declined, "SPEC-3.5"), (1 << 24, Declined, "SPEC-3.5"), ((1 << 24) + 1, Malformed, "SPEC-3.3"),
+     (0, Malformed, "SPEC-3.3")],
+)  # fmt: skip
+def test_sizes_past_the_limit_are_declined_and_absurd_ones_malformed(
+    value: int, kind: type[Refusal] | None, rule: str
+) -> None:
+    config = models.canonical(
+        {**models.config_of(vocab=2, k=2, d_model=2, d_head=1), "d_model": value}
+    )
+    metadata = {"format": model.MODEL_FORMAT, "config": config}
+    if kind is None:
+        assert model.parse_config(metadata)[1]["d_model"] == value
+        return
+    with pytest.raises(kind) as found:
+        model.parse_config(metadata)
+    assert (type(found.value), found.value.rule) == (kind, rule)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "rule"),
+    [(-1, Malformed, "SPEC-3.3"), (0, Declined, "SPEC-3.5"), (63, Declined, "SPEC-3.5")],
+)
+def test_a_negative_precision_is_malformed_and_a_low_one_declined(
+    value: int, kind: type[Refusal], rule: str
+) -> None:
+    certificate = document(PAIR, completed(2, []), precision=value)
+    assert refusal(PAIR.bytes, models.canonical(certificate).encode() + b"\n") == (kind, rule)

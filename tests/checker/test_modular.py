@@ -1,0 +1,330 @@
+"""Proofs of sums: what is accepted is true of every input of tiny models, both sides, and exact
+proofs are exact.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from fractions import Fraction
+from math import floor
+from operator import mul
+from typing import Any
+
+import addition
+import make_vectors
+import mutators
+import pytest
+import vectors_float32
+import vectors_modular
+from addition import MIXES, document, own_pair, random_model, random_pair, random_switches, truth
+from models import Model, filled
+from test_terms import Counted, counted
+
+import checker.sums.fold
+import checker.sums.switches
+from checker import check
+from checker.ground.errors import Declined, Refusal
+from checker.ground.exact import Matrix, bits
+from checker.ground.ledger import Ledger
+from checker.statement.model import load_model
+
+CONSTANT = MIXES[0]
+
+
+def theorem_of(model: Any, sums: Any, weights: Any = None, precision: int = 64) -> Any:
+    return make_vectors.theorem_of(
+        model.bytes, mutators.encode(document(model, sums, weights, precision))
+    )
+
+
+def require_true(
+    model: Any, sums: Any, weights: Any = None, precision: int = 64, *, exact: bool = False
+) -> None:
+    """Compare every outcome with the margin of its input."""
+    found, theorem = truth(model, weights), theorem_of(model, sums, weights, precision)
+    assert theorem.correct_lower <= found.correct <= theorem.correct_upper
+    rows = weights or [[1] * model.config["d_vocab"]] * 2
+    held = [pair for pair in found.margins if rows[0][pair[0]] * rows[1][pair[1]]]
+    for (a, b), outcome in zip(held, theorem.outcomes, strict=True):
+        margin, weight = found.margins[a, b], rows[0][a] * rows[1][b]
+        assert outcome.size == weight
+        assert outcome.lower in (0, weight)
+        assert outcome.upper in (outcome.lower, weight)
+        if margin > 0:
+            assert outcome.lower == 0
+        else:
+            assert outcome.upper == weight
+        if outcome.upper == 0:
+            assert outcome.margin <= margin * 2**20
+        else:
+            assert outcome.margin is None
+        if exact and margin > 0:
+            assert outcome.margin == floor(Fraction(margin) * 2**20)
+    if exact:
+        assert theorem.correct_lower == theorem.correct_upper == found.correct
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_constant_attention_is_exact(seed: int) -> None:
+    model = random_model(seed, CONSTANT, dtype=("F32", "F64", "BF16")[seed % 3])
+    rng = random.Random(seed)
+    weights = (
+        None
+        if seed % 2
+        else [[rng.choice((0, 1, 3, 10**20)) for _ in range(model.config["d_vocab"])] for _ in "ab"]
+    )
+    if weights and not all(map(sum, weights)):
+        weights = None
+    require_true(model, {"rule": "exact"}, weights, exact=True)
+
+
+@pytest.mark.parametrize("seed", range(90))
+def test_attention_is_enclosed(seed: int) -> None:
+    model = random_model(seed, MIXES[1 + seed % 3])
+    require_true(model, {"rule": "exact"}, precision=(64, 100, 200)[seed // 3 % 3])
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_low_rank(seed: int) -> None:
+    model, rng = random_model(seed, MIXES[seed % 4]), random.Random(seed)
+    pair = own_pair(model, rng.choice((0, 4, 8))) if seed % 3 else random_pair(rng, model)
+    require_true(model, {"rule": "low-rank", **pair, "settle": seed // 4 % 2})
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_switches(seed: int) -> None:
+    model, rng = random_model(seed, CONSTANT), random.Random(seed)
+    pair = own_pair(model) if seed % 3 else random_pair(rng, model)
+    require_true(
+        model, {"rule": "switches", **pair, **random_switches(rng, model, fitting=seed % 5 > 1)}
+    )
+
+
+# --- the ledger, and packed rows against plain ones ----------------------------------
+
+
+class Plain(list[Any]):
+    """A row that is not packed: what packed rows do, entry by entry; entries that are zero cost
+    nothing.
+    """
+
+    def __add__(self, other: Any) -> Any:
+        return Plain(x + y if y else x for x, y in zip(self, other, strict=True))
+
+    def __radd__(self, other: Any) -> Any:
+        return self if other == 0 else NotImplemented
+
+    def __rmul__(self, factor: Any) -> Any:
+        Counted.mul -= isinstance(factor, Counted)  # the factor's own attempt, which did nothing
+        return self if factor == 1 else Plain(factor * x if x else x for x in self)
+
+    def __lshift__(self, bits: int) -> Any:
+        return Plain(Counted(int(x) << bits) for x in self)
+
+
+class PlainSlots:
+    """Slots that hold rows as they are."""
+
+    def __init__(self, columns: int, bits: int, drop: int) -> None:
+        assert drop == 0
+        size = bits // 8 + 1
+        self.size, self.width, self.half = size, columns * size, 1 << bits
+
+    def pack(self, values: Any) -> Any:
+        assert all(-self.half < value < self.half for value in map(int, values))
+        return Plain(values)
+
+    def combine(self, scalars: Any, rows: Any) -> Any:
+        total = sum(map(mul, scalars, rows)) or Plain([Counted(0)] * (self.width // self.size))
+        assert all(-self.half < value < self.half for value in map(int, total))
+        return list(total)
+
+
+def rules_of(rng: random.Random, model: Any, mix: Any) -> list[Any]:
+    pair = {**own_pair(model, rng.choice((0, 6))), "settle": rng.randint(0, 1)}
+    found = [{"rule": "exact"}, {"rule": "low-rank", **pair}]
+    return (
+        [*found, {"rule": "switches", **pair, **random_switches(rng, model, fitting=True)}]
+        if mix == CONSTANT
+        else found
+    )
+
+
+@pytest.mark.parametrize("float32", [False, True])
+@pytest.mark.parametrize("seed", range(24))
+def test_work_is_charged_and_packing_changes_nothing(
+    seed: int, float32: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mix = MIXES[seed % 4]
+    model, rng = random_model(f"ledger {seed}", mix), random.Random(seed)
+    for sums in rules_of(rng, model, mix):
+        doc = document(model, sums)
+        parsed = check.parse(
+            model.bytes, mutators.encode(vectors_float32.claimed(doc) if float32 else doc)
+        )
+        book = Ledger(lambda done: None)
+        expected = parsed.proof.outcomes(book)
+        weights = {
+            name: Matrix(counted(w.rows), w.scale) for name, w in parsed.model.weights.items()
+        }
+        proof = dataclasses.replace(
+            parsed.proof, model=dataclasses.replace(parsed.model, weights=weights)
+        )  # type: ignore[type-var]
+        again = Ledger(lambda done: None)
+        with monkeypatch.context() as patch:
+            patch.setattr(checker.sums.fold, "Slots", PlainSlots)
+            patch.setattr(checker.sums.switches, "Slots", PlainSlots)
+            Counted.reset()
+            assert proof.outcomes(again) == expected
+        assert (again.mul, again.add, again.cmp, again.exp) == (
+            book.mul,
+            book.add,
+            book.cmp,
+            book.exp,
+        )
+        assert Counted.mul <= book.mul
+        assert Counted.add <= book.add
+        assert Counted.cmp <= book.cmp
+        assert book.total - book.exp <= 2 * (Counted.mul + Counted.add + Counted.cmp) + 2000
+
+
+def test_no_work_without_operations() -> None:
+    """Whatever is declared, the ledger is never passed: each charge comes before its work."""
+    model = addition.random_model("budget", CONSTANT)
+    for sums in rules_of(random.Random(1), model, CONSTANT):
+        theorem = theorem_of(model, sums)
+        for declared in range(0, theorem.ledger.total, 1 + theorem.ledger.total // 40):
+            doc = document(model, sums)
+            doc["proof"]["operations"] = str(declared)
+            with pytest.raises(Declined) as found:
+                make_vectors.theorem_of(model.bytes, mutators.encode(doc))
+            assert found.value.rule == "SPEC-8.2"
+
+
+# --- limits ---------------------------------------------------------------------------
+
+
+def refusal(model: Any, sums: Any, precision: int = 64) -> tuple[str, str]:
+    with pytest.raises(Refusal) as found:
+        theorem_of(model, sums, precision=precision)
+    return type(found.value).__name__, found.value.rule
+
+
+def wide(
+    mlp: int, outputs: int, vocab: int, heads: int = 1, mix: str | None = CONSTANT, **changes: Any
+) -> Any:
+    """Return a model of these sizes, weights 1 or 0."""
+    config = addition.config_of(vocab, 1, 1, heads, mlp, outputs, mix)
+    tensors = {
+        n: filled(s, lambda: 1) for n, s in addition.shapes(config).items() if ".b_" not in n
+    }
+    return Model(config, tensors | changes)
+
+
+def test_tables_are_measured_before_they_are_formed() -> None:
+    # 2 p (m + outputs) (1 + heads) entries of 128 bits, and m outputs of M: at most 2^21.
+    assert refusal(wide(4096, 1024, 2), {"rule": "exact"}) == ("Declined", "SPEC-3.5")
+    assert refusal(wide(4096, 300, 300), {"rule": "exact"}) == ("Declined", "SPEC-3.5")
+    assert refusal(wide(1024, 100, 100, 16, None), {"rule": "exact"}) == ("Declined", "SPEC-3.5")
+    # 4 (4096 + 490) 4 + 4096 490 is below 2^21, 4 (4096 + 504) 4 + 4096 504 above.
+    assert refusal(wide(4096, 504, 2, 3, None), {"rule": "exact"}) == ("Declined", "SPEC-3.5")
+    assert theorem_of(wide(4096, 490, 2, 3, None), {"rule": "exact"}).correct_lower == 0
+
+
+def test_precision_widens_what_is_packed() -> None:
+    model = wide(512, 64, 64, 2, None)
+    assert refusal(model, {"rule": "exact"}, precision=4096) == ("Declined", "SPEC-3.5")
+
+
+def test_a_tiny_mix_does_not_widen_without_bound() -> None:
+    big = wide(512, 64, 64, 2, "0x0.0000000000001p-9999")
+    assert refusal(big, {"rule": "exact"}) == ("Declined", "SPEC-3.5")
+
+
+def test_more_neurons_than_the_format_allows() -> None:
+    model = wide(4, 3, 3)
+    left = {"exponent": 0, "rows": [[0]] * 4097}
+    pair = {"left": left, "right": {"exponent": 0, "rows": [[0] * 3]}, "settle": 0}
+    assert refusal(model, {"rule": "low-rank", **pair}) == ("Declined", "SPEC-3.5")
+    pair["left"] = {"exponent": 0, "rows": [[0]] * 4096}
+    assert refusal(model, {"rule": "low-rank", **pair}) == ("Malformed", "SPEC-6.6")
+    switches = {
+        "neurons": [0] * 4097,
+        "scales": [1] * 4,
+        "tables": {"exponent": 0, "rows": [[0] * 6]},
+    }
+    assert refusal(model, {"rule": "switches", **pair, **switches}) == ("Declined", "SPEC-3.5")
+    for scale, kind in ((2**31, ("Malformed", "SPEC-6.6")), (2**31 + 1, ("Malformed", "SPEC-3.3"))):
+        switches |= {"neurons": [0] * 4, "scales": [1, 1, 1, scale]}
+        assert refusal(model, {"rule": "switches", **pair, **switches}) == kind
+
+
+def test_huge_and_tiny_weights_are_right_or_declined() -> None:
+    for seed in range(12):
+        rng = random.Random(seed)
+        config = addition.config_of(2, 2, 1, 1, 2, 2, MIXES[seed % 4])
+        entry = lambda rng=rng: rng.choice(
+            (0, 1, -1, Fraction(2) ** 120, -(Fraction(2) ** 120), Fraction(1, 2**140))
+        )  # noqa: E731
+        model = Model(config, {n: filled(s, entry) for n, s in addition.shapes(config).items()})
+        if seed % 4 == 0:
+            require_true(model, {"rule": "exact"}, exact=True)
+        else:
+            theorem = theorem_of(model, {"rule": "exact"})
+            assert theorem.correct_lower <= theorem.correct_upper
+
+
+def test_more_precision_decides_more() -> None:
+    """Two answers that differ by a hair after the softmax."""
+    model = random_model(7, None)
+    undecided = [theorem_of(model, {"rule": "exact"}, precision=bits) for bits in (64, 256)]
+    assert (
+        undecided[0].correct_lower
+        <= undecided[1].correct_lower
+        <= undecided[1].correct_upper
+        <= undecided[0].correct_upper
+    )
+
+
+def test_settling_leaves_nothing_open() -> None:
+    for seed in range(10):
+        model, rng = random_model(seed, CONSTANT), random.Random(seed)
+        theorem = theorem_of(model, {"rule": "low-rank", **random_pair(rng, model), "settle": 1})
+        assert theorem.correct_lower == theorem.correct_upper
+
+
+def test_a_switch_is_an_error_of_second_order() -> None:
+    """Switches that are each neuron's own leave next to nothing open; half of the neurons' tables
+    swapped, a lot.
+    """
+    good = vectors_modular.adder(5)
+    pair, exact = own_pair(good, 0), theorem_of(good, {"rule": "exact"})
+    own = random_switches(random.Random(0), good, fitting=True)
+    theorem = theorem_of(good, {"rule": "switches", **pair, **own})
+    assert theorem.correct_lower == theorem.correct_upper == 25
+    assert theorem.margin == exact.margin
+    turned = {**own, "neurons": own["neurons"][::-1]}
+    assert theorem_of(good, {"rule": "switches", **pair, **turned}).correct_lower < 25
+
+
+@pytest.mark.parametrize("part", ["scores", "common scale"])
+def test_scores_and_the_common_scale_of_the_tables_count_as_memory(
+    part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables are measured as many as they are, before they are brought to one scale, and scores of
+    all heads together.
+    """
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        checker.sums.fold, "require_room", lambda entries, width: asked.append((entries, width))
+    )
+    model = load_model(addition.random_model("room", None).bytes)
+    found = checker.sums.fold.fold(model, Ledger(lambda done: None))
+    heads, p = model.sizes["n_heads"], model.sizes["d_vocab"]
+    if part == "scores":
+        assert {(2 * heads * p * p, bits(scores)) for scores in found[1]} <= set(asked)
+    else:
+        entries = 2 * p * (model.sizes["d_mlp"] + model.sizes["d_vocab_out"]) * (1 + heads)
+        widest = max(map(bits, found[0]))
+        assert [pair for pair in asked if pair[0] == entries][-2:] == [(entries, widest)] * 2

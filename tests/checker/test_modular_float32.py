@@ -1,0 +1,253 @@
+"""SPEC 13.7: B against a second reading of the page, and float32 executions over random trees
+against B and every claim.
+"""
+
+from __future__ import annotations
+
+import random
+from fractions import Fraction
+from math import ceil
+from typing import Any
+
+import adder_float32
+import addition
+import make_vectors
+import mpmath
+import mutators
+import numpy as np
+import pytest
+import test_float32
+import vectors_float32
+from addition import DIGITS, MIXES, document, random_model
+from executions import anyhow, chain
+from float32 import bounded_exp
+from models import Model
+from test_modular import rules_of
+from test_terms import ledger
+
+from checker import check
+from checker.ground.errors import Declined
+from checker.ground.norms import TABLE_SCALE
+from checker.statement.model import load_model
+from checker.sums.inputs import Domain
+
+EPS, ETA = Fraction(1, 2**22), Fraction(1, 2**126)
+EXACT = {"rule": "exact"}
+TOKENS = {p: np.array([(a, b) for a in range(p) for b in range(p)]) for p in range(1, 8)}
+
+
+def float32_document(
+    model: Model, sums: Any = None, eps: Fraction = EPS, eta: Fraction = ETA
+) -> bytes:
+    written = {
+        name: f"{x.numerator}/{x.denominator}" for name, x in (("eps_exp", eps), ("eta_exp", eta))
+    }
+    return mutators.encode(vectors_float32.claimed(document(model, sums or EXACT), **written))
+
+
+def domain_of(model: Model, eps: Fraction = EPS, eta: Fraction = ETA) -> Domain:
+    return Domain(check.parse(model.bytes, float32_document(model, None, eps, eta)).proof, ledger())  # type: ignore[arg-type]
+
+
+def drift_of(domain: Domain) -> Fraction:
+    return Fraction(domain.drift, 1 << domain.scale + TABLE_SCALE)
+
+
+def theorem_of(model: Model, sums: Any = None, **exp: Fraction) -> Any:
+    return make_vectors.theorem_of(model.bytes, float32_document(model, sums, **exp))
+
+
+LEAST, MOST = (Fraction(1, 2**25), Fraction(1, 2**149)), (Fraction(1, 64), Fraction(1, 64))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_checker_derives_what_the_page_says(seed: int) -> None:
+    model = random_model(f"page {seed}", MIXES[seed % 4], dtype=("F32", "F16", "BF16")[seed % 3])
+    exp = ((EPS, ETA), LEAST, MOST)[seed % 3]
+    domain = domain_of(model, *exp)
+    weights = load_model(model.bytes).weights
+    scales = weights["unembed.W_U"].scale, domain.whole.scale
+    low, high = adder_float32.exact(model, exp, scales), adder_float32.rounded(model, exp, scales)
+    unit = 1 << domain.scale + TABLE_SCALE
+    assert low * unit <= domain.drift <= ceil(high * unit)
+    # What is rounded up is far finer than any constant of the page.
+    assert high <= low * (1 + Fraction(1, 2**30)) + Fraction(1, 2**40)
+
+
+def exactly(value: Any) -> Fraction:
+    if isinstance(value, Fraction):
+        return value
+    sign, mantissa, exponent, _ = value._mpf_
+    return (-1) ** sign * int(mantissa) * Fraction(2) ** int(exponent)
+
+
+def executions(model: Model, seed: int, count: int = 6) -> list[Any]:
+    """Return the logits of executions over random trees, with exps as far off as they may be, or
+    numpy's.
+    """
+    found = []
+    for i in range(count):
+        generator = np.random.default_rng((seed, i))
+        exp = bounded_exp(float(EPS), float(ETA), generator) if i % 3 < 2 else np.exp
+        choices = [bool(x) for x in generator.integers(2, size=4)]
+        dot = anyhow(generator, with_fma=i % 2 == 1)
+        found.append(
+            adder_float32.execute(model, TOKENS[model.config["d_vocab"]], dot, exp, choices)
+        )
+    return found
+
+
+def rough(seed: int) -> Model:
+    """Return a random model whose numbers have all 24 bits, so that sums are rounded; biases huge
+    where they cancel.
+    """
+    rng, mix = random.Random(f"rough {seed}"), MIXES[seed % 4]
+    base = random_model(f"rough {seed}", mix)
+    size = Fraction(rng.choice((1, 4, 4096)), 2**23)
+
+    def entry() -> Fraction:
+        return rng.randrange(-(2**23), 2**23) * size
+
+    shapes = addition.shapes(base.config)
+    scores = {"blocks.0.attn.W_Q", "blocks.0.attn.W_K", "blocks.0.attn.b_Q", "blocks.0.attn.b_K"}
+    tame = Fraction(1) if size < 1 else Fraction(1, 2**12)
+    return Model(
+        base.config,
+        {
+            n: make_vectors.models.filled(s, lambda n=n: entry() * (tame if n in scores else 1))
+            for n, s in shapes.items()
+        },
+    )
+
+
+def test_executions_stay_within_the_bound_and_every_certified_input_is_right_in_all() -> None:
+    certified = refuted = total = 0
+    nearest = [0.0] * 4
+    for seed in range(80):
+        model = random_model(f"runs {seed}", MIXES[seed % 4]) if seed % 5 == 0 else rough(seed)
+        vocab = model.config["d_vocab"]
+        bound, theorem = drift_of(domain_of(model)), theorem_of(model)
+        with mpmath.workdps(DIGITS):
+            true = [
+                [exactly(x) for x in addition.logits(model, a, b)]
+                for a, b in TOKENS[vocab].tolist()
+            ]
+        for computed in executions(model, seed):
+            runs = [[Fraction(float(x)) for x in row] for row in computed]
+            for (a, b), row, real, outcome in zip(
+                TOKENS[vocab].tolist(), runs, true, theorem.outcomes, strict=True
+            ):
+                moved = [x - y for x, y in zip(row, real, strict=True)]
+                assert max(moved) - min(moved) <= bound
+                nearest[seed % 4] = max(nearest[seed % 4], float((max(moved) - min(moved)) / bound))
+                own = row.pop((a + b) % vocab)
+                if outcome.upper == 0:
+                    assert own - max(row) > 0
+                    assert own - max(row) >= Fraction(outcome.margin, 2**20)
+                if outcome.lower == 1:
+                    assert own <= max(row)
+        certified, refuted = (
+            certified + theorem.correct_lower,
+            refuted + vocab**2 - theorem.correct_upper,
+        )
+        total += vocab**2
+    assert certified > total // 10
+    assert refuted > total // 3
+    # The executions are bad enough to notice a bound that is a hundred times too small.
+    assert min(nearest) > 0.005, nearest
+
+
+def test_a_real_claim_may_be_wrong_in_float32() -> None:
+    model = addition.absorbing()
+    assert addition.truth(model).correct == 2
+    real = make_vectors.theorem_of(model.bytes, mutators.encode(document(model, EXACT)))
+    assert (real.correct_lower, real.correct_upper) == (2, 2)
+    loose = theorem_of(model)
+    assert (loose.correct_lower, loose.correct_upper) == (0, 4)
+    left = adder_float32.execute(model, TOKENS[2], chain({}), np.exp)
+    assert not left.any()
+    right = adder_float32.execute(model, TOKENS[2], chain({"out": (0, 2, 1, 3, 4)}), np.exp)
+    assert right.tolist() == [[1, 0]] * 4
+
+
+def test_what_rounding_decides_is_open_and_what_it_does_not_is_decided() -> None:
+    for mix in MIXES:
+        model = addition.good_model(3, mix)
+        real, loose = (
+            make_vectors.theorem_of(model.bytes, doc)
+            for doc in (mutators.encode(document(model, EXACT)), float32_document(model))
+        )
+        assert (
+            loose.correct_lower <= real.correct_lower <= real.correct_upper <= loose.correct_upper
+        )
+        bound = drift_of(domain_of(model))
+        for before, after in zip(real.outcomes, loose.outcomes, strict=True):
+            if after.margin is not None:
+                assert 0 <= before.margin - after.margin - bound * 2**20 + 1 <= 2
+
+
+def test_without_a_mix_the_exp_does_not_matter() -> None:
+    for mix in MIXES:
+        model = random_model("exp", mix)
+        best, worst = drift_of(domain_of(model, *LEAST)), drift_of(domain_of(model, *MOST))
+        assert best <= worst
+        assert (best == worst) == (mix == MIXES[0])
+
+
+def test_rules_agree_about_float32() -> None:
+    model = make_vectors.vectors_modular.adder(5)
+    bounds = {
+        (t.correct_lower, t.correct_upper)
+        for t in (theorem_of(model, s) for s in rules_of(random.Random(2), model, MIXES[0]))
+    }
+    assert bounds == {(25, 25)}
+
+
+def test_overflow_is_declined() -> None:
+    base = random_model("overflow", None)
+    shapes = addition.shapes(base.config)
+    for name, shape in shapes.items():
+        for power, declined in ((126, True), (-126, False)):
+            tensors = {
+                **base.tensors,
+                name: make_vectors.models.filled(shape, lambda power=power: Fraction(2) ** power),
+            }
+            model = Model(base.config, tensors)
+            if declined:
+                with pytest.raises(Declined) as refusal:
+                    theorem_of(model)
+                assert refusal.value.rule == "SPEC-13.7"
+            else:
+                theorem_of(model)
+
+
+def test_fractions_cost_what_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(8):
+        model = random_model(f"fractions {seed}", MIXES[seed % 4])
+        proof: Any = check.parse(model.bytes, float32_document(model)).proof
+        counts = test_float32.count_fractions(monkeypatch)
+        assert Domain(proof, ledger()).drift > 0
+        monkeypatch.undo()
+        allowed = 100 + 50 * model.config["n_heads"]
+        assert counts["mul"] <= allowed, counts
+        assert counts["add"] <= allowed, counts
+
+
+def test_neurons_that_overflow_and_write_nothing_are_declined() -> None:
+    base = random_model("overflow", None)
+    for power, declined in ((126, True), (124, False)):
+        tensors = {
+            name: make_vectors.models.filled(shape, lambda: 0)
+            for name, shape in addition.shapes(base.config).items()
+        }
+        model = Model(
+            base.config,
+            tensors
+            | {"blocks.0.mlp.b_in": [Fraction(2) ** power] + [0] * (base.config["d_mlp"] - 1)},
+        )
+        if declined:
+            with pytest.raises(Declined) as refusal:
+                theorem_of(model)
+            assert refusal.value.rule == "SPEC-13.7"
+        else:
+            assert theorem_of(model).correct_lower == 0

@@ -1,0 +1,1307 @@
+"""Lemma 7.5 term by term, and the counts built on the terms, against the definitions and
+exhaustion.
+
+Weights in the checker are scaled by one unknown positive number per query.  So each test asks
+whether one such number
+exists for which every weight and every term, at every position, token and answer, is on its right
+side.  True weights
+come from the enclosures of `tests/oracle.py`, 256 bits wide, of the exact score differences.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import replace
+from fractions import Fraction
+from math import prod
+from operator import floordiv
+from types import SimpleNamespace
+from typing import Any
+
+import exhaustion
+import oracle
+import pytest
+from exhaustion import bracket, exact_paths, widened
+from models import Seeded
+
+from checker.cells import copies, counting, enumeration, screen
+from checker.cells import derive as cells
+from checker.cells.derive import Checker, _ceiling, _least
+from checker.cells.enumeration import Enumeration, _sign, is_wrong
+from checker.cells.parse import Cell
+from checker.cells.paths import Paths
+from checker.cells.tables import Extremes, Tables
+from checker.cells.terms import Frame, Scores, Terms, max_of_terms
+from checker.float32.executions import REAL
+from checker.ground import exact
+from checker.ground.decode import big, dyadic
+from checker.ground.errors import Declined, Malformed, Rejected
+from checker.ground.exact import Matrix
+from checker.ground.interval import inverse_sqrt
+from checker.ground.ledger import CEILING, Ledger
+from checker.statement.outcome import Outcome
+
+BITS = 256
+Bounds = tuple[Fraction, Fraction]
+
+
+def ledger() -> Ledger:
+    return Ledger(lambda done: None)
+
+
+def random_paths(
+    rng: random.Random, vocab: int, n: int, *, d_head: int | None = None, spread: int = 60
+) -> Paths:
+    return exhaustion.random_paths(Seeded(rng), vocab, n, d_head=d_head, spread=spread)
+
+
+def scores_of(paths: Paths, precision: int = 64, book: Ledger | None = None) -> Scores:
+    return Scores(Tables(paths, book or ledger()), precision)
+
+
+def make_cell(m: int, queries: list[int], lengths: list[int], method: str = "enumerate") -> Cell:
+    """Return a cell without margin, children or claim."""
+    layout, ranges = tuple((n, 1) for n in lengths), tuple((q, q) for q in sorted(queries))
+    return Cell("cell", m, ranges, (0, 0), method, layout, (), (), (), (), (0, 0))
+
+
+def random_lengths(rng: random.Random, m: int, *, single: bool = False) -> list[int]:
+    lengths, left = [], m
+    while left:
+        lengths.append(1 if single else rng.randint(1, left))
+        left -= lengths[-1]
+    return lengths
+
+
+def random_cell(rng: random.Random, vocab: int, *, single: bool = False) -> Cell:
+    """Return a cell with random queries and blocks."""
+    m = rng.randrange(vocab)
+    below = (
+        rng.sample(range(m), rng.randint(1, 1 if single else m))
+        if m and rng.random() < 0.8
+        else [m]
+    )
+    return make_cell(m, below, random_lengths(rng, m, single=single))
+
+
+def everything(cell: Cell, n: int) -> tuple[int, ...]:
+    return ((2 << cell.maximum) - 1,) * n
+
+
+def true_weights(paths: Paths, q: int, tokens: list[int]) -> dict[tuple[int, int], Bounds]:
+    """Return enclosures of all weights of a query, relative to the largest; at the last position
+    that of the query alone.
+    """
+    last = len(paths.pvou) - 1
+    scores = {(i, t): paths.eqke_low[q][t] + paths.eqkp[q][i] for i in range(last) for t in tokens}
+    scores[last, q] = paths.eqke_low[q][q] + paths.eqkp[q][last]
+    top = max(scores.values())
+    found = {}
+    for at, score in scores.items():
+        low, high = oracle.exp_of_minus_root(
+            top - score, 1 << paths.score_scale, paths.d_head, BITS
+        )
+        assert low > 0
+        found[at] = Fraction(low, 1 << BITS), Fraction(high, 1 << BITS)
+    return found
+
+
+class Factor:
+    """The numbers c > 0 that are not yet ruled out as the factor of one query."""
+
+    def __init__(self) -> None:
+        self.low, self.high = Fraction(0), Fraction(10) ** 100
+
+    def at_most(self, weight: Bounds, bracket: int, bound: int) -> None:
+        """Learn that c * weight * bracket <= bound."""
+        if bracket > 0:
+            self.high = min(self.high, Fraction(bound) / (weight[0] * bracket))
+        elif bracket < 0:
+            self.low = max(self.low, Fraction(bound) / (weight[0 if bound > 0 else 1] * bracket))
+        elif bound < 0:
+            self.high = Fraction(-1)
+
+    def at_least(self, weight: Bounds, bracket: int, bound: int) -> None:
+        """Learn that c * weight * bracket >= bound."""
+        self.at_most(weight, -bracket, -bound)
+
+    def between(self, weight: Bounds, lower: int, upper: int) -> None:
+        """Learn that lower <= c * weight <= upper."""
+        self.at_most(weight, 1, upper)
+        self.low = max(self.low, Fraction(lower) / weight[1])
+
+    @property
+    def exists(self) -> bool:
+        return self.high > 0 and self.low <= self.high
+
+
+def learn(frame: Frame, paths: Paths, q: int, mu: int, answers: list[int]) -> Factor:
+    """Return the factors of one query for which everything that a frame says of the true paths is
+    true.
+    """
+    m, n = frame.maximum, len(paths.pvou)
+    blocks = [range(first, last + 1) for first, last in frame.blocks]
+    weights, factor = true_weights(paths, q, list(range(m + 1))), Factor()
+    held = {(i, t): next(b for b, block in enumerate(blocks) if t in block) for i, t in weights}
+    assert {b for b, block in enumerate(blocks) if set(block) & set(frame.queries)} == set(
+        frame.weights[-1]
+    )
+    for (i, t), b in held.items():
+        factor.between(weights[i, t], *frame.weights[i][b])
+    heaviest = sum(
+        max(low for (i, _), (low, _) in weights.items() if i == place) for place in range(n)
+    )
+    factor.at_most(
+        (heaviest, heaviest), 1, sum(max(high for _, high in row.values()) for row in frame.weights)
+    )
+    allowed = ((2 << m) - 1,) * n
+    for j in answers:
+        upper = frame.upper_terms(j, allowed, mu)
+        lower = frame.lower_terms(j, allowed) if frame.exact else None
+        assert (upper.maximum, upper.forced) == (len(blocks) - 1, q != m)
+        assert [set(row) for row in upper.rows] == [set(row) for row in frame.weights]
+        for (i, t), b in held.items():
+            value = bracket(paths, q, m, j, i, t)
+            factor.at_most(weights[i, t], value + mu, upper.rows[i][b])
+            if lower:
+                factor.at_least(weights[i, t], value, lower.rows[i][b])
+    return factor
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("seed", range(90))
+def test_every_weight_and_every_term_is_on_its_side(seed: int, wide: bool) -> None:
+    rng = random.Random(seed)
+    vocab, n = rng.randint(2, 5), rng.randint(1, 4)
+    cell = random_cell(rng, vocab, single=seed % 3 == 0)
+    if n == 1 and cell.queries != ((cell.maximum, cell.maximum),):
+        n = 2
+    true = random_paths(rng, vocab, n)
+    paths = widened(Seeded(rng), true) if wide else true
+    frame = Frame(scores_of(paths, rng.choice((64, 100, 300))), cell, ((1,) * vocab,) * n)
+    answers = [j for j in range(vocab + 1) if j != cell.maximum]
+    assert frame.exact == (
+        not wide and len(cell.queries) == 1 and len(frame.blocks) == cell.maximum + 1
+    )
+    for q in frame.queries:
+        assert learn(frame, true, q, rng.choice((0, 1, 100)), answers).exists
+
+
+@pytest.mark.parametrize("d_head", [1, 2, 4, 31, 32])
+def test_single_cells_are_enclosed_narrowly(d_head: int) -> None:
+    # Sound bounds could be loose: with one query and single tokens each weight is known to 2^-40 of
+    # the largest.
+    rng = random.Random(d_head)
+    for _ in range(10):
+        paths, cell = (
+            random_paths(rng, 4, 3, d_head=d_head, spread=30),
+            random_cell(rng, 4, single=True),
+        )
+        *free, last = Frame(scores_of(paths), cell, ((1,) * 4,) * 3).weights
+        assert all(0 <= high - low <= 4 for row in free for low, high in row.values())
+        assert all(0 <= high - low <= 2 for low, high in last.values())
+        tops = [high for row in [*free, last] for _, high in row.values()]
+        assert max(tops) <= 1 << 64
+        assert (1 << 64) - max(tops) <= 4 or max(tops) < 1 << 64
+
+
+def test_pooled_weights_reach_both_ends() -> None:
+    # Two queries and two tokens, by hand: scores relative to the maximum's are 0, -16, -32, -48
+    # sixteenths.
+    scores = ((-16, 0, 0), (-48, -32, 0), (0, 0, 0))
+    paths = exact_paths(
+        scores, ((0, 0),) * 3, 4, ((0, 0, 0),) * 3, ((0, 0, 0),) * 2, ((0, 0, 0),) * 3, 0, 1
+    )
+    free, last = Frame(scores_of(paths), make_cell(2, [0, 1], [2]), ((1,) * 3,) * 2).weights
+    low, high = (oracle.exp_of_minus_root(y, 1, 1, 64) for y in (3, 0))
+    assert abs(free[0][0] - low[0]) <= 4
+    assert abs(free[0][1] - high[1]) <= 4
+    assert abs(free[1][0] - high[0]) <= 4
+    assert list(last) == [0]
+    for found, y in zip(last[0], (2, 1), strict=True):
+        assert abs(found - oracle.exp_of_minus_root(y, 1, 1, 64)[0]) <= 4
+
+
+def test_exp_ends_enclose_in_the_right_order() -> None:
+    rng = random.Random(5)
+    for d_head in (1, 2, 3, 4, 32):
+        paths = random_paths(rng, 2, 2, d_head=d_head)
+        scores, book = scores_of(paths), 0
+        before = scores.ledger.total
+        for _ in range(200):
+            low, high = sorted(rng.choice((0, rng.randrange(400))) for _ in range(2))
+            precision = rng.choice((64, 128))
+            found = scores.exp_ends(low, high, precision)
+            book += 2
+            least, most = (oracle.exp_of_minus_root(y, 16, d_head, precision) for y in (high, low))
+            assert found[0] <= least[1]
+            assert found[1] >= most[0]
+            assert least[0] - found[0] <= 4
+            assert found[1] - most[1] <= 4
+        assert scores.ledger.exp == book == scores.ledger.total - before
+
+
+def test_the_square_root_is_exact_where_it_is_rational() -> None:
+    for d, root in ((1, 1), (4, 2), (16, 4), (64, 8)):
+        for precision in (8, 64, 129):
+            assert inverse_sqrt(d, precision) == ((1 << precision) // root,) * 2
+    for d in (2, 3, 9, 32):
+        lower, upper = inverse_sqrt(d, 64)
+        assert upper == lower + 1
+
+
+# --- the extreme test -------------------------------------------------------------
+
+
+def random_terms(rng: random.Random, frame: Any, size: int = 20, *, gaps: float = 0) -> Terms:
+    """Return terms for a frame; at the last position some blocks hold no query."""
+    width = len(frame.blocks)
+    rows = [
+        {b: rng.randint(-size, size) for b in range(width) if rng.random() >= gaps}
+        for _ in frame.multiplicities
+    ]
+    for b, weight in enumerate(frame.multiplicities[-1]):
+        if not weight:
+            rows[-1].pop(b, None)
+    return Terms(rows, width - 1, frame.forced)
+
+
+def stub(
+    rng: random.Random,
+    *,
+    free: tuple[int, int] = (1, 4),
+    width: int | None = None,
+    big_weights: bool = False,
+) -> Any:
+    """Return a frame as far as counting and enumeration look at it; its last block is the
+    maximum's.
+    """
+    count, blocks = rng.randint(*free), width or rng.randint(1, 4)
+    sizes = (0, 1, 2, 3, 10**30) if big_weights else (1, 1, 2, 3)
+    weights = [[rng.choice(sizes) for _ in range(blocks)] for _ in range(count)]
+    forced = count > 0 and blocks > 1 and rng.random() < 0.7
+    last = (
+        [rng.choice((0, 1, 2)) for _ in range(blocks - 1)] + [0]
+        if forced
+        else [0] * (blocks - 1) + [rng.choice((1, 3))]
+    )
+    if not any(last):
+        last[0] = 1
+    tokens = [(t, t) for t in range(blocks)]
+    ends = [dict.fromkeys(b for b, weight in enumerate(row) if weight) for row in (*weights, last)]
+    return SimpleNamespace(
+        multiplicities=[*weights, last],
+        blocks=tokens,
+        forced=forced,
+        maximum=blocks - 1,
+        weights=ends,
+    )
+
+
+def tuples_of(frame: Any) -> list[tuple[tuple[int, ...], int]]:
+    """Return every tuple of blocks that belongs to the cell, the last position's last, with its
+    weight.
+    """
+    width, free = len(frame.blocks), len(frame.multiplicities) - 1
+    every = itertools.product(
+        *[range(width)] * free, [b for b, weight in enumerate(frame.multiplicities[-1]) if weight]
+    )
+    held = [t for t in every if not frame.forced or width - 1 in t[:-1]]
+    return [(t, prod(row[b] for row, b in zip(frame.multiplicities, t, strict=True))) for t in held]
+
+
+def total_of(terms: Terms, blocks: tuple[int, ...]) -> int | None:
+    """Return the sum of the terms of a tuple, nothing if one is missing."""
+    if any(b not in row for row, b in zip(terms.rows, blocks, strict=True)):
+        return None
+    return sum(row[b] for row, b in zip(terms.rows, blocks, strict=True))
+
+
+def fails(terms: Terms, blocks: tuple[int, ...]) -> bool:
+    total = total_of(terms, blocks)
+    return total is not None and total >= 0
+
+
+def lowered(terms: Terms, by: int) -> Terms:
+    """Return the terms with the last position's so much lower: every sum falls by as much."""
+    return replace(
+        terms, rows=[*terms.rows[:-1], {b: value - by for b, value in terms.rows[-1].items()}]
+    )
+
+
+@pytest.mark.parametrize("gaps", [0, 0.3, 0.7])
+@pytest.mark.parametrize("seed", range(50))
+def test_the_extreme_test_is_the_largest_sum(seed: int, gaps: float) -> None:
+    rng = random.Random(seed)
+    frame = stub(rng, free=(0, 4))
+    terms = random_terms(rng, frame, gaps=gaps)
+    sums = [
+        total for blocks, _ in tuples_of(frame) if (total := total_of(terms, blocks)) is not None
+    ]
+    if not sums:
+        assert terms.tested() == (None, None)
+        return
+    for by in (1, 2, 50):
+        assert lowered(terms, max(sums) + by).tested() == (None, -by)
+    for by in (0, -1, -50):
+        assert lowered(terms, max(sums) + by).tested()[0] is not None
+
+
+@pytest.mark.parametrize("gaps", [0, 0.3])
+@pytest.mark.parametrize("seed", range(100))
+def test_an_entry_is_removed_exactly_if_no_failing_tuple_holds_it(seed: int, gaps: float) -> None:
+    rng = random.Random(seed)
+    frame = stub(rng, free=(0, 4))
+    terms = random_terms(rng, frame, size=rng.choice((3, 20)), gaps=gaps)
+    kept, largest = terms.tested()
+    if kept is None:
+        assert not any(fails(terms, blocks) for blocks, _ in tuples_of(frame))
+        return
+    assert (kept.maximum, kept.forced) == (terms.maximum, terms.forced)
+    removed = []
+    for i, row in enumerate(terms.rows):
+        for b, value in row.items():
+            held = [total_of(terms, t) for t, _ in tuples_of(frame) if t[i] == b]
+            best = max((total for total in held if total is not None), default=None)
+            assert (b in kept.rows[i]) == (best is not None and best >= 0)
+            assert kept.rows[i].get(b, value) == value
+            removed += [best] if best is not None and best < 0 else []
+    assert largest == max(removed, default=None)
+    assert kept.tested() == (kept, None)
+
+
+def test_a_position_without_the_maximum_takes_no_gain_away() -> None:
+    # The maximum may be at position 1, for one less; position 0 cannot hold it.  So the sum is
+    # exactly zero: a tie.
+    for loss in (-1, -2, 0):
+        terms = Terms([{0: 5}, {0: 0, 2: loss}, {0: 0, 2: -9}, {0: -5 - loss}], 2, True)
+        kept, largest = terms.tested()
+        assert kept is not None
+        assert kept.rows == [{0: 5}, {2: loss}, {0: 0}, {0: -5 - loss}]
+        assert largest == -9 - loss
+
+
+def test_terms_without_inputs_are_no_sums() -> None:
+    # A position without terms; a forced maximum that no position has; and one position has it, but
+    # not this entry's.
+    assert Terms([{0: 5}, {}], 1, False).tested() == (None, None)
+    assert Terms([{0: -5}, {0: -5}, {0: -5}], 1, True).tested() == (None, None)
+    assert Terms([{0: -9, 1: -1}, {0: 2}], 1, True).tested() == (
+        Terms([{1: -1}, {0: 2}], 1, True),
+        None,
+    )
+    assert Terms([{0: -9, 1: -1}, {0: 2, 2: -5}], 1, False).tested() == (
+        Terms([{1: -1}, {0: 2}], 1, False),
+        -6,
+    )
+
+
+def test_the_largest_term_of_several_answers() -> None:
+    parts = [Terms([{0: 1, 2: 5}, {1: 7}], 2, True), Terms([{0: 3, 1: -4}, {0: 1, 1: 6}], 2, True)]
+    merged = max_of_terms(parts)
+    assert merged == Terms([{0: 3, 1: -4, 2: 5}, {0: 1, 1: 7}], 2, True)
+    assert max_of_terms(parts[:1]) == parts[0]
+
+
+# --- copies -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gaps", [0, 0.3])
+@pytest.mark.parametrize("seed", range(80))
+def test_copies_are_right_exactly_if_no_choice_of_positions_reaches_zero(
+    seed: int, gaps: float
+) -> None:
+    rng = random.Random(seed)
+    frame = stub(rng, free=(0, 4), big_weights=seed % 5 == 0)
+    free, last = len(frame.multiplicities) - 1, len(frame.blocks) - 1
+    terms = {
+        j: random_terms(rng, frame, rng.choice((2, 20)), gaps=gaps)
+        for j in range(rng.randint(1, 2))
+    }
+    if any(not all(part.rows) for part in terms.values()):
+        return
+    for part in terms.values():
+        for row in part.rows:
+            row.update({b: value - rng.choice((0, 15)) for b, value in row.items()})
+    for blocks in ((), ((0, last - 1),), ((0, 0),), ((1, last - 1),), ((0, 0), (2, 2))):
+        if any(not 0 <= first <= end < last for first, end in blocks):
+            continue
+        chosen = {b for first, end in blocks for b in range(first, end + 1)}
+        expected, groups = 0, []
+        for count in range(free + 1 - frame.forced):
+            held = [
+                (t, w)
+                for t, w in tuples_of(frame)
+                if sum(b != last for b in t[:-1]) == count and chosen | {last} >= {*t[:-1]}
+            ]
+            wrong = any(fails(part, t) for part in terms.values() for t, _ in held)
+            counted = sum(w for _, w in held)
+            assert copies.right(frame, terms, ((count, blocks),), ledger()) == (
+                0 if wrong else counted
+            )
+            expected += 0 if wrong else sum(w for _, w in held)
+            groups.append((count, blocks))
+        rng.shuffle(groups)
+        assert copies.right(frame, terms, tuple(groups), ledger()) == expected
+    assert copies.right(frame, terms, (), ledger()) == 0
+
+
+def test_the_groups_of_copies_by_hand() -> None:
+    # Three free positions, weights 2 for the maximum, 3 and 5 for two blocks: z^2 of (2 + 8 z)^3,
+    # times 7.
+    frame: Any = SimpleNamespace(
+        multiplicities=[[3, 5, 2]] * 3 + [[4, 3, 0]],
+        blocks=[(0, 0), (1, 1), (2, 2)],
+        forced=True,
+        weights=[{}],
+    )
+    lost = Terms([{0: -9, 1: -1, 2: 4}] * 3 + [{0: -5, 1: -4}], 2, True)
+    assert copies.right(frame, {0: lost}, ((2, ((0, 1),)),), ledger()) == 3 * 8 * 8 * 2 * 7
+    assert (
+        copies.right(frame, {0: lost}, ((1, ((0, 1),)),), ledger()) == 0
+    )  # 4 + 4 - 1 - 4 is not negative
+    assert (
+        copies.right(frame, {0: lost}, ((1, ((0, 0),)),), ledger()) == 3 * 2 * 2 * 3 * 7
+    )  # 4 + 4 - 9 - 4 is
+    assert copies.right(frame, {0: lost}, ((1, ((0, 0),)), (2, ((0, 1),))), ledger()) == 252 + 2688
+    tie = Terms([{0: -4, 1: -1, 2: 4}] * 3 + [{0: -5, 1: -4}], 2, True)
+    assert copies.right(frame, {0: tie}, ((1, ((0, 0),)),), ledger()) == 0  # exactly zero is a tie
+
+
+def test_a_missing_term_beats_the_answer_even_among_zeros() -> None:
+    zeros = Terms([{0: 0, 2: 0}, {0: 0, 2: 0}, {2: 0}], 2, False)
+    frame: Any = SimpleNamespace(multiplicities=[[1, 1, 1], [1, 1, 1], [0, 0, 1]], weights=[{}])
+    assert (
+        copies.right(frame, {0: zeros}, ((1, ((1, 1),)),), ledger()) == 2
+    )  # block 1 has no term anywhere
+    assert (
+        copies.right(frame, {0: zeros}, ((1, ((0, 1),)),), ledger()) == 0
+    )  # block 0 has, and ties
+
+
+# --- tables -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("choose", [max, min])
+def test_windows_are_the_extremes_of_their_lines(choose: Any) -> None:
+    rng = random.Random(3)
+    for count in (1, 2, 3, 5, 8, 13):
+        lines = [tuple(rng.randint(-9, 9) for _ in range(3)) for _ in range(count)]
+        table = Extremes(lines, choose, ledger())
+        pairs = [(a, b) for a in range(count) for b in range(a, count)]
+        rng.shuffle(pairs)
+        for a, b in pairs:
+            one, two = table.windows(a, b)
+            assert tuple(map(choose, one, two)) == tuple(
+                map(choose, zip(*lines[a : b + 1], strict=True))
+            )
+            assert (one is two) == ((b - a + 1).bit_count() == 1)
+
+
+def test_levels_of_windows_are_charged_once_and_when_needed() -> None:
+    book = ledger()
+    table = Extremes([(0, 0, 0)] * 8, max, book)
+    assert table.windows(3, 3) == ((0, 0, 0),) * 2
+    assert book.total == 0
+    table.windows(2, 3)
+    assert (book.cmp, book.total) == (7 * 3, 21)
+    table.windows(0, 6)
+    assert book.total == 21 + 5 * 3
+    table.windows(0, 5)
+    table.windows(0, 0)
+    assert book.total == 36
+    table.windows(0, 7)
+    assert book.total == 36 + 3
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("seed", range(30))
+def test_tables_hold_what_they_say(seed: int, wide: bool) -> None:
+    rng = random.Random(seed)
+    vocab, n = rng.randint(1, 6), rng.randint(1, 3)
+    paths = random_paths(rng, vocab, n)
+    paths = widened(Seeded(rng), paths) if wide else paths
+    tables, answers = Tables(paths, ledger()), range(vocab + 1)
+    for q, row in enumerate(paths.eqkp):
+        kappa = sum(row[:-1]) // max(n - 1, 1)
+        assert tables.places[q] == tuple(score - kappa for score in row)
+    for first in range(vocab):
+        for last in range(first, vocab):
+            queries, m = rng.sample(range(vocab), rng.randint(1, vocab)), rng.randrange(vocab)
+            low, high = tables.differences(queries, first, last, m)
+            tokens = range(first, last + 1)
+            assert low == [
+                min(paths.eqke_low[q][t] for t in tokens) - paths.eqke_high[q][m] for q in queries
+            ]
+            assert high == [
+                max(paths.eqke_high[q][t] for t in tokens) - paths.eqke_low[q][m] for q in queries
+            ]
+    found = tables
+    means = [sum(row) // (vocab + 1) for row in paths.eu_low]
+    for m in range(vocab):
+        upto = range(m + 1)
+        assert list(found.direct_high[m]) == [
+            max(paths.eu_high[q][j] - means[q] for q in upto) for j in answers
+        ]
+        assert list(found.direct_low[m]) == [
+            min(paths.eu_low[q][j] - means[q] for q in upto) for j in answers
+        ]
+        assert found.place_high[m] == max(max(tables.places[q]) for q in upto)
+        assert found.place_low[m] == min(min(tables.places[q]) for q in upto)
+
+
+# --- screen -----------------------------------------------------------------------
+
+
+VALUES = ("evou_low", "evou_high")
+
+
+def test_a_screen_of_ties_removes_nothing() -> None:
+    for n in (1, 2, 3):
+        paths = exact_paths(
+            ((0,) * 3,) * 3,
+            ((0,) * n,) * 3,
+            4,
+            ((0,) * 3,) * 3,
+            ((0,) * 3,) * n,
+            ((0,) * 3,) * 3,
+            3,
+            1,
+        )
+        cell = replace(make_cell(2, [], [1, 1], "screen"), queries=((0, 2),))
+        every = dict.fromkeys((0, 1), (7,) * n)
+        assert screen.screened(scores_of(paths), cell, every, 0) == (every, None, n << 64)
+
+
+def screen_terms(scores: Scores, cell: Cell, j: int, mu: int) -> tuple[list[int], int]:
+    """Return the terms of SPEC 7.15 from their definition, and the largest weight."""
+    paths, m, upto = scores.tables.paths, cell.maximum, range(cell.maximum + 1)
+    mean = [sum(row) // len(row) for row in paths.eu_low]
+    direct = max(paths.eu_high[q][j] - mean[q] for q in upto) - min(
+        paths.eu_low[q][m] - mean[q] for q in upto
+    )
+    place = max(row[j] for row in paths.pvou) - min(row[m] for row in paths.pvou)
+    high, low = (choose(choose(scores.tables.places[q]) for q in upto) for choose in (max, min))
+    spans = []
+    for first, last in cell.blocks():
+        tokens = range(first, last + 1)
+        most = max(paths.eqke_high[q][t] - paths.eqke_low[q][m] for q in upto for t in tokens)
+        least = min(paths.eqke_low[q][t] - paths.eqke_high[q][m] for q in upto for t in tokens)
+        spans.append((least, most) if first < m else (0, 0))
+    top = max(most for _, most in spans) + high
+    terms, heaviest = [], 0
+    for (first, last), (least, most) in zip(cell.blocks(), spans, strict=True):
+        tokens = range(first, last + 1)
+        value = (
+            max(paths.evou_high[t][j] for t in tokens)
+            - min(paths.evou_low[t][m] for t in tokens)
+            + place
+            + direct
+            + mu
+        )
+        ends = scores.exp_ends(top - most - high, top - least - low, scores.precision)
+        heaviest = max(heaviest, ends[1])
+        terms.append(ends[1] * value if value > 0 else ends[0] * value)
+    return terms, heaviest
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("seed", range(60))
+def test_a_screen_is_its_definition(seed: int, wide: bool) -> None:
+    rng = random.Random(seed)
+    vocab, n, mu = rng.randint(1, 9), rng.randint(1, 4), rng.choice((0, 0, 1, 30))
+    make = exhaustion.likely_paths if seed % 3 else exhaustion.random_paths
+    paths = make(Seeded(rng), vocab, n)
+    paths = widened(Seeded(rng), paths) if wide else paths
+    falling = rng.choice(
+        (0, 100, 1000)
+    )  # a constant of each row, so that the last token of a block may be the least
+    evou = {
+        name: tuple(
+            tuple(v - falling * t for v in row) for t, row in enumerate(getattr(paths, name))
+        )
+        for name in VALUES
+    }
+    paths = replace(paths, **evou)
+    m = rng.randrange(vocab)
+    lengths = rng.choice(
+        (random_lengths(rng, m), [3] * (m // 3) + [m % 3] * (m % 3 > 0), [m] * (m > 0))
+    )
+    cell = replace(make_cell(m, [], lengths, "screen"), queries=((0, m),))
+    answers = tuple(j for j in range(len(paths.pvou[0])) if j != m)
+    scores, expected, all_removed, every = scores_of(paths), {}, [], ((2 << m) - 1,) * n
+    for j in answers:
+        terms, heaviest = screen_terms(scores, cell, j, mu)
+        own, largest, mask, removed = terms[-1], max(terms), 1 << m, []
+        if own + (n - 1) * largest < 0:
+            removed.append(own + (n - 1) * largest)
+        else:
+            for (first, last), term in list(zip(cell.blocks(), terms, strict=True))[:-1]:
+                bound = term + own + max(n - 2, 0) * largest
+                mask |= (2 << last) - (1 << first) if bound >= 0 else 0
+                removed += [bound] if bound < 0 else []
+            expected[j] = (mask,) * n
+        alone = {j: expected[j]} if j in expected else {}
+        assert screen.screened(scores, cell, {j: every}, mu) == (
+            alone,
+            max(removed, default=None),
+            n * heaviest,
+        )
+        all_removed += removed
+    assert screen.screened(scores, cell, dict.fromkeys(answers, every), mu)[:2] == (
+        expected,
+        max(all_removed, default=None),
+    )
+    odd = {j: tuple(rng.getrandbits(m + 1) for _ in range(n)) for j in answers}
+    kept = {j: tuple(a & b for a, b in zip(expected[j], odd[j], strict=True)) for j in expected}
+    assert screen.screened(scores, cell, odd, mu)[0] == kept, (
+        "what was removed before stays removed"
+    )
+
+
+# --- counting ---------------------------------------------------------------------
+
+
+def upward(gap: int, step: int) -> int:
+    """Return the quotient rounded up, as for a lower count."""
+    return -(-gap // step)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_within_counts_every_input_once(seed: int) -> None:
+    rng = random.Random(seed)
+    frame = stub(rng, free=(0, 4), big_weights=seed % 2 == 0)
+    terms = random_terms(rng, frame, gaps=rng.choice((0, 0.3)))
+    deficits = [{b: rng.randint(0, 6) for b in row} for row in terms.rows]
+    for limit in (0, 1, 5, 30):
+        held = [
+            (sum(row.get(b, 99) for row, b in zip(deficits, t, strict=True)), w)
+            for t, w in tuples_of(frame)
+        ]
+        assert counting._within(frame, deficits, limit, ledger()) == sum(
+            w for total, w in held if total <= limit
+        )
+
+
+@pytest.mark.parametrize("gaps", [0, 0.3])
+@pytest.mark.parametrize("seed", range(60))
+def test_counts_bound_what_fails_and_are_exact_with_a_step_of_one(seed: int, gaps: float) -> None:
+    rng = random.Random(seed)
+    frame = stub(rng, big_weights=seed % 4 == 0)
+    terms = random_terms(rng, frame, gaps=gaps)
+    if not all(terms.rows):
+        return
+    failing = sum(w for t, w in tuples_of(frame) if fails(terms, t))
+    for bins in (0, 1, 2, 3, 7, 50):
+        upper, lower = (
+            counting._counted(frame, terms, bins, scaled, ledger()) for scaled in (floordiv, upward)
+        )
+        assert 0 <= lower <= failing <= upper
+    for scaled in (floordiv, upward):
+        assert counting._counted(frame, terms, 4096, scaled, ledger()) == failing
+
+
+@pytest.mark.parametrize("total", [0, 1, 2, 3, 7, 8, 9, 100, -1, -5])
+@pytest.mark.parametrize("bins", [0, 1, 3, 8])
+def test_the_step_divides_what_may_be_lost(
+    total: int, bins: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        counting,
+        "_within",
+        lambda frame, deficits, limit, book: seen.append((deficits, limit)) or 7,
+    )
+    terms, frame = Terms([{0: 3, 1: 5}, {3: total - 5}], 3, False), SimpleNamespace()
+    for scaled, lost in ((floordiv, 0), (upward, 1)):
+        book = ledger()
+        assert counting._counted(frame, terms, bins, scaled, book) == (7 if total >= 0 else 0)  # type: ignore[arg-type]
+        assert (book.mul, book.add, book.cmp, book.exp) == (3, 3, 3, 0)
+        if total >= 0:
+            deficits, limit = seen[-1]
+            step = (total // bins if bins else total) + 1
+            assert limit == total // step <= bins
+            assert deficits == [{0: 2 // step if lost == 0 else -(-2 // step), 1: 0}, {3: 0}]
+    assert len(seen) == 2 * (total >= 0)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_shares_bound_the_union_and_a_lower_count_one_answer(seed: int) -> None:
+    rng = random.Random(seed)
+    frame, answers = stub(rng), rng.randint(1, 3)
+    terms = {j: random_terms(rng, frame) for j in range(answers)}
+    failing = sum(w for t, w in tuples_of(frame) if any(fails(part, t) for part in terms.values()))
+    alone = max(sum(w for t, w in tuples_of(frame) if fails(part, t)) for part in terms.values())
+    shares = rng.choice(
+        [
+            ((9, ()),),
+            tuple((9, (j,)) for j in terms),
+            ((3, (0, 0, 99)), (9, ())),
+            ((4096, ()), (1, ())),
+        ]
+    )
+    assert counting.failures_upper(frame, terms, shares, ledger()) >= failing
+    frame.exact, frame.allowed, asked = True, lambda part: part, []
+    frame.lower_terms = lambda j, allowed: (asked.append(allowed is terms[j]), terms[j])[1]
+    for bins in (0, 4, 4096):
+        named = ((bins, tuple(terms)), (bins, (99,)))
+        found = counting.failures_lower(frame, terms, named, ledger())
+        assert found <= alone <= failing
+        assert found == alone or bins < 4096
+    assert asked == [True] * (3 * answers)  # what is not allowed has no lower term either
+    assert counting.failures_lower(frame, terms, (), ledger()) == 0
+    assert counting.failures_lower(frame, terms, ((9, (99,)),), ledger()) == 0
+
+
+# --- enumeration ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gaps", [0, 0.3])
+@pytest.mark.parametrize("seed", range(60))
+def test_masks_hold_the_union_and_weigh_it(seed: int, gaps: float) -> None:
+    rng = random.Random(seed)
+    frame = stub(rng, free=(0, 4), big_weights=seed % 3 == 0)
+    answers = [random_terms(rng, frame, 3, gaps=gaps) for _ in range(rng.randint(1, 3))]
+    answers = [part for part in answers if any(part.rows)]
+    if not answers:
+        return
+    table = Enumeration(frame, answers, ledger())
+    assert 0 <= table.cut < len(frame.multiplicities)
+    found = table.masks(answers)
+    assert all(found.values())
+    failing = {t: w for t, w in tuples_of(frame) if any(fails(part, t) for part in answers)}
+    assert table.weight(found) == sum(failing.values())
+    listed = list(table.tuples(found))
+    assert sorted(tokens for _, _, tokens in listed) == sorted(failing)
+    for prefix, bit, tokens in listed:
+        assert found[prefix] & bit == bit
+        assert table.weight({prefix: bit}) == prod(
+            row[t] for row, t in zip(frame.multiplicities, tokens, strict=True)
+        )
+
+
+@pytest.mark.parametrize("cut", range(5))
+@pytest.mark.parametrize("seed", range(20))
+def test_masks_do_not_depend_on_the_cut(
+    seed: int, cut: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    frame = stub(rng, free=(4, 4), width=rng.randint(1, 3))
+    answers = [random_terms(rng, frame, 3, gaps=rng.choice((0, 0.3))) for _ in range(2)]
+    monkeypatch.setattr(Enumeration, "_work", lambda self, sizes, at: int(at != cut))
+    table = Enumeration(frame, answers, ledger())
+    assert (table.cut, table.suffixes) == (cut, len(frame.blocks) ** (4 - cut))
+    found = table.masks(answers)
+    failing = {t: w for t, w in tuples_of(frame) if any(fails(part, t) for part in answers)}
+    assert sorted(tokens for _, _, tokens in table.tuples(found)) == sorted(failing)
+    assert table.weight(found) == sum(failing.values())
+
+
+def plain_frame(width: int, free: int, *, forced: bool = False) -> Any:
+    weights = [[1] * width for _ in range(free)] + [
+        [1] * (width - 1) + [0] if forced else [0] * (width - 1) + [1]
+    ]
+    return SimpleNamespace(
+        multiplicities=weights, blocks=[(t, t) for t in range(width)], forced=forced
+    )
+
+
+def full_terms(frame: Any) -> Terms:
+    rows = [{b: 0 for b, weight in enumerate(row) if weight} for row in frame.multiplicities]
+    return Terms(rows, len(frame.blocks) - 1, frame.forced)
+
+
+@pytest.mark.parametrize(
+    ("width", "free"),
+    [(2, 12), (2, 13), (2, 14), (65, 2), (64, 2), (63, 2), (3, 1), (3, 0), (1, 5)],
+)
+def test_the_cut_is_where_the_masks_cost_least(width: int, free: int) -> None:
+    frame = plain_frame(width, free)
+    terms = full_terms(frame)
+    table = Enumeration(frame, [terms, terms], ledger())
+
+    def work(cut: int) -> int:
+        heads, tails = width**cut, width ** (free - cut)
+        shorter = (
+            sum(width**i for i in range(cut + 1)) + 1 + sum(width**i for i in range(free - cut + 1))
+        )
+        return shorter + (heads + tails) * (tails.bit_length() + -(-tails // 64))
+
+    possible = [cut for cut in range(free + 1) if width ** (free - cut) <= 1 << 16]
+    assert (
+        work(table.cut)
+        == min(map(work, possible))
+        == table._work([len(terms.rows[-1]), *[width] * free], table.cut)
+    )
+    assert table.suffixes == width ** (free - table.cut)
+    assert table.words == -(-table.suffixes // 64)
+    book = ledger()
+    table.ledger = book
+    table.masks([terms, terms])
+    assert book.total == 2 * work(table.cut)
+
+
+def test_an_enumeration_costs_what_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Three free positions (two in the prefix, behind the last position), of 2, 1 and 3 terms; one
+    # query block.
+    frame, work = plain_frame(4, 3), Enumeration._work
+    terms = Terms([{0: 1, 3: 1}, {2: 1}, {0: -9, 1: 1, 3: 1}, {3: 0}], 3, False)
+    with monkeypatch.context() as patch:
+        patch.setattr(Enumeration, "_work", lambda self, sizes, at: int(at != 2))
+        table = Enumeration(frame, [terms, terms], ledger())
+    prefixes, suffixes = 2, 3
+    assert work(table, [1, 2, 1, 3], 2) == (1 + 1 + 2 + 2) + (1 + 3) + (prefixes + suffixes) * (
+        suffixes.bit_length() + 1
+    )
+    table.ledger = book = ledger()
+    found = table.masks([terms, terms])
+    assert (book.total, len(found)) == (2 * work(table, [1, 2, 1, 3], 2), 2)
+    table.ledger = book = ledger()
+    assert table.weight(found) == 4
+    # Per suffix its weight, per prefix its weight and the sum of its mask, one binary digit of one
+    # word.
+    assert book.mul == 4 * 3 + 2 * (2 + 2)
+    assert book.add == 1 * (4 + 2 * 2 * 1)
+    table.ledger = book = ledger()
+    assert len(list(table.tuples(found))) == 4
+    assert (
+        book.add == book.total == sum(mask.bit_length() for mask in found.values()) == 2 * 4
+    )  # the digits of a mask, one word
+
+
+def true_sign(paths: Paths, q: int, m: int, j: int, tokens: tuple[int, ...]) -> int:
+    """Return the sign of logit_j - logit_m: by class of equal score, then with two thousand bits."""
+    sums: dict[int, int] = {}
+    for i, t in enumerate([*tokens, q]):
+        score = paths.eqke_low[q][t] + paths.eqkp[q][i]
+        sums[score] = sums.get(score, 0) + bracket(paths, q, m, j, i, t)
+    if not any(sums.values()):
+        return 0
+    top, low, high = max(sums), 0, 0
+    for score, value in sums.items():
+        least, most = oracle.exp_of_minus_root(
+            top - score, 1 << paths.score_scale, paths.d_head, 2000
+        )
+        low, high = low + min(least * value, most * value), high + max(least * value, most * value)
+    assert low > 0 or high < 0
+    return 1 if low > 0 else -1
+
+
+def test_ties_and_signs_of_single_inputs() -> None:
+    rng, seen = random.Random(7), {-1: 0, 0: 0, 1: 0}
+    for _ in range(400):
+        n = rng.randint(1, 4)
+        paths = random_paths(rng, 3, n, spread=rng.choice((0, 1, 5)))
+        q, m = rng.randrange(3), 2
+        tokens = tuple(rng.randrange(3) for _ in range(n - 1))
+        answers = rng.sample((0, 1, 3), rng.randint(1, 3))
+        signs = [true_sign(paths, q, m, j, tokens) for j in answers]
+        assert is_wrong(scores_of(paths), m, (*tokens, q), answers, ledger()) is (max(signs) >= 0)
+        seen[max(signs)] += 1
+    assert min(seen.values()) >= 20, seen
+
+
+def test_an_input_that_no_precision_decides_stays_open() -> None:
+    far = 16 * 10**6
+    scores = scores_of(random_paths(random.Random(0), 2, 2, d_head=1))
+    # 2^5000 exp(-1/16) rounded down: the two summands agree to 5 000 bits.
+    close = oracle.exp_of_minus_root(1, 16, 1, 5000)[0]
+    for sums, sign in (
+        ({}, 0), ({0: 5}, 1), ({7: -5}, -1), ({0: 1, -far: -1}, 1), ({0: -1, -far: 1}, -1), ({0: 1, -1: -1}, 1),
+        ({-far: 1}, 1), ({-far: 1, -far - 1: -1}, 1), ({0: -close, -1: 1 << 5000}, None), ({0: close, -1: -(1 << 5000)}, None),
+    ):  # fmt: skip
+        assert _sign(scores, sums, ledger()) == sign
+
+
+@pytest.mark.parametrize("precision", [64, 2048, 3000, 4096])
+def test_signs_are_looked_for_up_to_4096_bits(precision: int) -> None:
+    paths = random_paths(random.Random(0), 2, 2, d_head=1)
+    scores = scores_of(paths, precision)
+    assert _sign(scores, {0: 1, -1: -1}, ledger()) == 1
+    assert _sign(scores, {0: -1, -1: 1}, ledger()) == -1
+    # The summands agree to 3 600 bits: only 4 096 bits see which is larger.
+    close = oracle.exp_of_minus_root(1, 16, 1, 3600)[0]
+    assert _sign(scores, {0: -close, -1: 1 << 3600}, ledger()) == 1
+    assert scores.ledger.exp <= 2 * 2 * 2 * 8
+
+
+@pytest.mark.parametrize(
+    ("ends", "sums", "sign"),
+    [((1, 2), {0: 1}, 1), ((1, 2), {0: -1}, -1), ((0, 1), {0: 1}, None), ((0, 1), {0: -1}, None), ((1, 1), {0: 2, 1: -1}, 1),
+     ((1, 1), {0: -2, 1: 1}, -1), ((1, 2), {0: 1, 1: -1}, None), ((0, 0), {0: 1}, None),
+     ((1, 3), {0: 2, 1: -1}, None), ((1, 3), {0: -2, 1: 1}, None)],
+)  # fmt: skip
+def test_a_sign_needs_one_unit_and_no_more(
+    ends: tuple[int, int], sums: dict[int, int], sign: int | None
+) -> None:
+    scores: Any = SimpleNamespace(precision=64, exp_ends=lambda low, high, precision: ends)
+    assert _sign(scores, sums, ledger()) == sign
+
+
+def test_one_answer_that_is_open_leaves_the_input_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = random_paths(random.Random(0), 3, 2)
+    scores = scores_of(paths)
+    for signs, expected in (
+        ([-1, -1], False), ([-1, None], None), ([None, -1], None), ([None, 0], True), ([1, None], True), ([-1, 0], True),
+        ([1, -1], True),
+    ):  # fmt: skip
+        left = iter(signs)
+        monkeypatch.setattr(enumeration, "_sign", lambda *_, left=left: next(left))
+        assert is_wrong(scores, 2, (1, 0), [0, 1], ledger()) is expected
+
+
+# --- small arithmetic -------------------------------------------------------------
+
+
+def test_ceiling_and_least() -> None:
+    for mantissa, exponent in itertools.product(
+        (-7, -1, 0, 1, 3, 5, 8), (-200, -3, -2, -1, 0, 1, 5)
+    ):
+        exact_value = mantissa * Fraction(2) ** exponent
+        found = _ceiling(mantissa, exponent)
+        assert exact_value <= found < exact_value + 1
+    assert _least([None, None]) is None
+    assert _least([]) is None
+    assert _least([3, None, 2]) == 2
+    assert _least([0, 5]) == 0
+
+
+def test_margins_are_rounded_down() -> None:
+    for scale in (0, 3, 20, 300):
+        checker = SimpleNamespace(paths=SimpleNamespace(value_scale=scale), slack=REAL)
+        for value in (0, 1, 7, 1 << 200, (1 << 200) - 1):
+            found = Fraction(Checker._margin(checker, value), 1 << 20)  # type: ignore[arg-type]
+            assert found <= Fraction(value, 1 << scale) < found + Fraction(1, 1 << 20)
+
+
+def test_four_thousand_digits_and_no_more() -> None:
+    # Too long for vectors of every kind.
+    for sign in ("", "-"):
+        assert big(sign + "9" * 4000, "it") == int(sign + "9" * 4000)
+        with pytest.raises(Malformed):
+            big(sign + "9" * 4001, "it")
+    assert dyadic(["-3", "4096"], "it") == (-3, 4096)
+    for bad in (["1", "4097"], ["1", "-4097"], ["1"], ["1", "0", "0"], ["2", "1"], ["0", "1"]):
+        with pytest.raises(Malformed):
+            dyadic(bad, "it")
+
+
+# --- the ledger -------------------------------------------------------------------
+
+
+class Counted(int):
+    """An integer that counts what is done with it; `starts`: additions to the zero with which `sum`
+    begins.
+    """
+
+    mul = add = cmp = other = starts = 0
+
+    @staticmethod
+    def _counting(name: str, kind: str) -> Any:
+        plain = getattr(int, name)
+
+        def method(self: int, other: int) -> Any:
+            counter = "starts" if name == "__radd__" and type(other) is int and other == 0 else kind
+            setattr(Counted, counter, getattr(Counted, counter) + 1)
+            found = plain(self, other)
+            return found if isinstance(found, bool) or found is NotImplemented else Counted(found)
+
+        return method
+
+    @classmethod
+    def reset(cls) -> None:
+        cls.mul = cls.add = cls.cmp = cls.starts = 0
+
+
+for _name, _kind in (("mul", "mul"), ("rmul", "mul"), ("add", "add"), ("radd", "add"), ("sub", "add"), ("rsub", "add"),
+                     ("lshift", "other"), ("lt", "cmp"), ("gt", "cmp"), ("le", "cmp"), ("ge", "cmp")):  # fmt: skip
+    setattr(Counted, f"__{_name}__", Counted._counting(f"__{_name}__", _kind))
+
+
+# Signs cost nothing, and what they give is counted on.
+Counted.__abs__ = lambda self: Counted(int.__abs__(self))  # type: ignore[method-assign]
+Counted.__neg__ = lambda self: Counted(int.__neg__(self))  # type: ignore[method-assign]
+
+
+def counted(rows: Any) -> Any:
+    """Return nested tuples with every integer counted."""
+    return tuple(counted(row) for row in rows) if isinstance(rows, tuple) else Counted(rows)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 4), (5, 1, 2), (3, 4, 1)])
+def test_a_product_costs_what_is_charged(shape: tuple[int, int, int]) -> None:
+    rng, (rows, inner, columns) = random.Random(1), shape
+    a = tuple(tuple(rng.randint(-9, 9) for _ in range(inner)) for _ in range(rows))
+    b = tuple(tuple(rng.randint(-9, 9) for _ in range(columns)) for _ in range(inner))
+    Counted.reset()
+    book = ledger()
+    found = exact.product(Matrix(counted(a), 2), Matrix(counted(b), 3), book)
+    assert (
+        (Counted.mul, Counted.add + Counted.starts)
+        == (rows * inner * columns,) * 2
+        == (book.mul, book.add)
+    )
+    assert (book.cmp, book.exp) == (0, 0)
+    assert found == Matrix(
+        tuple(
+            tuple(sum(x * y for x, y in zip(r, c, strict=True)) for c in zip(*b, strict=True))
+            for r in a
+        ),
+        5,
+    )
+
+
+def test_adding_a_row_costs_what_is_charged() -> None:
+    book = ledger()
+    Counted.reset()
+    found = exact.add_row(
+        Matrix(counted(((1, 2), (3, 4), (5, 6))), 1), Matrix(counted(((1, 1),)), 3), book
+    )
+    assert found == Matrix(((5, 9), (13, 17), (21, 25)), 3)
+    assert (Counted.add, Counted.mul) == (6, 0)
+    assert (book.add, book.total) == (6, 6)
+
+
+@pytest.fixture
+def counting_numbers() -> Any:
+    """Make the numbers count what is done with them, and stop it afterwards."""
+    Counted.reset()
+    return Counted
+
+
+def counted_paths(paths: Paths) -> Paths:
+    names = ("eqke_low", "eqke_high", "eqkp", "evou_low", "evou_high", "pvou", "eu_low", "eu_high")
+    return replace(paths, **{name: counted(getattr(paths, name)) for name in names})
+
+
+def assert_covered(book: Ledger, *, twice: int = 0, same: int = 0, slack: int = 6) -> None:
+    """Assert that no more was done than charged, and not much less.
+
+    `twice`: additions that the code repeats; `same`: comparisons of a number with itself.
+    """
+    done, charged = (
+        (Counted.mul, Counted.add - twice, Counted.cmp - same),
+        (book.mul, book.add, book.cmp),
+    )
+    assert all(a <= b for a, b in zip(done, charged, strict=True)), (done, charged)
+    assert all(a * slack + 60 >= b for a, b in zip(done, charged, strict=True)), (done, charged)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_the_terms_cost_no_more_than_is_charged(
+    seed: int, wide: bool, counting_numbers: Any
+) -> None:
+    rng = random.Random(seed)
+    vocab, n = 6, rng.randint(2, 4)
+    plain, cell = random_paths(rng, vocab, n), random_cell(rng, vocab)
+    paths = counted_paths(widened(Seeded(rng), plain) if wide else plain)
+    book = ledger()
+    frame = Frame(scores_of(paths, book=book), cell, ((1,) * vocab,) * n)
+    counting_numbers.reset()
+    book.mul = book.add = book.cmp = 0
+    answers = [j for j in range(vocab + 1) if j != cell.maximum]
+    for j in answers:
+        frame.upper_terms(j, everything(cell, n), 0)
+    assert counting_numbers.mul == book.mul == len(answers) * sum(map(len, frame.weights))
+    assert_covered(book, twice=book.mul, same=len(answers) * (len(frame.blocks) - frame.wide))
+    assert counting_numbers.add * 3 >= book.add
+
+
+def extreme_tested(seed: int, counting_numbers: Any) -> tuple[Ledger, int, int, int]:
+    """Run an extreme test with removals; return what it charges by itself, its answers, its
+    entries, its positions.
+    """
+    rng = random.Random(seed)
+    vocab, n = 6, rng.randint(2, 4)
+    cell, book = random_cell(rng, vocab), ledger()
+    frame = Frame(scores_of(counted_paths(random_paths(rng, vocab, n))), cell, ((1,) * vocab,) * n)
+    answers = [j for j in range(vocab + 1) if j != cell.maximum]
+    terms = {j: frame.upper_terms(j, everything(cell, n), 0) for j in answers}
+    frame.upper_terms = lambda j, allowed, mu: terms[j]  # type: ignore[method-assign]
+    checker = SimpleNamespace(bits=64, ledger=book, _margin=lambda value: 0)
+    counting_numbers.reset()
+    given = dict.fromkeys(answers, everything(cell, n))
+    Checker._extreme_test(checker, cell, frame, given, None, 0)  # type: ignore[arg-type]
+    return book, len(answers), sum(map(len, frame.weights)), n
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_extreme_test_charges_three_operations_per_term_and_ten_per_position(
+    seed: int, counting_numbers: Any
+) -> None:
+    book, answers, entries, n = extreme_tested(seed, counting_numbers)
+    assert book.add == answers * 6 * n
+    assert book.cmp == answers * (4 * n + 3 * entries)
+    assert book.mul == book.exp == 0
+
+
+def test_removals_cost_no_more_than_is_charged(counting_numbers: Any) -> None:
+    for seed in range(60):
+        book, _, _, n = extreme_tested(seed, counting_numbers)
+        # The heaviest weight of the cell is charged with its answers.
+        assert counting_numbers.add <= book.add + n
+        assert counting_numbers.cmp <= book.cmp
+        assert counting_numbers.add + counting_numbers.starts + counting_numbers.cmp <= book.total
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_the_weights_cost_no_more_than_is_charged(
+    seed: int, wide: bool, counting_numbers: Any
+) -> None:
+    rng = random.Random(seed)
+    vocab, n = 6, rng.randint(2, 4)
+    plain, cell = random_paths(rng, vocab, n), random_cell(rng, vocab)
+    paths, book = counted_paths(widened(Seeded(rng), plain) if wide else plain), ledger()
+    counting_numbers.reset()
+    tables = Tables(paths, book)
+    twice = vocab * (
+        vocab + 1
+    )  # a row of EU less its mean is formed for both ends, even where they are one
+    assert_covered(book, twice=twice)
+    scores = Scores(tables, 64)
+    scores.exp_ends = lambda low, high, precision: (book.charge(exp=2), (Counted(1), Counted(2)))[1]  # type: ignore[method-assign]
+    frame = Frame(scores, cell, ((1,) * vocab,) * n)
+    assert_covered(book, twice=twice)
+    assert book.exp == 2 * (len(frame.blocks) + n - 1 + len(frame.weights[-1]))
+
+
+def screened(seed: int, *, wide: bool) -> tuple[Ledger, int, int, int]:
+    """Screen with counted numbers; return the ledger, the answers, the blocks and the positions."""
+    rng = random.Random(seed)
+    vocab, n = 6, rng.randint(1, 4)
+    plain, m = exhaustion.likely_paths(Seeded(rng), vocab, n), rng.randrange(vocab)
+    paths, book = counted_paths(widened(Seeded(rng), plain) if wide else plain), ledger()
+    cell = replace(make_cell(m, [], random_lengths(rng, m), "screen"), queries=((0, m),))
+    Counted.reset()
+    scores = Scores(Tables(paths, book), 64)
+    scores.exp_ends = lambda low, high, precision: (book.charge(exp=2), (Counted(1), Counted(2)))[1]  # type: ignore[method-assign]
+    answers = tuple(j for j in range(len(plain.pvou[0])) if j != m)
+    screen.screened(scores, cell, dict.fromkeys(answers, ((2 << m) - 1,) * n), 0)
+    return book, len(answers), len(cell.blocks()), n
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_screen_costs_about_what_is_charged(seed: int, wide: bool) -> None:
+    book, answers, blocks, _ = screened(seed, wide=wide)
+    assert book.mul == answers * (blocks + 2)
+    assert book.exp == 2 * blocks
+    # One multiplication, for the largest weight, is not charged as such.
+    assert Counted.mul <= book.mul + 1
+    assert Counted.add + Counted.starts <= book.add
+    assert Counted.cmp <= book.cmp + answers
+    assert Counted.mul + Counted.add + Counted.starts + Counted.cmp <= book.total
+    assert 4 * Counted.add >= book.add
+    assert 4 * Counted.cmp >= book.cmp
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_copies_cost_no_more_than_is_charged(seed: int, counting_numbers: Any) -> None:
+    rng = random.Random(seed)
+    frame = stub(rng, free=(1, 4), width=4)
+    frame.multiplicities = [[Counted(weight) for weight in row] for row in frame.multiplicities]
+    terms = {}
+    for j in range(3):
+        plain = random_terms(rng, frame)
+        terms[j] = Terms(
+            [{b: Counted(value) for b, value in row.items()} for row in plain.rows],
+            plain.maximum,
+            plain.forced,
+        )
+    groups, book = (
+        tuple((count, ((0, 2),)) for count in range(len(terms[0].rows) - frame.forced)),
+        ledger(),
+    )
+    counting_numbers.reset()
+    assert copies.right(frame, terms, groups, book) >= 0
+    free, answers = len(frame.multiplicities) - 1, 3
+    entries, own = sum(map(len, terms[0].rows)), len(frame.weights[-1])
+    assert book.mul == sum(2 * free * (count + 1) for count, _ in groups)
+    assert book.add == answers * free + sum(
+        4 * answers * (free + 1) + free * (count + 1 + 3) for count, _ in groups
+    )
+    assert book.cmp == answers * (
+        entries + len(groups) * (free * (3 + free.bit_length() + 1) + own)
+    )
+    # The weight of Q and the size of an answer's terms take one multiplication each that is not
+    # charged.
+    assert Counted.mul <= book.mul + len(groups) + answers
+    assert Counted.add <= book.add
+    assert Counted.cmp <= book.cmp
+    assert Counted.cmp * 8 >= book.cmp
+
+
+def test_the_budget_is_kept_before_the_work() -> None:
+    seen: list[int] = []
+    book = Ledger(seen.append)
+    assert book.budget == CEILING == 10**11
+    book.budget = 10
+    book.charge(mul=1, add=2, cmp=3, exp=4)
+    assert (book.mul, book.add, book.cmp, book.exp, book.total, seen) == (1, 2, 3, 4, 10, [10])
+    with pytest.raises(Declined) as refusal:
+        book.charge(cmp=1)
+    assert refusal.value.rule == "SPEC-8.2"
+
+
+def test_a_polynomial_costs_what_is_charged() -> None:
+    frame: Any = SimpleNamespace(
+        multiplicities=[[1, 1, 1], [1, 1, 1], [1, 1, 0]], blocks=[(0, 0)] * 3, forced=False
+    )
+    book, deficits = ledger(), [{0: 0, 1: 1, 2: 9}, {0: 0, 1: 0, 2: 2}, {0: 0, 1: 0}]
+    # Per position the coefficients (2, 4, 4; at most limit + 1) times the distinct deficits within
+    # the limit; then the sum.
+    assert counting._within(frame, deficits, 4, book) == 6 * 2
+    assert (book.mul, book.add, book.total) == (16, 16 + 4, 36)
+    book = ledger()
+    assert counting._within(frame, deficits, 2, book) == 5 * 2
+    assert (book.mul, book.add) == (4 + 6 + 3, 4 + 6 + 3 + 3)
+    frame.forced = True
+    book = ledger()
+    assert counting._within(frame, deficits, 4, book) == (6 - 4) * 2
+    assert book.mul == 16 + 8
+
+
+@pytest.mark.parametrize(("power", "words"), [(0, 1), (510, 1), (511, 2), (1022, 2), (1023, 3)])
+def test_wide_slots_cost_more(power: int, words: int) -> None:
+    # A slot is two bits wider than 2^power; every 512 bits of it count.
+    frame: Any = SimpleNamespace(multiplicities=[[1 << power]], blocks=[(0, 0)], forced=False)
+    book = ledger()
+    assert counting._within(frame, [{0: 0}], 0, book) == 1 << power
+    assert (book.mul, book.add) == (words, words + words**2)
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_tables_are_measured_before_they_are_made(
+    limit: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 2 x 3 entries of at most 3 + 4 + 2 bits; and 6 entries of 3 bits shifted by 5.
+    a, b = Matrix(((7, 1), (0, 7)), 0), Matrix(((15, 1, 1), (1, 1, 1)), 0)
+    monkeypatch.setattr(exact, "MAX_TABLE_BITS", 6 * 9 - limit)
+    if limit:
+        with pytest.raises(Declined):
+            exact.product(a, b, ledger())
+    else:
+        assert exact.product(a, b, ledger()).rows[0] == (106, 8, 8)
+    monkeypatch.setattr(exact, "MAX_TABLE_BITS", 6 * 8 - limit)
+    if limit:
+        with pytest.raises(Declined):
+            exact.rescale(Matrix(((7, 1, 1), (1, 1, -4)), 2), 7)
+    else:
+        assert exact.rescale(Matrix(((7, 1, 1), (1, 1, -4)), 2), 7) == Matrix(
+            ((224, 32, 32), (32, 32, -128)), 7
+        )
+
+
+@pytest.mark.parametrize("shown", [None, 0])
+def test_a_margin_that_was_not_shown_cannot_be_claimed(shown: int | None) -> None:
+    outcome = Outcome(0, 0, 4, shown)
+    cells._require_claim(SimpleNamespace(where="cell 0", method="extreme", claim=(0, 0)), outcome)  # type: ignore[arg-type]
+    for claim in ((1, -20), (1, -4000), (1, 0)):
+        with pytest.raises(Rejected) as refusal:
+            cells._require_claim(
+                SimpleNamespace(where="cell 0", method="extreme", claim=claim), outcome
+            )  # type: ignore[arg-type]
+        assert refusal.value.rule == "SPEC-7.13"

@@ -1,0 +1,490 @@
+"""Static checks of the source: what `checker/` and `certify/` may not contain.
+
+Every lint takes source text and returns findings, `file:line: what is wrong`; an
+empty list means none.  They are tested on snippets that they must catch, and on
+snippets that they must not, in `test_architecture.py`.
+
+What is NOT established here: that a text never reaches `int` through another name,
+or that a float never appears as the result of a call.  The lists of modules and
+functions that may be used at all are short for that reason.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LINE_BUDGET = 2_170
+FUNCTION_BUDGET = 40
+
+ALLOWED_MODULES = {
+    "argparse", "bisect", "collections", "dataclasses", "enum", "fractions", "functools", "hashlib",
+    "heapq", "itertools", "json", "math", "operator", "pathlib", "re", "string", "struct", "sys",
+    "time", "types", "typing", "__future__",
+}  # fmt: skip
+INTEGER_FUNCTIONS = {
+    "math": {"comb", "factorial", "gcd", "isqrt", "lcm", "perm", "prod"},
+    "time": {"monotonic_ns", "perf_counter_ns", "process_time_ns"},
+}
+FORBIDDEN_NAMES = {
+    "float", "complex", "eval", "exec", "compile", "__import__", "globals", "locals", "vars", "breakpoint",
+    "input", "pickle", "marshal", "truediv", "itruediv", "__truediv__", "fsum", "suppress", "Decimal",
+    "__debug__", "set_int_max_str_digits", "fromhex", "as_integer_ratio", "from_float",
+}  # fmt: skip
+REFUSALS = {"Refusal", "Rejected", "Malformed", "Declined"}
+DOORS = {"require", "require_form", "require_support"}
+# Methods of the standard library whose result may be dropped.
+CALLED_FOR_EFFECT = {
+    "add", "add_argument", "append", "clear", "discard", "error", "extend", "flush", "insert", "remove",
+    "reverse", "set_defaults", "setdefault", "sort", "update", "write", "__init__", "__setattr__",
+}  # fmt: skip
+LOADERS = {"import_module", "__import__", "run_module", "run_path"}  # find_spec only locates
+CLAUSE = re.compile(r"SPEC-[0-9]+(?:\.[0-9]+)*")
+
+Lint = Callable[[ast.Module, str], Iterable[tuple[int, str]]]
+
+
+def run(lint: Lint, sources: dict[str, str]) -> list[str]:
+    """Return the findings of one lint over files {name: text}, sorted."""
+    return sorted(
+        f"{name}:{line}: {what}"
+        for name, text in sources.items()
+        for line, what in lint(ast.parse(text), name)
+    )
+
+
+def sources(package: str) -> dict[str, str]:
+    """Return {path relative to the repository: text} of a package."""
+    return {
+        str(p.relative_to(ROOT)): p.read_text("utf-8")
+        for p in sorted((ROOT / package).rglob("*.py"))
+    }
+
+
+def _is_main(name: str) -> bool:
+    return Path(name).name == "__main__.py"
+
+
+def _called(node: ast.Call) -> str:
+    """Return the last name of what is called: `f` of `f()`, `a.f()`; or nothing."""
+    return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[int, str, str | None]]:
+    """Yield (line, module, imported name)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from ((node.lineno, module, alias.name) for alias in node.names)
+
+
+# --- lints of the checker ---------------------------------------------------------
+
+
+def checker_imports(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """Only a few modules of the standard library, and the checker's own."""
+    for line, module, imported in _imports(tree):
+        top = module.split(".")[0]
+        if top not in ALLOWED_MODULES | {"checker", ""}:
+            yield line, f"imports {module}"
+        allowed = INTEGER_FUNCTIONS.get(top)
+        if allowed is not None and imported not in allowed:
+            yield line, f"imports {imported or 'all'} of {module}: only {sorted(allowed)}, by name"
+        if imported == "*":
+            yield line, f"imports everything of {module}"
+        if top == "sys" and not _is_main(name):
+            yield line, "imports sys outside __main__.py"
+
+
+def no_floats(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """No float literal, no true division, no negative power, no float struct code."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, (float, complex)):
+            yield node.lineno, f"float literal {node.value}"
+        if isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.Div):
+            yield node.lineno, "true division"
+        if (
+            isinstance(node, ast.BinOp)
+            and isinstance(node.op, ast.Pow)
+            and isinstance(node.right, ast.UnaryOp)
+        ):
+            yield node.lineno, "power with a signed exponent"
+        if isinstance(node, ast.Call) and _called(node) in (
+            "unpack",
+            "unpack_from",
+            "iter_unpack",
+            "Struct",
+        ):
+            texts = [
+                c.value
+                for c in ast.walk(node)
+                if isinstance(c, ast.Constant) and isinstance(c.value, str)
+            ]
+            if any(set(text) & set("efd") for text in texts):
+                yield node.lineno, "float code of struct"
+
+
+def no_forbidden_names(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """No eval, exec, pickle, float(), reflection."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id in FORBIDDEN_NAMES:
+            yield node.lineno, f"uses {node.id}"
+        if isinstance(node, ast.Attribute) and node.attr in FORBIDDEN_NAMES - {
+            "compile"
+        }:  # re.compile
+            yield node.lineno, f"uses .{node.attr}"
+    for line, module, imported in _imports(tree):
+        if {module.split(".")[0], imported} & FORBIDDEN_NAMES:
+            yield line, f"imports {module} {imported or ''}".rstrip()
+
+
+def no_asserts_or_globals(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """No `assert`: it is gone under -O.  No `global`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert):
+            yield node.lineno, "assert"
+        if isinstance(node, ast.Global):
+            yield node.lineno, "global"
+
+
+def effects_only_in_main(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """Printing, exiting and reading files happen in `__main__.py`."""
+    names = {"print", "open", "exit", "quit", "SystemExit"}
+    attributes = {
+        "stdout",
+        "stderr",
+        "open",
+        "read_bytes",
+        "read_text",
+        "write_bytes",
+        "write_text",
+    }
+    for node in ast.walk(tree) if not _is_main(name) else []:
+        if isinstance(node, ast.Name) and node.id in names:
+            yield node.lineno, f"uses {node.id} outside __main__.py"
+        if isinstance(node, ast.Attribute) and node.attr in attributes:
+            yield node.lineno, f"uses .{node.attr} outside __main__.py"
+
+
+def no_broad_handlers(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """No `except:`, no `except Exception`; a refusal is caught in `__main__.py` alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ExceptHandler):
+            caught = (
+                set()
+                if node.type is None
+                else {n.id for n in ast.walk(node.type) if isinstance(n, ast.Name)}
+            )
+            if node.type is None or caught & {"Exception", "BaseException"}:
+                yield node.lineno, "catches everything"
+            if caught & REFUSALS and not _is_main(name):
+                yield node.lineno, "catches a refusal outside __main__.py"
+            if all(isinstance(step, (ast.Pass, ast.Continue)) for step in node.body):
+                yield node.lineno, "swallows an exception"
+        if isinstance(node, ast.Try):
+            final = [n for step in node.finalbody for n in ast.walk(step)]
+            if any(isinstance(n, (ast.Return, ast.Break, ast.Continue)) for n in final):
+                yield node.lineno, "leaves a finally block early"
+
+
+def no_loose_parsing(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """`int(text)` and `Fraction(text)` accept "1_0" and " 7 ": only decode.py may use them.
+
+    Without types a text cannot be told from a number, so outside decode.py both take
+    literal numbers, comparisons, or (Fraction) a numerator and a denominator.
+    """
+    in_decode = Path(name).name == "decode.py"
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called, arguments = _called(node), node.args
+        if (
+            called in ("int", "Fraction")
+            and not in_decode
+            and len(arguments) + len(node.keywords) > 0
+        ):
+            number = isinstance(arguments[0], (ast.Compare, ast.UnaryOp)) or (
+                isinstance(arguments[0], ast.Constant) and isinstance(arguments[0].value, int)
+            )
+            if not (number or (called == "Fraction" and len(arguments) == 2)):
+                yield node.lineno, f"{called}(...) outside decode.py"
+        if called in ("loads", "load"):
+            hooks = {"parse_float", "parse_int", "parse_constant", "object_pairs_hook"}
+            if not in_decode or not hooks <= _keywords(node, tree):
+                yield node.lineno, "JSON is parsed only in decode.py, with all four hooks"
+        mapped = arguments[0] if called == "map" and arguments else None
+        if isinstance(mapped, ast.Name) and mapped.id in ("int", "Fraction") and not in_decode:
+            yield node.lineno, f"map({mapped.id}, ...) outside decode.py"
+        if any(
+            k.arg == "type" and isinstance(k.value, ast.Name) and k.value.id == "int"
+            for k in node.keywords
+        ):
+            yield node.lineno, "type=int of argparse accepts 1_0"
+
+
+def _keywords(call: ast.Call, tree: ast.Module) -> set[str | None]:
+    """Return the keywords of a call; `**hooks` may be any dict of the module."""
+    given = {keyword.arg for keyword in call.keywords}
+    if None in given:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Dict):
+                given |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
+    return given
+
+
+def discarded_verdicts(files: dict[str, str]) -> Lint:
+    """Return the lint that finds computed truth that is dropped, given the whole package.
+
+    A bare statement may be a docstring, a yield, a call of a function of the package
+    that is annotated to return nothing, a call of a parameter or attribute annotated
+    `Callable[..., None]`, one of a few methods, `print`, or an exit.
+    """
+    package: dict[str, set[bool]] = {}
+    for text in files.values():
+        for called, kinds in _returning(ast.parse(text)).items():
+            package.setdefault(called, set()).update(kinds)
+
+    def lint(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+        returns = package | _returning(tree)  # what the file itself defines comes first
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Expr):
+                continue
+            value = node.value
+            if isinstance(value, (ast.Yield, ast.YieldFrom, ast.Await)):
+                continue
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                continue
+            if not isinstance(value, ast.Call):
+                yield node.lineno, f"discards {ast.unparse(value)[:60]}"
+                continue
+            called = _called(value)
+            method = isinstance(value.func, ast.Attribute)
+            known = returns.get(called) == {True} or ast.unparse(value.func) in (
+                "print",
+                "sys.exit",
+                "parser.exit",
+            )
+            harmless = method and called in CALLED_FOR_EFFECT and called not in returns
+            if not (known or harmless):
+                yield (
+                    node.lineno,
+                    f"discards the result of {called or ast.unparse(value.func)}(...)",
+                )
+
+    return lint
+
+
+def _returning(tree: ast.Module) -> dict[str, set[bool]]:
+    """Return {function or callback: whether each of its definitions returns nothing}."""
+    returns: dict[str, set[bool]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            returns.setdefault(node.name, set()).add(_is_nothing(node.returns))
+        if isinstance(node, ast.arg):
+            callback, annotation = node.arg, node.annotation
+        elif isinstance(node, ast.AnnAssign):
+            callback, annotation = (
+                getattr(node.target, "id", getattr(node.target, "attr", "")),
+                node.annotation,
+            )
+        else:
+            continue
+        if annotation is not None and re.fullmatch(
+            r"Callable\[.*, None\]", ast.unparse(annotation)
+        ):
+            returns.setdefault(callback, set()).add(True)
+    return returns
+
+
+def _is_nothing(annotation: ast.expr | None) -> bool:
+    return annotation is not None and ast.unparse(annotation) in ("None", "NoReturn", "Never")
+
+
+def doors_are_real(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """A requirement has three arguments: something to decide, a literal clause, a reason."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _called(node) in DOORS:
+            if len(node.args) != 3 or node.keywords:
+                yield node.lineno, "a requirement without three arguments"
+                continue
+            condition, clause, why = node.args
+            if isinstance(
+                condition,
+                (
+                    ast.Constant,
+                    ast.Tuple,
+                    ast.List,
+                    ast.Dict,
+                    ast.JoinedStr,
+                    ast.Lambda,
+                    ast.GeneratorExp,
+                ),
+            ):
+                yield node.lineno, "a requirement that decides nothing"
+            if isinstance(condition, ast.BoolOp) and any(
+                isinstance(v, ast.Constant) for v in condition.values
+            ):
+                yield node.lineno, "a requirement with a constant part"
+            if not (
+                isinstance(clause, ast.Constant)
+                and isinstance(clause.value, str)
+                and CLAUSE.fullmatch(clause.value)
+            ):
+                yield node.lineno, "a requirement without a literal SPEC-x.y"
+            if isinstance(why, ast.Constant) and not why.value:
+                yield node.lineno, "a requirement without a reason"
+        if isinstance(node, ast.Call) and _called(node) in REFUSALS and node.args:
+            clause = node.args[0]
+            literal = isinstance(clause, ast.Constant) and (
+                clause.value == "io" or CLAUSE.fullmatch(str(clause.value))
+            )
+            if not literal and Path(name).name != "errors.py":
+                yield node.lineno, "a refusal without a literal SPEC-x.y"
+
+
+# --- lints of the prover ----------------------------------------------------------
+
+
+def prover_imports(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """The prover never imports the checker (it runs it as a program)."""
+    for line, module, imported in _imports(tree):
+        if "checker" in module.split(".") or imported == "checker":
+            yield line, f"imports {module} {imported or ''}".rstrip()
+    for node in ast.walk(tree):
+        loads = isinstance(node, ast.Call) and _called(node) in LOADERS
+        if loads and any(
+            isinstance(n, ast.Constant) and "checker" in str(n.value) for n in ast.walk(node)
+        ):
+            yield node.lineno, "loads the checker"
+
+
+def checker_never_imports_the_prover(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """The checker never imports the prover."""
+    for line, module, imported in _imports(tree):
+        if "certify" in module.split(".") or imported == "certify":
+            yield line, f"imports {module}"
+
+
+# --- sizes ------------------------------------------------------------------------
+
+
+def code_lines(text: str) -> set[int]:
+    """Return the numbers of the lines that hold code: no blank, comment or docstring."""
+    layout = {
+        tokenize.COMMENT,
+        tokenize.NL,
+        tokenize.NEWLINE,
+        tokenize.INDENT,
+        tokenize.DEDENT,
+        tokenize.ENDMARKER,
+    }
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in layout:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return lines
+
+
+def long_functions(text: str, budget: int = FUNCTION_BUDGET) -> list[tuple[str, int]]:
+    """Return (name, code lines) of the functions over the budget."""
+    lines = code_lines(text)
+    sizes = [
+        (node.name, len(lines & set(range(node.lineno, (node.end_lineno or node.lineno) + 1))))
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    return [(name, size) for name, size in sizes if size > budget]
+
+
+def several_statements_on_a_line(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """Two statements on one line would cheat the line budget."""
+    seen: dict[int, ast.stmt] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.stmt):
+            if node.lineno in seen:
+                yield node.lineno, "several statements on one line"
+            seen[node.lineno] = node
+
+
+# --- clauses ----------------------------------------------------------------------
+
+
+def clauses_in_code(files: dict[str, str]) -> dict[str, str]:
+    """Return {clause: a place that refuses for it} over `require*` and `raise`."""
+    found: dict[str, str] = {}
+    for name, text in files.items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and _called(node) in DOORS | REFUSALS:
+                for argument in node.args[:2]:
+                    if isinstance(argument, ast.Constant) and CLAUSE.fullmatch(str(argument.value)):
+                        found.setdefault(argument.value, f"{name}:{node.lineno}")
+    return found
+
+
+def clauses_in_docstrings(files: dict[str, str]) -> dict[str, str]:
+    """Return {clause: place} of the clauses that docstrings cite, `SPEC 3` or `SPEC-3.2`."""
+    found: dict[str, str] = {}
+    for name, text in files.items():
+        for node in ast.walk(ast.parse(text)):
+            if (
+                isinstance(node, ast.Expr)
+                and isinstance(node.value, ast.Constant)
+                and isinstance(node.value.value, str)
+            ):
+                for number in re.findall(r"SPEC[ -]([0-9]+(?:\.[0-9]+)*)", node.value.value):
+                    found.setdefault(f"SPEC-{number}", f"{name}:{node.lineno}")
+    return found
+
+
+_HEADING = re.compile(r"#+\s+(?:SPEC[ -])?([0-9]+(?:\.[0-9]+)*)\b")
+_PARAGRAPH = re.compile(r"\s*(?:[-*]\s+)?\*\*(?:SPEC[ -])?([0-9]+(?:\.[0-9]+)+)\b")
+
+
+def clauses_of_spec(text: str) -> dict[str, bool]:
+    """Return {clause: whether it says MUST}.
+
+    A clause begins at a numbered heading (`### 3.2 Title`, `## SPEC-3.2 Title`) or at a
+    paragraph or list item that starts with its bold number (`**3.2** ...`, `**3.2 Title.**`),
+    and ends where the next begins.  Code blocks are not read.
+    """
+    found: dict[str, bool] = {}
+    current, fenced = "", False
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        if fenced:
+            continue
+        if heading := _HEADING.match(line):
+            current = f"SPEC-{heading[1]}"
+        elif paragraph := _PARAGRAPH.match(line):
+            current = f"SPEC-{paragraph[1]}"
+        if current:
+            found[current] = found.get(current, False) or re.search(r"\bMUST\b", line) is not None
+    return found
+
+
+def clauses_of_vectors(folder: Path) -> set[str]:
+    """Return the clauses that reject vectors name, in their file names or their text.
+
+    Independent of the format: any file of at most 1 MB under the folder is read.
+    """
+    found: set[str] = set()
+    for path in sorted(folder.rglob("*")):
+        found |= set(CLAUSE.findall(path.name))
+        if path.is_file() and path.stat().st_size <= 1 << 20:
+            found |= set(CLAUSE.findall(path.read_bytes().decode("latin-1")))
+    return found

@@ -1,0 +1,195 @@
+"""Run any checker of certificates over `tests/vectors`, through its command line.
+
+    python tests/conformance.py python -S -m checker
+
+The command gets the model, the certificate and the vector's options as further arguments.  For each
+vector it must
+exit with the right code and print exactly one verdict line, as the last line of standard output:
+the numbers of an
+accepted vector, the clause of a rejected one.  What is wrong is printed; the exit code is 0 if
+nothing is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+VECTORS = ROOT / "tests" / "vectors"
+CODES = {"VERIFIED": 0, "REJECTED": 10, "DECLINED": 20}
+NUMBER = r"(?:0|[1-9][0-9]*)"
+VERIFIED = re.compile(
+    r"s VERIFIED task=(?:max-of-k k=[0-9]+ vocab=[0-9]+|modular-addition modulus=[0-9]+|balanced-brackets n=[0-9]+"
+    r"|argmax n=[0-9]+ vocab=[0-9]+|table n=[0-9]+ vocab=[0-9]+ table=sha256:[0-9a-f]{64}) "
+    r"scope=(?:uniform|product:sha256:[0-9a-f]{64}) "
+    rf"semantics=(?:real|float32:any-order eps_exp={NUMBER}/{NUMBER} eta_exp={NUMBER}/{NUMBER}) "
+    rf"total={NUMBER} correct_lower={NUMBER} correct_upper={NUMBER} margin_lower={NUMBER}\.[0-9]{{10}} "
+    r"model=sha256:[0-9a-f]{64} certificate=sha256:[0-9a-f]{64}"
+)
+REFUSED = re.compile(r"s (REJECTED|DECLINED) (SPEC-[0-9]+(?:\.[0-9]+)*|io): [ -~]+")
+OPERATIONS = re.compile(
+    rf"c operations mul={NUMBER} add={NUMBER} cmp={NUMBER} exp={NUMBER} seconds=[0-9]+\.[0-9][0-9]"
+)
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One certificate and what is expected of it."""
+
+    name: str
+    model: Path
+    certificate: Path
+    arguments: tuple[str, ...]
+    expect: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a process did."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def vectors(folder: Path = VECTORS) -> list[Vector]:
+    """Return every vector under a folder, in order of name."""
+    found = []
+    for table in sorted(folder.glob("*/expect.json")):
+        for name, expect in json.loads(table.read_text("ascii")).items():
+            own = f"{table.parent.name}/{name}"
+            arguments = tuple(
+                f"{a.partition(':')[0]}:{folder / a.partition(':')[2]}"
+                if a.startswith(("product:", "table:"))
+                else a
+                for a in expect.get("arguments", ())
+            )
+            model = folder / expect.get("model", f"{own}.safetensors")
+            certificate = folder / expect.get("certificate", f"{own}.json")
+            found.append(Vector(own, model, certificate, arguments, expect))
+    return found
+
+
+def ran(command: Sequence[str], vector: Vector, seconds: int = 120) -> Outcome:
+    """Return what a checker's command does with one vector."""
+    line = [*command, str(vector.model), str(vector.certificate), *vector.arguments]
+    done = subprocess.run(line, capture_output=True, cwd=ROOT, timeout=seconds, check=False)
+    return Outcome(
+        done.returncode,
+        done.stdout.decode("utf-8", "replace"),
+        done.stderr.decode("utf-8", "replace"),
+    )
+
+
+def problems(vector: Vector, outcome: Outcome) -> list[str]:
+    """Return what is wrong with an outcome."""
+    verdict, lines = vector.expect["verdict"], outcome.stdout.split("\n")
+    found = []
+    if outcome.code != CODES[verdict]:
+        found.append(f"exit code {outcome.code}, not {CODES[verdict]}")
+    if outcome.stderr:
+        found.append(f"wrote on standard error: {outcome.stderr[-200:]}")
+    if lines[-1] != "" or len(lines) < 2:
+        return [*found, "standard output does not end with a whole line"]
+    spoken = [line for line in lines if line.startswith("s ")]
+    if spoken != [lines[-2]]:
+        return [*found, f"{len(spoken)} verdict lines, or the last line is none: {lines[-2][:100]}"]
+    return found + (
+        _of_accepted(vector, lines) if verdict == "VERIFIED" else _of_refused(vector, lines)
+    )
+
+
+def _of_accepted(vector: Vector, lines: list[str]) -> list[str]:
+    found = (
+        [] if VERIFIED.fullmatch(lines[-2]) else [f"not the form of a verdict: {lines[-2][:200]}"]
+    )
+    if len(lines) != 4 or not OPERATIONS.fullmatch(lines[-3]):
+        found.append("no sentence and operations before the verdict")
+    said = dict(field.partition("=")[::2] for field in lines[-2].split(" ")[2:])
+    written = json.loads(vector.certificate.read_bytes())["statement"]
+    expected = {
+        key: vector.expect[key] for key in ("correct_lower", "correct_upper", "margin_lower")
+    }
+    expected |= {"total": written["total"], **_of_the_task(written)}
+    expected |= {
+        key: f"sha256:{sha256(getattr(vector, key).read_bytes()).hexdigest()}"
+        for key in ("model", "certificate")
+    }
+    expected |= {key: written[key] for key in ("semantics", "eps_exp", "eta_exp") if key in written}
+    expected["scope"] = (
+        "uniform"
+        if written["scope"] == "uniform"
+        else f"product:sha256:{_scope_hash(written['scope'])}"
+    )
+    return found + [
+        f"{key} is {said.get(key)}, not {value}"
+        for key, value in expected.items()
+        if said.get(key) != value
+    ]
+
+
+def _of_the_task(written: dict[str, Any]) -> dict[str, str]:
+    n, vocab = (str(written["architecture"][name]) for name in ("n_ctx", "d_vocab"))
+    task = written["task"] if isinstance(written["task"], str) else "table"
+    found = {
+        "max-of-k": {"k": n, "vocab": vocab},
+        "modular-addition": {"modulus": vocab},
+        "balanced-brackets": {"n": n},
+    }
+    if task == "table":
+        file = (
+            json.dumps(written["task"]["table"], sort_keys=True, separators=(",", ":")).encode()
+            + b"\n"
+        )
+        return {"task": task, "n": n, "vocab": vocab, "table": f"sha256:{sha256(file).hexdigest()}"}
+    return {"task": task, **found.get(task, {"n": n, "vocab": vocab})}
+
+
+def _scope_hash(scope: dict[str, Any]) -> str:
+    file = {"format": "certify.scope/1", "weights": scope["product"]}
+    return sha256(
+        json.dumps(file, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    ).hexdigest()
+
+
+def _of_refused(vector: Vector, lines: list[str]) -> list[str]:
+    match = REFUSED.fullmatch(lines[-2])
+    if not match or len(lines) != 2:
+        return [f"not the form of a refusal: {lines[-2][:200]}"]
+    expected = (vector.expect["verdict"], vector.expect["clause"])
+    return (
+        []
+        if match.groups() == expected
+        else [f"{' '.join(match.groups())}, not {' '.join(expected)}"]
+    )
+
+
+def failures(command: Sequence[str], some: Iterable[Vector]) -> dict[str, list[str]]:
+    """Return the vectors that a checker's command gets wrong, and how."""
+    found = {vector.name: problems(vector, ran(command, vector)) for vector in some}
+    return {name: wrong for name, wrong in found.items() if wrong}
+
+
+def main(command: list[str]) -> int:
+    """Print what a command gets wrong."""
+    if not command:
+        print(__doc__)  # noqa: T201
+        return 2
+    some = vectors()
+    wrong = failures(command, some)
+    for name, found in wrong.items():
+        print(f"{name}: {'; '.join(found)}")  # noqa: T201
+    print(f"{len(some)} vectors, {len(wrong)} wrong")  # noqa: T201
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
