@@ -94,7 +94,7 @@ def facts(theorem: Theorem) -> dict[str, str]:
     found |= dict(
         zip(
             EXP,
-            (f"{x.numerator}/{x.denominator}" for x in said.exp or ()),
+            (f"{x.numerator}/{x.denominator}" for x in said.exp_errors or ()),
             strict=False,
         )
     )
@@ -127,7 +127,7 @@ def sentence(theorem: Theorem) -> str:
     names = ("a relative", "an absolute")
     parts = [
         f"{name} error of exp of at most {x}"
-        for name, x in zip(names, said.exp or (), strict=False)
+        for name, x in zip(names, said.exp_errors or (), strict=False)
     ]
     assumed = f" with {' and '.join(parts)}" if parts else ""
     subject = f"This exact model file {TASKS[said.task][1].format(**said.fields)}"
@@ -173,7 +173,7 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
     said, bounded, held = (
         theorem.parsed.statement,
         options.at_least is not None,
-        theorem.parsed.statement.exp,
+        theorem.parsed.statement.exp_errors,
     )
     scope = "uniform" if bounded and options.scope is None else options.scope
     least = [options.eps_exp, options.eta_exp]
@@ -248,7 +248,8 @@ def show(parsed: Parsed) -> str:
         claim,
     ]
     lines += [
-        f"  {name} {number}" for name, number in zip(EXP, said.exp or (), strict=False)
+        f"  {name} {number}"
+        for name, number in zip(EXP, said.exp_errors or (), strict=False)
     ]
     lines += [
         f"proof: precision {parsed.precision} bits, {parsed.operations} operations declared",

@@ -11,7 +11,7 @@ from checker.cells.paths import Paths
 from checker.cells.screen import screened
 from checker.cells.tables import Tables
 from checker.cells.terms import Allowed, Frame, Scores, Terms
-from checker.float32.executions import REAL, Slack
+from checker.float32.cells import REAL, Slack
 from checker.ground.errors import require, require_support
 from checker.ground.ledger import Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome

@@ -42,7 +42,7 @@ from checker.ground.norms import (
     minus,
     parse_matrix,
     raised,
-    root,
+    root_up,
     squares,
 )
 
@@ -76,7 +76,7 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class PathHint:
     """The formed factors by their lengths, per factor its low-rank part (c, x) or (), and the bound
     of the rest.
     """
@@ -119,7 +119,7 @@ def _bound(value: object, where: str) -> Bound:
     )
 
 
-def parse_hints(value: object) -> dict[str, Hint]:
+def parse_hints(value: object) -> dict[str, PathHint]:
     """Return the hints of the paths that are not exact, by name.  (SPEC 6.5)
 
     Shapes are not looked at here: they are compared with those of the factors before anything is
@@ -147,7 +147,7 @@ def parse_hints(value: object) -> dict[str, Hint]:
             "SPEC-6.6",
             f"{where}: peel",
         )
-        hints[name] = Hint(form, peels, _bound(found["bound"], f"{where} bound"))
+        hints[name] = PathHint(form, peels, _bound(found["bound"], f"{where} bound"))
     require_form(len(hints) > 0, "SPEC-6.5", "paths names no path")
     return hints
 
@@ -182,7 +182,7 @@ def _spectral(factors: Sequence[Matrix], squarings: int, ledger: Ledger) -> int:
         ledger.charge(mul=len(power.rows) ** 3 * (bits(power) >> 9))
         power = product(power, power, ledger)
     ledger.charge(mul=squarings + 2 << squarings, add=len(power.rows))
-    return root(
+    return root_up(
         sum(squares(power, ledger)), 2 * power.scale - (2 << squarings), squarings + 2
     )
 
@@ -261,7 +261,7 @@ def _weighted(a: Matrix, b: Matrix, epsilon: int, ledger: Ledger) -> Row:
         (x << TABLE_SCALE + scale - 2 * a.scale) + (y * epsilon << scale - 2 * b.scale)
         for x, y in pairs
     ]
-    return tuple(root(value, TABLE_SCALE + scale, 1) for value in sums)
+    return tuple(root_up(value, TABLE_SCALE + scale, 1) for value in sums)
 
 
 def _radii(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> tuple[Row, Row]:
@@ -287,14 +287,14 @@ def _radii(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> tuple[Row
     )
     rest = minus(multiply(factors[1:-1], ledger), product(left, right, ledger), ledger)
     ledger.charge(mul=1, add=len(rest.rows))
-    epsilon = root(sum(squares(rest, ledger)), 2 * rest.scale, 1)
+    epsilon = root_up(sum(squares(rest, ledger)), 2 * rest.scale, 1)
     rows = _weighted(product(first, left, ledger), first, epsilon, ledger)
     return rows, _weighted(
         transposed(product(right, last, ledger)), transposed(last), epsilon, ledger
     )
 
 
-def enclose(chain: Sequence[Matrix], hint: Hint | None, ledger: Ledger) -> Enclosed:
+def enclose(chain: Sequence[Matrix], hint: PathHint | None, ledger: Ledger) -> Enclosed:
     """Return the path matrix exactly, or enclosed up to a constant of each row as its hint says.
     (SPEC 6.5, 6.6)
 

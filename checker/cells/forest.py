@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 from checker.cells.derive import Checker
-from checker.cells.enclosed import Hint, parse_hints
+from checker.cells.enclosed import PathHint, parse_hints
 from checker.cells.parse import Cell, parse_cells
 from checker.cells.paths import decompose, require_plain
-from checker.float32 import executions as float32
-from checker.float32.executions import REAL
+from checker.float32 import cells as float32
+from checker.float32.cells import REAL
 from checker.ground.decode import listing
 from checker.ground.errors import require_support
 from checker.ground.ledger import Ledger
@@ -24,7 +24,7 @@ class Forest:
     model: Model
     statement: Statement
     precision: int
-    hints: dict[str, Hint]
+    hints: dict[str, PathHint]
     roots: tuple[Cell, ...]
 
     def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
@@ -32,7 +32,7 @@ class Forest:
 
         Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
         """
-        exp = self.statement.exp
+        exp = self.statement.exp_errors
         paths = decompose(self.model, self.hints, ledger, TABLE_SCALE if exp else 0)
         slack = (
             REAL

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from checker.cells.enclosed import Enclosed, Hint, enclose
+from checker.cells.enclosed import Enclosed, PathHint, enclose
 from checker.ground.errors import require_support
 from checker.ground.exact import (
     Matrix,
@@ -81,7 +81,7 @@ def _over(table: Enclosed, scale: int) -> tuple[tuple[Row, ...], tuple[Row, ...]
 
 
 def decompose(
-    model: Model, hints: dict[str, Hint], ledger: Ledger, fine: int = 0
+    model: Model, hints: dict[str, PathHint], ledger: Ledger, fine: int = 0
 ) -> Paths:
     """Return the path decomposition of the model: a path without a hint exactly, the others
     enclosed.  (SPEC 4.4, 6.5)

@@ -32,7 +32,7 @@ def screened(
     )
     spans = scores.spans(expand(cell.queries), blocks)
     top = max(high for _, high in spans) + most
-    least -= scores.slack.width
+    least -= scores.slack.score_error
     ends = [
         scores.exp_ends(top - high - most, top - low - least, scores.precision)
         for low, high in spans

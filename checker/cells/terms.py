@@ -22,7 +22,7 @@ from heapq import nlargest
 
 from checker.cells.parse import Cell, Range, expand
 from checker.cells.tables import Line, Tables
-from checker.float32.executions import REAL, Slack
+from checker.float32.cells import REAL, Slack
 from checker.ground.exact import Row
 from checker.ground.interval import exp_enclosure, inverse_sqrt, shift_up
 
@@ -78,7 +78,7 @@ class Terms:
 
 class Scores:
     """Enclosures of exponentials of scores divided by sqrt(d_head): exact scores, or
-    ``slack.width`` below them.  (SPEC 12.5)
+    ``slack.score_error`` below them.  (SPEC 12.5)
     """
 
     def __init__(self, tables: Tables, precision: int, slack: Slack = REAL) -> None:
@@ -163,7 +163,7 @@ class Scores:
         top = max(
             [token_top + high for _, high in reach] + [high for _, high in own.values()]
         )
-        wide = self.slack.width
+        wide = self.slack.score_error
         tokens = [
             self.exp_ends(token_top - high, token_top - low + wide, bits)
             for low, high in spans

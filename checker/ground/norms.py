@@ -63,7 +63,7 @@ def raised(value: int, scale: int, target: int) -> int:
     return shift_up(value, max(scale - target, 0)) << max(target - scale, 0)
 
 
-def root(value: int, scale: int, times: int) -> int:
+def root_up(value: int, scale: int, times: int) -> int:
     """Return the ``2^times``-th root of ``value * 2^-scale`` over 2^-48, rounded up.  Requires:
     value >= 0.
 

@@ -69,7 +69,7 @@ class Statement:
     """The theorem without its numbers: which model, which question, over which inputs, in which
     arithmetic.
 
-    ``exp``: eps_exp and eta_exp of a float32 semantics, None in real arithmetic.
+    ``exp_errors``: eps_exp and eta_exp of a float32 semantics, None in real arithmetic.
     ``table``: the answers of the task ``table``, in lexicographic order of the inputs; else none.
     """
 
@@ -77,7 +77,7 @@ class Statement:
     task: str
     fields: dict[str, str]
     semantics: str
-    exp: tuple[Fraction, Fraction] | None
+    exp_errors: tuple[Fraction, Fraction] | None
     scope: Scope
     total: int
     table: tuple[int, ...]

@@ -17,7 +17,7 @@ may do is bounded once for all inputs.
 from dataclasses import dataclass
 from operator import add, mul
 
-from checker.float32.executions import drift
+from checker.float32.sums import drift
 from checker.ground.decode import fields, integer, typed
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix, product, rescale, transposed
@@ -29,9 +29,9 @@ from checker.statement.statement import Statement
 from checker.sums.fold import aligned, fold, share, sums
 from checker.sums.switches import (
     MOST_NEURONS,
-    Hints,
     Readout,
     Switch,
+    SwitchHints,
     parse_switches,
     prepare,
     readout,
@@ -107,7 +107,7 @@ class Domain:
         if proof.settle:
             self.readouts.append(readout(self.whole, [0] * neurons, (), room))
         self.scale = tables[0].scale + shift + self.whole.scale
-        fine, exp = self.scale + TABLE_SCALE, proof.statement.exp
+        fine, exp = self.scale + TABLE_SCALE, proof.statement.exp_errors
         self.drift = (
             drift(proof.model, exp, reading, self.whole, fine, ledger) if exp else 0
         )
@@ -203,7 +203,7 @@ class Modular:
     statement: Statement
     precision: int
     pair: tuple[Matrix, ...]
-    hints: Hints | None
+    hints: SwitchHints | None
     settle: bool
 
     def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:

@@ -86,7 +86,7 @@ def readout(
 
 
 @dataclass(frozen=True, slots=True)
-class Hints:
+class SwitchHints:
     """Per neuron its switch and its scale; ``tables`` has a row for each switch: u by first token,
     then v by second.
     """
@@ -96,7 +96,7 @@ class Hints:
     tables: Matrix
 
 
-def parse_switches(found: dict[str, object], neurons: int, vocab: int) -> Hints:
+def parse_switches(found: dict[str, object], neurons: int, vocab: int) -> SwitchHints:
     """Return the switches that a proof names.  Raises: Malformed (SPEC-3.x, SPEC-13.6), Declined
     (SPEC-3.5).
     """
@@ -111,7 +111,7 @@ def parse_switches(found: dict[str, object], neurons: int, vocab: int) -> Hints:
         "SPEC-13.6",
         "neurons, scales and tables are not as many as the model's neurons and tokens",
     )
-    return Hints(switches, scales, tables)
+    return SwitchHints(switches, scales, tables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def _rest(column: Row, scale: int, table: Row) -> int:
 
 
 def prepare(
-    hints: Hints, pre: Matrix, writing: Readout, spread: list[int], ledger: Ledger
+    hints: SwitchHints, pre: Matrix, writing: Readout, spread: list[int], ledger: Ledger
 ) -> list[Switch]:
     """Return the switches, with what they write and their errors.
 

@@ -1,4 +1,4 @@
-"""Hints of every name: the checker accepts their form, and encloses as tightly as was estimated."""
+"""SwitchHints of every name: the checker accepts their form, and encloses as tightly as was estimated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NAMES = [
 SMALL = Config(d_vocab=7, d_vocab_out=9, n_ctx=3, d_model=4, d_head=3)
 
 
-def checked(file: Path, hints: dict[str, enclosures.Hint]) -> tuple[Paths, int]:
+def checked(file: Path, hints: dict[str, enclosures.PathHint]) -> tuple[Paths, int]:
     """Return what the checker makes of the hints, and its operations."""
     book = Ledger(lambda done: None)
     return decompose(

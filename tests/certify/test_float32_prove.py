@@ -22,7 +22,7 @@ from certify.model import load_model
 from certify.scope import UNIFORM
 from certify.strategies import STRATEGIES
 from checker.check import parse
-from checker.float32 import executions as float32
+from checker.float32 import cells as float32
 from checker.ground.ledger import Ledger
 from checker.statement.model import load_model as load_exactly
 
@@ -129,7 +129,7 @@ def test_every_strategy_proves_float32(strategy: str, sharp: Model, tmp_path: Pa
         facts = prove(file, UNIFORM, strategy, out, Options(float32=semantics), silent).facts
         statement = parse(sharp.bytes, out.read_bytes()).statement
         assert (facts["semantics"], statement.semantics) == (NAME, NAME)
-        assert statement.exp == (semantics.eps_exp, semantics.eta_exp)
+        assert statement.exp_errors == (semantics.eps_exp, semantics.eta_exp)
         numbers[name] = int(facts["correct_lower"]), int(facts["correct_upper"])
         assert numbers[name][0] <= truth.correct <= numbers[name][1]
     assert numbers["worst"][0] <= numbers["float32"][0]

@@ -43,8 +43,8 @@ from checker.cells.paths import Paths
 from checker.cells.tables import Tables
 from checker.cells.terms import Scores
 from checker.check import check, parse
-from checker.float32 import executions as float32
-from checker.float32.executions import REAL, SHARE_BITS, Slack, slack
+from checker.float32 import cells as float32
+from checker.float32.cells import REAL, SHARE_BITS, Slack, slack
 from checker.ground.errors import Declined
 from checker.ground.exact import Matrix
 from checker.statement.model import load_model
@@ -200,7 +200,7 @@ def test_biases_and_places_count() -> None:
 def test_coarse_scales_round_up() -> None:
     model = models.pair()
     bounds = norm_bounds.exact(model, EPS, ETA)
-    assert slack_of(model, scales=(0, 0)) == Slack(1, 1, slack_of(model).share)
+    assert slack_of(model, scales=(0, 0)) == Slack(1, 1, slack_of(model).least_share)
     for scale in (10, 24, 30):
         found = slack_of(model, scales=(scale, scale))
         assert found.width == ceil(bounds.width * 2**scale)
@@ -596,8 +596,8 @@ class Loose(Watched):
     def spare(self, mu: int) -> Fraction:
         """Return by how much a raised bracket exceeds what it must."""
         return (
-            self.slack.raised(mu) * Fraction(self.slack.share, ONE)
-            - self.slack.shift
+            self.slack.raised(mu) * Fraction(self.slack.least_share, ONE)
+            - self.slack.logit_error
             - mu
             + 2 * TOLERANCE
         )
@@ -625,7 +625,7 @@ def loose_inputs(slack: Slack) -> Callable[[Paths, Any], list[Input]]:
             q, m = tokens[-1], max(tokens)
             scores = [paths.eqke_low[q][t] + paths.eqkp[q][i] for i, t in enumerate(tokens)]
             ends = [
-                tuple(exp(max(scores) - s + more, paths) for more in (slack.width, 0))
+                tuple(exp(max(scores) - s + more, paths) for more in (slack.score_error, 0))
                 for s in scores
             ]
             margins = {}
@@ -633,11 +633,11 @@ def loose_inputs(slack: Slack) -> Callable[[Paths, Any], list[Input]]:
                 if j != m:
                     values = [bracket(paths, q, m, j, i, t) for i, t in enumerate(tokens)]
                     smallest, largest = (
-                        mean * Fraction(slack.share, ONE) for mean in averages(values, ends)
+                        mean * Fraction(slack.least_share, ONE) for mean in averages(values, ends)
                     )
                     margins[j] = (
-                        slack.shift - smallest - TOLERANCE,
-                        -largest - slack.shift + TOLERANCE,
+                        slack.logit_error - smallest - TOLERANCE,
+                        -largest - slack.logit_error + TOLERANCE,
                     )
             found.append(
                 Input(tokens, prod(row[t] for row, t in zip(rows, tokens, strict=True)), margins)

@@ -26,7 +26,7 @@ from test_soundness import assert_true, verdict_of
 from test_terms import Counted, counted
 
 from checker.cells import enclosed as residual
-from checker.cells.enclosed import Bound, Hint, enclose, parse_hints
+from checker.cells.enclosed import Bound, PathHint, enclose, parse_hints
 from checker.cells.paths import Paths, decompose
 from checker.ground import exact, norms
 from checker.ground.errors import Declined, Malformed, Refusal
@@ -291,7 +291,7 @@ def test_a_peel_of_everything_leaves_nothing(seed: int) -> None:
     rng = random.Random(seed)
     c, x, tail = random_matrix(rng, 3, 2), random_matrix(rng, 2, 4), random_matrix(rng, 4, 5)
     first = multiply([c, x], ledger())
-    low, high = enclose([first, tail], Hint((1, 1), ((c, x), ()), RANGE), ledger())
+    low, high = enclose([first, tail], PathHint((1, 1), ((c, x), ()), RANGE), ledger())
     truth = table(multiply([first, tail], ledger()))
     assert table(low) == table(high) == truth
 
@@ -301,14 +301,16 @@ def test_range_bounds_are_the_ranges(seed: int) -> None:
     # Without a low-rank part the ends are half the true range to either side, to one rounding.
     rng = random.Random(seed)
     chain = chain_of(rng, 2)
-    low, high = enclose(chain, Hint((1, 1), ((), ()), RANGE), ledger())
+    low, high = enclose(chain, PathHint((1, 1), ((), ()), RANGE), ledger())
     for under, over, row in zip(
         table(low), table(high), table(multiply(chain, ledger())), strict=True
     ):
         width = max(row) - min(row)
         assert {y - x for x, y in zip(under, over, strict=True)} == {width}
         assert {x + y for x, y in zip(under, over, strict=True)} == {0}
-    widest = enclose(chain, Hint((1, 1), ((), ()), Bound("largest", 0, (RANGE,), ())), ledger())[1]
+    widest = enclose(
+        chain, PathHint((1, 1), ((), ()), Bound("largest", 0, (RANGE,), ())), ledger()
+    )[1]
     assert {x for row in widest.rows for x in row} == {max(x for row in high.rows for x in row)}
 
 
@@ -377,7 +379,7 @@ def test_one_factor_has_no_spectral_bound() -> None:
     square = Matrix(((1, -1), (0, 1)), 4)
     split = Bound("split", 1, (Bound("spectral", 0, (), ()),), ())
     with pytest.raises(Malformed) as refusal:
-        enclose([square, square], Hint((1, 1), ((), ()), split), ledger())
+        enclose([square, square], PathHint((1, 1), ((), ()), split), ledger())
     assert refusal.value.rule == "SPEC-6.7"
 
 
@@ -389,7 +391,7 @@ def test_roots_are_above_and_close(seed: int) -> None:
         rng.randint(-300, 300),
         rng.randint(1, 6),
     )
-    found = norms.root(value, scale, times)
+    found = norms.root_up(value, scale, times)
     true = Fraction(value) / Fraction(2) ** scale
     assert Fraction(found, 1 << TABLE_SCALE) ** (1 << times) >= true
     assert found == 0 or Fraction(found - 1, 1 << TABLE_SCALE) ** (1 << times) < true
@@ -429,7 +431,7 @@ def test_weighted_radii_are_rounded_up(seed: int) -> None:
     chain = [random_matrix(rng, 3, 2), random_matrix(rng, 2, 2), random_matrix(rng, 2, 4)]
     bound = Bound("schwarz", 0, (), (random_matrix(rng, 2, 1), random_matrix(rng, 1, 2)))
     heights, widths = residual._radii(chain, bound, ledger())
-    low, high = enclose(chain, Hint((1, 1, 1), ((), (), ()), bound), ledger())
+    low, high = enclose(chain, PathHint((1, 1, 1), ((), (), ()), bound), ledger())
     # The extra factors of the form do not matter: no low-rank part, so the ends are the radii.
     assert high.rows == tuple(tuple(-(-h * w >> TABLE_SCALE) for w in widths) for h in heights)
     assert low.rows == tuple(tuple(-x for x in row) for row in high.rows)
@@ -485,11 +487,11 @@ def test_costs_are_the_formulas() -> None:
     residual._ranges([first, last], Bound("split", 1, (RANGE,), (random_matrix(rng, 1, 2),)), book)
     assert spent(book) == (6 + 8, 2 + 6 + 3 + 8 + 1 + 6, 16 + 6 + 8)
     book = ledger()
-    enclose([first, last], Hint((1, 1), ((), ()), Bound("least", 0, (RANGE, RANGE), ())), book)
+    enclose([first, last], PathHint((1, 1), ((), ()), Bound("least", 0, (RANGE, RANGE), ())), book)
     assert spent(book) == (2 * 24 + 12, 2 * (24 + 3) + 24, 2 * 24 + 9)
     book = ledger()
     peel = random_matrix(rng, 3, 1), random_matrix(rng, 1, 2)
-    enclose([first, last], Hint((1, 1), (peel, ()), RANGE), book)
+    enclose([first, last], PathHint((1, 1), (peel, ()), RANGE), book)
     # c x and the subtraction; x Y; the table and its subtraction; the bound; the ends.
     assert spent(book) == (6 + 8 + 12 + 24 + 12, 6 + 6 + 8 + 12 + 12 + 24 + 3 + 24, 24)
 
@@ -499,7 +501,7 @@ def test_ends_are_measured_before_they_are_made(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(exact, "MAX_TABLE_BITS", 100)
     chain = [Matrix(((3,),), 0), Matrix(((1, 5),), 0)]
     with pytest.raises(Declined) as refusal:
-        enclose(chain, Hint((1, 1), ((), ()), Bound("split", 1, (RANGE,), ())), ledger())
+        enclose(chain, PathHint((1, 1), ((), ()), Bound("split", 1, (RANGE,), ())), ledger())
     assert refusal.value.rule == "SPEC-3.5"
 
 
@@ -530,7 +532,7 @@ def test_an_enclosure_costs_no_more_than_is_charged(seed: int) -> None:
     try:
         enclose(
             [counted_matrix(a) for a in chain],
-            Hint(hint.form, peels, counted_bound(hint.bound)),
+            PathHint(hint.form, peels, counted_bound(hint.bound)),
             book,
         )
     except Declined:
@@ -663,7 +665,7 @@ def test_weighted_norms_fit_their_middle() -> None:
     for left, right in (((2, 1), (1, 3)), ((3, 1), (1, 2)), ((2, 1), (2, 2)), ((1, 1), (1, 2))):
         bound = Bound("schwarz", 0, (), (random_matrix(rng, *left), random_matrix(rng, *right)))
         with pytest.raises(Malformed) as refusal:
-            enclose(chain, Hint((1, 0, 1), ((), (), ()), bound), ledger())
+            enclose(chain, PathHint((1, 0, 1), ((), (), ()), bound), ledger())
         assert refusal.value.rule == "SPEC-6.6"
 
 
@@ -672,7 +674,7 @@ def test_powers_are_measured_before_they_are_made() -> None:
     with pytest.raises(Declined) as refusal:
         enclose(
             [huge, Matrix(((1 << 2000, 0),), 0)],
-            Hint((1, 1), ((), ()), Bound("spectral", 3, (), ())),
+            PathHint((1, 1), ((), ()), Bound("spectral", 3, (), ())),
             ledger(),
         )
     assert refusal.value.rule == "SPEC-3.5"
@@ -685,5 +687,5 @@ def test_the_budget_is_kept() -> None:
     book = ledger()
     book.budget = 1000
     with pytest.raises(Declined) as refusal:
-        enclose(chain, Hint((1, 1), ((), ()), many), book)
+        enclose(chain, PathHint((1, 1), ((), ()), many), book)
     assert refusal.value.rule == "SPEC-8.2"

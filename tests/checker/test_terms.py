@@ -33,7 +33,7 @@ from checker.cells.parse import Cell
 from checker.cells.paths import Paths
 from checker.cells.tables import Extremes, Tables
 from checker.cells.terms import Frame, Scores, Terms, max_of_terms
-from checker.float32.executions import REAL
+from checker.float32.cells import REAL
 from checker.ground import exact
 from checker.ground.decode import big, dyadic
 from checker.ground.errors import Declined, Malformed, Rejected

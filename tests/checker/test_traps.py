@@ -19,7 +19,7 @@ from executions import chain, execute, exp_ends, exp_nearest
 from traps import TRAPS, Trap, lucky
 
 from checker.check import Theorem
-from checker.float32 import executions as float32
+from checker.float32 import cells as float32
 from checker.ground.errors import Declined
 
 SPEC = (Path(__file__).resolve().parents[2] / "checker" / "SPEC.md").read_text("utf-8")

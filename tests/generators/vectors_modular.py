@@ -306,7 +306,7 @@ def _declined(book: Any, make: Any, model: Model) -> None:
 
 
 def _refused(book: Any, make: Any, model: Model, rules: Document) -> None:
-    """Hints that do not have the form or the shape they should have."""
+    """SwitchHints that do not have the form or the shape they should have."""
     low, switch = (document(model, rules[rule]) for rule in ("low-rank", "switches"))
     four = [[0] * 6] * 4
     damaged: dict[str, tuple[Document, str, Any, str]] = {
