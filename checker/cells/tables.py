@@ -21,7 +21,9 @@ class Extremes:
     def __init__(
         self, lines: Sequence[Line], choose: Callable[[int, int], int], ledger: Ledger
     ) -> None:
-        self.levels, self.choose, self.ledger = [list(lines)], choose, ledger
+        self.levels: list[list[Line]] = [list(lines)]
+        self.choose = choose
+        self.ledger = ledger
 
     def windows(self, first: int, last: int) -> tuple[Line, Line]:
         """Return two lines such that the entrywise extreme of both is that of lines ``first`` to
@@ -31,22 +33,26 @@ class Extremes:
         """
         level = (last - first + 1).bit_length() - 1
         while len(self.levels) <= level:
-            below, shift = self.levels[-1], 1 << len(self.levels) - 1
+            below = self.levels[-1]
+            shift = 1 << len(self.levels) - 1
             self.ledger.charge(cmp=(len(below) - shift) * len(below[0]))
-            self.levels.append(
-                [
-                    tuple(map(self.choose, a, b))
-                    for a, b in zip(below, below[shift:], strict=False)
-                ]
-            )
-        return self.levels[level][first], self.levels[level][last + 1 - (1 << level)]
+            pairs = zip(below, below[shift:], strict=False)
+            self.levels.append([tuple(map(self.choose, *pair)) for pair in pairs])
+        lines = self.levels[level]
+        return lines[first], lines[last + 1 - (1 << level)]
+
+    def of(self, queries: Line, first: int, last: int) -> list[int]:
+        """Return the extremes of lines ``first`` to ``last`` in the entries of the queries."""
+        one, two = self.windows(first, last)
+        if one is two:
+            return [one[q] for q in queries]
+        choose = self.choose
+        return [choose(one[q], two[q]) for q in queries]
 
 
 def _less(rows: Sequence[Row], bases: list[int]) -> list[Row]:
-    return [
-        tuple(value - base for value in row)
-        for row, base in zip(rows, bases, strict=True)
-    ]
+    pairs = zip(rows, bases, strict=True)
+    return [tuple(value - base for value in row) for row, base in pairs]
 
 
 class Tables:
@@ -54,8 +60,8 @@ class Tables:
     token.
 
     ``direct_high[q][j]``, ``direct_low[q][j]``: of EU less its row's mean; ``place_high[q]``,
-    ``place_low[q]``: of scores of
-    positions relative to their row's mean over the free positions, ``places[q][i]``.
+    ``place_low[q]``: of scores of positions relative to kappa, their row's mean over the free
+    positions, ``places[q][i]``.  Means are rounded down.
     """
 
     def __init__(self, paths: Paths, ledger: Ledger) -> None:
@@ -63,16 +69,16 @@ class Tables:
 
         Cost: three additions and two comparisons per query and position, and per entry of EU.
         """
-        self.paths, self.ledger = paths, ledger
-        self.score_high = Extremes(
-            list(zip(*paths.eqke_high, strict=True)), max, ledger
-        )
-        self.score_low = Extremes(list(zip(*paths.eqke_low, strict=True)), min, ledger)
-        self.value_high, self.value_low = (
-            Extremes(paths.evou_high, max, ledger),
-            Extremes(paths.evou_low, min, ledger),
-        )
-        free, width = len(paths.pvou) - 1, len(paths.pvou[0])
+        self.paths = paths
+        self.ledger = ledger
+        high = list(zip(*paths.eqke_high, strict=True))
+        low = list(zip(*paths.eqke_low, strict=True))
+        self.score_high = Extremes(high, max, ledger)
+        self.score_low = Extremes(low, min, ledger)
+        self.value_high = Extremes(paths.evou_high, max, ledger)
+        self.value_low = Extremes(paths.evou_low, min, ledger)
+        free = len(paths.pvou) - 1
+        width = len(paths.pvou[0])
         entries = len(paths.eqkp) * (free + 1 + width)
         ledger.charge(add=3 * entries, cmp=2 * entries)
         kappas = [sum(row[:free]) // max(free, 1) for row in paths.eqkp]
@@ -94,20 +100,16 @@ class Tables:
         Cost: per query one addition, or two if the ends differ, and two comparisons for a block of
               several tokens.
         """
-        paths, one_side = self.paths, self.paths.exact and first == last
-        sides = [(self.score_low, paths.eqke_high), (self.score_high, paths.eqke_low)][
-            one_side:
-        ]
+        paths = self.paths
+        alike = paths.exact and first == last
+        ends = 1 if alike else 2
         self.ledger.charge(
-            add=len(sides) * len(queries), cmp=2 * len(queries) * (last > first)
+            add=ends * len(queries), cmp=2 * len(queries) * (last > first)
         )
-        ends = []
-        for table, base in sides:
-            one, two = table.windows(first, last)
-            found = (
-                [one[q] for q in queries]
-                if one is two
-                else [table.choose(one[q], two[q]) for q in queries]
-            )
-            ends.append(list(map(sub, found, [base[q][maximum] for q in queries])))
-        return ends[0], ends[-1]
+        # 6.5: an upper end less a lower end, and the other way round
+        bases = [paths.eqke_low[q][maximum] for q in queries]
+        high = list(map(sub, self.score_high.of(queries, first, last), bases))
+        if alike:
+            return high, high
+        bases = [paths.eqke_high[q][maximum] for q in queries]
+        return list(map(sub, self.score_low.of(queries, first, last), bases)), high

@@ -23,7 +23,8 @@ from certify.scope import UNIFORM
 from certify.strategies import STRATEGIES, Problem, cascade, copies
 from certify.strategies.forest import cell, tree
 from certify.strategies.scaled import scale
-from checker.cells.derive import Checker
+from checker.cells.cell import Known
+from checker.cells.derive import Cells
 from checker.cells.paths import decompose as decompose_exactly
 from checker.check import parse
 from checker.ground.ledger import Ledger
@@ -68,7 +69,7 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
     data = TRAINED.read_bytes()
     parsed = parse(data, canonical(draft(model, UNIFORM, "test", cells, {})))
     book = Ledger(lambda done: None)
-    checker = Checker(
+    checker = Cells(
         decompose_exactly(parsed.model, {}, book), parsed.statement.scope, parsed.precision, book
     )
     before, work, lost = book.total, 0, 0
@@ -76,7 +77,8 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
         if root.maximum in MAXIMA:
             start = len(checker.outcomes)
             everything = ((2 << root.maximum) - 1,) * 4
-            checker.visit(root, {j: everything for j in range(64) if j != root.maximum}, None)
+            wrong = {j: everything for j in range(64) if j != root.maximum}
+            checker.visit(root, Known(wrong, None))
             lost += sum(outcome.upper for outcome in checker.outcomes[start:])
     work = book.total - before
     windows = sum(len(level) * len(level[0]) for table in vars(checker.scores.tables).values() if hasattr(table, "levels")

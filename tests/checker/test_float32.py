@@ -38,10 +38,12 @@ from norm_bounds import minus, plus, size, times
 from test_cells import Watched
 from test_terms import Counted, counted, ledger
 
+from checker.cells.copies import Copies
+from checker.cells.enumeration import BruteForce, Enumerate
 from checker.cells.parse import Cell
 from checker.cells.paths import Paths
 from checker.cells.tables import Tables
-from checker.cells.terms import Scores
+from checker.cells.weights import Scores
 from checker.check import check, parse
 from checker.float32 import cells as float32
 from checker.float32.cells import REAL, SHARE_BITS, Slack, slack
@@ -572,12 +574,12 @@ class Loose(Watched):
     def judge(self, cell: Cell, inputs: list[Input], outcome: Any, mu: int) -> None:
         # Computed logits are not compared with exact ties, so brute force may leave something open.
         super().judge(
-            replace(cell, method="copies" if cell.method == "copies" else "enumerate"),
+            replace(cell, method=cell.method if isinstance(cell.method, Copies) else Enumerate()),
             inputs,
             outcome,
             mu,
         )
-        if cell.method == "brute-force" and self.paths.exact:
+        if isinstance(cell.method, BruteForce) and self.paths.exact:
             # Brackets are raised by whole units of 2^-value_scale: by so much, and no more, is
             # brute force coarser.
             above, below = self.spare(mu), self.spare(0)
