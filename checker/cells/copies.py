@@ -11,6 +11,9 @@ from operator import sub
 from checker.cells.cell import Failures, Range, expand
 from checker.cells.terms import Frame, Left, Terms
 
+Rows = list[list[int]]
+"""Terms by position and block."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -47,7 +50,8 @@ class Copies:
         for group in self.groups:
             chosen = expand(group.blocks)
             most = group.copies + 1
-            frame.ledger.charge(mul=2 * free * most, add=free * (most + len(chosen)))
+            added = free * (most + len(chosen))
+            frame.ledger.charge(mul=2 * free * most, add=added)
             work = free * (len(chosen) + free.bit_length() + 1)
             frame.ledger.charge(
                 add=count * 4 * (free + 1),
@@ -59,7 +63,7 @@ class Copies:
         return Failures(0, upper)
 
 
-def _filled(terms: Terms) -> list[list[int]]:
+def _filled(terms: Terms) -> Rows:
     """Return the terms of every block, the maximum's last, at the free positions, and the terms of
     the last position.
 
@@ -73,7 +77,7 @@ def _filled(terms: Terms) -> list[list[int]]:
     return [*filled, list(last.values())]
 
 
-def _worst(rows: list[list[int]], chosen: list[int], copies: int) -> int:
+def _worst(rows: Rows, chosen: list[int], copies: int) -> int:
     """Return the largest sum if that many free positions hold chosen blocks, the others the
     maximum: sum F_i, the c largest of G_i - F_i, and M_{n-1}.  (SPEC 7.14)
     """
@@ -81,7 +85,7 @@ def _worst(rows: list[list[int]], chosen: list[int], copies: int) -> int:
     own = [row[-1] for row in free]  # F_i
     # G_i; without blocks there is no input, and any number will do
     others = [max([row[b] for b in chosen], default=0) for row in free]
-    gains = sorted(map(sub, others, own), reverse=True)
+    gains: list[int] = sorted(map(sub, others, own), reverse=True)
     return sum(own) + sum(gains[:copies]) + max(last)
 
 

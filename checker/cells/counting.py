@@ -13,7 +13,7 @@ from math import prod
 from operator import floordiv
 
 from checker.cells.cell import Failures
-from checker.cells.terms import Frame, Left, Terms, max_of_terms
+from checker.cells.terms import BlockTerms, Frame, Left, Terms, max_of_terms
 from checker.ground.errors import require
 
 
@@ -101,53 +101,44 @@ def _counted(
     """
     entries = sum(map(len, terms.rows))
     frame.ledger.charge(mul=entries, add=entries, cmp=entries)
-    tops = [max(row.values()) for row in terms.rows]  # M_i
-    total = sum(tops)  # T
+    total = sum(max(row.values()) for row in terms.rows)  # T
     if total < 0:
         return 0
     step = (total // bins if bins else total) + 1
     deficits = []
-    for row, top in zip(terms.rows, tops, strict=True):
+    for row in terms.rows:
+        top = max(row.values())  # M_i
         deficits.append({b: scaled(top - row[b], step) for b in row})
     return _within(frame, deficits, total // step)
 
 
-def _within(frame: Frame, deficits: list[dict[int, int]], limit: int) -> int:
+def _within(frame: Frame, deficits: list[BlockTerms], limit: int) -> int:
     """Return the weight of the cell's inputs whose deficits add up to at most ``limit``.
-
-    Cost: that of the tuples, and of those without {m} if they are taken off.
-    """
-    total = _below(frame, deficits, limit)
-    if not frame.forced:
-        return total
-    # 7.9: minus the same without block {m} if the query is below m
-    m = len(frame.blocks) - 1
-    without = [{b: row[b] for b in row if b != m} for row in deficits]
-    return total - _below(frame, without, limit)
-
-
-def _below(frame: Frame, deficits: list[dict[int, int]], limit: int) -> int:
-    """Return the weight of the tuples of these blocks whose deficits add up to at most ``limit``.
 
     Cost: a multiplication and an addition per position, distinct deficit and coefficient of the
           product, no more than limit + 1, for every 512 bits of a slot; an addition per
-          coefficient, for every 512 bits squared.
+          coefficient, for every 512 bits squared; twice if the inputs without the maximum at a
+          free position are taken off.
     """
     # 7.9: slots are wider than the number of all inputs, so nothing carries
     slot = prod(map(sum, frame.multiplicities)).bit_length() + 1
     words = -(-slot // 512)
     live = (1 << slot * (limit + 1)) - 1  # the slots of the degrees up to limit
-    packed = 1
-    degree = 0
-    for weights, row in zip(frame.multiplicities, deficits, strict=True):
-        held = [b for b in row if row[b] <= limit]
-        counts = dict.fromkeys([row[b] for b in held], 0)
-        for b in held:
-            counts[row[b]] += weights[b]
-        degree += max(counts, default=0)
-        work = (min(limit, degree) + 1) * len(counts) * words
-        frame.ledger.charge(mul=work, add=work)
-        factor = sum(counts[deficit] << slot * deficit for deficit in counts)
-        packed = packed * factor & live
-    frame.ledger.charge(add=(min(limit, degree) + 1) * words**2)
-    return packed % ((1 << slot) - 1)  # the sum of all slots
+    found = []
+    # 7.9: minus the same without block {m} if the query is below m
+    for left_out in (None, len(frame.blocks) - 1) if frame.forced else (None,):
+        packed = 1
+        degree = 0
+        for weights, row in zip(frame.multiplicities, deficits, strict=True):
+            held = [b for b in row if row[b] <= limit and b != left_out]
+            counts = dict.fromkeys([row[b] for b in held], 0)
+            for b in held:
+                counts[row[b]] += weights[b]
+            degree += max(counts, default=0)
+            work = (min(limit, degree) + 1) * len(counts) * words
+            frame.ledger.charge(mul=work, add=work)
+            factor = sum(counts[deficit] << slot * deficit for deficit in counts)
+            packed = packed * factor & live
+        frame.ledger.charge(add=(min(limit, degree) + 1) * words**2)
+        found.append(packed % ((1 << slot) - 1))  # the sum of all slots
+    return found[0] - sum(found[1:])

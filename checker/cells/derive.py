@@ -38,7 +38,9 @@ class Cells:
         self.slack = slack
         self.scores = Scores(Tables(paths, ledger), precision, slack)
         ledger.charge(add=sum(map(len, scope.weights)))
-        self.sums = [tuple(accumulate(row, initial=0)) for row in scope.weights[:-1]]
+        # Per free position the weight of the tokens below each.
+        free = scope.weights[:-1]
+        self.sums = [list(accumulate(row, initial=0)) for row in free]
         values = (paths.evou_low, paths.evou_high, paths.pvou)
         rows = [row for rows in (*values, paths.eu_low, paths.eu_high) for row in rows]
         longest = max(value.bit_length() for row in rows for value in row)
@@ -124,7 +126,8 @@ class Cells:
             if removed is not None:
                 sums.append(removed)
         # W: the largest weights at each position
-        heaviest = sum(max(high for _, high in row.values()) for row in frame.weights)
+        rows = frame.weights
+        heaviest = sum(max(high for _, high in row.values()) for row in rows)
         value = _beaten(mu, max(sums, default=None), heaviest)
         return left, self._least(given.margin, value)
 

@@ -43,6 +43,9 @@ from checker.ground.norms import (
     squares,
 )
 
+Chain = Sequence[Matrix]
+"""Factors, to be multiplied in this order."""
+
 Enclosed = tuple[Matrix, Matrix]
 """Lower and upper ends, up to a constant of each row; the same object where the path is exact."""
 
@@ -87,8 +90,8 @@ class PathHint:
 
 
 def _bound(value: object, where: str) -> Bound:
-    written = value.get("rule") if type(value) is dict else None
-    rule = typed(written, str, f"{where} rule")
+    name = value.get("rule") if type(value) is dict else None
+    rule = typed(name, str, f"{where} rule")
     require_support(rule in _RULES, "SPEC-6.7", f"{where} has the unknown rule {rule}")
     may = "shift" if rule == "split" else ""
     found = fields(value, where, f"rule {_RULES[rule]}", may)
@@ -100,7 +103,8 @@ def _bound(value: object, where: str) -> Bound:
         "SPEC-6.7",
         f"{where}: the parts are not one or more bounds of ranges",
     )
-    number = integer(found.get("at", found.get("squarings", 0)), where, 0, 8)
+    written = found.get("at", found.get("squarings", 0))
+    number = integer(written, where, 0, 8)
     keys = [key for key in ("shift", "left", "right") if key in found]
     matrices = tuple(parse_matrix(found[key], where) for key in keys)
     return Bound(rule, number, parts, matrices)
@@ -131,7 +135,7 @@ def parse_hints(value: object) -> dict[str, PathHint]:
     return hints
 
 
-def _spectral(factors: Sequence[Matrix], squarings: int, ledger: Ledger) -> int:
+def _spectral(factors: Chain, squarings: int, ledger: Ledger) -> int:
     """Return an upper bound over 2^-48 on the range of any row of the product, sqrt(2) sigma.
     (SPEC 6.7)
 
@@ -161,7 +165,7 @@ def _spectral(factors: Sequence[Matrix], squarings: int, ledger: Ledger) -> int:
     return root_up(sum(squares(power, ledger)), scale, squarings + 2)
 
 
-def _split(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> Row:
+def _split(factors: Chain, bound: Bound, ledger: Ledger) -> Row:
     """Return bounds over 2^-48 on the row ranges of A B from those of B: sum |A + shift| rng(B) +
     rng(shift B).  (SPEC 6.7)
 
@@ -187,7 +191,7 @@ def _split(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> Row:
     return tuple(base + raised(value, front.scale, 0) for value in sums)
 
 
-def _ranges(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> Row:
+def _ranges(factors: Chain, bound: Bound, ledger: Ledger) -> Row:
     """Return over 2^-48, for every row of the product, an upper bound on its largest minus its
     smallest entry.  (SPEC 6.7)
 
@@ -225,7 +229,7 @@ def _weighted(a: Matrix, b: Matrix, epsilon: int, ledger: Ledger) -> Row:
     return tuple(root_up(x, TABLE_SCALE + scale, 1) for x in map(add, widths, rests))
 
 
-def _radii(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> tuple[Row, Row]:
+def _radii(factors: Chain, bound: Bound, ledger: Ledger) -> tuple[Row, Row]:
     """Return (s, r) over 2^-48: up to a constant of row x, no entry (x, c) of the product exceeds
     s_x r_c.  (SPEC 6.7, 6.8)
 
@@ -253,9 +257,7 @@ def _radii(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> tuple[Row
     return heights, _weighted(columns, transposed(last), epsilon, ledger)
 
 
-def _formed(
-    chain: Sequence[Matrix], form: Sequence[int], ledger: Ledger
-) -> list[Matrix]:
+def _formed(chain: Chain, form: Sequence[int], ledger: Ledger) -> list[Matrix]:
     """Return F_1 .. F_L: consecutive factors, multiplied; of no factor, an identity.  (SPEC 6.5)"""
     formed = []
     for length in form:
@@ -269,7 +271,7 @@ def _formed(
     return formed
 
 
-def enclose(chain: Sequence[Matrix], hint: PathHint | None, ledger: Ledger) -> Enclosed:
+def enclose(chain: Chain, hint: PathHint | None, ledger: Ledger) -> Enclosed:
     """Return the path matrix exactly, or enclosed up to a constant of each row as its hint says.
     (SPEC 6.5, 6.6)
 
@@ -302,6 +304,7 @@ def enclose(chain: Sequence[Matrix], hint: PathHint | None, ledger: Ledger) -> E
     for row, height in zip(negated.rows, heights, strict=True):
         reach = [shift_up(height * width, TABLE_SCALE) for width in widths]
         # floor(A) - reach and ceil(A) + reach: what is up for A is down for -A
-        low.append(tuple(map(sub, (-shift_up(x, drop) for x in row), reach)))
-        high.append(tuple(map(sub, reach, (x >> drop for x in row))))
+        floors = [-shift_up(x, drop) for x in row]
+        low.append(tuple(map(sub, floors, reach)))
+        high.append(tuple(map(sub, reach, [x >> drop for x in row])))
     return Matrix(tuple(low), TABLE_SCALE), Matrix(tuple(high), TABLE_SCALE)

@@ -11,10 +11,10 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate, product
 from math import prod
-from operator import itemgetter, mul
+from operator import getitem, itemgetter, mul
 
 from checker.cells.cell import Failures
-from checker.cells.terms import Frame, Left, Terms
+from checker.cells.terms import BlockTerms, Frame, Left, Terms
 from checker.cells.ties import is_wrong
 from checker.ground.errors import require_support
 
@@ -40,6 +40,10 @@ def _without_last(width: int, places: int) -> int:
     return mask
 
 
+Listed = tuple[int, int, tuple[int, ...]]
+"""A tuple by its prefix, the bit of its suffix, and the tokens of all positions."""
+
+
 class Enumeration:
     """The block tuples of one cell, laid out as prefixes times suffix bits."""
 
@@ -51,7 +55,8 @@ class Enumeration:
         self.width = len(frame.blocks)
         free = len(frame.multiplicities) - 1
         places = zip(*(terms.rows for terms in answers), strict=True)
-        sizes = [max(sum(map(len, rows)) // len(answers), 1) for rows in places]
+        counts = [sum(map(len, rows)) for rows in places]
+        sizes = [max(count // len(answers), 1) for count in counts]
         sizes = [sizes[-1], *sizes[:-1]]
         cuts = [
             cut for cut in range(free + 1) if self.width ** (free - cut) <= MAX_SUFFIXES
@@ -114,7 +119,7 @@ class Enumeration:
                     found[number] = found.get(number, 0) | mask
         return found
 
-    def _sums(self, rows: list[dict[int, int]]) -> list[Summed]:
+    def _sums(self, rows: list[BlockTerms]) -> list[Summed]:
         """Return every tuple of blocks, one from each row."""
         found = [(0, 0, False)]
         last = self.width - 1
@@ -149,9 +154,8 @@ class Enumeration:
         total = 0
         for number, mask in found.items():
             blocks = self._blocks(number, self.cut + 1)
-            rows = zip([last, *free], blocks, strict=False)
             held = [(mask & plane).bit_count() << d for d, plane in enumerate(planes)]
-            total += sum(held) * prod(row[b] for row, b in rows)
+            total += sum(held) * prod(map(getitem, [last, *free], blocks))
         return total
 
     def _blocks(self, number: int, places: int) -> list[int]:
@@ -161,7 +165,7 @@ class Enumeration:
             for place in reversed(range(places))
         ]
 
-    def tuples(self, found: Found) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    def tuples(self, found: Found) -> Iterator[Listed]:
         """Yield (prefix, bit, tokens of all positions) of every tuple in the masks; blocks must be
         single tokens.
         """
@@ -195,7 +199,7 @@ class Enumerate:
         answers = list(left.terms)
         allowed = map(frame.allowed, uppers)
         certain = table.masks(list(map(frame.lower_terms, answers, allowed)))
-        undecided = {n: mask & ~certain.get(n, 0) for n, mask in possible.items()}
+        undecided = {n: possible[n] & ~certain.get(n, 0) for n in possible}
         for number, bit, tokens in table.tuples(undecided) if left.mu == 0 else ():
             wrong = is_wrong(frame.scores, frame.maximum, tokens, answers)
             certain.setdefault(number, 0)

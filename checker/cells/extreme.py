@@ -5,7 +5,7 @@ is the largest that an input could have, so a negative one is no failing input's
 """
 
 from checker.cells.cell import Failures
-from checker.cells.terms import Left, Terms
+from checker.cells.terms import BlockTerms, Left, Terms
 from checker.ground.errors import require
 
 NOWHERE = -1
@@ -41,12 +41,12 @@ def extreme_test(terms: Terms) -> tuple[Terms | None, int | None]:
         return None, total + gain
     rows = []
     removed = list[int]()
-    for i, (row, top) in enumerate(zip(terms.rows, tops, strict=True)):
-        others = total - top  # the sum of M_k over k != i
+    for i, row in enumerate(terms.rows):
+        others = total - tops[i]  # the sum of M_k over k != i
         here = gain if i != best else second  # g_i
         rest = dict(row)
         own = rest.pop(terms.maximum, None) if i < len(tops) - 1 else None  # F_i
-        kept = dict[int, int]()
+        kept = BlockTerms()
         if here is not None:  # 7.6 step 2: f_i(b,j) + sum_{k != i} M_k + g_i < 0
             least = -(others + here)
             kept = {b: term for b, term in rest.items() if term >= least}

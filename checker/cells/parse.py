@@ -61,6 +61,8 @@ its class, whose fields are named like the keys that are its own.  (SPEC 7)
 """
 
 
+Ranges = tuple[Range, ...]
+
 Run = tuple[int, int]
 """A length and a count: so many blocks of so many tokens each.  (SPEC 7.3)"""
 
@@ -73,7 +75,7 @@ class Cell:
 
     where: str
     maximum: int
-    queries: tuple[Range, ...]
+    queries: Ranges
     mu: Margin
     layout: tuple[Run, ...]
     method: Method
@@ -101,7 +103,7 @@ def _ascending(ranges: Sequence[Range]) -> bool:
     return apart and all(first <= last for first, last in ranges)
 
 
-def _queries(value: object, where: str, maximum: int, method: str) -> tuple[Range, ...]:
+def _queries(value: object, where: str, maximum: int, method: str) -> Ranges:
     ranges = pairs(value, where, 0, maximum)
     require(len(ranges) > 0, "SPEC-7.2", f"{where} is empty")
     require(_ascending(ranges), "SPEC-7.2", f"{where}: ranges overlap or do not ascend")
@@ -144,7 +146,12 @@ def _numbered(value: object, where: str, what: str) -> list[list[object]]:
     return found
 
 
-def _groups(value: object, where: str, blocks: int, most: int) -> tuple[Group, ...]:
+def _groups(
+    value: object,
+    where: str,
+    blocks: int,
+    most: int,
+) -> tuple[Group, ...]:
     groups = []
     for copies, ranges in _numbered(value, where, "copies, blocks"):
         held = tuple(pairs(ranges, where, 0, 1023))
@@ -200,8 +207,8 @@ class Reader:
         )
         number, item = self.unread.popleft()
         where = f"cell {number}"
-        written = item.get("method") if type(item) is dict else None
-        name = typed(written, str, f"{where} method")
+        given = item.get("method") if type(item) is dict else None
+        name = typed(given, str, f"{where} method")
         require_support(
             name in METHODS, "SPEC-7.5", f"{where} has the unknown method {name}"
         )
@@ -220,24 +227,23 @@ class Reader:
         if children:
             _require_partition(children, queries, f"the split of {where}")
         layout = _layout(found, where, m)
-        blocks = sum(count for _, count in layout)
-        # 7.14: at most n - 1 copies, or n - 2 but not less than 0, if the queries are below m
-        copies = max(self.sizes["n_ctx"] - 1 - (queries[-1][1] < m), 0)
-        own = self._own(found, where, blocks, copies)
-        claim = _claim(found, where)
-        return Cell(where, m, queries, root.mu, layout, kind(**own), children, claim)
-
-    def _own(self, found: Found, where: str, blocks: int, copies: int) -> Found:
-        """Return the fields of the method alone, read."""
-        own: Found = {}
-        for key in ("blocks", "lower"):
+        fields_of_method: Found = {}
+        for key in ("blocks", "lower"):  # 7.9, 7.10
             if key in found:
-                own[key] = _shares(
-                    found[key], f"{where} {key}", self.sizes["d_vocab_out"]
-                )
+                most = self.sizes["d_vocab_out"]
+                fields_of_method[key] = _shares(found[key], f"{where} {key}", most)
         if "groups" in found:
-            own["groups"] = _groups(found["groups"], f"{where} groups", blocks, copies)
-        return own
+            # 7.14: at most n - 1 copies, or n - 2 but not less than 0 with queries below m
+            below = queries[-1][1] < m
+            most = max(self.sizes["n_ctx"] - 1 - below, 0)
+            blocks = sum(count for _, count in layout)
+            written = found["groups"]
+            fields_of_method["groups"] = _groups(
+                written, f"{where} groups", blocks, most
+            )
+        claim = _claim(found, where)
+        method = kind(**fields_of_method)
+        return Cell(where, m, queries, root.mu, layout, method, children, claim)
 
     def _children(
         self, found: Found, where: str, root: Root, depth: int
@@ -254,9 +260,7 @@ class Reader:
         return tuple([self.cell(root, depth + 1) for _ in range(count)])
 
 
-def _require_partition(
-    cells: Iterable[Cell], whole: tuple[Range, ...], where: str
-) -> None:
+def _require_partition(cells: Iterable[Cell], whole: Ranges, where: str) -> None:
     """Require that the query sets are disjoint and that their union is ``whole``."""
     held = sorted(pair for cell in cells for pair in cell.queries)
     require(_ascending(held), "SPEC-7.1", f"{where}: two cells overlap")
@@ -267,7 +271,10 @@ def _require_partition(
     )
 
 
-def parse_cells(cells: list[object], sizes: dict[str, int]) -> tuple[Cell, ...]:
+def parse_cells(
+    cells: list[object],
+    sizes: dict[str, int],
+) -> tuple[Cell, ...]:
     """Return the root cells of a proof that tiles the domain.  (SPEC 7.1)
 
     ``sizes``: d_vocab, d_vocab_out and n_ctx of the model.

@@ -27,6 +27,9 @@ _PLAIN = {
 }
 
 
+Rows = tuple[Row, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
     """The path matrices: scores over ``2^-score_scale``, logits over ``2^-value_scale``.
@@ -37,15 +40,15 @@ class Paths:
     ``exact``: all three are.
     """
 
-    eqke_low: tuple[Row, ...]
-    eqke_high: tuple[Row, ...]
-    eqkp: tuple[Row, ...]
+    eqke_low: Rows
+    eqke_high: Rows
+    eqkp: Rows
     score_scale: int
-    evou_low: tuple[Row, ...]
-    evou_high: tuple[Row, ...]
-    pvou: tuple[Row, ...]
-    eu_low: tuple[Row, ...]
-    eu_high: tuple[Row, ...]
+    evou_low: Rows
+    evou_high: Rows
+    pvou: Rows
+    eu_low: Rows
+    eu_high: Rows
     value_scale: int
     d_head: int
     exact: bool
@@ -73,7 +76,7 @@ def _with_bias(left: Matrix, right: Matrix, bias: Matrix) -> list[Matrix]:
     return [Matrix(ones, left.scale), Matrix(rows, scale)]
 
 
-def _over(table: Enclosed, scale: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+def _over(table: Enclosed, scale: int) -> tuple[Rows, Rows]:
     """Return the rows of both ends over a finer scale, one object where they are one."""
     low, high = table
     rows = rescale(low, scale).rows
@@ -91,13 +94,16 @@ def decompose(
     Cost: that of the additions of rows, of the chains of both position paths, and of the
           enclosures.
     """
-    w = {name.rpartition(".")[2]: weight for name, weight in model.weights.items()}
+    weights = model.weights.items()
+    w = {name.rpartition(".")[2]: weight for name, weight in weights}
     embed = w["W_E"]
     places = w["W_pos"]
     query = add_row(embed, Matrix(places.rows[-1:], places.scale), ledger)  # Q
-    constant = add_row(product(w["b_V"], w["W_O"], ledger), w["b_O"], ledger)
-    scoring = [*_with_bias(query, w["W_Q"], w["b_Q"]), transposed(w["W_K"])]
-    moving = [w["W_V"], w["W_O"], w["W_U"]]
+    output = w["W_O"]
+    constant = add_row(product(w["b_V"], output, ledger), w["b_O"], ledger)
+    asking = _with_bias(query, w["W_Q"], w["b_Q"])
+    scoring = [*asking, transposed(w["W_K"])]
+    moving = [w["W_V"], output, w["W_U"]]
     eqke = enclose([*scoring, transposed(embed)], hints.get("qk"), ledger)
     evou = enclose([embed, *moving], hints.get("ov"), ledger)
     reading = _with_bias(add_row(query, constant, ledger), w["W_U"], w["b_U"])

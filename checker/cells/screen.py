@@ -5,10 +5,8 @@ Every input with maximum m holds m at least once.  So if F bounds the term of m 
 any token, at any position and for any query, then F + (n-1) M bounds the sum.
 """
 
-from operator import sub
-
 from checker.cells.cell import Allowed, Inputs
-from checker.cells.terms import term_upper
+from checker.cells.terms import Values, term_upper
 from checker.cells.weights import Ends, Scores
 
 
@@ -32,21 +30,24 @@ def _weights(scores: Scores, inputs: Inputs) -> list[Ends]:
     ]
 
 
-def _kept(terms: list[int], n: int) -> tuple[list[int], list[int]]:
-    """Return the blocks with which an answer with these terms may still win, and the sums that were
+def _kept(
+    terms: list[int],
+    n: int,
+) -> tuple[list[int], int | None]:
+    """Return the blocks with which an answer with these terms may still win, and the largest sum
     removed.  (SPEC 7.15)
     """
     own = terms[-1]  # F
     largest = max(terms)  # M
     bound = (n - 1) * largest + own
     if bound < 0:  # F + (n-1) M < 0: the answer is beaten
-        return [], [bound]
+        return [], bound
     # A block b below m goes if f(b,j) + F + (n-2) M < 0, with 0 for n-2 if n = 1.
     need = -own - max(n - 2, 0) * largest
     last = len(terms) - 1
     kept = [b for b, term in enumerate(terms) if term >= need or b == last]
     lost = [term for term in terms[:-1] if term < need]
-    return kept, [max(lost) - need] if lost else []
+    return kept, max(lost) - need if lost else None
 
 
 def screened(
@@ -66,29 +67,27 @@ def screened(
     n = len(places)
     blocks = inputs.blocks
     weights = _weights(scores, inputs)
-    highs = [tables.value_high.windows(*block) for block in blocks]
-    lows = [tables.value_low.windows(*block) for block in blocks]
+    values = Values(tables, inputs)
     # min_t EVOU[t,m] + min_i PVOU[i,m] + min_q (EU[q,m] - mean_q) - mu
     least = tables.direct_low[m][m] + min(row[m] for row in places) - mu
-    floors = [min(one[m], two[m]) + least for one, two in lows]
-    entries = len(answers) * len(blocks)
     wide = sum(first < last for first, last in blocks)
+    entries = len(answers) * len(blocks)
     scores.ledger.charge(
         mul=entries + 2 * len(answers),
         add=4 * (len(answers) + len(blocks)) + 2 * entries,
         cmp=3 * entries + (wide + n + 2) * (len(answers) + 1),
     )
-    masks = [(2 << last) - (1 << first) for first, last in blocks]
     left = {}
     removed = list[int]()
     for j, allowed in answers.items():
-        shift = tables.direct_high[m][j] + max(row[j] for row in places)
-        tops = [max(one[j], two[j]) + shift for one, two in highs]
-        terms = list(map(term_upper, weights, map(sub, tops, floors)))  # f(b,j)
-        kept, sums = _kept(terms, n)
-        removed += sums
+        shift = tables.direct_high[m][j] + max(row[j] for row in places) - least
+        brackets = [value + shift for value in values.above(j)]
+        terms = list(map(term_upper, weights, brackets))  # f(b,j)
+        kept, bound = _kept(terms, n)
+        if bound is not None:
+            removed.append(bound)
         if kept:
-            tokens = sum(masks[b] for b in kept)
+            tokens = sum(values.masks[b] for b in kept)
             left[j] = tuple(tokens & held for held in allowed)
     heaviest = n * max(high for _, high in weights)
     return left, max(removed, default=None), heaviest

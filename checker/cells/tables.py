@@ -11,6 +11,7 @@ from checker.ground.exact import Row
 from checker.ground.ledger import Ledger
 
 Line = Sequence[int]
+Choose = Callable[[int, int], int]
 
 
 class Extremes:
@@ -18,9 +19,7 @@ class Extremes:
     of doubling length.
     """
 
-    def __init__(
-        self, lines: Sequence[Line], choose: Callable[[int, int], int], ledger: Ledger
-    ) -> None:
+    def __init__(self, lines: Sequence[Line], choose: Choose, ledger: Ledger) -> None:
         self.levels: list[list[Line]] = [list(lines)]
         self.choose = choose
         self.ledger = ledger
@@ -35,7 +34,8 @@ class Extremes:
         while len(self.levels) <= level:
             below = self.levels[-1]
             shift = 1 << len(self.levels) - 1
-            self.ledger.charge(cmp=(len(below) - shift) * len(below[0]))
+            count = len(below) - shift
+            self.ledger.charge(cmp=count * len(below[0]))
             pairs = zip(below, below[shift:], strict=False)
             self.levels.append([tuple(map(self.choose, *pair)) for pair in pairs])
         lines = self.levels[level]
@@ -53,6 +53,11 @@ class Extremes:
 def _less(rows: Sequence[Row], bases: list[int]) -> list[Row]:
     pairs = zip(rows, bases, strict=True)
     return [tuple(value - base for value in row) for row, base in pairs]
+
+
+def _running(rows: Sequence[Row], choose: Choose) -> list[Row]:
+    """Return per row the entrywise extremes of the rows up to it."""
+    return list(accumulate(rows, lambda a, b: tuple(map(choose, a, b))))
 
 
 class Tables:
@@ -81,15 +86,16 @@ class Tables:
         width = len(paths.pvou[0])
         entries = len(paths.eqkp) * (free + 1 + width)
         ledger.charge(add=3 * entries, cmp=2 * entries)
-        kappas = [sum(row[:free]) // max(free, 1) for row in paths.eqkp]
+        most = max(free, 1)
+        kappas = [sum(row[:free]) // most for row in paths.eqkp]
         self.places = _less(paths.eqkp, kappas)
         self.place_high = list(accumulate(map(max, self.places), max))
         self.place_low = list(accumulate(map(min, self.places), min))
         means = [sum(row) // width for row in paths.eu_low]
         low = _less(paths.eu_low, means)
         high = low if paths.eu_high is paths.eu_low else _less(paths.eu_high, means)
-        self.direct_high = list(accumulate(high, lambda a, b: tuple(map(max, a, b))))
-        self.direct_low = list(accumulate(low, lambda a, b: tuple(map(min, a, b))))
+        self.direct_high = _running(high, max)
+        self.direct_low = _running(low, min)
 
     def differences(
         self, queries: Line, first: int, last: int, maximum: int
@@ -101,15 +107,18 @@ class Tables:
               several tokens.
         """
         paths = self.paths
-        alike = paths.exact and first == last
-        ends = 1 if alike else 2
+        several = last > first
+        ends = 2 if several or not paths.exact else 1
         self.ledger.charge(
-            add=ends * len(queries), cmp=2 * len(queries) * (last > first)
+            add=ends * len(queries),
+            cmp=2 * len(queries) * several,
         )
-        # 6.5: an upper end less a lower end, and the other way round
-        bases = [paths.eqke_low[q][maximum] for q in queries]
-        high = list(map(sub, self.score_high.of(queries, first, last), bases))
-        if alike:
+        # 6.5: an upper end less a lower end
+        own_low = [paths.eqke_low[q][maximum] for q in queries]
+        high = list(map(sub, self.score_high.of(queries, first, last), own_low))
+        if ends == 1:
             return high, high
-        bases = [paths.eqke_high[q][maximum] for q in queries]
-        return list(map(sub, self.score_low.of(queries, first, last), bases)), high
+        # and a lower end less an upper end
+        own_high = [paths.eqke_high[q][maximum] for q in queries]
+        low = list(map(sub, self.score_low.of(queries, first, last), own_high))
+        return low, high

@@ -13,11 +13,16 @@ hold a query of the cell.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import sub
 from typing import Protocol
 
 from checker.cells.cell import Allowed, Failures, Inputs
+from checker.cells.tables import Tables
 from checker.cells.weights import Ends, Scores
 from checker.ground.exact import Row
+
+BlockTerms = dict[int, int]
+"""A number for every block with which an answer may still win at one position."""
 
 Term = Callable[[Ends, int], int]
 
@@ -42,7 +47,7 @@ class Terms:
     of the maximum; ``forced``: the inputs hold the maximum in a free position.
     """
 
-    rows: list[dict[int, int]]
+    rows: list[BlockTerms]
     maximum: int
     forced: bool
 
@@ -53,9 +58,29 @@ def max_of_terms(parts: Sequence[Terms]) -> Terms:
     """
     rows = []
     for held in zip(*(part.rows for part in parts), strict=True):
-        blocks = sorted(set().union(*held))
-        rows.append({b: max(row[b] for row in held if b in row) for b in blocks})
+        blocks = set().union(*held)
+        largest = {}
+        for b in blocks:
+            largest[b] = max(row[b] for row in held if b in row)
+        rows.append(largest)
     return Terms(rows, parts[0].maximum, parts[0].forced)
+
+
+class Values:
+    """Values of the tokens of each block, rows of EVOU.  ``masks``: the tokens as bit masks."""
+
+    def __init__(self, tables: Tables, inputs: Inputs) -> None:
+        m = inputs.maximum
+        blocks = inputs.blocks
+        self.masks = [(2 << last) - (1 << first) for first, last in blocks]
+        self.tops = [tables.value_high.windows(*block) for block in blocks]
+        lows = [tables.value_low.windows(*block) for block in blocks]
+        self.floors = [min(one[m], two[m]) for one, two in lows]
+
+    def above(self, j: int) -> list[int]:
+        """Return max_t EVOU[t,j] - min_t EVOU[t,m] for every block.  (SPEC 7.5, 7.15)"""
+        tops = [max(one[j], two[j]) for one, two in self.tops]
+        return list(map(sub, tops, self.floors))
 
 
 class Frame:
@@ -92,16 +117,13 @@ class Frame:
             [sum(row[first : last + 1]) for first, last in self.blocks]
             for row in [*counts[:-1], tuple(asked)]
         ]
-        self.masks = [(2 << last) - (1 << first) for first, last in self.blocks]
-        self.tops = [tables.value_high.windows(*block) for block in self.blocks]
-        self.wide = sum(one is not two for one, two in self.tops)
+        self.values = Values(tables, inputs)
+        self.wide = sum(one is not two for one, two in self.values.tops)
         self.ledger.charge(cmp=self.wide)
-        lows = [tables.value_low.windows(*block) for block in self.blocks]
-        self.floors = [min(one[m], two[m]) for one, two in lows]  # min_t EVOU[t,m]
 
     def allowed(self, terms: Terms) -> Allowed:
         """Return per position the tokens of the blocks that are left."""
-        return tuple(sum(self.masks[b] for b in row) for row in terms.rows)
+        return tuple(sum(self.values.masks[b] for b in row) for row in terms.rows)
 
     def upper_terms(self, j: int, allowed: Allowed, mu: int) -> Terms:
         """Return upper bounds on the terms of wrong answer j, ``mu`` added to every bracket.  (SPEC
@@ -128,7 +150,7 @@ class Frame:
         """
         m = self.maximum
         paths = self.paths
-        masks = self.masks
+        masks = self.values.masks
         chosen = [
             [b for b in row if mask & masks[b]]
             for row, mask in zip(self.weights, allowed, strict=True)
@@ -141,13 +163,16 @@ class Frame:
             cmp=queries + self.wide + entries,
         )
         # max_q (EU[q,j] - EU[q,m]), and per block max_t EVOU[t,j] - min_t EVOU[t,m]
-        direct = max(paths.eu_high[q][j] - paths.eu_low[q][m] for q in self.queries)
-        ends = zip(self.tops, self.floors, strict=True)
-        values = [max(one[j], two[j]) - floor for (one, two), floor in ends]
+        high = paths.eu_high
+        low = paths.eu_low
+        asked = self.queries
+        direct = max(high[q][j] - low[q][m] for q in asked)
+        values = self.values.above(j)
         rows = []
         for place, row, blocks in zip(paths.pvou, self.weights, chosen, strict=True):
             shift = place[j] - place[m] + direct + mu
-            rows.append({b: term(row[b], values[b] + shift) for b in blocks})
+            found = {b: term(row[b], values[b] + shift) for b in blocks}
+            rows.append(found)
         return Terms(rows, len(self.blocks) - 1, self.forced)
 
 

@@ -6,6 +6,8 @@ algebraic exponents have exponentials that are linearly independent over the alg
 some precision decides the sign.
 """
 
+from operator import add
+
 from checker.cells.terms import term_lower, term_upper
 from checker.cells.weights import Scores
 
@@ -22,7 +24,8 @@ def is_wrong(
     """
     paths = scores.tables.paths
     q = tokens[-1]
-    exact = [paths.eqke_low[q][t] + paths.eqkp[q][i] for i, t in enumerate(tokens)]
+    keys = [paths.eqke_low[q][t] for t in tokens]
+    exact = list(map(add, keys, paths.eqkp[q]))
     signs = []
     for j in answers:
         direct = paths.eu_low[q][j] - paths.eu_low[q][m]

@@ -14,6 +14,9 @@ from checker.ground.interval import exp_enclosure, inverse_sqrt, shift_up
 Ends = tuple[int, int]
 """The lower and the upper end of an enclosure."""
 
+Weights = dict[int, Ends]
+"""Of one position, by block."""
+
 
 class Scores:
     """Enclosures of exponentials of scores divided by sqrt(d_head): exact scores, or
@@ -56,24 +59,27 @@ class Scores:
             spans.append((min(low), max(high)))
         return [*spans, (0, 0)]
 
-    def _own(self, q: int, maximum: int) -> Ends:
-        """Return bounds on the score of the last position, less that of the maximum and kappa_q."""
-        place = self.tables.places[q][-1]
-        if q == maximum:
-            return place, place
-        (low,), (high,) = self.tables.differences([q], q, q, maximum)
-        return low + place, high + place
-
-    def _last(self, queries: Line, blocks: list[Range]) -> dict[int, Ends]:
-        """Return (L + l, H + h) of the last position for each block that holds a query."""
+    def _last(self, queries: Line, blocks: list[Range]) -> Weights:
+        """Return for each block that holds a query (L + l, H + h) of the last position: bounds on
+        EQKE[q,q] - EQKE[q,m] + EQKP[q,n-1] - kappa_q for its queries.  (SPEC 7.5)
+        """
+        m = blocks[-1][0]
         spans = {}
         for b, (first, last) in enumerate(blocks):
-            ends = [self._own(q, blocks[-1][0]) for q in queries if first <= q <= last]
-            if ends:
-                spans[b] = min(low for low, _ in ends), max(high for _, high in ends)
+            lows = []
+            highs = []
+            for q in queries:
+                if first <= q <= last:
+                    low, high = [0], [0]
+                    if q != m:
+                        low, high = self.tables.differences([q], q, q, m)
+                    lows.append(low[0] + self.tables.places[q][-1])
+                    highs.append(high[0] + self.tables.places[q][-1])
+            if lows:
+                spans[b] = min(lows), max(highs)
         return spans
 
-    def weights(self, queries: Line, blocks: list[Range]) -> list[dict[int, Ends]]:
+    def weights(self, queries: Line, blocks: list[Range]) -> list[Weights]:
         """Return per position and block (lower, upper) bounds on the weight of its tokens, for
         every query at once.  (SPEC 7.5)
 
@@ -99,9 +105,8 @@ class Scores:
         token_top = max(high for _, high in spans)
         tops = [token_top + high for _, high in reach]
         top = max(tops + [high for _, high in own.values()])
-        wide = (
-            self.slack.score_error
-        )  # 12.5: lower ends are those of scores less by this
+        # 12.5: lower ends are those of scores less by this
+        wide = self.slack.score_error
         tokens = [
             self.exp_ends(token_top - high, token_top - low + wide, bits)
             for low, high in spans
