@@ -9,19 +9,18 @@ from math import isqrt
 
 from checker.float32.propagation import (
     LARGEST,
-    TINY,
+    ZERO,
+    AffineNorms,
     Computed,
     affine_norms,
     apart,
     ceiling,
-    gamma,
     kappa_of,
     largest_norm,
     logit_norms,
     residual,
     score_errors,
     short_names,
-    shortened,
 )
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix, add_row, product
@@ -94,15 +93,13 @@ def _logits(
 
     Cost: norms, and the centring of W_U.
     """
-    n, Z, e_v = len(w["W_pos"].rows), value.norm, value.error
+    n, Z = len(w["W_pos"].rows), value.norm
     output = affine_norms(w["W_O"], w["b_O"], ledger)
     logits = logit_norms(w["W_U"], w["b_U"], ledger)
     L = apart(w["W_U"], ledger)
     kappa, alpha = kappa_of(n), 3 * eta_exp
-    # z: the mean of computed values by computed weights, which do not sum to one.
-    mean_error = e_v + gamma(n) * (Z + e_v)
-    e_z = shortened((1 + kappa) * mean_error + TINY)
-    z = Computed((1 + kappa) * Z, e_z)
+    # z: a sum of n computed values by computed weights, which sum to at most 1 + kappa.
+    z = AffineNorms(n, 1 + kappa, ZERO).image(value)
     # y: b_O and the computed residual are two more terms of one sum, gamma_{h+2}.
     e_y = last.error + output.with_term(last.reached()).error(z)
     y = Computed(output.reach(z.norm) + last.norm, e_y)

@@ -291,6 +291,7 @@ def parse_sums(
         left = parse_matrix(found["left"], "left", MOST_NEURONS)
         right = parse_matrix(found["right"], "right", MOST_NEURONS)
         pair = LowRank(left, right)
+        settle = integer(found["settle"], "settle", 0, 1) == 1
     if rule == "switches":
         hints = parse_switches(found, model.sizes["d_mlp"], model.sizes["d_vocab"])
         require_support(
@@ -298,6 +299,4 @@ def parse_sums(
             "SPEC-13.6",
             "switches are for constant attention, attention_mix zero",
         )
-    if rule != "exact":
-        settle = integer(found["settle"], "settle", 0, 1) == 1
     return Modular(model, statement, precision, pair, hints, settle)
