@@ -133,7 +133,8 @@ def test_without_the_term_of_the_direct_path_a_wrong_execution_would_be_certifie
 
     def forgetful(model: Any, exp: Any, scales: tuple[int, int], ledger: Any) -> float32.Slack:
         found = whole(model, exp, scales, ledger)
-        return replace(found, shift=found.shift - int(bounds.kappa * bounds.G * 2 ** scales[1]))
+        lost = int(bounds.kappa * bounds.G * 2 ** scales[1])
+        return replace(found, logit_error=found.logit_error - lost)
 
     assert theorem_of(trap, float32=True).correct_lower == 0
     monkeypatch.setattr(float32, "slack", forgetful)
