@@ -154,6 +154,12 @@ def test_what_must_be_is_a_field_or_a_premise() -> None:
             assert part in ("Fields", "Premises") or "MUST" not in body, clause
 
 
+def test_what_the_code_refuses_the_text_refuses() -> None:
+    texts = {c: t for page in PAGES.values() for c, t in architecture.text_of_clauses(page).items()}
+    for clause in architecture.clauses_in_code(architecture.sources("checker")):
+        assert re.search(r"\bMUST\b|(?i:declined?s?)\b", texts[clause]), clause
+
+
 # --- one spelling ---------------------------------------------------------------------
 
 
