@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
+import architecture
 import make_vectors
 import models
 import mutators
@@ -22,7 +22,7 @@ from checker.check import Theorem
 from checker.float32 import cells as float32
 from checker.ground.errors import Declined
 
-SPEC = (Path(__file__).resolve().parents[2] / "checker" / "SPEC.md").read_text("utf-8")
+SPEC = architecture.text_of_clauses(architecture.spec_files()["checker/float32/SPEC.md"])
 NAMED = {trap.name: trap for trap in TRAPS}
 each_trap = pytest.mark.parametrize("trap", TRAPS, ids=lambda trap: trap.name)
 
@@ -39,8 +39,7 @@ def is_right(trap: Trap, logits: Any) -> bool:
 
 
 def test_the_traps_are_those_of_the_spec() -> None:
-    clause = SPEC[SPEC.index("**12.6") : SPEC.index("\n## 13")]
-    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`:", clause)) == set(NAMED)
+    assert set(re.findall(r"`([a-z]+(?:-[a-z]+)*)`:", SPEC["SPEC-12.6"])) == set(NAMED)
     assert len(NAMED) == len(TRAPS) == 8
 
 

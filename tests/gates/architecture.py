@@ -450,30 +450,50 @@ def clauses_in_docstrings(files: dict[str, str]) -> dict[str, str]:
     return found
 
 
-_HEADING = re.compile(r"#+\s+(?:SPEC[ -])?([0-9]+(?:\.[0-9]+)*)\b")
-_PARAGRAPH = re.compile(r"\s*(?:[-*]\s+)?\*\*(?:SPEC[ -])?([0-9]+(?:\.[0-9]+)+)\b")
+_HEADING = re.compile(r"#+\s+SPEC-([0-9]+(?:\.[0-9]+)*)\b")
 
 
-def clauses_of_spec(text: str) -> dict[str, bool]:
-    """Return {clause: whether it says MUST}.
+def spec_files() -> dict[str, str]:
+    """Return {path relative to the repository: text} of the root page and of every chapter."""
+    folder = ROOT / "checker"
+    pages = [folder / "SPEC.md", *sorted(folder.glob("*/SPEC.md"))]
+    return {page.relative_to(ROOT).as_posix(): page.read_text("utf-8") for page in pages}
 
-    A clause begins at a numbered heading (`### 3.2 Title`, `## SPEC-3.2 Title`) or at a
-    paragraph or list item that starts with its bold number (`**3.2** ...`, `**3.2 Title.**`),
-    and ends where the next begins.  Code blocks are not read.
+
+def text_of_clauses(page: str) -> dict[str, str]:
+    """Return {clause: its text} of one page.
+
+    A clause begins at a heading that starts with its id (`### SPEC-3.2 Title`) and ends at the
+    next heading of any kind.  Code blocks are not read.
     """
-    found: dict[str, bool] = {}
+    found: dict[str, str] = {}
     current, fenced = "", False
-    for line in text.splitlines():
+    for line in page.splitlines(keepends=True):
         if line.lstrip().startswith("```"):
             fenced = not fenced
-        if fenced:
+        elif fenced:
             continue
-        if heading := _HEADING.match(line):
-            current = f"SPEC-{heading[1]}"
-        elif paragraph := _PARAGRAPH.match(line):
-            current = f"SPEC-{paragraph[1]}"
+        elif line.startswith("#"):
+            heading = _HEADING.match(line)
+            current = f"SPEC-{heading[1]}" if heading else ""
+            if current in found:
+                raise ValueError(f"{current} is there twice")
         if current:
-            found[current] = found.get(current, False) or re.search(r"\bMUST\b", line) is not None
+            found[current] = found.get(current, "") + line
+    return found
+
+
+def clauses_of_spec(pages: dict[str, str]) -> dict[str, bool]:
+    """Return {clause: whether it says MUST} over pages {name: text}.
+
+    Raises: ValueError if two headings have the same id, on one page or on two.
+    """
+    found: dict[str, bool] = {}
+    for page in pages.values():
+        for clause, text in text_of_clauses(page).items():
+            if clause in found:
+                raise ValueError(f"{clause} is there twice")
+            found[clause] = re.search(r"\bMUST\b", text) is not None
     return found
 
 
