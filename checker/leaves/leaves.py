@@ -13,7 +13,7 @@ from checker.leaves.network import MAX_HELD_BITS, Network, held_bits
 from checker.statement.model import Model
 from checker.statement.outcome import MARGIN_BITS, MAX_CELLS, Outcome
 from checker.statement.statement import Statement
-from checker.statement.tasks import ANSWERS
+from checker.statement.tasks import TASKS
 
 METHODS = {"right": "margin", "wrong": "", "either": "", "skip": ""}
 """Per method of a leaf, the keys it has beside ``method`` and ``inputs``.  (SPEC 14.2)"""
@@ -76,7 +76,7 @@ class Leaves:
                 row[token]
                 for row, token in zip(self.statement.scope.weights, tokens, strict=True)
             )
-            decided = self._decide(networks, tokens, index) if weight else None
+            decided = self._decide(networks, tokens) if weight else None
             if weight and method != "either":
                 shown = decided is not None and (decided == WRONG) == (
                     method == "wrong"
@@ -101,7 +101,7 @@ class Leaves:
         )
         return Outcome(wrong, size - right, size, margin)
 
-    def _decide(self, networks: Networks, tokens: list[int], index: int) -> int | None:
+    def _decide(self, networks: Networks, tokens: list[int]) -> int | None:
         """Return a margin of an input that is right in units of 2^-20, ``WRONG`` if it is wrong,
         None if that stays open.
 
@@ -118,10 +118,8 @@ class Leaves:
             self.precision,
             self.model.sizes["d_vocab"],
         )
-        answers = [
-            table[index] if task == "table" else ANSWERS[task](tokens[:end], vocab)
-            for end in ends
-        ]
+        right = TASKS[task].answer
+        answers = [right(tokens[:end], vocab, table) for end in ends]
         while precision <= MAX_PRECISION:
             network, found = networks(precision), list[tuple[int, int]]()
             for (logits, radius), answer in zip(
