@@ -9,10 +9,9 @@ the checker verify the result.  Only then is the file put in its place.
 
 from __future__ import annotations
 
-import importlib.util
+import functools
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from certify.archive import archive
 from certify.errors import CertifyError, CheckerRejected, Unsupported
 from certify.files import write_bytes
 from certify.float32 import NAME, Float32, slack
@@ -69,27 +69,35 @@ def canonical(value: object) -> bytes:
 def run_checker(
     arguments: Sequence[str], *, inherit_output: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -S -m checker`` on the arguments and return how it ended.
+    """Run ``python -I -S checker.pyz`` on the arguments and return how it ended.
 
-    The checker is found beside this package and run with nothing but the standard library; it is
-    never imported.
+    The file is made of the sources that lie beside this package, so neither a module that has the
+    name of one of the standard library's, nor compiled code beside the sources, is ever run.  The
+    checker is never imported.
     ``inherit_output`` lets its progress through to the terminal; standard output is always
     captured.
     Errors: ``CertifyError`` if there is no checker.
     """
-    spec = importlib.util.find_spec("checker")
-    if spec is None or not spec.submodule_search_locations:
-        raise CertifyError("the package checker is not installed beside certify")
-    environment = {**os.environ, "PYTHONPATH": str(Path(spec.submodule_search_locations[0]).parent)}
-    return subprocess.run(
-        [sys.executable, "-S", "-m", "checker", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=None if inherit_output else subprocess.PIPE,
-        env=environment,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="certify-checker-") as folder:
+        file = Path(folder) / "checker.pyz"
+        file.write_bytes(_checker())
+        return subprocess.run(
+            [sys.executable, "-I", "-S", "-B", str(file), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=None if inherit_output else subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+
+@functools.cache
+def _checker() -> bytes:
+    """Return the checker beside this package as one file."""
+    try:
+        return archive()
+    except OSError as error:
+        raise CertifyError("the package checker is not installed beside certify") from error
 
 
 @dataclass(frozen=True, slots=True)
