@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from certify.archive import archive
-from certify.errors import CertifyError, CheckerRejected, Unsupported
+from certify.errors import CertifyError, CheckerRejected, ShowsNothing, Unsupported
 from certify.files import write_bytes
 from certify.float32 import NAME, Float32, slack
 from certify.model import Model, load_model, require_one_layer
@@ -39,6 +39,8 @@ MAXIMUM_FILE_BYTES = 16 << 20
 MAXIMUM_OPERATIONS = 10**11
 PRECISION = 96
 VERIFIED, REJECTED = 0, 10
+NOTHING = "SPEC-9.5"
+"""The clause for which the checker refuses a proof that shows nothing."""
 MOST_ATTEMPTS, STRIDE, LARGEST_EFFORT = 6, 10.0, 1000.0
 """How often a strategy may try to use a budget well, and by what its effort changes until the
 budget is bracketed.
@@ -207,8 +209,8 @@ def with_bounds(drafted: dict[str, Any], facts: dict[str, Any], **proof: Any) ->
 def verdict(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """Return the facts printed by a checker run with ``--json``.
 
-    Errors: ``CheckerRejected`` or ``Unsupported`` with the clause, ``CertifyError`` if the checker
-            crashed.
+    Errors: ``CheckerRejected`` (``ShowsNothing`` for a proof that shows nothing) or ``Unsupported``
+            with the clause, ``CertifyError`` if the checker crashed.
     """
     try:
         facts: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
@@ -219,7 +221,9 @@ def verdict(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     if ended.returncode == VERIFIED and facts["verdict"] == "VERIFIED":
         return facts
     line = f"the checker {facts['verdict'].lower()} the proof: {facts['rule']}: {facts['why']}"
-    raise CheckerRejected(line) if ended.returncode == REJECTED else Unsupported(line)
+    if ended.returncode != REJECTED:
+        raise Unsupported(line)
+    raise ShowsNothing(line) if facts["rule"] == NOTHING else CheckerRejected(line)
 
 
 def prove(
@@ -317,12 +321,16 @@ def _within(budget: int, attempt: Callable[[float], _Attempt], effort: float) ->
     fitting: list[_Attempt] = []
     low, high = 0.0, math.inf
     for _ in range(MOST_ATTEMPTS):
-        made = attempt(effort)
-        if made.facts["operations"]["total"] <= budget:
-            fitting.append(made)
+        try:
+            made = attempt(effort)
+        except ShowsNothing:  # too little effort, whatever it costs
             low = effort
         else:
-            high = effort
+            if made.facts["operations"]["total"] <= budget:
+                fitting.append(made)
+                low = effort
+            else:
+                high = effort
         effort = (
             effort * STRIDE
             if high == math.inf
