@@ -10,7 +10,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic_ns
-from typing import Any
+from typing import Any, TextIO
 
 from checker import __version__
 from checker.check import (
@@ -90,7 +90,7 @@ class Watch:
             raise Declined(
                 "SPEC-9.4", "the time limit given on the command line has passed"
             )
-        if now - self.shown > 250_000_000 and sys.stderr.isatty():
+        if now - self.shown > 250_000_000 and sys.stderr and sys.stderr.isatty():
             self.shown = now
             print(
                 f"\rchecking: {done:,} of {declared:,} operations\033[K\r",
@@ -107,9 +107,10 @@ class Watch:
 
 def errors_of_exp(said: Statement) -> dict[str, str]:
     """Return eps_exp and eta_exp as the verdict spells them; none in real arithmetic."""
-    known = said.exp_errors or ()
-    shown = [f"{number.numerator}/{number.denominator}" for number in known]
-    return dict(zip(EXP[: len(shown)], shown, strict=True))
+    if said.exp_errors is None:
+        return {}
+    both = zip(EXP, said.exp_errors, strict=True)
+    return {key: f"{error.numerator}/{error.denominator}" for key, error in both}
 
 
 def facts(theorem: Theorem) -> dict[str, str]:
@@ -172,7 +173,8 @@ def as_json(theorem: Theorem, seconds: str) -> str:
         "total": ledger.total,
     }
     cells = [
-        [str(o.lower), str(o.upper), str(o.size), o.margin] for o in theorem.outcomes
+        [str(outcome.lower), str(outcome.upper), str(outcome.size), outcome.margin]
+        for outcome in theorem.outcomes
     ]
     told = {
         "verdict": "VERIFIED",
@@ -412,28 +414,30 @@ def refused(refusal: Refusal, *, as_object: bool) -> tuple[str, int]:
     return told, 10 if rejected else 20
 
 
-def printed(text: str) -> bool:
-    """Return whether standard output took all of the text and what was written before it.
+def wrote(stream: TextIO | None, text: str) -> bool:
+    """Return whether a stream took the text and what was written to it before.
 
-    Ensures: if not, one line on standard error says so, and nothing is left to fail at exit.
+    Ensures: if not, it is closed, so that the interpreter does not try again at exit.
     """
-    if sys.stdout is not None:
-        try:
-            print(text, end="", flush=True)
-        except OSError:
-            unwritten()
-        else:
-            return True
-    print("standard output cannot be written: no verdict", file=sys.stderr)
-    return False
-
-
-def unwritten() -> None:
-    """Close standard output, so that the interpreter does not try it again."""
+    if stream is None:
+        return False
     try:
-        sys.stdout.close()
+        print(text, end="", file=stream, flush=True)
     except OSError:
-        return  # it is closed all the same
+        try:
+            stream.close()
+        except OSError:
+            return False
+        return False
+    return True
+
+
+def say(text: str, code: int) -> int:
+    """Print the text and return the exit code: a verdict that nobody sees is none.  (SPEC 9.2)"""
+    if wrote(sys.stdout, text):
+        return code
+    complaint = "standard output cannot be written: no verdict\n"
+    return 20 if wrote(sys.stderr, complaint) else 1
 
 
 def main(argv: list[str]) -> int:
@@ -441,9 +445,9 @@ def main(argv: list[str]) -> int:
     try:
         options = arguments(argv)
     except SystemExit as ended:  # after --version or --help, or a usage error
-        if ended.code == 0 and not printed(""):
-            return 20
-        raise
+        if ended.code != 0:
+            raise
+        return say("", 0)
     try:
         told, code = run(options, Watch(options.time_limit)), 0
     except Refusal as refusal:
@@ -454,7 +458,7 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         stopped = Declined("SPEC-9.4", "interrupted")
         told, code = refused(stopped, as_object=options.json)
-    return code if printed(told + "\n") else 20
+    return say(told + "\n", code)
 
 
 if __name__ == "__main__":
