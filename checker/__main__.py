@@ -24,7 +24,7 @@ from checker.check import (
 from checker.ground.decode import ratio
 from checker.ground.errors import Declined, Refusal, Rejected, require, require_support
 from checker.statement.model import MAX_MODEL_BYTES, READOUTS
-from checker.statement.outcome import MARGIN_BITS
+from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import (
     EXP,
     FLOAT32,
@@ -155,6 +155,12 @@ def sentence(theorem: Theorem) -> str:
     return f"{subject} on {count}, in {arithmetic}, a tie counting as wrong."
 
 
+def row(outcome: Outcome) -> list[str | int | None]:
+    """Return failures at least and at most, size, and margin over 2^-20."""
+    weights = (outcome.lower, outcome.upper, outcome.size)
+    return [*map(str, weights), outcome.margin]
+
+
 def as_json(theorem: Theorem, seconds: str) -> str:
     """Return the verdict, the ledger and the outcome of every leaf cell as one JSON object."""
     ledger = theorem.ledger
@@ -172,15 +178,11 @@ def as_json(theorem: Theorem, seconds: str) -> str:
         "exp": ledger.exp,
         "total": ledger.total,
     }
-    cells = [
-        [str(outcome.lower), str(outcome.upper), str(outcome.size), outcome.margin]
-        for outcome in theorem.outcomes
-    ]
     told = {
         "verdict": "VERIFIED",
         **facts(theorem),
         "margin_lower_exact": [str(theorem.margin), str(-MARGIN_BITS)],
-        "cells": cells,
+        "cells": [row(outcome) for outcome in theorem.outcomes],
         "operations": operations,
         "seconds": seconds,
     }
@@ -449,7 +451,8 @@ def main(argv: list[str]) -> int:
             raise
         return say("", 0)
     try:
-        told, code = run(options, Watch(options.time_limit)), 0
+        told = run(options, Watch(options.time_limit))
+        code = 0
     except Refusal as refusal:
         told, code = refused(refusal, as_object=options.json)
     except (MemoryError, RecursionError):
