@@ -1,5 +1,6 @@
 # make demo          certify a trained transformer and re-check the certificate (installs no PyTorch)
 # make test          lint, types and tests
+# make checker.pyz   the checker as one file, the same bytes from every clone, and its sha256
 # make certificates  verify every shipped certificate with the bare checker
 # make mutants       damage the checker in every way we know; each damage must fail a test
 # make benchmarks    prover time, checker time, proof length and bound of each shipped certificate
@@ -16,7 +17,7 @@ MADE := $(VENV)/.made
 RUNTIME := $(VENV)/.runtime
 TESTING := $(VENV)/.testing
 
-.PHONY: demo test lint certificates mutants benchmarks ladder scaling clean
+.PHONY: demo test lint checker.pyz certificates mutants benchmarks ladder scaling clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNTIME)
@@ -29,14 +30,18 @@ lint: $(TESTING)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Made anew each time: the bytes depend on the sources only.
+checker.pyz:
+	@$(PYTHON) -I -S certify/archive.py $@
+
 # The checker needs nothing installed, so this runs it on the bare interpreter.
-certificates:
+certificates: checker.pyz
 	@count=0; failed=0; \
 	for certificate in certificates/*/*.json; do \
 	    [ -e "$$certificate" ] || continue; \
 	    count=$$((count + 1)); \
 	    echo "$$certificate"; \
-	    verdict=$$($(PYTHON) -S -m checker "$$(dirname "$$certificate")/model.safetensors" "$$certificate"); \
+	    verdict=$$($(PYTHON) -I -S checker.pyz "$$(dirname "$$certificate")/model.safetensors" "$$certificate"); \
 	    status=$$?; \
 	    verdict=$$(printf '%s\n' "$$verdict" | tail -n 1); \
 	    echo "$$verdict"; \
@@ -58,7 +63,7 @@ scaling: $(TESTING)
 	$(BIN)/python -m benchmarks.scaling
 
 clean:
-	rm -rf $(VENV) build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) checker.pyz build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):

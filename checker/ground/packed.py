@@ -2,9 +2,8 @@
 operations.  (SPEC 13.2, 14.3)
 
 A packed row is ``sum_k row[k] * 2^(8 size k)``.  Sums and multiples of packed rows are packed rows,
-whatever the signs:
-slots are only looked at when they are read, after adding half of the range of a slot to each of
-them.
+whatever the signs: slots are only looked at when they are read, after adding half of the range of
+a slot to each of them.
 """
 
 from collections.abc import Sequence
@@ -23,10 +22,13 @@ class Slots:
         Requires: columns >= 1, 0 <= 8 drop < bits.
         """
         size = bits // 8 + 1
-        self.size, self.width = size, columns * size
-        self.half, self.middle = 1 << 8 * size - 1, 1 << 8 * (size - drop) - 1
+        kept = size - drop
+        self.size = size
+        self.width = columns * size
+        self.half = 1 << 8 * size - 1
+        self.middle = 1 << 8 * kept - 1
         self.offset = int.from_bytes((bytes(size - 1) + b"\x80") * columns, "little")
-        self.split = Struct(f"{drop}x{size - drop}s" * columns).unpack
+        self.split = Struct(f"{drop}x{kept}s" * columns).unpack
 
     def pack(self, values: Sequence[int]) -> int:
         """Return the packed row of these values.
@@ -41,8 +43,8 @@ class Slots:
 
         Requires: the sum is below ``2^bits`` in size in every column.
         Sound because each slot of the sum plus ``offset`` is then between 0 and ``2 half``, for
-        ``2^bits <= half``: the
-        bytes of the whole are those of the slots, one after the other, and nothing carries.
+        ``2^bits <= half``: the bytes of the whole are those of the slots, one after the other, and
+        nothing carries.
         """
         total = sum(map(mul, scalars, rows)) + self.offset
         from_bytes = int.from_bytes

@@ -15,7 +15,7 @@ from checker.leaves.network import MAX_HELD_BITS, Network, held_bits
 from checker.statement.model import Model
 from checker.statement.outcome import MARGIN_BITS, MAX_CELLS, Outcome
 from checker.statement.statement import Statement
-from checker.statement.tasks import ANSWERS
+from checker.statement.tasks import TASKS
 
 MAX_PRECISION = 4096
 Networks = Callable[[int], Network]
@@ -123,7 +123,7 @@ class Leaves:
             weight = prod(row[token] for row, token in rows)
             if not weight:
                 continue
-            found = self._decide(networks, tokens, index, weight)
+            found = self._decide(networks, tokens, weight)
             require(
                 leaf.admits(found),
                 "SPEC-14.7",
@@ -141,25 +141,21 @@ class Leaves:
         )
         return Outcome(lower, upper, size, margin)
 
-    def _answers(self, tokens: list[int], index: int) -> list[int]:
+    def _answers(self, tokens: list[int]) -> list[int]:
         """Return the right answers at every position that is read.  (SPEC 5.2)"""
-        table, task = self.statement.table, self.statement.task
-        if task == "table":
-            return [table[index]]
+        right = TASKS[self.statement.task].answer
         every = self.model.config.get("readout") == "all"
         ends = range(1 if every else len(tokens), len(tokens) + 1)
         vocab = self.model.sizes["d_vocab"]
-        return [ANSWERS[task](tokens[:end], vocab) for end in ends]
+        return [right(tokens[:end], vocab, self.statement.table) for end in ends]
 
-    def _decide(
-        self, networks: Networks, tokens: list[int], index: int, weight: int
-    ) -> Outcome:
+    def _decide(self, networks: Networks, tokens: list[int], weight: int) -> Outcome:
         """Return what is shown of one input, at the first precision that shows anything.
         (SPEC 14.7)
 
         Cost: that of SPEC 14.8, at every precision that is tried.
         """
-        answers, precision = self._answers(tokens, index), self.precision
+        answers, precision = self._answers(tokens), self.precision
         while precision <= MAX_PRECISION:
             network = networks(precision)
             least, most = list[int](), list[int]()

@@ -45,9 +45,9 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "normalization_type": (None, "LN", "LNPre"),
     "positional_embedding_type": ("standard",),
 }
-_OPTIONAL: dict[str, tuple[object, ...]] = {
-    "readout": ("last", "all", "sum-pool-mlp", "mean-pool-mlp")
-}
+READOUTS = ("last", "all", "sum-pool-mlp", "mean-pool-mlp")
+"""Which positions answer, and how; the first is meant where a model names none."""
+_OPTIONAL: dict[str, tuple[object, ...]] = {"readout": READOUTS}
 _MLP_WIDTH = 4096
 
 

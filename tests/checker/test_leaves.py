@@ -29,7 +29,7 @@ from checker.leaves.activation import activated, slope
 from checker.leaves.balls import Affine, Ball
 from checker.leaves.network import Network
 from checker.statement.model import load_model
-from checker.statement.tasks import ANSWERS
+from checker.statement.tasks import TASKS as QUESTIONS
 
 PAIRS = list(networks.pairs())
 TINY = Fraction(1, 1 << 150)
@@ -192,11 +192,12 @@ def test_slots_hold_every_sum_that_fits(bits: int) -> None:
 
 
 def test_the_answers_of_every_task() -> None:
-    for name, answer in ANSWERS.items():
+    for name in QUESTIONS.keys() - {"table"}:
+        answer = QUESTIONS[name].answer
         vocab = 2 if name == "balanced-brackets" else 3
         for n in range(1, 7):
             for tokens in itertools.product(range(vocab), repeat=n):
-                assert answer(list(tokens), vocab) == networks.answer(name, tokens, vocab)
+                assert answer(list(tokens), vocab, ()) == networks.answer(name, tokens, vocab)
 
 
 # --- precision, ties, limits ------------------------------------------------------

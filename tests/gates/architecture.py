@@ -24,10 +24,11 @@ FUNCTION_BUDGET = 40
 
 ALLOWED_MODULES = {
     "argparse", "bisect", "collections", "dataclasses", "enum", "fractions", "functools", "hashlib",
-    "heapq", "itertools", "json", "math", "operator", "pathlib", "re", "string", "struct", "sys",
+    "heapq", "importlib", "itertools", "json", "math", "operator", "pathlib", "re", "string", "struct", "sys",
     "time", "types", "typing", "__future__",
 }  # fmt: skip
 INTEGER_FUNCTIONS = {
+    "importlib": {"resources"},  # reads the checker's own files for --version, loads nothing
     "math": {"comb", "factorial", "gcd", "isqrt", "lcm", "perm", "prod"},
     "time": {"monotonic_ns", "perf_counter_ns", "process_time_ns"},
 }
@@ -40,7 +41,7 @@ REFUSALS = {"Refusal", "Rejected", "Malformed", "Declined"}
 DOORS = {"require", "require_form", "require_support"}
 # Methods of the standard library whose result may be dropped.
 CALLED_FOR_EFFECT = {
-    "add", "add_argument", "append", "clear", "discard", "error", "extend", "flush", "insert", "remove",
+    "add", "add_argument", "append", "clear", "close", "discard", "error", "extend", "flush", "insert", "remove",
     "reverse", "set_defaults", "setdefault", "sort", "update", "write", "__init__", "__setattr__",
 }  # fmt: skip
 LOADERS = {"import_module", "__import__", "run_module", "run_path"}  # find_spec only locates
