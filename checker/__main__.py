@@ -7,7 +7,11 @@ import json
 import sys
 from functools import partial
 from hashlib import sha256
+from os import O_NONBLOCK, O_RDONLY, fdopen, fstat
+from os import open as open_file
 from pathlib import Path
+from signal import ITIMER_REAL, SIGALRM, setitimer, signal
+from stat import S_ISREG
 from time import monotonic_ns
 
 from checker import __version__
@@ -27,18 +31,21 @@ from checker.statement.statement import (
 
 
 def read(path: str, limit: int) -> bytes:
-    """Return the bytes of a file the user names, cut just past ``limit``.
+    """Return the bytes of a regular file the user names, cut just past ``limit``.
 
+    What is read is what was looked at, and nothing else is waited for: the file is opened without
+    blocking, and then asked what it is.
     Raises: Declined (io).
     """
     try:
-        with Path(path).open("rb") as file:
+        number = open_file(path, O_RDONLY | O_NONBLOCK)
+        with fdopen(number, "rb") as file:
+            regular = S_ISREG(fstat(number).st_mode)
+            require_support(regular, "io", f"{path} is not a regular file")
             return file.read(limit + 1)
     except (OSError, ValueError) as error:
-        raise Declined(
-            "io",
-            f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not a path'}",
-        ) from error
+        said = getattr(error, "strerror", None) or "not a path"
+        raise Declined("io", f"{path} cannot be read: {said}") from error
 
 
 def checker_sha256() -> str:
@@ -55,18 +62,39 @@ def checker_sha256() -> str:
 class Watch:
     """The clock of one check: the user's time limit, and progress on standard error where that is a
     terminal.
+
+    The clock is read whenever work is charged, and within ``with`` an alarm reads it every second
+    whatever the checker does: between any two steps of Python, each of which SPEC 3.5 bounds.
     """
 
     def __init__(self, seconds: tuple[int, int] | None) -> None:
         self.start = self.shown = monotonic_ns()
         self.limit = None if seconds is None else seconds[0] * 10**9 // seconds[1]
 
-    def __call__(self, done: int, declared: int) -> None:
+    def __enter__(self) -> None:
+        if self.limit is not None:
+            signal(SIGALRM, lambda *_: self.look())
+            setitimer(ITIMER_REAL, 1, 1)
+
+    def __exit__(self, *_: object) -> None:
+        if self.limit is not None:
+            setitimer(ITIMER_REAL, 0)
+
+    def look(self) -> int:
+        """Return the time in nanoseconds.
+
+        Raises: Declined (SPEC-9.4) past the limit.
+        """
         now = monotonic_ns()
-        if self.limit is not None and now - self.start > self.limit:
-            raise Declined(
-                "SPEC-9.4", "the time limit given on the command line has passed"
-            )
+        require_support(
+            self.limit is None or now - self.start <= self.limit,
+            "SPEC-9.4",
+            "the time limit given on the command line has passed",
+        )
+        return now
+
+    def __call__(self, done: int, declared: int) -> None:
+        now = self.look()
         if now - self.shown > 250_000_000 and sys.stderr.isatty():
             self.shown = now
             print(
@@ -371,8 +399,10 @@ def run(options: argparse.Namespace, watch: Watch) -> str:
 def main(argv: list[str]) -> int:
     """Check what the command line names, print the verdict, and return the exit code.  (SPEC 9.2)"""
     options = arguments(argv)
+    watch = Watch(options.time_limit)
     try:
-        printed, code = run(options, Watch(options.time_limit)), 0
+        with watch:
+            printed, code = run(options, watch), 0
     except (MemoryError, RecursionError, Refusal) as error:
         refusal = (
             error

@@ -6,18 +6,21 @@ from itertools import accumulate
 from math import prod
 
 from checker.cells import copies, counting, enumeration
-from checker.cells.parse import Cell, expand
+from checker.cells.parse import Cell
 from checker.cells.paths import Paths
 from checker.cells.screen import screened
 from checker.cells.tables import Tables
 from checker.cells.terms import Allowed, Frame, Scores, Terms
 from checker.float32.cells import REAL, Slack
 from checker.ground.errors import require, require_support
-from checker.ground.ledger import Ledger
+from checker.ground.ledger import NUMBER_BITS, Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import Scope
 
 MAX_TERM_BITS = 1 << 30
+ROW_BITS, TERM_BITS = 2048, 1024
+"""What Python takes for the terms of a position, and for a term beside its number."""
+
 Left = tuple[dict[int, Terms], int | None]
 Open = dict[int, Allowed]
 """The wrong answers that are left, each with the tokens with which it may still win.  (SPEC 7.6)"""
@@ -30,6 +33,11 @@ def _least(margins: list[int | None]) -> int | None:
 def _ceiling(mantissa: int, exponent: int) -> int:
     """Return ``mantissa * 2^exponent`` rounded up."""
     return mantissa << exponent if exponent >= 0 else -(-mantissa >> -exponent)
+
+
+def _room(terms: Terms, width: int) -> int:
+    """Return the room that the terms of one answer take, each of ``width`` bits."""
+    return len(terms.rows) * ROW_BITS + sum(map(len, terms.rows)) * width
 
 
 class Checker:
@@ -46,7 +54,12 @@ class Checker:
         self.paths, self.scope, self.ledger, self.slack = paths, scope, ledger, slack
         self.scores = Scores(Tables(paths, ledger), precision, slack)
         ledger.charge(add=sum(map(len, scope.weights)))
-        self.sums = [tuple(accumulate(row, initial=0)) for row in scope.weights[:-1]]
+        *free, last = (tuple(accumulate(row, initial=0)) for row in scope.weights)
+        # How much the free positions weigh with tokens below t, and a last token below t.
+        self.below = [prod(weights) for weights in zip(*free, strict=True)] or [
+            1
+        ] * len(last)
+        self.last = last
         tables = (
             paths.evou_low,
             paths.evou_high,
@@ -56,12 +69,14 @@ class Checker:
         )
         self.bits = (
             precision
-            + 256
+            + TERM_BITS
             + max(
                 value.bit_length() for table in tables for row in table for value in row
             )
         )
         self.outcomes: list[Outcome] = []
+        self.above = 0
+        """The room that the answers left in the cells above take, with their tokens."""
 
     def visit(self, cell: Cell, answers: Open, margin: int | None) -> None:
         """Append the outcomes of the leaves of ``cell`` in preorder, given what its parent proved.
@@ -70,10 +85,16 @@ class Checker:
 
         Raises: Rejected (SPEC-7.6 to SPEC-7.15), Declined (SPEC-3.5, SPEC-8.2).
         """
+        self.ledger.spend(1 + len(cell.queries))
         answers, margin, outcome = self._derive(cell, answers, margin)
+        here = len(answers) * len(self.scope.weights) * (NUMBER_BITS + len(self.last))
+        self.above += here
         for child in cell.children:
             self.visit(child, answers, margin)
+        self.above -= here
         if not cell.children:
+            widest = max(outcome.size, outcome.margin or 0).bit_length()
+            self.ledger.hold(3, widest)
             self.outcomes.append(outcome)
             _require_claim(cell, outcome)
 
@@ -83,19 +104,17 @@ class Checker:
         """Return what the cell leaves, a margin over what it removes, and the outcome if it is a
         leaf.
         """
-        queries = expand(cell.queries)
+        first, last = cell.queries[0][0], cell.queries[-1][1]
         require(
-            cell.method != "brute-force" or len(queries) == 1,
+            cell.method != "brute-force" or first == last,
             "SPEC-7.12",
             f"{cell.where}: brute force needs one query",
         )
         left: dict[int, Terms] = {}
-        up_to, below = (
-            prod(row[cell.maximum + end] for row in self.sums) for end in (1, 0)
-        )
-        size = (up_to - (queries != [cell.maximum]) * below) * sum(
-            map(self.scope.weights[-1].__getitem__, queries)
-        )
+        # The free positions hold tokens up to the maximum and, unless the query does, hold it.
+        without = 0 if first == cell.maximum else self.below[cell.maximum]
+        chosen = sum(self.last[b + 1] - self.last[a] for a, b in cell.queries)
+        size = (self.below[cell.maximum + 1] - without) * chosen
         lower, upper = 0, size if cell.method == "skip" else 0
         mu = self.slack.raised(
             _ceiling(cell.mu[0], cell.mu[1] + self.paths.value_scale)
@@ -134,26 +153,24 @@ class Checker:
         and by that sum divided by the largest possible sum of weights.
         Cost: per answer three comparisons per term and ten operations per position.
         """
-        held = (
-            len(answers)
-            * len(frame.weights)
-            * len(frame.blocks)
-            * (self.bits + mu.bit_length())
-        )
-        require_support(
-            held <= MAX_TERM_BITS,
-            "SPEC-3.5",
-            f"{cell.where}: its terms are too large to hold",
-        )
+        width = self.bits + mu.bit_length()
+        most = len(frame.weights) * (ROW_BITS + len(frame.blocks) * width)
+        held = self.above
         heaviest, left, sums = (
             sum(max(high for _, high in row.values()) for row in frame.weights),
             {},
             list[int](),
         )
         for j, allowed in answers.items():
+            require_support(
+                held + most <= MAX_TERM_BITS,
+                "SPEC-3.5",
+                f"{cell.where}: its terms are too large to hold",
+            )
             terms = frame.upper_terms(j, allowed, mu)
             if cell.method == "brute-force":
                 left[j] = terms
+                held += most
                 continue
             entries = sum(map(len, terms.rows))
             self.ledger.charge(
@@ -161,6 +178,7 @@ class Checker:
             )
             open_terms, removed = terms.tested()
             left |= {} if open_terms is None else {j: open_terms}
+            held += 0 if open_terms is None else _room(open_terms, width)
             sums += [] if removed is None else [removed]
         return left, _least(
             [margin, *(self._margin(mu + -bound // heaviest) for bound in sums)]

@@ -29,9 +29,9 @@ from checker.ground.exact import (
     Row,
     add_row,
     bits,
+    hold,
     multiply,
     product,
-    require_room,
     transposed,
 )
 from checker.ground.interval import shift_up
@@ -39,6 +39,7 @@ from checker.ground.ledger import Ledger
 from checker.ground.norms import (
     TABLE_SCALE,
     centred,
+    low_rank,
     minus,
     parse_matrix,
     raised,
@@ -285,7 +286,8 @@ def _radii(factors: Sequence[Matrix], bound: Bound, ledger: Ledger) -> tuple[Row
         centred(factors[-1], ledger),
         bound.matrices,
     )
-    rest = minus(multiply(factors[1:-1], ledger), product(left, right, ledger), ledger)
+    middle = multiply(factors[1:-1], ledger)
+    rest = minus(middle, low_rank(left, right, middle, ledger), ledger)
     ledger.charge(mul=1, add=len(rest.rows))
     epsilon = root_up(sum(squares(rest, ledger)), 2 * rest.scale, 1)
     rows = _weighted(product(first, left, ledger), first, epsilon, ledger)
@@ -322,7 +324,7 @@ def enclose(chain: Sequence[Matrix], hint: PathHint | None, ledger: Ledger) -> E
         whole.append(multiply(chain[:length] or [unit], ledger))
         chain = chain[length:]
     rest = [
-        minus(f, product(peel[0], peel[1], ledger), ledger) if peel else f
+        minus(f, low_rank(peel[0], peel[1], f, ledger), ledger) if peel else f
         for f, peel in zip(whole, hint.peels, strict=True)
     ]
     for i, peel in enumerate(hint.peels):
@@ -334,7 +336,7 @@ def enclose(chain: Sequence[Matrix], hint: PathHint | None, ledger: Ledger) -> E
             table = minus(table, product(*sides, ledger), ledger)
     heights, widths = _radii(rest, hint.bound, ledger)
     drop, entries = table.scale - TABLE_SCALE, len(heights) * len(widths)
-    require_room(2 * entries, bits(table) + 2 * bits(Matrix((heights, widths), 0)))
+    hold(2 * entries, bits(table) + 2 * bits(Matrix((heights, widths), 0)), ledger)
     ledger.charge(mul=entries, add=2 * entries)
     reach = [
         [shift_up(height * width, TABLE_SCALE) for width in widths]

@@ -145,21 +145,15 @@ class Enumeration:
             sum(1 << i for i, weight in enumerate(weights) if weight >> digit & 1)
             for digit in range(digits)
         ]
-        sums = {
-            n: sum(
+        total = 0
+        for number, mask in found.items():
+            digit_sums = (
                 (mask & plane).bit_count() << digit
                 for digit, plane in enumerate(planes)
             )
-            for n, mask in found.items()
-        }
-        heads = {
-            number: zip([last, *free], self._blocks(number, self.cut + 1), strict=False)
-            for number in found
-        }
-        return sum(
-            held * prod(row[b] for row, b in heads[number])
-            for number, held in sums.items()
-        )
+            head = zip([last, *free], self._blocks(number, self.cut + 1), strict=False)
+            total += sum(digit_sums) * prod(row[b] for row, b in head)
+        return total
 
     def _blocks(self, number: int, places: int) -> list[int]:
         """Return the tuple of blocks with this number."""

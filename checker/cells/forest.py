@@ -44,14 +44,10 @@ class Forest:
         checker = Checker(paths, self.statement.scope, self.precision, ledger, slack)
         answers, n = range(self.model.sizes["d_vocab_out"]), self.model.sizes["n_ctx"]
         for root in self.roots:
-            checker.visit(
-                root,
-                dict.fromkeys(
-                    (j for j in answers if j != root.maximum),
-                    ((2 << root.maximum) - 1,) * n,
-                ),
-                None,
-            )
+            wrong = (j for j in answers if j != root.maximum and root.method != "skip")
+            left = dict.fromkeys(wrong, ((2 << root.maximum) - 1,) * n)
+            ledger.spend(len(left))
+            checker.visit(root, left, None)
         return tuple(checker.outcomes)
 
     def lines(self) -> list[str]:

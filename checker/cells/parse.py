@@ -89,6 +89,15 @@ def expand(ranges: Iterable[Range]) -> list[int]:
     return [token for first, last in ranges for token in range(first, last + 1)]
 
 
+def _joined(ranges: Iterable[Range]) -> list[Range]:
+    """Return ascending ranges with neighbours joined, so that equal sets are equal lists."""
+    found: list[Range] = []
+    for first, last in ranges:
+        begin = found.pop()[0] if found and found[-1][1] + 1 == first else first
+        found.append((begin, last))
+    return found
+
+
 def _ascending(ranges: Sequence[Range]) -> bool:
     return all(first <= last for first, last in ranges) and all(
         a[1] < b[0] for a, b in pairwise(ranges)
@@ -260,7 +269,7 @@ def _require_partition(
     held = sorted(pair for cell in cells for pair in cell.queries)
     require(_ascending(held), "SPEC-7.1", f"{where}: two cells overlap")
     require(
-        expand(held) == expand(whole),
+        _joined(held) == _joined(whole),
         "SPEC-7.1",
         f"{where}: the cells do not cover exactly these queries",
     )

@@ -61,7 +61,9 @@ def require_plain(model: Model) -> None:
         )
 
 
-def _with_bias(left: Matrix, right: Matrix, bias: Matrix) -> tuple[Matrix, Matrix]:
+def _with_bias(
+    left: Matrix, right: Matrix, bias: Matrix, ledger: Ledger
+) -> tuple[Matrix, Matrix]:
     """Return two factors whose product is ``left right`` with the row ``bias`` added to every row:
     [left|1], [right;bias].
     """
@@ -70,14 +72,16 @@ def _with_bias(left: Matrix, right: Matrix, bias: Matrix) -> tuple[Matrix, Matri
     scale = max(right.scale, bias.scale)
     rows = tuple((*row, 1 << left.scale) for row in left.rows)
     return Matrix(rows, left.scale), Matrix(
-        rescale(right, scale).rows + rescale(bias, scale).rows, scale
+        rescale(right, scale, ledger).rows + rescale(bias, scale, ledger).rows, scale
     )
 
 
-def _over(table: Enclosed, scale: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+def _over(
+    table: Enclosed, scale: int, ledger: Ledger
+) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Return the rows of both ends over a finer scale, one object where they are one."""
-    low = rescale(table[0], scale).rows
-    return low, low if table[1] is table[0] else rescale(table[1], scale).rows
+    low = rescale(table[0], scale, ledger).rows
+    return low, low if table[1] is table[0] else rescale(table[1], scale, ledger).rows
 
 
 def decompose(
@@ -94,12 +98,12 @@ def decompose(
     w = {name.rpartition(".")[2]: weight for name, weight in model.weights.items()}
     query = add_row(w["W_E"], Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale), ledger)
     constant = add_row(product(w["b_V"], w["W_O"], ledger), w["b_O"], ledger)
-    scoring = [*_with_bias(query, w["W_Q"], w["b_Q"]), transposed(w["W_K"])]
+    scoring = [*_with_bias(query, w["W_Q"], w["b_Q"], ledger), transposed(w["W_K"])]
     moving = [w["W_V"], w["W_O"], w["W_U"]]
     eqke = enclose([*scoring, transposed(w["W_E"])], hints.get("qk"), ledger)
     evou = enclose([w["W_E"], *moving], hints.get("ov"), ledger)
     eu = enclose(
-        _with_bias(add_row(query, constant, ledger), w["W_U"], w["b_U"]),
+        _with_bias(add_row(query, constant, ledger), w["W_U"], w["b_U"], ledger),
         hints.get("direct"),
         ledger,
     )
@@ -112,11 +116,11 @@ def decompose(
         max(evou[0].scale, eu[0].scale, pvou.scale, fine),
     )
     evou_rows, eu_rows, pvou_rows = (
-        _over(evou, value),
-        _over(eu, value),
-        rescale(pvou, value).rows,
+        _over(evou, value, ledger),
+        _over(eu, value, ledger),
+        rescale(pvou, value, ledger).rows,
     )
-    scores = (*_over(eqke, score), rescale(eqkp, score).rows, score)
+    scores = (*_over(eqke, score, ledger), rescale(eqkp, score, ledger).rows, score)
     return Paths(
         *scores,
         *evou_rows,

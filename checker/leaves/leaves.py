@@ -49,6 +49,7 @@ class Leaves:
         )
         for leaf in self.leaves:
             begin, end = end, end + leaf[0]
+            ledger.hold(3, self.statement.total.bit_length())
             found.append(
                 self._outcome(
                     networks, leaf, begin if leaf[1] != "skip" else end, end, ledger

@@ -327,6 +327,10 @@ class Network:
             "SPEC-3.5",
             "the model is too large for this precision",
         )
+        ledger.hold(1, held_bits(model, precision))
+        # The embeddings are not packed: so many numbers, whose bits are counted above.
+        places = model.sizes["d_vocab"] + model.sizes["n_ctx"]
+        ledger.hold(places * model.sizes["d_model"], 0)
         self.layers = [
             Layer(model, f"blocks.{layer}.", precision)
             for layer in range(model.sizes["n_layers"])

@@ -23,6 +23,7 @@ from checker.ground.exact import (
     Row,
     add_row,
     bits,
+    hold,
     multiply,
     product,
     require_room,
@@ -51,14 +52,14 @@ And M.  Where c is zero no head moves anything.
 """
 
 
-def aligned(*matrices: Matrix) -> list[Matrix]:
+def aligned(ledger: Ledger, *matrices: Matrix) -> list[Matrix]:
     """Return the matrices over their finest scale, at least 2^0.  Raises: Declined (SPEC-3.5)."""
     scale = max(0, *(matrix.scale for matrix in matrices))
-    return [rescale(matrix, scale) for matrix in matrices]
+    return [rescale(matrix, scale, ledger) for matrix in matrices]
 
 
-def _beside(a: Matrix, b: Matrix) -> Matrix:
-    left, right = aligned(a, b)
+def _beside(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
+    left, right = aligned(ledger, a, b)
     return Matrix(tuple(map(add, left.rows, right.rows)), left.scale)
 
 
@@ -69,8 +70,10 @@ def _second_only(rows: tuple[Row, ...], scale: int, vocab: int) -> Matrix:
 
 def _sum(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     """Return a + b.  Cost: one addition per entry."""
-    left, right = aligned(a, b)
-    ledger.charge(add=len(left.rows) * len(left.rows[0]))
+    left, right = aligned(ledger, a, b)
+    entries = len(left.rows) * len(left.rows[0])
+    hold(entries, max(bits(left), bits(right)) + 1, ledger)
+    ledger.charge(add=entries)
     return Matrix(
         tuple(
             tuple(map(add, *pair)) for pair in zip(left.rows, right.rows, strict=True)
@@ -85,7 +88,8 @@ def _scaled(a: Matrix, factors: list[int], exponent: int, ledger: Ledger) -> Mat
     Cost:   one multiplication per entry.
     Raises: Declined (SPEC-3.5).
     """
-    require_room(len(a.rows) * len(a.rows[0]), bits(a) + max(factors).bit_length())
+    widest = bits(a) + max(map(int.bit_length, factors))
+    hold(len(a.rows) * len(a.rows[0]), widest, ledger)
     ledger.charge(mul=len(a.rows) * len(a.rows[0]))
     rows = (
         tuple(factor * value for value in row)
@@ -125,7 +129,7 @@ def fold(model: Model, ledger: Ledger) -> Folded:
     )
     tokens, reading = (
         Matrix(first.rows + second.rows, first.scale),
-        _beside(w["W_in"], w["W_U"]),
+        _beside(w["W_in"], w["W_U"], ledger),
     )
     skipped = add_row(second, w["b_O"], ledger)
     stream, moved, scores = (
@@ -156,10 +160,12 @@ def fold(model: Model, ledger: Ledger) -> Folded:
                 ledger,
             )
             keys = transposed(product(tokens, part(model, "W_K", head), ledger))
-            scores += aligned(product(queries, keys, ledger))
+            scores += aligned(ledger, product(queries, keys, ledger))
             require_room(2 * heads * p * p, bits(scores[-1]))
     bias = _beside(
-        w["b_in"], add_row(product(w["b_out"], w["W_U"], ledger), w["b_U"], ledger)
+        w["b_in"],
+        add_row(product(w["b_out"], w["W_U"], ledger), w["b_U"], ledger),
+        ledger,
     )
     base = _sum(
         product(stream, reading, ledger), _second_only(bias.rows, bias.scale, p), ledger
@@ -169,9 +175,13 @@ def fold(model: Model, ledger: Ledger) -> Folded:
         entries,
         max(bits(table) + max(finest, 0) - table.scale for table in (base, *moved)),
     )
-    tables = aligned(base, *moved)
+    tables = aligned(ledger, base, *moved)
     require_room(entries, max(map(bits, tables)))
-    return tables, scores, aligned(product(w["W_out"], w["W_U"], ledger))[0]
+    return (
+        tables,
+        scores,
+        aligned(ledger, product(w["W_out"], w["W_U"], ledger))[0],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +207,9 @@ class Sums:
         )
 
 
-def sums(tables: list[Matrix], first: int, last: int | None, shift: int) -> Sums:
+def sums(
+    tables: list[Matrix], first: int, last: int | None, shift: int, ledger: Ledger
+) -> Sums:
     """Return these columns of the tables, packed, for weights of heads at ``shift`` bits.  Raises:
     Declined (SPEC-3.5).
     """
@@ -207,7 +219,7 @@ def sums(tables: list[Matrix], first: int, last: int | None, shift: int) -> Sums
         len(parts[0][0]),
     )
     slots = Slots(columns, room, 0)
-    require_room(len(parts) * len(parts[0]) * columns, 8 * slots.size)
+    hold(len(parts) * len(parts[0]), 8 * slots.width, ledger)
     base, *moved = ([slots.pack(row) for row in part] for part in parts)
     return Sums(slots, [[row << shift for row in base], *moved])
 

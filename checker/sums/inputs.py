@@ -20,9 +20,9 @@ from operator import add, mul
 from checker.float32.sums import drift
 from checker.ground.decode import fields, integer, typed
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, product, rescale, transposed
+from checker.ground.exact import Matrix, rescale, transposed
 from checker.ground.ledger import Ledger
-from checker.ground.norms import TABLE_SCALE, minus, parse_matrix
+from checker.ground.norms import TABLE_SCALE, low_rank, minus, parse_matrix
 from checker.statement.model import Model, mix
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import Statement
@@ -85,8 +85,8 @@ class Domain:
         ]
         shift = proof.precision if self.scores else 0
         self.pre, self.direct = (
-            sums(tables, 0, neurons, shift),
-            sums(tables, neurons, None, shift),
+            sums(tables, 0, neurons, shift, ledger),
+            sums(tables, neurons, None, shift, ledger),
         )
         self.readouts, self.switches, room = (
             list[Readout](),
@@ -95,17 +95,19 @@ class Domain:
         )
         if proof.pair:
             left, right = proof.pair
-            self.whole, low_rank = aligned(self.whole, product(left, right, ledger))
-            rest = _ranges(minus(self.whole, low_rank, ledger), ledger)
-            turned = transposed(rescale(right, self.whole.scale - left.scale)).rows
-            self.readouts = [readout(left, rest, turned, room)]
+            part = low_rank(left, right, self.whole, ledger)
+            self.whole, part = aligned(ledger, self.whole, part)
+            rest = _ranges(minus(self.whole, part, ledger), ledger)
+            finer = rescale(right, self.whole.scale - left.scale, ledger)
+            turned = transposed(finer).rows
+            self.readouts = [readout(left, rest, turned, room, ledger)]
             if proof.hints:
-                spread = list(map(add, rest, _ranges(low_rank, ledger)))
+                spread = list(map(add, rest, _ranges(part, ledger)))
                 self.switches = prepare(
                     proof.hints, reading[0], self.readouts[0], spread, ledger
                 )
         if proof.settle:
-            self.readouts.append(readout(self.whole, [0] * neurons, (), room))
+            self.readouts.append(readout(self.whole, [0] * neurons, (), room, ledger))
         self.scale = tables[0].scale + shift + self.whole.scale
         fine, exp = self.scale + TABLE_SCALE, proof.statement.exp_errors
         self.drift = (
@@ -190,6 +192,7 @@ class Domain:
             if right or wrong:
                 break
         margin = lower << MARGIN_BITS >> self.scale + TABLE_SCALE if right else None
+        self.ledger.hold(3, (margin or 0).bit_length())
         return Outcome(weight if wrong else 0, 0 if right else weight, weight, margin)
 
 

@@ -22,10 +22,10 @@ from operator import mul
 
 from checker.ground.decode import integers
 from checker.ground.errors import require_form
-from checker.ground.exact import Matrix, Row, bits, require_room, rescale
+from checker.ground.exact import Matrix, Row, bits, hold, rescale
 from checker.ground.ledger import Ledger
 from checker.ground.norms import parse_matrix
-from checker.ground.packed import Slots
+from checker.ground.packed import Slots, weighed
 
 LEVELS = 64
 """In how many steps of |t| the bound on a switch's error is tabulated.  (SPEC 13.6)"""
@@ -54,7 +54,7 @@ class Readout:
         on = [value > 0 for value in activations]
         work = sum(compress(self.counts, on))
         ledger.charge(mul=work, add=work, cmp=len(on))
-        return sum(map(mul, compress(activations, on), compress(self.rows, on)))
+        return weighed(compress(activations, on), compress(self.rows, on))
 
     def logits(self, total: int, ledger: Ledger) -> tuple[list[int], int]:
         """Return the sums of packed rows as logits, and the last entry.  Cost: that of the product
@@ -66,7 +66,11 @@ class Readout:
 
 
 def readout(
-    columns: Matrix, rest: Sequence[int], right: tuple[Row, ...], room: int
+    columns: Matrix,
+    rest: Sequence[int],
+    right: tuple[Row, ...],
+    room: int,
+    ledger: Ledger,
 ) -> Readout:
     """Return packed rows for sums over neurons whose activations take at most ``room`` bits.
 
@@ -76,7 +80,7 @@ def readout(
     slots = Slots(
         len(rows[0]), room + bits(Matrix(rows, 0)) + len(rows).bit_length(), 0
     )
-    require_room(len(rows) * len(rows[0]), 8 * slots.size)
+    hold(len(rows), 8 * slots.width, ledger)
     return Readout(
         slots,
         tuple(map(slots.pack, rows)),
@@ -161,7 +165,7 @@ def prepare(
         "SPEC-13.6",
         "the tables are finer than the activations",
     )
-    require_room(len(hints.tables.rows) * len(pre.rows), 8 * writing.slots.width)
+    hold(len(hints.tables.rows) * len(pre.rows), 8 * writing.slots.width, ledger)
     entries, steps, work = (
         len(pre.rows) * len(spread),
         LEVELS * len(spread),
@@ -176,7 +180,8 @@ def prepare(
     for neuron, at in enumerate(hints.switches):
         members[at].append(neuron)
     prepared, columns = [], tuple(zip(*pre.rows, strict=True))
-    for table, held in zip(rescale(hints.tables, pre.scale).rows, members, strict=True):
+    own = rescale(hints.tables, pre.scale, ledger).rows
+    for table, held in zip(own, members, strict=True):
         scales, chosen = (
             [hints.scales[i] for i in held],
             [writing.rows[i] for i in held],
