@@ -48,7 +48,10 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A certificate and a model that fit together, before any bound is derived."""
+    """A certificate and a model that fit together, before any bound is derived.
+
+    ``steps``: what reading them took, one for each byte.  (SPEC 3.5)
+    """
 
     model: Model
     statement: Statement
@@ -58,6 +61,7 @@ class Parsed:
     operations: int
     proof: Proof
     certificate_sha256: str
+    steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
         operations=operations,
         proof=KINDS[kind].parse(proof, model, statement, precision),
         certificate_sha256=sha256(certificate_bytes).hexdigest(),
+        steps=len(model_bytes) + len(certificate_bytes),
     )
 
 
@@ -142,7 +147,9 @@ def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
     Raises: Rejected if a claim is stronger than what is derived; Declined if the work exceeds what
             is declared.
     """
-    ledger = Ledger(lambda done: watch(done, parsed.operations))
+    ledger = Ledger(
+        lambda done: watch(done, parsed.operations), parsed.model.held, parsed.steps
+    )
     ledger.budget = parsed.operations
     total = parsed.statement.total
     outcomes = parsed.proof.outcomes(ledger)

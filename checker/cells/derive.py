@@ -3,7 +3,7 @@
 from itertools import accumulate
 from math import prod
 
-from checker.cells.cell import Failures, Inputs, Known
+from checker.cells.cell import Failures, Known
 from checker.cells.enumeration import BruteForce
 from checker.cells.extreme import extreme_test
 from checker.cells.parse import Cell, Skip, Split
@@ -14,11 +14,15 @@ from checker.cells.terms import Frame, Left, Terms
 from checker.cells.weights import Scores
 from checker.float32.cells import REAL, Slack
 from checker.ground.errors import require_support
-from checker.ground.ledger import Ledger
+from checker.ground.ledger import NUMBER_BITS, Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import Scope
 
 MAX_TERM_BITS = 1 << 30
+ROW_BITS = 2048
+"""Room that Python takes for the terms of one position."""
+TERM_BITS = 1024
+"""Room that Python takes for a term beside its number."""
 
 
 class Cells:
@@ -38,46 +42,56 @@ class Cells:
         self.slack = slack
         self.scores = Scores(Tables(paths, ledger), precision, slack)
         ledger.charge(add=sum(map(len, scope.weights)))
-        # Per free position the weight of the tokens below each.
-        free = scope.weights[:-1]
-        self.sums = [list(accumulate(row, initial=0)) for row in free]
+        # 7.2: the weight of the free positions with tokens below t, and of a last token below t
+        *free, last = (list(accumulate(row, initial=0)) for row in scope.weights)
+        sums = list(zip(*free, strict=True))
+        self.below = list(map(prod, sums)) if free else [1] * len(last)
+        self.last = last
         values = (paths.evou_low, paths.evou_high, paths.pvou)
         rows = [row for rows in (*values, paths.eu_low, paths.eu_high) for row in rows]
         longest = max(value.bit_length() for row in rows for value in row)
-        self.bits = precision + 256 + longest
+        self.bits = precision + TERM_BITS + longest
         self.outcomes: list[Outcome] = []
+        # The room of the answers left in the cells above, with their tokens.
+        self.above = 0
 
     def visit(self, cell: Cell, given: Known) -> None:
         """Append the outcomes of the leaves of ``cell`` in preorder, given what its parent proved.
 
         Raises: Rejected (SPEC-7.6 to SPEC-7.15), Declined (SPEC-3.5, SPEC-8.2).
         """
+        self.ledger.spend(1 + len(cell.queries))
         found = self._derive(cell, given)
         if isinstance(found, Known):
+            places = len(self.scope.weights)
+            room = len(found.answers) * places * (NUMBER_BITS + len(self.last))
+            self.above += room
             for child in cell.children:
                 self.visit(child, found)
+            self.above -= room
             return
+        self.ledger.hold(3, max(found.size, found.margin or 0).bit_length())
         self.outcomes.append(found)
         if cell.claim is not None:
             cell.claim.require_shown(cell.where, found)
 
-    def _size(self, inputs: Inputs) -> int:
-        """Return the weight of the inputs."""
-        m = inputs.maximum
-        free = prod(row[m + 1] for row in self.sums)
-        if inputs.forced:  # 7.2: less those without the maximum
-            free -= prod(row[m] for row in self.sums)
-        last = self.scope.weights[-1]
-        return free * sum(last[q] for q in inputs.queries)
+    def _size(self, cell: Cell) -> int:
+        """Return the weight of the inputs of a cell."""
+        m = cell.maximum
+        free = self.below[m + 1]
+        if cell.queries[0][0] != m:  # 7.2: less those without the maximum
+            free -= self.below[m]
+        chosen = sum(self.last[b + 1] - self.last[a] for a, b in cell.queries)
+        return free * chosen
 
     def _derive(self, cell: Cell, given: Known) -> Known | Outcome:
         """Return what the cell hands down to its children; of a leaf, the outcome."""
-        inputs = cell.inputs()
-        size = self._size(inputs)
+        size = self._size(cell)
         mu = self.slack.raised(cell.mu.above(self.paths.value_scale))  # 7.4, 12.5
         method = cell.method
         if isinstance(method, Skip):  # 7.11
             return Outcome(0, size, size, None)
+        inputs = cell.inputs()
         if isinstance(method, Screen):  # 7.15
             found, removed, heaviest = screened(self.scores, inputs, given.answers, mu)
             margin = self._least(given.margin, _beaten(mu, removed, heaviest))
@@ -104,18 +118,21 @@ class Cells:
 
         Cost: per answer three comparisons per term and ten operations per position.
         """
-        entries = len(given.answers) * len(frame.weights) * len(frame.blocks)
-        require_support(
-            entries * (self.bits + mu.bit_length()) <= MAX_TERM_BITS,
-            "SPEC-3.5",
-            f"{cell.where}: its terms are too large to hold",
-        )
+        width = self.bits + mu.bit_length()
+        most = len(frame.weights) * (ROW_BITS + len(frame.blocks) * width)
+        held = self.above
         left = {}
         sums = []
         for j, allowed in given.answers.items():
+            require_support(
+                held + most <= MAX_TERM_BITS,
+                "SPEC-3.5",
+                f"{cell.where}: its terms are too large to hold",
+            )
             terms = frame.upper_terms(j, allowed, mu)
             if isinstance(cell.method, BruteForce):  # 7.12: every answer is kept
                 left[j] = terms
+                held += most
                 continue
             places = len(terms.rows)
             work = 3 * sum(map(len, terms.rows)) + 4 * places
@@ -123,6 +140,7 @@ class Cells:
             kept, removed = extreme_test(terms)
             if kept is not None:
                 left[j] = kept
+                held += _room(kept, width)
             if removed is not None:
                 sums.append(removed)
         # W: the largest weights at each position
@@ -139,6 +157,11 @@ class Cells:
             return margin
         shown = self.slack.margin(value) << MARGIN_BITS >> self.paths.value_scale
         return shown if margin is None else min(margin, shown)
+
+
+def _room(terms: Terms, width: int) -> int:
+    """Return the room that the terms of one answer take, each of ``width`` bits."""
+    return len(terms.rows) * ROW_BITS + sum(map(len, terms.rows)) * width
 
 
 def _beaten(mu: int, removed: int | None, heaviest: int) -> int | None:

@@ -26,9 +26,9 @@ from checker.ground.exact import (
     Row,
     add_row,
     bits,
+    hold,
     multiply,
     product,
-    require_room,
     transposed,
 )
 from checker.ground.interval import shift_up
@@ -36,6 +36,7 @@ from checker.ground.ledger import Ledger
 from checker.ground.norms import (
     TABLE_SCALE,
     centred,
+    low_rank,
     minus,
     parse_matrix,
     raised,
@@ -249,7 +250,7 @@ def _radii(factors: Chain, bound: Bound, ledger: Ledger) -> tuple[Row, Row]:
     last = centred(factors[-1], ledger)  # Y
     left, right = bound.matrices  # M, N
     middle = multiply(factors[1:-1], ledger)  # G
-    rest = minus(middle, product(left, right, ledger), ledger)
+    rest = minus(middle, low_rank(left, right, middle, ledger), ledger)
     ledger.charge(mul=1, add=len(rest.rows))
     epsilon = root_up(sum(squares(rest, ledger)), 2 * rest.scale, 1)
     heights = _weighted(product(first, left, ledger), first, epsilon, ledger)
@@ -289,14 +290,14 @@ def enclose(chain: Chain, hint: PathHint | None, ledger: Ledger) -> Enclosed:
     for i, peel in enumerate(hint.peels):
         if peel:
             c, x = peel
-            rest[i] = minus(whole[i], product(c, x, ledger), ledger)
+            rest[i] = minus(whole[i], low_rank(c, x, whole[i], ledger), ledger)
             before = multiply([*rest[:i], c], ledger)
             behind = multiply([x, *whole[i + 1 :]], ledger)
             negated = minus(negated, product(before, behind, ledger), ledger)
     heights, widths = _radii(rest, hint.bound, ledger)  # s, r
     entries = len(heights) * len(widths)
     room = bits(negated) + 2 * bits(Matrix((heights, widths), 0))
-    require_room(2 * entries, room)
+    hold(2 * entries, room, ledger)
     ledger.charge(mul=entries, add=2 * entries)
     drop = negated.scale - TABLE_SCALE
     low = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from checker.cells.cell import Known
 from checker.cells.derive import Cells
 from checker.cells.enclosed import PathHint, parse_hints
-from checker.cells.parse import Cell, parse_cells
+from checker.cells.parse import Cell, Skip, parse_cells
 from checker.cells.paths import decompose, require_plain
 from checker.float32 import cells as float32
 from checker.float32.cells import REAL
@@ -45,6 +45,9 @@ class Forest:
             # 7.6: at a root every answer and token is allowed
             every = ((2 << root.maximum) - 1,) * self.model.sizes["n_ctx"]
             wrong = {j: every for j in answers if j != root.maximum}
+            if isinstance(root.method, Skip):  # 7.11: nothing is asked of it
+                wrong = {}
+            ledger.spend(len(wrong))
             cells.visit(root, Known(wrong, None))
         return tuple(cells.outcomes)
 

@@ -98,6 +98,15 @@ class Root:
     mu: Margin
 
 
+def _joined(ranges: Iterable[Range]) -> list[Range]:
+    """Return ascending ranges with neighbours joined, so that equal sets are equal lists."""
+    found: list[Range] = []
+    for first, last in ranges:
+        begin = found.pop()[0] if found and found[-1][1] + 1 == first else first
+        found.append((begin, last))
+    return found
+
+
 def _ascending(ranges: Sequence[Range]) -> bool:
     apart = all(a[1] < b[0] for a, b in pairwise(ranges))
     return apart and all(first <= last for first, last in ranges)
@@ -265,7 +274,7 @@ def _require_partition(cells: Iterable[Cell], whole: Ranges, where: str) -> None
     held = sorted(pair for cell in cells for pair in cell.queries)
     require(_ascending(held), "SPEC-7.1", f"{where}: two cells overlap")
     require(
-        expand(held) == expand(whole),
+        _joined(held) == _joined(whole),
         "SPEC-7.1",
         f"{where}: the cells do not cover exactly these queries",
     )

@@ -64,7 +64,9 @@ def require_plain(model: Model) -> None:
         )
 
 
-def _with_bias(left: Matrix, right: Matrix, bias: Matrix) -> list[Matrix]:
+def _with_bias(
+    left: Matrix, right: Matrix, bias: Matrix, ledger: Ledger
+) -> list[Matrix]:
     """Return two factors whose product is ``left right`` with the row ``bias`` added to every row:
     [left|1], [right;bias].
     """
@@ -72,15 +74,16 @@ def _with_bias(left: Matrix, right: Matrix, bias: Matrix) -> list[Matrix]:
         return [left, right]
     scale = max(right.scale, bias.scale)
     ones = tuple((*row, 1 << left.scale) for row in left.rows)
-    rows = rescale(right, scale).rows + rescale(bias, scale).rows
+    fine = rescale(right, scale, ledger)
+    rows = fine.rows + rescale(bias, scale, ledger).rows
     return [Matrix(ones, left.scale), Matrix(rows, scale)]
 
 
-def _over(table: Enclosed, scale: int) -> tuple[Rows, Rows]:
+def _over(table: Enclosed, scale: int, ledger: Ledger) -> tuple[Rows, Rows]:
     """Return the rows of both ends over a finer scale, one object where they are one."""
     low, high = table
-    rows = rescale(low, scale).rows
-    return rows, rows if high is low else rescale(high, scale).rows
+    rows = rescale(low, scale, ledger).rows
+    return rows, rows if high is low else rescale(high, scale, ledger).rows
 
 
 def decompose(
@@ -101,24 +104,25 @@ def decompose(
     query = add_row(embed, Matrix(places.rows[-1:], places.scale), ledger)  # Q
     output = w["W_O"]
     constant = add_row(product(w["b_V"], output, ledger), w["b_O"], ledger)
-    asking = _with_bias(query, w["W_Q"], w["b_Q"])
+    asking = _with_bias(query, w["W_Q"], w["b_Q"], ledger)
     scoring = [*asking, transposed(w["W_K"])]
     moving = [w["W_V"], output, w["W_U"]]
     eqke = enclose([*scoring, transposed(embed)], hints.get("qk"), ledger)
     evou = enclose([embed, *moving], hints.get("ov"), ledger)
-    reading = _with_bias(add_row(query, constant, ledger), w["W_U"], w["b_U"])
+    skipped = add_row(query, constant, ledger)
+    reading = _with_bias(skipped, w["W_U"], w["b_U"], ledger)
     eu = enclose(reading, hints.get("direct"), ledger)
     eqkp = multiply([*scoring, transposed(places)], ledger)
     pvou = multiply([places, *moving], ledger)
     score = max(eqke[0].scale, eqkp.scale, fine)
     value = max(evou[0].scale, eu[0].scale, pvou.scale, fine)
     return Paths(
-        *_over(eqke, score),
-        rescale(eqkp, score).rows,
+        *_over(eqke, score, ledger),
+        rescale(eqkp, score, ledger).rows,
         score,
-        *_over(evou, value),
-        rescale(pvou, value).rows,
-        *_over(eu, value),
+        *_over(evou, value, ledger),
+        rescale(pvou, value, ledger).rows,
+        *_over(eu, value, ledger),
         value,
         model.sizes["d_head"],
         not hints,

@@ -6,9 +6,13 @@ whatever the signs: slots are only looked at when they are read, after adding ha
 a slot to each of them.
 """
 
-from collections.abc import Sequence
-from operator import mul
+from collections.abc import Iterable, Sequence
 from struct import Struct
+
+
+def weighed(scalars: Iterable[int], rows: Iterable[int]) -> int:
+    """Return ``sum_j scalars[j] * row_j``, in as many steps: a row may have millions of bits."""
+    return sum(scalar * row for scalar, row in zip(scalars, rows, strict=True))
 
 
 class Slots:
@@ -46,7 +50,7 @@ class Slots:
         ``2^bits <= half``: the bytes of the whole are those of the slots, one after the other, and
         nothing carries.
         """
-        total = sum(map(mul, scalars, rows)) + self.offset
+        total = weighed(scalars, rows) + self.offset
         from_bytes = int.from_bytes
         parts = self.split(total.to_bytes(self.width, "little"))
         return [from_bytes(part, "little") - self.middle for part in parts]

@@ -102,6 +102,7 @@ class Leaves:
         networks = cache(lambda bits: Network(self.model, bits, ledger))
         found, begin = list[Outcome](), 0
         for leaf in self.leaves:
+            ledger.hold(3, self.statement.total.bit_length())
             evaluated = 0 if isinstance(leaf, Skip) else leaf.inputs
             found.append(self._outcome(networks, leaf, begin, evaluated, ledger))
             begin += leaf.inputs

@@ -45,6 +45,10 @@ class Network:
             "SPEC-3.5",
             "the model is too large for this precision",
         )
+        ledger.hold(1, held_bits(model, precision))
+        # Embeddings are not packed: so many numbers, whose bits are counted above.
+        places = model.sizes["d_vocab"] + model.sizes["n_ctx"]
+        ledger.hold(places * model.sizes["d_model"], 0)
         self.precision, self.ledger, w = precision, ledger, model.weights
         self.n, n_layers = model.sizes["n_ctx"], model.sizes["n_layers"]
         self.causal = model.config["attention_dir"] == "causal"

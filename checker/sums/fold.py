@@ -22,6 +22,7 @@ from checker.ground.exact import (
     Matrix,
     add_row,
     bits,
+    hold,
     multiply,
     product,
     require_room,
@@ -61,15 +62,15 @@ class Folded:
 # --- tables -----------------------------------------------------------------------
 
 
-def aligned(*matrices: Matrix) -> list[Matrix]:
+def aligned(ledger: Ledger, *matrices: Matrix) -> list[Matrix]:
     """Return the matrices over their finest scale, at least 2^0.  Raises: Declined (SPEC-3.5)."""
     scale = max(0, *(matrix.scale for matrix in matrices))
-    return [rescale(matrix, scale) for matrix in matrices]
+    return [rescale(matrix, scale, ledger) for matrix in matrices]
 
 
-def _beside(a: Matrix, b: Matrix) -> Matrix:
+def _beside(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     """Return the matrix ``[a | b]``."""
-    left, right = aligned(a, b)
+    left, right = aligned(ledger, a, b)
     return Matrix(tuple(map(add, left.rows, right.rows)), left.scale)
 
 
@@ -84,8 +85,10 @@ def _second_only(rows: Matrix, vocab: int) -> Matrix:
 
 def _sum(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     """Return a + b.  Cost: one addition per entry."""
-    left, right = aligned(a, b)
-    ledger.charge(add=len(left.rows) * len(left.rows[0]))
+    left, right = aligned(ledger, a, b)
+    entries = len(left.rows) * len(left.rows[0])
+    hold(entries, max(bits(left), bits(right)) + 1, ledger)
+    ledger.charge(add=entries)
     pairs = zip(left.rows, right.rows, strict=True)
     rows = (tuple(map(add, a_row, b_row)) for a_row, b_row in pairs)
     return Matrix(tuple(rows), left.scale)
@@ -98,7 +101,8 @@ def _scaled(a: Matrix, factors: list[int], exponent: int, ledger: Ledger) -> Mat
     Raises: Declined (SPEC-3.5).
     """
     entries = len(a.rows) * len(a.rows[0])
-    require_room(entries, bits(a) + max(factors).bit_length())
+    widest = bits(a) + max(map(int.bit_length, factors))
+    hold(entries, widest, ledger)
     ledger.charge(mul=entries)
     rows = (
         tuple(factor * value for value in row)
@@ -130,17 +134,17 @@ def _scores(
     """Return the scores of a head: ``(x_1 W_Q + b_Q) (x W_K)^T``; b_K adds a constant to a row."""
     queries = _projected(model, "Q", head, second, ledger)
     keys = transposed(product(tokens, part(model, "W_K", head), ledger))
-    return aligned(product(queries, keys, ledger))[0]
+    return aligned(ledger, product(queries, keys, ledger))[0]
 
 
 def _biases(w: dict[str, Matrix], vocab: int, ledger: Ledger) -> Matrix:
     """Return ``[b_in | b_out W_U + b_U]`` as a table that every input gets once."""
     written = product(w["b_out"], w["W_U"], ledger)
     answers = add_row(written, w["b_U"], ledger)
-    return _second_only(_beside(w["b_in"], answers), vocab)
+    return _second_only(_beside(w["b_in"], answers, ledger), vocab)
 
 
-def _together(entries: int, tables: list[Matrix]) -> list[Matrix]:
+def _together(entries: int, tables: list[Matrix], ledger: Ledger) -> list[Matrix]:
     """Return the tables over one scale.
 
     Raises: Declined (SPEC-3.5) before they are formed if together they could take too much room.
@@ -148,7 +152,7 @@ def _together(entries: int, tables: list[Matrix]) -> list[Matrix]:
     finest = max(0, *(table.scale for table in tables))
     widths = [bits(table) + finest - table.scale for table in tables]
     require_room(entries, max(widths))
-    return aligned(*tables)
+    return aligned(ledger, *tables)
 
 
 def fold(model: Model, ledger: Ledger) -> Folded:
@@ -171,7 +175,7 @@ def fold(model: Model, ledger: Ledger) -> Folded:
     require_room(entries + neurons * answers, ENTRY_BITS)
     tokens = _residuals(w, ledger)
     second = Matrix(tokens.rows[p:], tokens.scale)
-    reading = _beside(w["W_in"], w["W_U"])
+    reading = _beside(w["W_in"], w["W_U"], ledger)
     # x_1[b] + b_O, and of every head (1 - c) Z_h0[a] + Z_h1[b].
     stream = _second_only(add_row(second, w["b_O"], ledger), p)
     kept = [one - mantissa] * p + [one] * p
@@ -190,8 +194,8 @@ def fold(model: Model, ledger: Ledger) -> Folded:
             scores.append(_scores(model, head, tokens, second, ledger))
             require_room(2 * heads * p * p, bits(scores[-1]))
     base = _sum(product(stream, reading, ledger), _biases(w, p, ledger), ledger)
-    tables = _together(entries, [base, *moved])
-    M = aligned(product(w["W_out"], w["W_U"], ledger))[0]
+    tables = _together(entries, [base, *moved], ledger)
+    M = aligned(ledger, product(w["W_out"], w["W_U"], ledger))[0]
     return Folded(tables, scores, M)
 
 
@@ -223,7 +227,9 @@ class PackedTables:
         return self.slots.combine((1, *weights), rows)
 
 
-def packed(tables: list[Matrix], columns: slice, shift: int) -> PackedTables:
+def packed(
+    tables: list[Matrix], columns: slice, shift: int, ledger: Ledger
+) -> PackedTables:
     """Return these columns of the tables, packed, for weights of heads over ``2^-shift``.
 
     Raises: Declined (SPEC-3.5).
@@ -234,7 +240,7 @@ def packed(tables: list[Matrix], columns: slice, shift: int) -> PackedTables:
     terms = 2 * len(tables)
     width = max(map(bits, tables)) + shift + terms.bit_length()
     slots = Slots(count, width, 0)
-    require_room(len(parts) * rows * count, 8 * slots.size)
+    hold(len(parts) * rows, 8 * slots.width, ledger)
     base, *moved = (list(map(slots.pack, part)) for part in parts)
     whole = [row << shift for row in base]
     return PackedTables(slots, count, [whole, *moved])

@@ -18,9 +18,9 @@ from operator import add, mul
 from checker.float32.sums import drift
 from checker.ground.decode import fields, integer, typed
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, Row, product, rescale, transposed
+from checker.ground.exact import Matrix, Row, rescale, transposed
 from checker.ground.ledger import Ledger
-from checker.ground.norms import TABLE_SCALE, minus, parse_matrix
+from checker.ground.norms import TABLE_SCALE, low_rank, minus, parse_matrix
 from checker.statement.model import Model, mix
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import Statement
@@ -142,6 +142,7 @@ class Domain:
             for scores in self.scores
         ]
         ledger.charge(mul=len(ends), add=2 * len(ends))
+        ledger.hold(3, weight.bit_length())  # the outcome
         # Evaluated at the lower ends; what the widths move is e_att.  (SPEC 13.4)
         weights = [low for low, _ in ends]
         widths = [high - low for low, high in ends]
@@ -159,7 +160,9 @@ class Domain:
             error = slack + (found.error << TABLE_SCALE)
             if gap > error:
                 shift = self.scale + TABLE_SCALE
-                return Outcome(0, 0, weight, gap - error << MARGIN_BITS >> shift)
+                margin = gap - error << MARGIN_BITS >> shift
+                ledger.hold(1, margin.bit_length())
+                return Outcome(0, 0, weight, margin)
             # A tie is wrong.
             if gap <= -error:
                 return Outcome(weight, weight, weight, None)
@@ -175,8 +178,8 @@ def domain_of(proof: Modular, ledger: Ledger) -> Domain:
     neurons, tables = model.sizes["d_mlp"], folded.tables
     # Without heads that move anything there are no weights to be over 2^-precision.
     shift = proof.precision if folded.scores else 0
-    pre = packed(tables, slice(neurons), shift)
-    direct = packed(tables, slice(neurons, None), shift)
+    pre = packed(tables, slice(neurons), shift, ledger)
+    direct = packed(tables, slice(neurons, None), shift, ledger)
     reading = [
         Matrix(tuple(row[:neurons] for row in table.rows), table.scale)
         for table in tables
@@ -209,20 +212,20 @@ def _ways(
     ways, room = list[Way](), 8 * packed_pre.slots.size
     if proof.pair:
         P, Q = proof.pair.left, proof.pair.right
-        M, PQ = aligned(M, product(P, Q, ledger))
+        M, PQ = aligned(ledger, M, low_rank(P, Q, M, ledger))
         # R = M - P Q, exactly.
         rest = _ranges(minus(M, PQ, ledger).rows, ledger)
-        turned = transposed(rescale(Q, M.scale - P.scale)).rows
-        low_rank = readout(P, rest, turned, room)
+        turned = transposed(rescale(Q, M.scale - P.scale, ledger)).rows
+        thin = readout(P, rest, turned, room, ledger)
         if proof.hints:
             # An error q_i in relu(pre_i) moves a difference by q_i (rng(R_i) + rng((P Q)_i)).
             spread = list(map(add, rest, _ranges(PQ.rows, ledger)))
-            switches = prepare(proof.hints, pre, low_rank, spread, ledger)
-            ways.append(EverySwitch(low_rank, switches))
+            switches = prepare(proof.hints, pre, thin, spread, ledger)
+            ways.append(EverySwitch(thin, switches))
         else:
-            ways.append(EveryNeuron(low_rank, packed_pre))
+            ways.append(EveryNeuron(thin, packed_pre))
     if proof.settle:
-        whole = readout(M, [0] * len(M.rows), (), room)
+        whole = readout(M, [0] * len(M.rows), (), room, ledger)
         ways.append(EveryNeuron(whole, packed_pre))
     return M, ways
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import compress
 from operator import mul
 
-from checker.ground.exact import Matrix, Row, bits, require_room
+from checker.ground.exact import Matrix, Row, bits, hold
 from checker.ground.ledger import Ledger
-from checker.ground.packed import Slots
+from checker.ground.packed import Slots, weighed
 from checker.sums.fold import PackedTables
 
 
@@ -46,7 +46,7 @@ class Readout:
         work = sum(compress(self.counts, on))
         ledger.charge(mul=work, add=work, cmp=len(on))
         active, rows = compress(activations, on), compress(self.rows, on)
-        return sum(map(mul, active, rows))
+        return weighed(active, rows)
 
     def logits(self, total: int, error: int, ledger: Ledger) -> Logits:
         """Return the logits of a sum of packed rows whose differences are wrong by ``error``
@@ -63,7 +63,11 @@ class Readout:
 
 
 def readout(
-    columns: Matrix, rest: Sequence[int], right: tuple[Row, ...], room: int
+    columns: Matrix,
+    rest: Sequence[int],
+    right: tuple[Row, ...],
+    room: int,
+    ledger: Ledger,
 ) -> Readout:
     """Return packed rows for sums over neurons whose activations take at most ``room`` bits.
 
@@ -74,7 +78,7 @@ def readout(
     rows = tuple((*row, last) for row, last in pairs)
     width = room + bits(Matrix(rows, 0)) + len(rows).bit_length()
     slots = Slots(len(rows[0]), width, 0)
-    require_room(len(rows) * len(rows[0]), 8 * slots.size)
+    hold(len(rows), 8 * slots.width, ledger)
     counts = tuple(sum(map(bool, row)) for row in rows)
     return Readout(slots, tuple(map(slots.pack, rows)), counts, right)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from checker.ground.decode import integers
 from checker.ground.errors import require_form
-from checker.ground.exact import Matrix, Row, require_room, rescale, transposed
+from checker.ground.exact import Matrix, Row, hold, rescale, transposed
 from checker.ground.ledger import Ledger
 from checker.ground.norms import parse_matrix
 from checker.sums.readout import Logits, Readout
@@ -132,7 +132,7 @@ def prepare(
         "the tables are finer than the activations",
     )
     tokens, neurons = len(pre.rows), len(spread)
-    require_room(len(hints.tables.rows) * tokens, 8 * readout.slots.width)
+    hold(len(hints.tables.rows) * tokens, 8 * readout.slots.width, ledger)
     work = tokens * sum(readout.counts)
     entries, levels = tokens * neurons, LEVELS * neurons
     ledger.charge(
@@ -140,7 +140,7 @@ def prepare(
         add=work + 2 * entries + 2 * levels,
         cmp=2 * entries + levels,
     )
-    tables = rescale(hints.tables, pre.scale).rows
+    tables = rescale(hints.tables, pre.scale, ledger).rows
     columns = transposed(pre).rows
     members: list[list[_Member]] = [[] for _ in tables]
     for neuron, at in enumerate(hints.switches):
