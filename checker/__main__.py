@@ -39,6 +39,8 @@ from checker.statement.tasks import TASKS
 
 USUAL_EXP = ((1, 1 << 22), (1, 1 << 126))
 """What ``--at-least`` requires of eps_exp and eta_exp unless told otherwise.  (SPEC 9.3)"""
+NO_EXP = (None, None)
+"""What is required of them where the user says nothing."""
 MARGIN_UNIT = 10**10
 """The verdict prints margins in units of 10^-10, rounded down.  (SPEC 9.1)"""
 
@@ -248,15 +250,15 @@ def demand_exp(options: argparse.Namespace, said: Statement) -> None:
     """Require that the errors of exp that are assumed are not smaller than those asked for."""
     asked = (options.eps_exp, options.eta_exp)
     if said.exp_errors is None:
-        nothing = asked == (None, None)
+        nothing = asked == NO_EXP
         require(nothing, "SPEC-9.3", "real arithmetic has no error of exp to require")
         return
     # A smaller number is a stronger assumption about the program that runs.
-    default = USUAL_EXP if options.at_least is not None else ((0, 1), (0, 1))
+    default = NO_EXP if options.at_least is None else USUAL_EXP
     for key, number, given, usual in zip(
         EXP, said.exp_errors, asked, default, strict=True
     ):
-        p, q = usual if given is None else given
+        p, q = given or usual or (0, 1)
         allowed = number * q >= p
         require(allowed, "SPEC-9.3", f"{key} is {number}, smaller than {p}/{q}")
 
@@ -268,7 +270,7 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
     """
     said = theorem.parsed.statement
     bounded = options.at_least is not None
-    asks_exp = options.eps_exp is not None or options.eta_exp is not None
+    asks_exp = (options.eps_exp, options.eta_exp) != NO_EXP
     is_table = said.task == "table"
 
     # An accuracy with respect to a table means nothing to those who do not have the table.
@@ -432,8 +434,15 @@ def run(options: argparse.Namespace, watch: Watch) -> str:
     return f"{sentence(theorem)}\n{counts}\ns VERIFIED {verdict}"
 
 
-def refused(refusal: Refusal, *, as_object: bool) -> tuple[str, int]:
-    """Return the text and the exit code of a refusal.  (SPEC 9.1, 9.2)"""
+def refused(ended: BaseException, *, as_object: bool) -> tuple[str, int]:
+    """Return the text and the exit code of a check that ended without a theorem.
+    (SPEC 9.1, 9.2)
+    """
+    refusal: Refusal = Declined("SPEC-3.5", "memory or recursion exhausted")
+    if isinstance(ended, KeyboardInterrupt):
+        refusal = Declined("SPEC-9.4", "interrupted")
+    elif isinstance(ended, Refusal):
+        refusal = ended
     rejected = isinstance(refusal, Rejected)
     word = "REJECTED" if rejected else "DECLINED"
     told = f"s {word} {refusal.rule}: {refusal.why}"
@@ -481,14 +490,8 @@ def main(argv: list[str]) -> int:
         with watch:
             told = run(options, watch)
         code = 0
-    except Refusal as refusal:
-        told, code = refused(refusal, as_object=options.json)
-    except (MemoryError, RecursionError):
-        exhausted = Declined("SPEC-3.5", "memory or recursion exhausted")
-        told, code = refused(exhausted, as_object=options.json)
-    except KeyboardInterrupt:
-        stopped = Declined("SPEC-9.4", "interrupted")
-        told, code = refused(stopped, as_object=options.json)
+    except (Refusal, MemoryError, RecursionError, KeyboardInterrupt) as ended:
+        told, code = refused(ended, as_object=options.json)
     return say(told + "\n", code)
 
 
