@@ -97,7 +97,11 @@ class Cells:
         return Outcome(failures.lower, failures.upper, size, shown)
 
     def _left(
-        self, cell: Cell, frame: Frame, given: Known, mu: int
+        self,
+        cell: Cell,
+        frame: Frame,
+        given: Known,
+        mu: int,
     ) -> tuple[dict[int, Terms], int | None]:
         """Return the upper terms with which answers may still win, and a margin over all that is
         removed.  (SPEC 7.6)
@@ -141,7 +145,11 @@ class Cells:
         return shown if margin is None else min(margin, shown)
 
 
-def _beaten(mu: int, removed: int | None, heaviest: int) -> int | None:
+def _beaten(
+    mu: int,
+    removed: int | None,
+    heaviest: int,
+) -> int | None:
     """Return the margin of the sum where sums of at most ``removed`` were removed: mu + (-sum)/W,
     rounded down.  (SPEC 7.6)
     """

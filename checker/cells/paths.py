@@ -64,7 +64,11 @@ def require_plain(model: Model) -> None:
         )
 
 
-def _with_bias(left: Matrix, right: Matrix, bias: Matrix) -> list[Matrix]:
+def _with_bias(
+    left: Matrix,
+    right: Matrix,
+    bias: Matrix,
+) -> list[Matrix]:
     """Return two factors whose product is ``left right`` with the row ``bias`` added to every row:
     [left|1], [right;bias].
     """
@@ -84,7 +88,10 @@ def _over(table: Enclosed, scale: int) -> tuple[Rows, Rows]:
 
 
 def decompose(
-    model: Model, hints: dict[str, PathHint], ledger: Ledger, fine: int = 0
+    model: Model,
+    hints: dict[str, PathHint],
+    ledger: Ledger,
+    fine: int = 0,
 ) -> Paths:
     """Return the path decomposition of the model: a path without a hint exactly, the others
     enclosed.  (SPEC 4.4, 6.5)
