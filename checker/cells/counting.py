@@ -90,7 +90,10 @@ def rounded_up(deficit: int, step: int) -> int:
 
 
 def _counted(
-    frame: Frame, terms: Terms, bins: int, scaled: Callable[[int, int], int]
+    frame: Frame,
+    terms: Terms,
+    bins: int,
+    scaled: Callable[[int, int], int],
 ) -> int:
     """Return the weight of the inputs whose deficits, ``scaled`` by a step, add up to at most the
     sum of the largest terms.
@@ -112,7 +115,11 @@ def _counted(
     return _within(frame, deficits, total // step)
 
 
-def _within(frame: Frame, deficits: list[BlockTerms], limit: int) -> int:
+def _within(
+    frame: Frame,
+    deficits: list[BlockTerms],
+    limit: int,
+) -> int:
     """Return the weight of the cell's inputs whose deficits add up to at most ``limit``.
 
     Cost: a multiplication and an addition per position, distinct deficit and coefficient of the

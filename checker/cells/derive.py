@@ -111,7 +111,11 @@ class Cells:
         return Outcome(failures.lower, failures.upper, size, shown)
 
     def _left(
-        self, cell: Cell, frame: Frame, given: Known, mu: int
+        self,
+        cell: Cell,
+        frame: Frame,
+        given: Known,
+        mu: int,
     ) -> tuple[dict[int, Terms], int | None]:
         """Return the upper terms with which answers may still win, and a margin over all that is
         removed.  (SPEC 7.6)

@@ -90,7 +90,12 @@ class Frame:
     ``multiplicities[i][b]``: how much the tokens of block b count at position i.  (SPEC 7.8)
     """
 
-    def __init__(self, scores: Scores, inputs: Inputs, counts: Sequence[Row]) -> None:
+    def __init__(
+        self,
+        scores: Scores,
+        inputs: Inputs,
+        counts: Sequence[Row],
+    ) -> None:
         """Set up a cell; ``counts[i][t]`` is how much token t counts at position i (1 in the
         uniform scope).
 
@@ -125,7 +130,12 @@ class Frame:
         """Return per position the tokens of the blocks that are left."""
         return tuple(sum(self.values.masks[b] for b in row) for row in terms.rows)
 
-    def upper_terms(self, j: int, allowed: Allowed, mu: int) -> Terms:
+    def upper_terms(
+        self,
+        j: int,
+        allowed: Allowed,
+        mu: int,
+    ) -> Terms:
         """Return upper bounds on the terms of wrong answer j, ``mu`` added to every bracket.  (SPEC
         7.5)
 
@@ -141,7 +151,13 @@ class Frame:
         """
         return self._terms(j, allowed, -self.drop, term_lower)
 
-    def _terms(self, j: int, allowed: Allowed, mu: int, term: Term) -> Terms:
+    def _terms(
+        self,
+        j: int,
+        allowed: Allowed,
+        mu: int,
+        term: Term,
+    ) -> Terms:
         """Return the term of every block that is allowed, from its weight and v.  (SPEC 7.5)
 
         Cost: per query two operations for the direct path; per block two, or three if it has

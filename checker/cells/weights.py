@@ -23,13 +23,23 @@ class Scores:
     ``slack.score_error`` below them.  (SPEC 12.5)
     """
 
-    def __init__(self, tables: Tables, precision: int, slack: Slack = REAL) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        precision: int,
+        slack: Slack = REAL,
+    ) -> None:
         self.tables = tables
         self.precision = precision
         self.ledger = tables.ledger
         self.slack = slack
 
-    def exp_ends(self, below_low: int, below_high: int, precision: int) -> Ends:
+    def exp_ends(
+        self,
+        below_low: int,
+        below_high: int,
+        precision: int,
+    ) -> Ends:
         """Return (lower, upper) with lower <= exp(-y/sqrt(d_head)) <= upper, in units of
         2^-precision, for all y between.
 
@@ -115,7 +125,9 @@ class Scores:
         for low, high in reach:
             # exp(H_b + h_i) is the product of two enclosures, rounded outward.
             down, up = self.exp_ends(
-                top - token_top - high, top - token_top - low, bits
+                top - token_top - high,
+                top - token_top - low,
+                bits,
             )
             rows.append(
                 {
