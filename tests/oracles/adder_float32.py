@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 
 def weights_of(model: Model) -> dict[str, Any]:
-    """Return all weights by their short names as nested lists of fractions; absent biases are zero."""
+    """Return all weights by short names, nested lists of fractions; absent biases are zero."""
 
     def exact(part: Any) -> Any:
         return [exact(x) for x in part] if isinstance(part, list) else Fraction(part)
@@ -116,7 +116,7 @@ def exact(model: Model, exp: tuple[Fraction, Fraction], scales: tuple[int, int])
 
 def rounded(model: Model, exp: tuple[Fraction, Fraction], scales: tuple[int, int]) -> Fraction:
     """Return B with norms rounded up to multiples of 2^-48 and the other numbers to multiples of
-    2^-90.
+    2^-96.
     """
     return _bound(model, exp, scales, up=True)
 
@@ -141,7 +141,7 @@ def _bound(
         return root_of(sum((x * x for x in flat(part)), Fraction(0)), 48 if up else BITS, up=up)
 
     def short(value: Fraction) -> Fraction:
-        return Fraction(-(-(value.numerator << 90) // value.denominator), 1 << 90) if up else value
+        return Fraction(-(-(value.numerator << 96) // value.denominator), 1 << 96) if up else value
 
     def affine(x: Fraction, e: Fraction, weight: Fraction, bias: Fraction, terms: int) -> Fraction:
         return short(e * weight + gamma(terms) * ((x + e) * weight + bias) + TINY)
@@ -160,12 +160,10 @@ def _bound(
             affine(reach, U * reach, norm(w["W_K"][k]), norm(w["b_K"][k]), d + 1),
         )
         moved = q * e_k + query * key + query * e_k + gamma(h + 4) * (q + query) * (key + e_k)
-        score = short(short(moved / root) + TINY)
-        theta = max(
-            theta,
-            short(score + 2 * U * (q * key / root + score) + short((eps + U) / (1 - eps - U))),
-        )
-    kappa = (1 + U) ** 2 / (1 - gamma(2)) - 1 + TINY
+        score = short(moved / root + TINY)
+        inexact = short((eps + U) / (1 - eps - U))
+        theta = max(theta, score + 2 * U * (q * key / root + score) + inexact)
+    kappa = short((1 + U) ** 2 / (1 - gamma(2))) - 1 + TINY
     sigma = short(c * (theta / 2 + kappa + 9 * eta) + 6 * U)
     heads_of = [
         [[plus(times(x, w["W_V"][k]), w["b_V"][k]) for k in range(heads)] for x in side]
@@ -173,7 +171,8 @@ def _bound(
     ]
     v = sum(max(norm(x) for x in side) for side in heads_of)
     e_v = affine(reach, U * reach, norm(w["W_V"]), norm(w["b_V"]), d + 1)
-    e_z = short(sigma * v + 2 * e_v * (1 + sigma) + gamma(2) * (v + 2 * e_v) * (1 + sigma) + TINY)
+    e_z = sigma * v
+    e_z += short(2 * e_v * (1 + sigma) + gamma(2) * (v + 2 * e_v) * (1 + sigma) + TINY)
     more = norm(w["b_O"]) + (1 + U) * reach
     y, e_y = (
         v * norm(w["W_O"]) + more,
