@@ -9,7 +9,7 @@ import itertools
 import random
 from fractions import Fraction
 from hashlib import sha256
-from math import prod
+from math import floor, isqrt, prod
 from typing import Any
 
 import leaf_bounds
@@ -28,7 +28,7 @@ from checker.ground.ledger import Ledger
 from checker.ground.packed import Slots
 from checker.leaves import leaves
 from checker.leaves.activation import activated, slope
-from checker.leaves.balls import Affine, Ball
+from checker.leaves.balls import Affine, Ball, Norm
 from checker.leaves.layer import Layer
 from checker.leaves.network import Network
 from checker.statement.model import load_model
@@ -252,6 +252,24 @@ def test_scores_that_are_nearly_exact_move_shares_by_four_delta() -> None:
             assert (found.middles, found.radius) == (expected.middles, expected.radius)
             seen.add(page.delta(own, due) * 4 < 2 << precision)
     assert seen == {True, False}
+
+
+def test_where_the_radius_is_as_large_as_the_norm_nothing_is_known() -> None:
+    """At R = d r nothing bounds the root from below: the ball is all that an image can be."""
+    model = networks.of(random.Random(0), {"normalization_type": "LNPre"}, d_model=3, vocab=2)
+    norm, eps = Norm(load_model(model.bytes), "ln_final", 16), float.fromhex(model.config["eps"])
+    page, edges = leaf_bounds.Reading(model, 16, exp_enclosure, slope), 0
+    for last in range(30):
+        middles = [-70001, 70003, last]
+        N = [3 * middle - sum(middles) for middle in middles]
+        R = isqrt(sum(v * v for v in N) // 3 + floor(9 * Fraction(eps) * 4**16))
+        for radius in (R // 3 - 1, R // 3, R // 3 + 1):
+            found = norm(Ball(middles, radius))
+            due = page.normal("ln_final", leaf_bounds.Ball(middles, radius))
+            assert (found.middles, found.radius) == (due.middles, due.radius)
+            assert (found.middles == [0, 0, 0]) == (3 * radius >= R)
+            edges += 3 * radius == R
+    assert edges > 3
 
 
 def unit_near_zero(value: Fraction) -> Model:
