@@ -15,8 +15,11 @@ from operator import floordiv
 
 from checker.cells.parse import Share
 from checker.cells.terms import Frame, Terms, max_of_terms
-from checker.ground.errors import require
+from checker.ground.errors import require, require_support
 from checker.ground.ledger import Ledger
+
+MAX_POLYNOMIAL_BITS = 1 << 22
+"""Two factors as large as this are multiplied in less than a second.  (SPEC 3.5)"""
 
 
 def _within(
@@ -31,6 +34,11 @@ def _within(
           inputs without the maximum at a free position are taken off.
     """
     slot = prod(map(sum, frame.multiplicities)).bit_length() + 1
+    require_support(
+        slot * (limit + 1) <= MAX_POLYNOMIAL_BITS,
+        "SPEC-3.5",
+        "a polynomial is too large to multiply",
+    )
     live, last, words = (
         (1 << slot * (limit + 1)) - 1,
         len(frame.blocks) - 1,

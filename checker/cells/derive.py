@@ -56,9 +56,8 @@ class Checker:
         ledger.charge(add=sum(map(len, scope.weights)))
         *free, last = (tuple(accumulate(row, initial=0)) for row in scope.weights)
         # How much the free positions weigh with tokens below t, and a last token below t.
-        self.below = [prod(weights) for weights in zip(*free, strict=True)] or [
-            1
-        ] * len(last)
+        places = zip(*free, strict=True) if free else [()] * len(last)
+        self.below = list(map(prod, places))
         self.last = last
         tables = (
             paths.evou_low,
@@ -87,7 +86,8 @@ class Checker:
         """
         self.ledger.spend(1 + len(cell.queries))
         answers, margin, outcome = self._derive(cell, answers, margin)
-        here = len(answers) * len(self.scope.weights) * (NUMBER_BITS + len(self.last))
+        masks = len(answers) * len(self.scope.weights)
+        here = masks * (NUMBER_BITS + len(self.scope.weights[0]))
         self.above += here
         for child in cell.children:
             self.visit(child, answers, margin)
