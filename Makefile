@@ -3,6 +3,7 @@
 # make checker.pyz   the checker as one file, the same bytes from every clone, and its sha256
 # make certificates  verify every shipped certificate with the bare checker
 # make mutants       damage the checker in every way we know; each damage must fail a test
+# make hostile       files made to take memory or time: verdict, seconds and megabytes of each
 # make benchmarks    prover time, checker time, proof length and bound of each shipped certificate
 # make ladder        the published rows and ours for ten seeds, trained first (half an hour)
 # make scaling       proof length against vocabulary and input length, models trained first (hours)
@@ -17,7 +18,7 @@ MADE := $(VENV)/.made
 RUNTIME := $(VENV)/.runtime
 TESTING := $(VENV)/.testing
 
-.PHONY: demo test lint checker.pyz certificates mutants benchmarks ladder scaling clean
+.PHONY: demo test lint checker.pyz certificates mutants hostile benchmarks ladder scaling clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNTIME)
@@ -52,6 +53,9 @@ certificates: checker.pyz
 
 mutants: $(TESTING)
 	$(BIN)/python tests/mutants.py --jobs $(JOBS)
+
+hostile: $(TESTING)
+	$(BIN)/python tests/gates/hostile.py
 
 benchmarks: $(RUNTIME)
 	$(BIN)/python -m benchmarks

@@ -14,7 +14,10 @@ from operator import floordiv
 
 from checker.cells.cell import Failures
 from checker.cells.terms import BlockTerms, Frame, Left, Terms, max_of_terms
-from checker.ground.errors import require
+from checker.ground.errors import require, require_support
+
+MAX_POLYNOMIAL_BITS = 1 << 22
+"""Two factors as large as this are multiplied in less than a second.  (SPEC 3.5)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,11 @@ def _within(
     """
     # 7.9: slots are wider than the number of all inputs, so nothing carries
     slot = prod(map(sum, frame.multiplicities)).bit_length() + 1
+    require_support(
+        slot * (limit + 1) <= MAX_POLYNOMIAL_BITS,
+        "SPEC-3.5",
+        "a polynomial is too large to multiply",
+    )
     words = -(-slot // 512)
     live = (1 << slot * (limit + 1)) - 1  # the slots of the degrees up to limit
     found = []

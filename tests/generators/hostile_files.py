@@ -1,4 +1,4 @@
-"""Files that would take much memory or time from a checker that counts them wrongly.  (SPEC 3.5, 9.4)
+"""Files that would take much memory or time from a checker that counts wrongly.  (SPEC 3.5, 9.4)
 
 Each generator returns the bytes of a model and of a certificate.  Models are written directly, for
 millions of numbers, and payloads are repetitions of a few words.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from hashlib import sha256
 from typing import Any
 
@@ -18,7 +19,7 @@ import make_vectors
 import models
 import mutators
 import networks
-from make_vectors import child, completed, document, flat, put, root
+from make_vectors import BASE, NOISY, PAIR, child, completed, document, flat, got, proved, put, root
 
 CONSTANT = addition.MIXES[0]
 Files = tuple[bytes, bytes]
@@ -162,9 +163,7 @@ def wide_network(precision: int, units: int) -> Files:
     shapes = {name: shape for name, shape, due in networks.shapes(config, 1) if due}
     data = container(config, shapes, lambda name: b"\x00\x3c\x01\x3c\x03\x38")
     leaves = [{"inputs": "4", "method": "either"}]
-    return data, claimed(
-        data, "balanced-brackets", {"leaves": leaves, "precision": precision}
-    )
+    return data, claimed(data, "balanced-brackets", {"leaves": leaves, "precision": precision})
 
 
 # --- cells ------------------------------------------------------------------------
@@ -293,7 +292,7 @@ def many_chains() -> Files:
 
 def heavy_tuples() -> Files:
     """Return one enumeration whose tokens weigh 127 bits."""
-    vocab, n = 4, 15
+    vocab, n = 4, 14
     model = flat(vocab, n)
     cells = [root(3, [[0, 2]], "enumerate", layout=[[1, 3]])]
     weights = [[2**125 + t for t in range(vocab)]] * n
@@ -302,16 +301,17 @@ def heavy_tuples() -> Files:
 
 
 def many_prefixes() -> Files:
-    """Return an enumeration of half a million tuples of few suffixes."""
-    model = flat(700, 3)
-    cell = root(699, [[0, 698]], "enumerate", layout=[[1, 699]])
-    return model.bytes, skipping(model, cell)
+    """Return an enumeration of two blocks, with as many prefixes as may be held."""
+    model = flat(2, 28)
+    return model.bytes, skipping(model, root(1, [[0, 0]], "enumerate", layout=[[1, 1]]))
 
 
 def wide_terms() -> Files:
     """Return a cell of as many terms as may be held, of all answers."""
     model = flat(1024, 2)
-    return model.bytes, skipping(model, root(1023, [[0, 1022]], "count", layout=[[1, 1023]], blocks=[[4096, []]]))
+    return model.bytes, skipping(
+        model, root(1023, [[0, 1022]], "count", layout=[[1, 1023]], blocks=[[4096, []]])
+    )
 
 
 def wide_polynomial() -> Files:
@@ -327,9 +327,7 @@ def wide_polynomial() -> Files:
         "unembed.W_U": [[2] + [1] * 1023],
     }
     model = models.Model(config, fill)
-    cell = root(
-        1023, [[0, 1022]], "count", layout=[[1, 1023]], blocks=[[4096, [0]], [4096, []]]
-    )
+    cell = root(1023, [[0, 1022]], "count", layout=[[1, 1023]], blocks=[[4096, [0]], [4096, []]])
     cells = [cell, root(1023, [[1023, 1023]], "skip")]
     cells += [
         root(m, part, "skip")
@@ -366,6 +364,164 @@ def text_of(item: bytes) -> Callable[[], Files]:
     return make
 
 
+# --- bombs ------------------------------------------------------------------------
+
+
+def headed(length: int, text: bytes) -> bytes:
+    return length.to_bytes(8, "little") + text
+
+
+def many_cells() -> bytes:
+    """Return a certificate of as many cells as fit, all valid but for a last one."""
+    return mutators.encode(put(BASE, "proof/cells", "C")).replace(
+        b'"C"', b"[" + b"[]," * (5 * 10**6) + b"[]]"
+    )
+
+
+def enumerating(vocab: int, n: int, operations: str = str(10**11)) -> Files:
+    """Return a model of ties and a certificate that enumerates far too much."""
+    model = flat(vocab, n)
+    cells = [root(vocab - 1, [[0, 0]], "enumerate", layout=[[1, vocab - 1]])]
+    doc = put(document(model, completed(vocab, cells, "skip")), "proof/operations", operations)
+    return model.bytes, mutators.encode(doc)
+
+
+def counting() -> Files:
+    """Return a certificate whose polynomials are as large as allowed: 64 positions, slots of 8 000
+    bits, 4 096 bins.
+    """
+    model = make_vectors.sharp(64, 64, **{models.ATTENTION + "W_Q": [[[0, 0], [0, 0]]]})
+    shares = [[4096, [j]] for j in range(63)]
+    cells = [root(63, [[0, 62]], "count", layout=[[1, 63]], blocks=shares, mu=["1", "20"])]
+    weights = [[2**120 + t for t in range(64)] for _ in range(64)]
+    return model.bytes, mutators.encode(
+        document(model, completed(64, cells, "skip"), weights, 4096)
+    )
+
+
+def wide_numbers() -> Files:
+    """Return a tensor of the smallest and the largest numbers of F64, with many rows."""
+    return wide_model(ENDS)
+
+
+def precise() -> Files:
+    """Return a certificate at 4 096 bits that pools nothing."""
+    doc = proved(NOISY, completed(4, []))
+    loose = put(put(doc, "proof/precision", 4096), "proof/operations", str(10**11))
+    for index, _ in enumerate(got(loose, "proof/cells")):
+        loose = put(loose, f"proof/cells/{index}/failures", ["0", "64"])
+    return NOISY.bytes, mutators.encode(
+        put(put(loose, "statement/correct_lower", "0"), "statement/correct_upper", "64")
+    )
+
+
+def huge_margin() -> Files:
+    """Return margins as large as they may be written."""
+    mu = ["9" * 4000, "4096"]
+    cells = [
+        root(m, [[q, q]], "enumerate", layout=[[1, m]] if m else [], mu=mu)
+        for m in range(4)
+        for q in range(m + 1)
+    ]
+    return NOISY.bytes, mutators.encode(document(NOISY, cells))
+
+
+def window_tables() -> Files:
+    """Return cells whose blocks are of every doubling length: all windows over 1 024 tokens, for
+    scores and values.
+    """
+    config = models.config_of(vocab=1024, k=2, d_model=1, d_head=1)
+    tensors = {
+        name: models.filled(models.shapes(config)[name], lambda: 1) for name in models.WEIGHTS
+    }
+    tokens = [[Fraction(t * t % 1021 - 500, 2 ** (t % 60))] for t in range(1024)]
+    model = models.Model(
+        config, tensors | {"embed.W_E": tokens, "unembed.W_U": [[row[0] for row in tokens]]}, "F64"
+    )
+    runs = [[1 << level, 1] for level in range(10)]
+    return model.bytes, skipping(
+        model, *(root(1023, [[q, q]], "enumerate", layout=runs, mu=["1", "90"]) for q in range(2))
+    )
+
+
+def many_copies() -> Files:
+    """Return groups for every number of copies, of no blocks at all, over as many terms as may be
+    held.
+    """
+    model, groups = flat(200, 64), [[count, []] for count in range(63)]
+    return model.bytes, skipping(
+        model, root(199, [[0, 198]], "copies", layout=[[1, 199]], groups=groups)
+    )
+
+
+def many_screens() -> Files:
+    """Return a screen of single tokens for each of 400 maxima, which removes nothing, and the cells
+    below it.
+    """
+    model, cells = flat(400, 64), []
+    for m in range(400):
+        below = ([[[0, m - 1]]] if m else []) + [[[m, m]]]
+        cells.append(root(m, [[0, m]], "screen", layout=[[1, m]] if m else [], children=len(below)))
+        cells += [child(part, "skip") for part in below]
+    return model.bytes, mutators.encode(document(model, cells))
+
+
+def deep_splits() -> Files:
+    """Return splits as deep as allowed, all of whose terms are as many as may be held."""
+    model, link = flat(200, 64), child([[0, 198]], "split", layout=[[1, 199]], children=1)
+    links = [{"maximum": 199, "mu": ["0", "0"], **link}, *[link] * 31, child([[0, 198]], "skip")]
+    return model.bytes, skipping(model, *links)
+
+
+def few_tuples_left() -> Files:
+    """Return an enumeration of very many tuples, all of which are left."""
+    model = flat(1024, 5)
+    return model.bytes, skipping(model, root(1023, [[0, 0]], "enumerate", layout=[[1, 1023]]))
+
+
+PAIR_TEXT = mutators.encode(BASE)
+LONG = 10**6
+BOMBS = {
+    "five million cells": (lambda: (PAIR.bytes, many_cells()), 20),
+    "brackets without end": (lambda: (PAIR.bytes, b"[" * (16 << 20)), 20),
+    "quotes without end": (lambda: (PAIR.bytes, b'"' + b'\\"' * (8 << 20)), 20),
+    "backslashes without end": (lambda: (PAIR.bytes, b'"' + b"\\" * ((16 << 20) - 2)), 20),
+    "a number without end": (lambda: (PAIR.bytes, b"9" * (16 << 20)), 20),
+    "a file without end": (lambda: (PAIR.bytes, b" " * (17 << 20)), 20),
+    "keys without end": (
+        lambda: (PAIR.bytes, b"{" + b",".join(b'"%d":0' % i for i in range(LONG)) + b"}\n"),
+        20,
+    ),
+    "a header of 2^64 bytes": (lambda: (headed(2**64 - 1, b"{}"), PAIR_TEXT), 20),
+    "a header of a mebibyte of brackets": (
+        lambda: (headed(1 << 20, b"{" + b"[" * ((1 << 20) - 1)), PAIR_TEXT),
+        20,
+    ),
+    "a header of a mebibyte of zeros": (lambda: (headed(1 << 20, bytes(1 << 20)), PAIR_TEXT), 20),
+    "a mebibyte of axes": (
+        lambda: (make_vectors.with_entry("embed.W_E", {"shape": [1] * 400_000}), PAIR_TEXT),
+        20,
+    ),
+    "axes whose product is huge": (
+        lambda: (make_vectors.with_entry("embed.W_E", {"shape": [1 << 24] * 1000}), PAIR_TEXT),
+        20,
+    ),
+    "tuples of 2 blocks at 59 positions": (lambda: enumerating(2, 60), 20),
+    "tuples of 3 blocks at 39 positions": (lambda: enumerating(3, 40), 20),
+    "tuples of 4 blocks at 63 positions": (lambda: enumerating(4, 64), 20),
+    "tuples of 64 blocks at 63 positions": (lambda: enumerating(64, 64), 20),
+    "numbers of every size": (wide_numbers, 20),
+    "polynomials of every size": (counting, 20),
+    "windows over a thousand tokens": (window_tables, 0),
+    "groups for every number of copies": (many_copies, None),  # ended by the time limit, or in time
+    "screens for every maximum": (many_screens, None),  # ended by the time limit, or in time
+    "terms of thirty-two splits": (deep_splits, None),  # ended by the time limit, or in time
+    "tuples of a thousand blocks at five positions": (few_tuples_left, 20),
+    "four thousand bits": (precise, 0),
+    "margins of four thousand digits": (huge_margin, 0),
+}
+
+
 HOSTILE: dict[str, Callable[[], Files]] = {
     "values of all heads side by side": wide_values,
     "hints of 4096 x 1 and 1 x 4096": thin_hints,
@@ -395,3 +551,5 @@ HOSTILE: dict[str, Callable[[], Files]] = {
     "text of strings": text_of(b'""'),
     "text of short strings": text_of(b'"ab"'),
 }
+SUITE = {name: make for name, (make, _) in BOMBS.items()} | HOSTILE
+"""Every file of ``make hostile``."""
