@@ -12,15 +12,11 @@ functions that may be used at all are short for that reason.
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LINE_BUDGET = 2_170
-FUNCTION_BUDGET = 40
 
 ALLOWED_MODULES = {
     "argparse", "bisect", "collections", "dataclasses", "enum", "fractions", "functools", "hashlib",
@@ -372,46 +368,11 @@ def checker_never_imports_the_prover(tree: ast.Module, name: str) -> Iterator[tu
             yield line, f"imports {module}"
 
 
-# --- sizes ------------------------------------------------------------------------
-
-
-def code_lines(text: str) -> set[int]:
-    """Return the numbers of the lines that hold code: no blank, comment or docstring."""
-    layout = {
-        tokenize.COMMENT,
-        tokenize.NL,
-        tokenize.NEWLINE,
-        tokenize.INDENT,
-        tokenize.DEDENT,
-        tokenize.ENDMARKER,
-    }
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in layout:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(text)):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
-            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return lines
-
-
-def long_functions(text: str, budget: int = FUNCTION_BUDGET) -> list[tuple[str, int]]:
-    """Return (name, code lines) of the functions over the budget."""
-    lines = code_lines(text)
-    sizes = [
-        (node.name, len(lines & set(range(node.lineno, (node.end_lineno or node.lineno) + 1))))
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    ]
-    return [(name, size) for name, size in sizes if size > budget]
+# --- form -------------------------------------------------------------------------
 
 
 def several_statements_on_a_line(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
-    """Two statements on one line would cheat the line budget."""
+    """Two statements on one line would hide the second one."""
     seen: dict[int, ast.stmt] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt):

@@ -37,7 +37,7 @@ CHECKER_LINTS: dict[str, a.Lint] = {
 
 def test_there_is_something_to_check() -> None:
     assert "checker/__main__.py" in CHECKER
-    assert "checker/decode.py" in CHECKER
+    assert "checker/ground/decode.py" in CHECKER
     assert len(CERTIFY) >= 2
 
 
@@ -52,17 +52,6 @@ def test_checker_discards_no_verdict() -> None:
 
 def test_prover_never_imports_the_checker() -> None:
     assert a.run(a.prover_imports, CERTIFY) == []
-
-
-def test_checker_fits_its_line_budget() -> None:
-    sizes = {name: len(a.code_lines(text)) for name, text in CHECKER.items()}
-    assert sum(sizes.values()) <= a.LINE_BUDGET, sizes
-
-
-def test_every_function_of_the_checker_is_short() -> None:
-    assert [
-        (name, *long) for name, text in CHECKER.items() for long in a.long_functions(text)
-    ] == []
 
 
 def test_checker_runs_with_nothing_installed(tmp_path: Path) -> None:
@@ -272,18 +261,6 @@ def test_prover_lint_catches(snippet: str) -> None:
 )
 def test_prover_lint_lets_pass(snippet: str) -> None:
     assert a.run(a.prover_imports, {"certify/module.py": snippet}) == []
-
-
-def test_lines_are_counted_as_the_house_counts_them() -> None:
-    text = '"""Doc\n\nstring."""\n\n# comment\nx = 1  # code\n\n\ndef f(a,\n      b):\n    """Doc."""\n    # why\n    return (a +\n\n            b)\n\ny = """two\nlines"""\n'  # noqa: E501
-    assert a.code_lines(text) == {6, 9, 10, 13, 15, 17, 18}
-
-
-def test_long_functions_are_found() -> None:
-    body = "def f():\n" + "".join(f"    x = {i}\n" for i in range(39))
-    assert a.long_functions(body) == []
-    assert a.long_functions(body + "    x = 39\n") == [("f", 41)]
-    assert a.long_functions(body + "\n    # why\n") == []
 
 
 def test_clauses_are_read_from_a_spec() -> None:
