@@ -28,15 +28,18 @@ INTEGER_FUNCTIONS = {
     "time": {"monotonic_ns", "perf_counter_ns", "process_time_ns"},
 }
 FORBIDDEN_NAMES = {
-    "float", "complex", "eval", "exec", "compile", "__import__", "globals", "locals", "vars", "breakpoint",
-    "input", "pickle", "marshal", "truediv", "itruediv", "__truediv__", "fsum", "suppress", "Decimal",
+    "float", "complex", "eval", "exec", "compile", "__import__", "globals", "locals", "vars",
+    "breakpoint",
+    "input", "pickle", "marshal", "truediv", "itruediv", "__truediv__", "fsum", "suppress",
+    "Decimal",
     "__debug__", "set_int_max_str_digits", "fromhex", "as_integer_ratio", "from_float",
 }  # fmt: skip
 REFUSALS = {"Refusal", "Rejected", "Malformed", "Declined"}
 DOORS = {"require", "require_form", "require_support"}
 # Methods of the standard library whose result may be dropped.
 CALLED_FOR_EFFECT = {
-    "add", "add_argument", "append", "clear", "discard", "error", "extend", "flush", "insert", "remove",
+    "add", "add_argument", "append", "clear", "discard", "error", "extend", "flush", "insert",
+    "remove",
     "reverse", "set_defaults", "setdefault", "sort", "update", "write", "__init__", "__setattr__",
 }  # fmt: skip
 LOADERS = {"import_module", "__import__", "run_module", "run_path"}  # find_spec only locates
@@ -343,6 +346,71 @@ def doors_are_real(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
             )
             if not literal and Path(name).name != "errors.py":
                 yield node.lineno, "a refusal without a literal SPEC-x.y"
+
+
+LAYERS = {
+    "checker.ground": 0,
+    "checker.statement": 1,
+    "checker.float32": 2,
+    "checker.cells": 3,
+    "checker.sums": 3,
+    "checker.leaves": 3,
+    "checker.check": 4,
+    "checker.__main__": 5,
+}
+"""The chapters of the checker: a module imports from its own folder and from those below it."""
+
+
+def part_of(module: str) -> str:
+    """Return the chapter of a module: `checker.ground` of `checker.ground.exact`."""
+    return ".".join(module.split(".")[:2])
+
+
+def only_downwards(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """A chapter imports only what lies below it; no kind of proof knows another."""
+    module = ".".join(Path(name).with_suffix("").parts).removesuffix(".__init__")
+    own = part_of(module)
+    if own != "checker" and own not in LAYERS:
+        yield 1, f"{own} has no place among the layers"
+        return
+    for line, imported, what in _imports(tree):
+        if imported.startswith("."):
+            yield line, f"imports {imported}: whole names only"
+        if imported.partition(".")[0] != "checker":
+            continue
+        other = part_of(f"{imported}.{what}" if imported == "checker" else imported)
+        if own == "checker":
+            yield line, "the package itself imports nothing of the checker"
+        elif imported == "checker" and other not in LAYERS:
+            if own != "checker.__main__":
+                yield line, f"imports {what} of checker: only __main__ does"
+        elif other not in LAYERS:
+            yield line, f"{other} has no place among the layers"
+        elif other != own and LAYERS[other] >= LAYERS[own]:
+            yield line, f"imports {other}, which is not below {own}"
+
+
+def circles(files: dict[str, str]) -> list[str]:
+    """Return the modules that import themselves through others."""
+    arrows = {
+        ".".join(Path(name).with_suffix("").parts).removesuffix(".__init__"): {
+            found
+            for _, module, what in _imports(ast.parse(text))
+            for found in (module, f"{module}.{what}")
+        }
+        for name, text in files.items()
+    }
+
+    def reached(module: str) -> set[str]:
+        found: set[str] = set()
+        todo = [module]
+        while todo:
+            new = arrows.get(todo.pop(), set()) & arrows.keys() - found
+            found |= new
+            todo += new
+        return found
+
+    return sorted(module for module in arrows if module in reached(module))
 
 
 # --- lints of the prover ----------------------------------------------------------

@@ -27,11 +27,13 @@ VECTORS = ROOT / "tests" / "vectors"
 CODES = {"VERIFIED": 0, "REJECTED": 10, "DECLINED": 20}
 NUMBER = r"(?:0|[1-9][0-9]*)"
 VERIFIED = re.compile(
-    r"s VERIFIED task=(?:max-of-k k=[0-9]+ vocab=[0-9]+|modular-addition modulus=[0-9]+|balanced-brackets n=[0-9]+"
-    r"|argmax n=[0-9]+ vocab=[0-9]+|table n=[0-9]+ vocab=[0-9]+ table=sha256:[0-9a-f]{64}) "
+    r"s VERIFIED task=(?:max-of-k k=[0-9]+ vocab=[0-9]+|modular-addition modulus=[0-9]+"
+    r"|balanced-brackets n=[0-9]+|argmax n=[0-9]+ vocab=[0-9]+"
+    r"|table n=[0-9]+ vocab=[0-9]+ table=sha256:[0-9a-f]{64}) "
     r"scope=(?:uniform|product:sha256:[0-9a-f]{64}) "
     rf"semantics=(?:real|float32:any-order eps_exp={NUMBER}/{NUMBER} eta_exp={NUMBER}/{NUMBER}) "
-    rf"total={NUMBER} correct_lower={NUMBER} correct_upper={NUMBER} margin_lower={NUMBER}\.[0-9]{{10}} "
+    rf"total={NUMBER} correct_lower={NUMBER} correct_upper={NUMBER} "
+    rf"margin_lower={NUMBER}\.[0-9]{{10}} "
     r"model=sha256:[0-9a-f]{64} certificate=sha256:[0-9a-f]{64}"
 )
 REFUSED = re.compile(r"s (REJECTED|DECLINED) (SPEC-[0-9]+(?:\.[0-9]+)*|io): [ -~]+")

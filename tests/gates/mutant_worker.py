@@ -152,7 +152,7 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
 
 
 def codes(code: types.CodeType) -> Iterator[tuple[str, types.CodeType]]:
-    """Yield (qualified name, code) of the functions of a module and of its classes, not of theirs."""
+    """Yield (qualified name, code) of the functions of a module and of its classes."""
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             is_class = not constant.co_flags & inspect.CO_OPTIMIZED

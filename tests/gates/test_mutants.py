@@ -113,8 +113,10 @@ def test_every_mutant_of_the_checker_compiles_and_has_a_name() -> None:
     }
     operators = {mutant.operator for mutant in found}
     assert operators == {
-        "drop-require", "drop-charge", "drop-statement", "drop-raise", "drop-cap", "drop-minus", "flip-bound", "turn-equality",
-        "turn-shift", "turn-sign", "swap-pair", "other-end", "min-max", "and-or", "negate", "plus-one", "minus-one",
+        "drop-require", "drop-charge", "drop-statement", "drop-raise", "drop-cap", "drop-minus",
+        "flip-bound", "turn-equality",
+        "turn-shift", "turn-sign", "swap-pair", "other-end", "min-max", "and-or", "negate",
+        "plus-one", "minus-one",
     }  # fmt: skip
     for mutant in random.Random(1).sample(found, 200):
         assert ast.parse(mutant.source) is not None

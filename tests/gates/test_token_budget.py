@@ -1,4 +1,4 @@
-"""The checker keeps to its budget of tokens; each measure and each refusal is tried on a snippet."""
+"""The checker keeps to its budget of tokens; each measure and refusal is tried on a snippet."""
 
 from __future__ import annotations
 

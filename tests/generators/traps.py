@@ -59,7 +59,7 @@ class Trap:
     def document(
         self, *, float32: bool, alone: bool = False, eps_exp: str | None = None
     ) -> dict[str, Any]:
-        """Return a certificate of every input, or of this one ``alone``, that claims nothing yet."""
+        """Return a certificate of every input, or of this one ``alone``, claiming nothing yet."""
         vocab = self.model.config["d_vocab"]
         only = [[int(t == token) for t in range(vocab)] for token in self.tokens]
         made = make_vectors.document(
@@ -137,7 +137,8 @@ def _normalisation() -> Trap:
     last = (PAD - 1, *range(PAD - 1))
     return Trap(
         "normalisation",
-        "63 weights just below u are lost beside 1 in the sum, and each rounds up in the mean of values",
+        "63 weights just below u are lost beside 1 in the sum, and each rounds up "
+        "in the mean of values",
         model,
         (0,) * PAD,
         {"sum": last, "mixed": last},
@@ -185,7 +186,8 @@ def _score_cancellation() -> Trap:
     )
     return Trap(
         "score-cancellation",
-        "the score is 2^30 + 40 - 2^30: from the left it is that of every other token, and attention is uniform",
+        "the score is 2^30 + 40 - 2^30: from the left it is that of every other token, "
+        "and attention is uniform",
         model,
         (1, 0),
         {"score": (0, 1, 2, 3)},

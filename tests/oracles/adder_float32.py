@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 
 def weights_of(model: Model) -> dict[str, Any]:
-    """Return all weights by their short names as nested lists of fractions; absent biases are zero."""
+    """Return all weights by short names, as nested lists of fractions; absent biases are zero."""
 
     def exact(part: Any) -> Any:
         return [exact(x) for x in part] if isinstance(part, list) else Fraction(part)
