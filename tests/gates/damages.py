@@ -278,10 +278,11 @@ def mutants_of(file: str, source: str, fields: set[str] | None = None) -> Iterat
         for operator, new in options:
             if ast.dump(new) == ast.dump(node):
                 continue
-            place = span(node)
+            place, before = span(node), node
             if isinstance(new, ast.If):  # only the condition is rewritten: the body keeps its lines
-                place = span(node.test)  # type: ignore[attr-defined]
-                text = f"not ({ast.unparse(node.test)})"  # type: ignore[attr-defined]
+                before = node.test  # type: ignore[attr-defined]
+                place = span(before)
+                text = f"not ({ast.unparse(before)})"
             else:
                 text = ast.unparse(ast.fix_missing_locations(new))
                 text = f"({text})" if isinstance(new, ast.expr) else text
@@ -292,7 +293,7 @@ def mutants_of(file: str, source: str, fields: set[str] | None = None) -> Iterat
                 owner=around.owner,
                 function=around.function,
                 operator=operator,
-                before=" ".join(data[place].decode().split()),
+                before=" ".join(ast.unparse(before).split()),
                 after=text,
                 source=(data[: place.start] + text.encode() + data[place.stop :]).decode(),
             )

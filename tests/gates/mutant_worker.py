@@ -3,7 +3,7 @@
     python -m pytest -p mutant_worker ...  with MUTANTS_PIPE=READ,WRITE and MUTANTS_MODE=...
 
 The tests are collected once; then, instead of running them, the process answers requests, one line
-of JSON each.  Every test runs in a fork of it, so that no test sees what another left behind.
+of JSON each.  A damage is tried in a fork of it, so that the next begins where this one began.
 
 * `record`: the checker is compiled with a mark before each statement.  The answer to a test is
   which marks it passed, its seconds, and whether it started another process.
@@ -104,7 +104,7 @@ class Marks:
             if reached:
                 found.setdefault(file, []).append(line)
         self.reached[:] = bytes(len(self.reached))
-        return found
+        return {file: sorted(lines) for file, lines in found.items()}
 
 
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
@@ -214,11 +214,9 @@ def exchange(table: dict[str, list[types.FunctionType]], source: str, file: str)
             table[name][which].__code__ = code
 
 
-def forget() -> None:
-    """Empty every cache of the checker and of the tests."""
-    for thing in gc.get_objects():
-        if isinstance(thing, functools._lru_cache_wrapper):
-            thing.cache_clear()
+def caches_in_use() -> list[Any]:
+    """Return every cache of a function of the checker and of the tests."""
+    return [thing for thing in gc.get_objects() if isinstance(thing, functools._lru_cache_wrapper)]
 
 
 # --- forks ------------------------------------------------------------------------
@@ -342,40 +340,33 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     line = Line()
     line.say(tests=[item.nodeid for item in session.items], imported=MARKED.taken())
     gc.collect()
+    fork, caches = Fork(), caches_in_use()  # before they are frozen: what is frozen is not found
     gc.freeze()
-    fork = Fork()
     for request in line:
         if mode == "record":
-            record(session.items[request["test"]], fork, line)
+            record(session.items[request["test"]], caches, line)
         else:
-            warm([session.items[test] for test in request["tests"]], request, fork, line)
+            warm(session.items, request, caches, fork, line)
     return True
 
 
-def record(item: pytest.Item, fork: Fork, line: Line) -> None:
-    """Answer with the marks that a test passes."""
+def record(item: pytest.Item, caches: Sequence[Any], line: Line) -> None:
+    """Answer with the marks that a test passes when no cache knows anything."""
+    started: list[object] = []
+    begin = subprocess.Popen.__init__
 
-    def work() -> int:
-        started: list[object] = []
-        begin = subprocess.Popen.__init__
+    def noticing(self: Any, *given: Any, **named: Any) -> None:
+        started.append(given)
+        begin(self, *given, **named)
 
-        def noticing(self: Any, *given: Any, **named: Any) -> None:
-            started.append(given)
-            begin(self, *given, **named)
-
-        subprocess.Popen.__init__ = noticing  # type: ignore[method-assign]
-        fork.at(0, 60)
-        clock = time.process_time()
+    for cache in caches:
+        cache.cache_clear()
+    before = time.process_time() + _children()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", noticing)
         passed = passes(item, None)
-        seconds = time.process_time() - clock
-        found = {"passed": passed, "seconds": seconds, "starts": bool(started)}
-        fork.note(json.dumps({**found, "reached": MARKED.taken()}).encode())
-        return 0
-
-    how, _, seconds, note = fork.run(work)
-    found = json.loads(note) if not how else {"passed": False, "reached": {}, "starts": False}
-    found["seconds"] = max(seconds, found.get("seconds", 0))
-    line.say(how=how, **found)
+    seconds = time.process_time() + _children() - before
+    line.say(passed=passed, seconds=seconds, starts=bool(started), reached=MARKED.taken())
 
 
 @functools.cache
@@ -386,7 +377,13 @@ def table_of(file: str) -> dict[str, list[types.FunctionType]]:
     return exchangeable(module, (ROOT / file).read_text("utf-8"))
 
 
-def warm(items: list[pytest.Item], request: dict[str, Any], fork: Fork, line: Line) -> None:
+def warm(
+    items: Sequence[pytest.Item],
+    request: dict[str, Any],
+    caches: Sequence[Any],
+    fork: Fork,
+    line: Line,
+) -> None:
     """Answer with the first test that fails when the code of one file is another."""
     file, source, seconds = request["file"], request["source"], request["seconds"]
     if not set(request["functions"]) <= set(table_of(file)):
@@ -394,11 +391,12 @@ def warm(items: list[pytest.Item], request: dict[str, Any], fork: Fork, line: Li
         return
 
     def work() -> int:
-        forget()
+        for cache in caches:
+            cache.cache_clear()
         exchange(table_of(file), source, str(ROOT / file))
-        for number, item in enumerate(items):
+        for number, test in enumerate(request["tests"]):
             fork.at(number, seconds[number])
-            if not passes(item, None):
+            if not passes(items[test], None):
                 return NOTICED
         return 0
 

@@ -210,7 +210,7 @@ def record(folders: Sequence[Path], selection: Sequence[str]) -> Record:
                 found = worker.ask(test=at)
                 name = worker.tests[at]
                 if not found["passed"]:
-                    failing.append(f"{name} {found['how']}")
+                    failing.append(name)
                 tests[name] = Test(name, found["seconds"], found["starts"], found["reached"])
 
     _together(work, folders)
