@@ -230,11 +230,12 @@ def no_loose_parsing(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
 
 def _keywords(call: ast.Call, tree: ast.Module) -> set[str | None]:
     """Return the keywords of a call; `**hooks` may be any dict of the module."""
-    given = {keyword.arg for keyword in call.keywords}
+    given: set[str | None] = {keyword.arg for keyword in call.keywords}
     if None in given:
         for node in ast.walk(tree):
             if isinstance(node, ast.Dict):
-                given |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
+                keys = (key.value for key in node.keys if isinstance(key, ast.Constant))
+                given |= {key for key in keys if isinstance(key, str)}
     return given
 
 
@@ -422,11 +423,10 @@ def prover_imports(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
         if "checker" in module.split(".") or imported == "checker":
             yield line, f"imports {module} {imported or ''}".rstrip()
     for node in ast.walk(tree):
-        loads = isinstance(node, ast.Call) and _called(node) in LOADERS
-        if loads and any(
-            isinstance(n, ast.Constant) and "checker" in str(n.value) for n in ast.walk(node)
-        ):
-            yield node.lineno, "loads the checker"
+        if isinstance(node, ast.Call) and _called(node) in LOADERS:
+            texts = [str(n.value) for n in ast.walk(node) if isinstance(n, ast.Constant)]
+            if any("checker" in text for text in texts):
+                yield node.lineno, "loads the checker"
 
 
 def checker_never_imports_the_prover(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
@@ -460,7 +460,7 @@ def clauses_in_code(files: dict[str, str]) -> dict[str, str]:
             if isinstance(node, ast.Call) and _called(node) in DOORS | REFUSALS:
                 for argument in node.args[:2]:
                     if isinstance(argument, ast.Constant) and CLAUSE.fullmatch(str(argument.value)):
-                        found.setdefault(argument.value, f"{name}:{node.lineno}")
+                        found.setdefault(str(argument.value), f"{name}:{node.lineno}")
     return found
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -160,7 +160,7 @@ def damages(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         if isinstance(node.op, ast.Add):
             yield "drop-term", node.right
         if isinstance(node.op, (ast.RShift, ast.FloorDiv)):
-            negated = changed(node, left=ast.UnaryOp(ast.USub(), node.left))
+            negated = ast.BinOp(ast.UnaryOp(ast.USub(), node.left), node.op, node.right)
             yield "round-up", ast.UnaryOp(ast.USub(), negated)
     elif (
         isinstance(node, ast.UnaryOp)
@@ -199,7 +199,7 @@ def damages(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
                 yield "drop-filter", changed(node, generators=parts)
 
 
-def skipped(node: ast.AST) -> list[ast.AST]:
+def skipped(node: ast.AST) -> Sequence[ast.AST]:
     """Return the children that only word a message, name a type or describe."""
     if isinstance(node, ast.Call) and name_of(node.func) in DOORS | REFUSALS:
         return node.args[1:] if name_of(node.func) in DOORS else list(node.args)

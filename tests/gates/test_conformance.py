@@ -20,7 +20,7 @@ def of(folder: str) -> list[Vector]:
 
 def one_of_each() -> list[Vector]:
     """Return the first vector of every verdict of every folder."""
-    first = {}
+    first: dict[tuple[str, str], Vector] = {}
     for vector in ALL:
         first.setdefault((vector.name.partition("/")[0], vector.expect["verdict"]), vector)
     return list(first.values())

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,7 +30,7 @@ VECTORS = "tests/checker/test_vectors.py::test_refused_for_the_right_reason"
 
 def test_a_sample_of_the_requirements_is_missed_by_a_vector(tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
-    line = [sys.executable, str(mutants.GATES / "mutants.py"), "--only", "drop-require"]
+    line = [sys.executable, str(damages.GATES / "mutants.py"), "--only", "drop-require"]
     line += ["--sample", str(SAMPLE), "--seed", str(SEED), "--jobs", "1"]
     line += ["--results", str(results), "--tests", VECTORS]
     done = subprocess.run(line, capture_output=True, text=True)
@@ -253,7 +254,7 @@ def test_only_tests_that_reach_the_statement_are_run_the_likely_and_the_fast_fir
         "process": mutants.Test("process", 0, starts=True, reached={}),
     }
     record = mutants.Record(tests, imported={})
-    owned = damages.replace(mutant, owner="f")
+    owned = replace(mutant, owner="f")
     names = [test.name for test in record.order(owned, [])]
     assert names == ["fast", "slow", "process"]
     assert next(iter(record.order(owned, ["elsewhere", "slow"]))).name == "slow"

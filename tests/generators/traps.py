@@ -15,9 +15,11 @@ from fractions import Fraction
 from typing import Any
 
 import make_vectors
+import models
 import numpy as np
 import vectors_float32
-from executions import Exp, Single, Stages, chain, execute, exp_ends, exp_nearest
+from executions import Stages, chain, execute, exp_ends, exp_nearest
+from float32 import Exp, Single
 from models import ATTENTION, Model, config_of, filled, nearest, shapes
 
 ETA = f"1/{2**149}"
@@ -162,9 +164,7 @@ def _exp_underflow() -> Trap:
 
 def _score_overflow() -> Trap:
     huge = 2**65
-    model = make_vectors.models.pair(
-        **{ATTENTION + "W_Q": [[[huge]]], ATTENTION + "W_K": [[[huge]]]}
-    )
+    model = models.pair(**{ATTENTION + "W_Q": [[[huge]]], ATTENTION + "W_K": [[[huge]]]})
     return Trap(
         "score-overflow",
         "the score 2^130 is infinite, and infinity less infinity is no number",
