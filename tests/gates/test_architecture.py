@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import architecture as a
+import processor
 import pytest
 
 CHECKER = a.sources("checker")
@@ -66,13 +66,8 @@ def test_checker_runs_with_nothing_installed(tmp_path: Path) -> None:
         "heavy = {'numpy', 'certify', 'torch', 'safetensors'}; "
         "print(sorted({m.split('.')[0] for m in sys.modules} & heavy))"
     )
-    done = subprocess.run(
-        [sys.executable, "-S", "-I", "-c", code, str(a.ROOT)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=60,
-    )
+    line = [sys.executable, "-S", "-I", "-c", code, str(a.ROOT)]
+    done = processor.run(line, 60, capture_output=True, text=True, cwd=tmp_path)
     assert (done.stdout, done.stderr, done.returncode) == ("[]\n", "", 0)
 
 

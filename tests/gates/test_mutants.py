@@ -7,7 +7,6 @@ from __future__ import annotations
 import ast
 import os
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any
 import damages
 import mutant_worker
 import mutants
+import processor
 import pytest
 from damages import Mutant
 from mutants import Result
@@ -33,7 +33,7 @@ def test_a_sample_of_the_requirements_is_missed_by_a_vector(tmp_path: Path) -> N
     line = [sys.executable, str(damages.GATES / "mutants.py"), "--only", "drop-require"]
     line += ["--sample", str(SAMPLE), "--seed", str(SEED), "--jobs", "1"]
     line += ["--results", str(results), "--tests", VECTORS]
-    done = subprocess.run(line, capture_output=True, text=True)
+    done = processor.run(line, 600, capture_output=True, text=True)
     print(done.stdout, done.stderr)  # noqa: T201
     assert f"seed {SEED}" in done.stdout
     words = [text.partition(" ")[0] for text in done.stdout.splitlines()[2 : 2 + SAMPLE]]
