@@ -3,6 +3,7 @@
 # make test          lint, types and tests
 # make test-all      the same and the slow tests
 # make format        lay out the code as `make lint` wants it
+# make checker.pyz   the checker as one file, the same bytes from every clone, and its sha256
 # make certificates  verify every shipped certificate with the bare checker
 # make mutants       damage the checker in every way we know; each damage must fail a test
 #                    (PART=1/4 runs a part; a run that was interrupted goes on; see make mutants-summary)
@@ -26,7 +27,8 @@ QUICK := tests/gates/test_architecture.py tests/gates/test_token_budget.py tests
     tests/checker/test_vectors.py --deselect \
     tests/checker/test_vectors.py::test_the_vectors_are_what_the_generator_writes
 
-.PHONY: demo quick test test-all format lint mutants-summary certificates mutants benchmarks ladder scaling clean
+.PHONY: demo quick test test-all format lint checker.pyz certificates mutants mutants-summary
+.PHONY: benchmarks ladder scaling clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNTIME)
@@ -52,14 +54,18 @@ format: $(TESTING)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Made anew each time: the bytes depend on the sources only.
+checker.pyz:
+	@$(PYTHON) -I -S certify/archive.py $@
+
 # The checker needs nothing installed, so this runs it on the bare interpreter.
-certificates:
+certificates: checker.pyz
 	@count=0; failed=0; \
 	for certificate in certificates/*/*.json; do \
 	    [ -e "$$certificate" ] || continue; \
 	    count=$$((count + 1)); \
 	    echo "$$certificate"; \
-	    verdict=$$($(PYTHON) -S -m checker "$$(dirname "$$certificate")/model.safetensors" "$$certificate"); \
+	    verdict=$$($(PYTHON) -I -S checker.pyz "$$(dirname "$$certificate")/model.safetensors" "$$certificate"); \
 	    status=$$?; \
 	    verdict=$$(printf '%s\n' "$$verdict" | tail -n 1); \
 	    echo "$$verdict"; \
@@ -84,7 +90,7 @@ scaling: $(TESTING)
 	$(BIN)/python -m benchmarks.scaling
 
 clean:
-	rm -rf $(VENV) build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) checker.pyz build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):

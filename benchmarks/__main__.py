@@ -36,7 +36,8 @@ HEAD = """# Certificates
 
 Every file here was checked to make this table. To check one again, with nothing but Python:
 
-    python3 -S -m checker certificates/max-of-4-seed-0/model.safetensors certificates/max-of-4-seed-0/exact.json
+    make checker.pyz
+    python3 -I -S checker.pyz certificates/max-of-4-seed-0/model.safetensors certificates/max-of-4-seed-0/exact.json
 
 or all of them: `make certificates`. Models were trained by the project's own commands (recipes: `benchmarks/recipes.py`),
 for example `certify train max-of-k --k K --vocab 64 --d-model 32 --seed S --out model.safetensors`, and each certificate
@@ -100,7 +101,10 @@ def write_table() -> None:
         ]
         rows.append("| " + " | ".join(cells) + " |\n")
         click.echo(rows[-1], nl=False)
-    write_bytes(CERTIFICATES / "README.md", (HEAD + "".join(rows)).encode())
+    readme = CERTIFICATES / "README.md"
+    # The chapters below the table are kept.
+    _, mark, below = readme.read_text("utf-8").partition("\n## ")
+    write_bytes(readme, (HEAD + "".join(rows) + mark + below).encode())
 
 
 def compare(effort: float) -> None:

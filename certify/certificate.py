@@ -9,10 +9,9 @@ the checker verify the result.  Only then is the file put in its place.
 
 from __future__ import annotations
 
-import importlib.util
+import functools
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from certify.errors import CertifyError, CheckerRejected, Unsupported
+from certify.archive import archive
+from certify.errors import CertifyError, CheckerRejected, ShowsNothing, Unsupported
 from certify.files import write_bytes
 from certify.float32 import NAME, Float32, slack
 from certify.model import Model, load_model, require_one_layer
@@ -39,6 +39,8 @@ MAXIMUM_FILE_BYTES = 16 << 20
 MAXIMUM_OPERATIONS = 10**11
 PRECISION = 96
 VERIFIED, REJECTED = 0, 10
+NOTHING = "SPEC-9.5"
+"""The clause for which the checker refuses a proof that shows nothing."""
 MOST_ATTEMPTS, STRIDE, LARGEST_EFFORT = 6, 10.0, 1000.0
 """How often a strategy may try to use a budget well, and by what its effort changes until the
 budget is bracketed.
@@ -69,27 +71,35 @@ def canonical(value: object) -> bytes:
 def run_checker(
     arguments: Sequence[str], *, inherit_output: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``python -S -m checker`` on the arguments and return how it ended.
+    """Run ``python -I -S checker.pyz`` on the arguments and return how it ended.
 
-    The checker is found beside this package and run with nothing but the standard library; it is
-    never imported.
+    The file is made of the sources that lie beside this package, so neither a module that has the
+    name of one of the standard library's, nor compiled code beside the sources, is ever run.  The
+    checker is never imported.
     ``inherit_output`` lets its progress through to the terminal; standard output is always
     captured.
     Errors: ``CertifyError`` if there is no checker.
     """
-    spec = importlib.util.find_spec("checker")
-    if spec is None or not spec.submodule_search_locations:
-        raise CertifyError("the package checker is not installed beside certify")
-    environment = {**os.environ, "PYTHONPATH": str(Path(spec.submodule_search_locations[0]).parent)}
-    return subprocess.run(
-        [sys.executable, "-S", "-m", "checker", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=None if inherit_output else subprocess.PIPE,
-        env=environment,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory(prefix="certify-checker-") as folder:
+        file = Path(folder) / "checker.pyz"
+        file.write_bytes(_checker())
+        return subprocess.run(
+            [sys.executable, "-I", "-S", "-B", str(file), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=None if inherit_output else subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+
+@functools.cache
+def _checker() -> bytes:
+    """Return the checker beside this package as one file."""
+    try:
+        return archive()
+    except OSError as error:
+        raise CertifyError("the package checker is not installed beside certify") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +209,8 @@ def with_bounds(drafted: dict[str, Any], facts: dict[str, Any], **proof: Any) ->
 def verdict(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """Return the facts printed by a checker run with ``--json``.
 
-    Errors: ``CheckerRejected`` or ``Unsupported`` with the clause, ``CertifyError`` if the checker
-            crashed.
+    Errors: ``CheckerRejected`` (``ShowsNothing`` for a proof that shows nothing) or ``Unsupported``
+            with the clause, ``CertifyError`` if the checker crashed.
     """
     try:
         facts: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
@@ -211,7 +221,9 @@ def verdict(ended: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     if ended.returncode == VERIFIED and facts["verdict"] == "VERIFIED":
         return facts
     line = f"the checker {facts['verdict'].lower()} the proof: {facts['rule']}: {facts['why']}"
-    raise CheckerRejected(line) if ended.returncode == REJECTED else Unsupported(line)
+    if ended.returncode != REJECTED:
+        raise Unsupported(line)
+    raise ShowsNothing(line) if facts["rule"] == NOTHING else CheckerRejected(line)
 
 
 def prove(
@@ -309,12 +321,16 @@ def _within(budget: int, attempt: Callable[[float], _Attempt], effort: float) ->
     fitting: list[_Attempt] = []
     low, high = 0.0, math.inf
     for _ in range(MOST_ATTEMPTS):
-        made = attempt(effort)
-        if made.facts["operations"]["total"] <= budget:
-            fitting.append(made)
+        try:
+            made = attempt(effort)
+        except ShowsNothing:  # too little effort, whatever it costs
             low = effort
         else:
-            high = effort
+            if made.facts["operations"]["total"] <= budget:
+                fitting.append(made)
+                low = effort
+            else:
+                high = effort
         effort = (
             effort * STRIDE
             if high == math.inf

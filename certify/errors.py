@@ -27,3 +27,7 @@ class CheckerRejected(CertifyError):
     """The independent checker did not verify a certificate."""
 
     exit_code: ClassVar[int] = 10
+
+
+class ShowsNothing(CheckerRejected):
+    """The checker refused a proof that holds of every model.  (SPEC 9.5)"""

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from certify import __version__
-from certify.certificate import MAXIMUM_FILE_BYTES, VERIFIED, run_checker
+from certify.certificate import MAXIMUM_FILE_BYTES, NOTHING, VERIFIED, run_checker
 from certify.files import read_bytes
 from certify.model import Config, Model
 from certify.published import SOURCE, references
@@ -38,6 +38,8 @@ FORMAT = "certify.ladder/1"
 TASK = "max-of-k"
 OUTCOMES = {0: "VERIFIED", 2: "NOT RUN", 10: "REJECTED", 20: "DECLINED"}
 FAILED, STOPPED, NOT_RUN = "FAILED", "STOPPED", "NOT RUN"
+PROVES_NOTHING = "PROVES 0"
+"""Of a rung whose proof holds of every model; the checker refuses it by name.  (SPEC 9.5)"""
 COLUMNS = (
     "name",
     "group",
@@ -203,7 +205,9 @@ def run_rung(model_file: Path, rung: Rung, out: Path, time_limit: float, task: s
         return Row(rung, STOPPED, f"no proof within {time_limit:g} s")
     code, facts, errors = ended
     if code != VERIFIED:
-        return Row(rung, OUTCOMES.get(code, FAILED), _reason(code, errors))
+        reason = _reason(code, errors)
+        nothing = OUTCOMES.get(code) == "REJECTED" and f": {NOTHING}: " in reason
+        return Row(rung, PROVES_NOTHING if nothing else OUTCOMES.get(code, FAILED), reason)
     try:
         prover_seconds = float(json.loads(facts)["prover_seconds"])
     except (ValueError, KeyError, TypeError):

@@ -4,70 +4,121 @@
 
 import argparse
 import json
+import os
+import signal
 import sys
+from collections.abc import Iterator
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
+from stat import S_ISREG
 from time import monotonic_ns
+from typing import Any, TextIO
 
 from checker import __version__
-from checker.check import MAX_CERTIFICATE_BYTES, Parsed, Theorem, check, parse
+from checker.check import (
+    MAX_CERTIFICATE_BYTES,
+    Parsed,
+    Theorem,
+    check,
+    parse,
+    require_shown,
+)
 from checker.ground.decode import ratio
 from checker.ground.errors import Declined, Refusal, Rejected, require, require_support
-from checker.statement.model import MAX_MODEL_BYTES
-from checker.statement.outcome import MARGIN_BITS
+from checker.statement.model import MAX_MODEL_BYTES, READOUTS
+from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import (
     EXP,
     FLOAT32,
+    REAL,
     SEMANTICS,
-    TASKS,
-    USUAL_EXP,
+    Statement,
     parse_scope_file,
 )
+from checker.statement.tasks import TASKS
+
+USUAL_EXP = ((1, 1 << 22), (1, 1 << 126))
+"""What ``--at-least`` requires of eps_exp and eta_exp unless told otherwise.  (SPEC 9.3)"""
+NO_EXP = (None, None)
+"""What is required of them where the user says nothing."""
+MARGIN_UNIT = 10**10
+"""The verdict prints margins in units of 10^-10, rounded down.  (SPEC 9.1)"""
+
+
+def _unblocked(path: str, flags: int) -> int:
+    """Open a file without waiting: a pipe that nobody writes to is not waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read(path: str, limit: int) -> bytes:
-    """Return the bytes of a file the user names, cut just past ``limit``.
+    """Return the bytes of a regular file the user names, cut just past ``limit``.
 
+    What is read is what was looked at: the file is opened, and then asked what it is.
     Raises: Declined (io).
     """
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb", opener=_unblocked) as file:
+            regular = S_ISREG(os.fstat(file.fileno()).st_mode)
+            require_support(regular, "io", f"{path} is not a regular file")
             return file.read(limit + 1)
     except (OSError, ValueError) as error:
-        raise Declined(
-            "io",
-            f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not a path'}",
-        ) from error
+        said = getattr(error, "strerror", None) or "not a path"
+        raise Declined("io", f"{path} cannot be read: {said}") from error
+
+
+def sources(folder: Any, at: str = "") -> Iterator[tuple[str, bytes]]:
+    """Yield the path and the bytes of every .py below a folder, on disk or in an archive."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from sources(entry, f"{at}{entry.name}/")
+        elif entry.name.endswith(".py"):
+            yield at + entry.name, entry.read_bytes()
 
 
 def checker_sha256() -> str:
-    """Return the hash of this checker's own source files, paths and contents, in order of path."""
-    digest, folder = sha256(), Path(__file__).parent
-    for path in sorted(folder.rglob("*.py")):
-        content = path.read_bytes()
-        digest.update(
-            f"{path.relative_to(folder).as_posix()} {len(content)}\n".encode() + content
-        )
+    """Return the hash of path, length and bytes of this checker's own files, in order of path."""
+    from importlib import resources  # noqa: PLC0415 (10 ms, spent for --version only)
+
+    digest = sha256()
+    for path, content in sorted(sources(resources.files("checker"))):
+        digest.update(f"{path} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 
 class Watch:
     """The clock of one check: the user's time limit, and progress on standard error where that is a
     terminal.
+
+    The clock is read whenever work is charged.  Within ``with``, where the system has alarms, it is
+    read every second too, between any two steps of Python, each of which SPEC 3.5 bounds.
     """
 
     def __init__(self, seconds: tuple[int, int] | None) -> None:
         self.start = self.shown = monotonic_ns()
         self.limit = None if seconds is None else seconds[0] * 10**9 // seconds[1]
+        self.alarmed = self.limit is not None and hasattr(signal, "setitimer")
+
+    def __enter__(self) -> None:
+        if self.alarmed:
+            signal.signal(signal.SIGALRM, lambda *_: self.look())
+            signal.setitimer(signal.ITIMER_REAL, 1, 1)
+
+    def __exit__(self, *_: object) -> None:
+        if self.alarmed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def look(self) -> None:
+        """Raises: Declined (SPEC-9.4) past the limit."""
+        require_support(
+            self.limit is None or monotonic_ns() - self.start <= self.limit,
+            "SPEC-9.4",
+            "the time limit given on the command line has passed",
+        )
 
     def __call__(self, done: int, declared: int) -> None:
+        self.look()
         now = monotonic_ns()
-        if self.limit is not None and now - self.start > self.limit:
-            raise Declined(
-                "SPEC-9.4", "the time limit given on the command line has passed"
-            )
-        if now - self.shown > 250_000_000 and sys.stderr.isatty():
+        if now - self.shown > 250_000_000 and sys.stderr and sys.stderr.isatty():
             self.shown = now
             print(
                 f"\rchecking: {done:,} of {declared:,} operations\033[K\r",
@@ -82,30 +133,30 @@ class Watch:
         return f"{hundredths // 100}.{hundredths % 100:02d}"
 
 
+def errors_of_exp(said: Statement) -> dict[str, str]:
+    """Return eps_exp and eta_exp as the verdict spells them; none in real arithmetic."""
+    if said.exp_errors is None:
+        return {}
+    both = zip(EXP, said.exp_errors, strict=True)
+    return {key: f"{error.numerator}/{error.denominator}" for key, error in both}
+
+
 def facts(theorem: Theorem) -> dict[str, str]:
-    """Return the fields of the verdict line, in order; every one is the checker's own.  (SPEC 9.1)"""
-    said, decimals = theorem.parsed.statement, theorem.margin * 10**10 >> MARGIN_BITS
-    found = {
+    """Return the fields of the verdict line, in order, each one the checker's own.  (SPEC 9.1)"""
+    said = theorem.parsed.statement
+    usual_readout = said.readout == READOUTS[0]
+    margin = theorem.margin * MARGIN_UNIT >> MARGIN_BITS
+    return {
         "task": said.task,
         **said.fields,
+        **({} if usual_readout else {"readout": said.readout}),
         "scope": said.scope.label,
         "semantics": said.semantics,
-    }
-    found |= dict(
-        zip(
-            EXP,
-            (f"{x.numerator}/{x.denominator}" for x in said.exp_errors or ()),
-            strict=False,
-        )
-    )
-    found |= {
+        **errors_of_exp(said),
         "total": str(said.total),
         "correct_lower": str(theorem.correct_lower),
         "correct_upper": str(theorem.correct_upper),
-    }
-    found["margin_lower"] = f"{decimals // 10**10}.{decimals % 10**10:010d}"
-    return {
-        **found,
+        "margin_lower": f"{margin // MARGIN_UNIT}.{margin % MARGIN_UNIT:010d}",
         "model": f"sha256:{said.model_sha256}",
         "certificate": f"sha256:{theorem.parsed.certificate_sha256}",
     }
@@ -113,37 +164,40 @@ def facts(theorem: Theorem) -> dict[str, str]:
 
 def sentence(theorem: Theorem) -> str:
     """Return the theorem in English."""
-    said, lower, upper = (
-        theorem.parsed.statement,
-        theorem.correct_lower,
-        theorem.correct_upper,
-    )
-    number = (
-        f"exactly {lower}"
-        if lower == upper
-        else f"at least {lower} and at most {upper}"
-    )
+    said = theorem.parsed.statement
+    lower = theorem.correct_lower
+    upper = theorem.correct_upper
+    number = f"at least {lower} and at most {upper}"
+    if lower == upper:
+        number = f"exactly {lower}"
     unit = "inputs" if said.scope.label == "uniform" else "units of input weight"
-    names = ("a relative", "an absolute")
-    parts = [
-        f"{name} error of exp of at most {x}"
-        for name, x in zip(names, said.exp_errors or (), strict=False)
-    ]
-    assumed = f" with {' and '.join(parts)}" if parts else ""
-    subject = f"This exact model file {TASKS[said.task][1].format(**said.fields)}"
-    if theorem.parsed.model.config.get("readout") == "all":
+    arithmetic = SEMANTICS[said.semantics]
+    if said.exp_errors is not None:
+        relative, absolute = said.exp_errors
+        arithmetic += f" with a relative error of exp of at most {relative}"
+        arithmetic += f" and an absolute error of exp of at most {absolute}"
+    subject = f"This exact model file {TASKS[said.task].sentence.format(**said.fields)}"
+    if said.readout == "all":
         subject += ", at every position for the tokens up to it,"
-    return f"{subject} on {number} of all {said.total} {unit}, in {SEMANTICS[said.semantics]}{assumed}, a tie counting as wrong."
+    count = f"{number} of all {said.total} {unit}"
+    return f"{subject} on {count}, in {arithmetic}, a tie counting as wrong."
+
+
+def row(outcome: Outcome) -> list[str | int | None]:
+    """Return failures at least and at most, size, and margin over 2^-20."""
+    weights = (outcome.lower, outcome.upper, outcome.size)
+    return [*map(str, weights), outcome.margin]
 
 
 def as_json(theorem: Theorem, seconds: str) -> str:
     """Return the verdict, the ledger and the outcome of every leaf cell as one JSON object."""
-    ledger, width = theorem.ledger, theorem.parsed.statement.total.bit_length()
-    size = sum(
-        width + (outcome.margin or 0).bit_length() for outcome in theorem.outcomes
-    )
+    ledger = theorem.ledger
+    width = theorem.parsed.statement.total.bit_length()
+    margins = sum((outcome.margin or 0).bit_length() for outcome in theorem.outcomes)
     require_support(
-        size <= 1 << 28, "SPEC-3.5", "the outcomes of all leaves are too large to print"
+        width * len(theorem.outcomes) + margins <= 1 << 28,
+        "SPEC-3.5",
+        "the outcomes of all leaves are too large to print",
     )
     operations = {
         "mul": ledger.mul,
@@ -152,17 +206,61 @@ def as_json(theorem: Theorem, seconds: str) -> str:
         "exp": ledger.exp,
         "total": ledger.total,
     }
-    cells = [
-        [str(o.lower), str(o.upper), str(o.size), o.margin] for o in theorem.outcomes
-    ]
-    exact = {
+    told = {
+        "verdict": "VERIFIED",
+        **facts(theorem),
         "margin_lower_exact": [str(theorem.margin), str(-MARGIN_BITS)],
-        "cells": cells,
+        "cells": [row(outcome) for outcome in theorem.outcomes],
         "operations": operations,
+        "seconds": seconds,
     }
-    return json.dumps(
-        {"verdict": "VERIFIED", **facts(theorem), **exact, "seconds": seconds}
+    return json.dumps(told)
+
+
+def asked_task(option: str | None) -> str | None:
+    """Return the task that the user requires, a table by the hash of its file.
+
+    Raises: Declined (io).
+    """
+    if option is None or not option.startswith("table:"):
+        return option
+    data = read(option.removeprefix("table:"), MAX_CERTIFICATE_BYTES)
+    return f"table:sha256:{sha256(data).hexdigest()}"
+
+
+def asked_scope(option: str | None) -> str | None:
+    """Return the scope that the user requires, by its label.
+
+    Raises: Declined (io), Malformed (SPEC-5.3) for a file that is no scope.
+    """
+    if option is None or option == "uniform":
+        return option
+    return parse_scope_file(
+        read(option.removeprefix("product:"), MAX_CERTIFICATE_BYTES)
     )
+
+
+def demand_same(name: str, shown: str, required: str | None) -> None:
+    """Require that a part of the statement is the one asked for; None asks for nothing."""
+    agrees = required in (None, shown)
+    require(agrees, "SPEC-9.3", f"the {name} is {shown}, not the one required")
+
+
+def demand_exp(options: argparse.Namespace, said: Statement) -> None:
+    """Require that the errors of exp that are assumed are not smaller than those asked for."""
+    asked = (options.eps_exp, options.eta_exp)
+    if said.exp_errors is None:
+        nothing = asked == NO_EXP
+        require(nothing, "SPEC-9.3", "real arithmetic has no error of exp to require")
+        return
+    # A smaller number is a stronger assumption about the program that runs.
+    default = NO_EXP if options.at_least is None else USUAL_EXP
+    for key, number, given, usual in zip(
+        EXP, said.exp_errors, asked, default, strict=True
+    ):
+        p, q = given or usual or (0, 1)
+        allowed = number * q >= p
+        require(allowed, "SPEC-9.3", f"{key} is {number}, smaller than {p}/{q}")
 
 
 def demand(options: argparse.Namespace, theorem: Theorem) -> None:
@@ -170,92 +268,62 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
 
     Raises: Rejected (SPEC-9.3).
     """
-    said, bounded, held = (
-        theorem.parsed.statement,
-        options.at_least is not None,
-        theorem.parsed.statement.exp_errors,
-    )
-    scope = "uniform" if bounded and options.scope is None else options.scope
-    least = [options.eps_exp, options.eta_exp]
-    usual = "real" if least == [None, None] else FLOAT32
-    semantics = (
-        usual
-        if options.semantics is None and (bounded or usual == FLOAT32)
-        else options.semantics
-    )
-    if scope not in (None, "uniform"):
-        scope = parse_scope_file(
-            read(scope.removeprefix("product:"), MAX_CERTIFICATE_BYTES)
-        )
-    task, own = (
-        options.task,
-        f"table:{said.fields['table']}" if said.task == "table" else said.task,
-    )
-    if task is not None and task[:6] == "table:":
-        task = (
-            f"table:sha256:{sha256(read(task[6:], MAX_CERTIFICATE_BYTES)).hexdigest()}"
-        )
+    said = theorem.parsed.statement
+    bounded = options.at_least is not None
+    asks_exp = (options.eps_exp, options.eta_exp) != NO_EXP
+    is_table = said.task == "table"
+
+    # An accuracy with respect to a table means nothing to those who do not have the table.
+    named = options.task is not None or not is_table
     require(
-        task is not None or not bounded or said.task != "table",
-        "SPEC-9.3",
-        "at-least of a table needs --task table:FILE",
+        named or not bounded, "SPEC-9.3", "at-least of a table needs --task table:FILE"
     )
-    wanted, found = (task, scope, semantics), (own, said.scope.label, said.semantics)
-    for name, value, shown in zip(
-        ("task", "scope", "semantics"), wanted, found, strict=True
-    ):
-        require(
-            value in (None, shown),
-            "SPEC-9.3",
-            f"the {name} is {shown}, not the one required",
-        )
-    for name, given, default, number in zip(
-        EXP, least, USUAL_EXP, held or (), strict=False
-    ):
-        p, q = given or (default if bounded else (0, 1))
-        require(
-            p * number.denominator <= number.numerator * q,
-            "SPEC-9.3",
-            f"{name} is {number}, smaller than {p}/{q}",
-        )
+    own_task = f"table:{said.fields['table']}" if is_table else said.task
+    demand_same("task", own_task, asked_task(options.task))
+    demand_same("readout", said.readout, options.readout)
+
+    # Unless the user says which inputs are to count, --at-least counts every one the same.
+    scope = asked_scope(options.scope)
+    if bounded and scope is None:
+        scope = "uniform"
+    demand_same("scope", said.scope.label, scope)
+
+    # Unless the user says which arithmetic, --at-least is about real numbers, an error of exp
+    # about float32.
+    semantics = options.semantics
+    if semantics is None and asks_exp:
+        semantics = FLOAT32
+    elif semantics is None and bounded:
+        semantics = REAL
+    demand_same("semantics", said.semantics, semantics)
+    demand_exp(options, said)
+
     if bounded:
         p, q = options.at_least
-        require(
-            theorem.correct_lower * q >= said.total * p,
-            "SPEC-9.3",
-            f"correct_lower / total is below {p}/{q}",
-        )
+        reached = theorem.correct_lower * q >= said.total * p
+        require(reached, "SPEC-9.3", f"correct_lower / total is below {p}/{q}")
 
 
 def show(parsed: Parsed) -> str:
     """Return what was parsed, for a human audit: nothing here is verified."""
     said = parsed.statement
+    claimed = f"{parsed.claimed_lower} <= correct <= {parsed.claimed_upper}"
     lines = [
         f"parsed, not checked: model sha256:{said.model_sha256}",
         f"  config {json.dumps(parsed.model.config)}",
     ]
-    shapes = [
-        (name, f"{len(w.rows)} x {len(w.rows[0])}", w)
-        for name, w in sorted(parsed.model.weights.items())
-    ]
-    lines += [
-        f"  {name}: {shape} integers over 2^{w.scale}, the first {w.rows[0][0]}"
-        for name, shape, w in shapes
-    ]
-    claim = f"  claims {parsed.claimed_lower} <= correct <= {parsed.claimed_upper} of {said.total}"
-    lines += [
-        f"statement: task {said.task}, scope {said.scope.label}, semantics {said.semantics}",
-        claim,
-    ]
-    lines += [
-        f"  {name} {number}"
-        for name, number in zip(EXP, said.exp_errors or (), strict=False)
-    ]
-    lines += [
-        f"proof: precision {parsed.precision} bits, {parsed.operations} operations declared",
-        *parsed.proof.lines(),
-    ]
-    return "\n".join(lines)
+    for name, weights in sorted(parsed.model.weights.items()):
+        shape = f"{len(weights.rows)} x {len(weights.rows[0])}"
+        first = weights.rows[0][0]
+        lines.append(
+            f"  {name}: {shape} integers over 2^{weights.scale}, the first {first}"
+        )
+    names = f"task {said.task}, scope {said.scope.label}, semantics {said.semantics}"
+    lines += [f"statement: {names}", f"  claims {claimed} of {said.total}"]
+    lines += [f"  {name} {number}" for name, number in errors_of_exp(said).items()]
+    work = f"{parsed.operations} operations declared"
+    lines.append(f"proof: precision {parsed.precision} bits, {work}")
+    return "\n".join([*lines, *parsed.proof.lines()])
 
 
 def _fraction(written: str) -> tuple[int, int]:
@@ -265,83 +333,83 @@ def _fraction(written: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(error.why) from error
 
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--task": {
+        "metavar": "NAME|table:FILE",
+        "help": "reject a certificate about another task",
+    },
+    "--readout": {
+        "choices": READOUTS,
+        "help": "reject a certificate about a model that answers elsewhere",
+    },
+    "--scope": {
+        "metavar": "uniform|product:FILE",
+        "help": "reject a certificate over another scope",
+    },
+    "--semantics": {
+        "choices": SEMANTICS,
+        "help": "reject a certificate in other arithmetic",
+    },
+    "--eps-exp": {
+        "type": _fraction,
+        "metavar": "P/Q",
+        "help": "reject all but a float32 certificate with an eps_exp of at least P/Q",
+    },
+    "--eta-exp": {
+        "type": _fraction,
+        "metavar": "P/Q",
+        "help": "reject all but a float32 certificate with an eta_exp of at least P/Q",
+    },
+    "--at-least": {
+        "type": _fraction,
+        "metavar": "P/Q",
+        "help": "reject an accuracy below P/Q",
+    },
+    "--json": {"action": "store_true", "help": "print the facts as one JSON object"},
+    "--time-limit": {
+        "type": _fraction,
+        "metavar": "S",
+        "help": "decline after S seconds",
+    },
+    "--show": {
+        "action": "store_true",
+        "help": "print what was parsed, and check nothing",
+    },
+}
+
+
+def names_file(option: str, kind: str) -> bool:
+    """Return whether an option is ``kind`` with something behind it."""
+    return option.startswith(kind) and option != kind
+
+
 def arguments(argv: list[str]) -> argparse.Namespace:
     """Return the parsed command line; a usage error exits with 2."""
-    epilog = "exit codes: 0 verified, 10 rejected, 20 declined, 2 usage error; the last line is the verdict"
-    about = "Re-derive every bound of a certificate in exact arithmetic."
-    wide = partial(argparse.HelpFormatter, width=120)
     parser = argparse.ArgumentParser(
-        "python -m checker",
-        None,
-        about,
-        epilog,
-        formatter_class=wide,
+        "checker",
+        description="Re-derive every bound of a certificate in exact arithmetic.",
+        epilog="exit codes: 0 verified, 10 rejected, 20 declined, 2 usage error; "
+        "the last line is the verdict",
+        formatter_class=partial(argparse.HelpFormatter, width=120),
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "model", metavar="MODEL.safetensors", help="the model file the claim is about"
-    )
-    parser.add_argument(
-        "certificate", metavar="CERTIFICATE.json", help="the certificate to check"
-    )
-    parser.add_argument(
-        "--task",
-        metavar="NAME|table:FILE",
-        help="reject a certificate about another task",
-    )
-    parser.add_argument(
-        "--scope",
-        metavar="uniform|product:FILE",
-        help="reject a certificate over another scope",
-    )
-    parser.add_argument(
-        "--semantics",
-        choices=SEMANTICS,
-        help="reject a certificate in other arithmetic",
-    )
-    parser.add_argument(
-        "--eps-exp",
-        type=_fraction,
-        metavar="P/Q",
-        help="reject a float32 certificate with a smaller eps_exp",
-    )
-    parser.add_argument(
-        "--eta-exp",
-        type=_fraction,
-        metavar="P/Q",
-        help="reject a float32 certificate with a smaller eta_exp",
-    )
-    parser.add_argument(
-        "--at-least", type=_fraction, metavar="P/Q", help="reject an accuracy below P/Q"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print the facts as one JSON object"
-    )
-    parser.add_argument(
-        "--time-limit", type=_fraction, metavar="S", help="decline after S seconds"
-    )
-    parser.add_argument(
-        "--show", action="store_true", help="print what was parsed, and check nothing"
-    )
-    parser.add_argument(
-        "--version",
-        action="version",
-        version=f"checker {__version__} sha256:{checker_sha256()}",
-    )
+    model = "the model file the claim is about"
+    parser.add_argument("model", metavar="MODEL.safetensors", help=model)
+    certificate = "the certificate to check"
+    parser.add_argument("certificate", metavar="CERTIFICATE.json", help=certificate)
+    for flag, option in OPTIONS.items():
+        parser.add_argument(flag, **option)
+    asked = "--version" in argv
+    version = f"checker {__version__} sha256:{checker_sha256() if asked else 0}"
+    parser.add_argument("--version", action="version", version=version)
     options = parser.parse_args(argv)
-    if options.scope not in (None, "uniform") and not (
-        options.scope[:8] == "product:" and options.scope[8:]
-    ):
+    scope = options.scope
+    if not (scope in (None, "uniform") or names_file(scope, "product:")):
         parser.error("argument --scope: neither uniform nor product:FILE")
-    named = [*TASKS.keys() - {"table"}]
-    if (
-        options.task is not None
-        and options.task not in named
-        and not (options.task[:6] == "table:" and options.task[6:])
-    ):
-        parser.error(
-            f"argument --task: neither {', '.join(sorted(named))} nor table:FILE"
-        )
+    task = options.task
+    named = sorted(TASKS.keys() - {"table"})
+    if not (task in (None, *named) or names_file(task, "table:")):
+        parser.error(f"argument --task: neither {', '.join(named)} nor table:FILE")
     return options
 
 
@@ -350,46 +418,81 @@ def run(options: argparse.Namespace, watch: Watch) -> str:
 
     Raises: Refusal.
     """
-    parsed = parse(
-        read(options.model, MAX_MODEL_BYTES),
-        read(options.certificate, MAX_CERTIFICATE_BYTES),
-    )
+    model = read(options.model, MAX_MODEL_BYTES)
+    parsed = parse(model, read(options.certificate, MAX_CERTIFICATE_BYTES))
     if options.show:
         return show(parsed)
     theorem = check(parsed, watch)
+    require_shown(theorem)
     demand(options, theorem)
     if options.json:
         return as_json(theorem, watch.seconds())
-    ledger, verdict = (
-        theorem.ledger,
-        " ".join(f"{key}={value}" for key, value in facts(theorem).items()),
-    )
-    counts = f"mul={ledger.mul} add={ledger.add} cmp={ledger.cmp} exp={ledger.exp} seconds={watch.seconds()}"
-    return f"{sentence(theorem)}\nc operations {counts}\ns VERIFIED {verdict}"
+    ledger = theorem.ledger
+    work = f"mul={ledger.mul} add={ledger.add} cmp={ledger.cmp} exp={ledger.exp}"
+    verdict = " ".join(f"{key}={value}" for key, value in facts(theorem).items())
+    counts = f"c operations {work} seconds={watch.seconds()}"
+    return f"{sentence(theorem)}\n{counts}\ns VERIFIED {verdict}"
+
+
+def refused(ended: BaseException, *, as_object: bool) -> tuple[str, int]:
+    """Return the text and the exit code of a check that ended without a theorem.
+    (SPEC 9.1, 9.2)
+    """
+    refusal: Refusal = Declined("SPEC-3.5", "memory or recursion exhausted")
+    if isinstance(ended, KeyboardInterrupt):
+        refusal = Declined("SPEC-9.4", "interrupted")
+    elif isinstance(ended, Refusal):
+        refusal = ended
+    rejected = isinstance(refusal, Rejected)
+    word = "REJECTED" if rejected else "DECLINED"
+    told = f"s {word} {refusal.rule}: {refusal.why}"
+    if as_object:
+        told = json.dumps({"verdict": word, "rule": refusal.rule, "why": refusal.why})
+    return told, 10 if rejected else 20
+
+
+def wrote(stream: TextIO | None, text: str) -> bool:
+    """Return whether a stream took the text and what was written to it before.
+
+    Ensures: if not, it is closed, so that the interpreter does not try again at exit.
+    """
+    if stream is None:
+        return False
+    try:
+        print(text, end="", file=stream, flush=True)
+    except OSError:
+        try:
+            stream.close()
+        except OSError:
+            return False
+        return False
+    return True
+
+
+def say(text: str, code: int) -> int:
+    """Print the text and return the exit code: a verdict that nobody sees is none.  (SPEC 9.2)"""
+    if wrote(sys.stdout, text):
+        return code
+    complaint = "standard output cannot be written: no verdict\n"
+    return 20 if wrote(sys.stderr, complaint) else 1
 
 
 def main(argv: list[str]) -> int:
-    """Check what the command line names, print the verdict, and return the exit code.  (SPEC 9.2)"""
-    options = arguments(argv)
+    """Check what the command line names, print the verdict and return the exit code.  (SPEC 9.2)"""
     try:
-        printed, code = run(options, Watch(options.time_limit)), 0
-    except (MemoryError, RecursionError, Refusal) as error:
-        refusal = (
-            error
-            if isinstance(error, Refusal)
-            else Declined("SPEC-3.5", "memory or recursion exhausted")
-        )
-        word, code = (
-            ("REJECTED", 10) if isinstance(refusal, Rejected) else ("DECLINED", 20)
-        )
-        refused = {"verdict": word, "rule": refusal.rule, "why": refusal.why}
-        printed = (
-            json.dumps(refused)
-            if options.json
-            else f"s {word} {refusal.rule}: {refusal.why}"
-        )
-    print(printed)
-    return code if sys.stdout is not None else 20
+        options = arguments(argv)
+    except SystemExit as ended:  # after --version or --help, or a usage error
+        if ended.code != 0:
+            raise
+        return say("", 0)
+    try:
+        watch = Watch(options.time_limit)
+        with watch:
+            told = run(options, watch)
+        code = 0
+    except (Refusal, MemoryError, RecursionError, KeyboardInterrupt) as ended:
+        told, code = refused(ended, as_object=options.json)
+    return say(told + "\n", code)
 
 
 if __name__ == "__main__":

@@ -21,30 +21,37 @@ STATEMENT = "architecture correct_lower correct_upper model scope semantics task
 
 
 class Proof(Protocol):
-    """A proof of some kind, parsed: what it proves about disjoint sets of inputs that are the whole
-    domain.
-    """
+    """A proof of some kind, parsed: of disjoint sets of inputs that together are all inputs."""
 
     def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
-        """Return what it proves of each set; the work is charged to the ledger before it is done."""
+        """Return what it proves of each set; work is charged to the ledger before it is done."""
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
 
 
-KINDS: dict[
-    str, tuple[str, Callable[[dict[str, object], Model, Statement, int], Proof]]
-] = {
-    "cells": ("paths", parse_forest),
-    "leaves": ("", parse_leaves),
-    "sums": ("", parse_sums),
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of proof: the keys that it may have beside its own, and its parser."""
+
+    optional: str
+    parse: Callable[[dict[str, object], Model, Statement, int], Proof]
+
+
+KINDS = {
+    "cells": Kind("paths", parse_forest),
+    "leaves": Kind("", parse_leaves),
+    "sums": Kind("", parse_sums),
 }
-"""By the key that a proof of this kind has: the keys it may have beside it, and its parser."""
+"""By the key that a proof of this kind has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """A certificate and a model that fit together, before any bound is derived."""
+    """A certificate and a model that fit together, before any bound is derived.
+
+    ``steps``: what reading them took, one for each byte.  (SPEC 3.5)
+    """
 
     model: Model
     statement: Statement
@@ -54,6 +61,7 @@ class Parsed:
     operations: int
     proof: Proof
     certificate_sha256: str
+    steps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +100,8 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     written = fields(whole["statement"], "statement", STATEMENT, " ".join(EXP))
     given = typed(whole["proof"], dict, "proof")
     kind = next((kind for kind in KINDS if kind in given), next(iter(KINDS)))
-    proof = fields(
-        given, "proof", f"{kind} operations precision strategy", KINDS[kind][0]
-    )
+    keys = f"{kind} operations precision strategy"
+    proof = fields(given, "proof", keys, KINDS[kind].optional)
     name = typed(proof["strategy"], str, "strategy")
     require_form(
         len(name) <= 64 and name.isprintable(),
@@ -119,20 +126,16 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     )
     model = load_model(model_bytes)
     statement = build_statement(model, sha256(model_bytes).hexdigest(), written)
-    lower, upper = (
-        big(written["correct_lower"], "correct_lower"),
-        big(written["correct_upper"], "correct_upper"),
-    )
-    parsed = KINDS[kind][1](proof, model, statement, precision)
     return Parsed(
-        model,
-        statement,
-        lower,
-        upper,
-        precision,
-        operations,
-        parsed,
-        sha256(certificate_bytes).hexdigest(),
+        model=model,
+        statement=statement,
+        claimed_lower=big(written["correct_lower"], "correct_lower"),
+        claimed_upper=big(written["correct_upper"], "correct_upper"),
+        precision=precision,
+        operations=operations,
+        proof=KINDS[kind].parse(proof, model, statement, precision),
+        certificate_sha256=sha256(certificate_bytes).hexdigest(),
+        steps=len(model_bytes) + len(certificate_bytes),
     )
 
 
@@ -144,19 +147,22 @@ def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
     Raises: Rejected if a claim is stronger than what is derived; Declined if the work exceeds what
             is declared.
     """
-    ledger = Ledger(lambda done: watch(done, parsed.operations))
+    ledger = Ledger(
+        lambda done: watch(done, parsed.operations), parsed.model.held, parsed.steps
+    )
     ledger.budget = parsed.operations
     total = parsed.statement.total
     outcomes = parsed.proof.outcomes(ledger)
+    # SPEC 7.1: the outcomes are about disjoint sets; together they are about every input.
+    covered = sum(outcome.size for outcome in outcomes)
     require(
-        sum(outcome.size for outcome in outcomes) == total,
+        covered == total,
         "SPEC-7.1",
         "the sizes of the cells do not add up to the total",
     )
-    lower, upper = (
-        total - sum(outcome.upper for outcome in outcomes),
-        total - sum(outcome.lower for outcome in outcomes),
-    )
+    # SPEC 5.6: at most `upper` of a set fail, so the others are right; at least `lower` fail.
+    lower = total - sum(outcome.upper for outcome in outcomes)
+    upper = total - sum(outcome.lower for outcome in outcomes)
     require(
         parsed.claimed_lower <= lower,
         "SPEC-5.6",
@@ -168,6 +174,18 @@ def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
         f"correct_upper is claimed smaller than the proved {upper}",
     )
     margins = [outcome.margin for outcome in outcomes if outcome.margin is not None]
-    return Theorem(
-        parsed, lower, upper, max(0, min(margins, default=0)), outcomes, ledger
+    margin = max(0, min(margins, default=0))
+    return Theorem(parsed, lower, upper, margin, outcomes, ledger)
+
+
+def require_shown(theorem: Theorem) -> None:
+    """Refuse a theorem that holds of every model, as that of a proof without steps.
+
+    Raises: Rejected (SPEC-9.5).
+    """
+    total = theorem.parsed.statement.total
+    require(
+        theorem.correct_lower > 0 or theorem.correct_upper < total,
+        "SPEC-9.5",
+        f"the proof shows nothing: correct_lower is 0 and correct_upper {total}, all there is",
     )

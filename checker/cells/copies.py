@@ -2,70 +2,101 @@
 7.14)
 
 The groups of the published cubic proof (one query, single tokens) and of the sub-cubic one (the
-tokens up to m - g in
-one block, many queries) are both of this form.
+tokens up to m - g in one block, many queries) are both of this form.
 """
 
-from checker.cells.parse import Group
-from checker.cells.terms import Frame, Terms
-from checker.ground.ledger import Ledger
+from dataclasses import dataclass
+from operator import sub
+
+from checker.cells.cell import Failures, Range, expand
+from checker.cells.terms import Frame, Left, Terms
+
+Rows = list[list[int]]
+"""Terms by position and block."""
 
 
-def _worst(
-    terms: Terms, floor: int, own: list[int], chosen: set[int], copies: int
-) -> int:
-    """Return an upper bound on the sum of the terms if that many free positions hold chosen blocks,
-    the others the maximum.
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The inputs of which exactly ``copies`` free positions do not hold the maximum, and hold
+    tokens of ``blocks`` instead.
     """
-    other = [
-        max([row[b] for b in chosen if b in row], default=floor)
-        for row in terms.rows[:-1]
-    ]
-    gains = sorted(
-        (there - here for there, here in zip(other, own, strict=True)), reverse=True
-    )
-    return sum(own) + sum(gains[:copies]) + max(terms.rows[-1].values())
+
+    copies: int
+    blocks: tuple[Range, ...]
 
 
-def right(
-    frame: Frame, answers: dict[int, Terms], groups: tuple[Group, ...], ledger: Ledger
-) -> int:
-    """Return a lower bound on the weight of the cell's inputs that are answered correctly.  (SPEC
-    7.14)
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """A leaf of groups, each right as a whole or counted as wrong.  (SPEC 7.14)"""
 
-    Cost: per answer a comparison and an addition per term; per group and answer, a comparison per
-          chosen block and free
-          position and per block of queries, four additions and a sort of the free positions; per
-          group two multiplications
-          and an addition per free position and copy, and one addition per chosen block and free
-          position.
+    groups: tuple[Group, ...]
+
+    def failures(self, left: Left) -> Failures:
+        """Return that all inputs may fail but those of the groups that are right.
+
+        Cost: per answer a comparison and an addition per term; per group and answer, a comparison
+              per chosen block and free position and per block of queries, four additions and a sort
+              of the free positions; per group two multiplications and an addition per free position
+              and copy, and one addition per chosen block and free position.
+        """
+        frame = left.frame
+        free = len(frame.multiplicities) - 1
+        answers = []
+        for terms in left.terms.values():
+            frame.ledger.charge(cmp=sum(map(len, terms.rows)), add=free)
+            answers.append(_filled(terms))
+        count = len(answers)
+        upper = left.size
+        for group in self.groups:
+            chosen = expand(group.blocks)
+            most = group.copies + 1
+            added = free * (most + len(chosen))
+            frame.ledger.charge(mul=2 * free * most, add=added)
+            work = free * (len(chosen) + free.bit_length() + 1)
+            frame.ledger.charge(
+                add=count * 4 * (free + 1),
+                cmp=count * (work + len(frame.weights[-1])),
+            )
+            # 7.14: right if the largest sum is negative for every answer left
+            if all(_worst(rows, chosen, group.copies) < 0 for rows in answers):
+                upper -= _weight(frame, chosen, group.copies)
+        return Failures(0, upper)
+
+
+def _filled(terms: Terms) -> Rows:
+    """Return the terms of every block, the maximum's last, at the free positions, and the terms of
+    the last position.
+
+    A missing term is one that outweighs all the others: no failing input has it.
     """
-    free, total = len(frame.multiplicities) - 1, 0
-    prepared = []
-    for terms in answers.values():
-        entries = sum(map(len, terms.rows))
-        ledger.charge(cmp=entries, add=free)
-        floor = -1 - len(terms.rows) * max(
-            abs(value) for row in terms.rows for value in row.values()
-        )
-        prepared.append(
-            (terms, floor, [row.get(terms.maximum, floor) for row in terms.rows[:-1]])
-        )
-    for copies, blocks in groups:
-        chosen = {b for first, last in blocks for b in range(first, last + 1)}
-        ledger.charge(2 * free * (copies + 1), free * (copies + 1 + len(chosen)))
-        work = free * (len(chosen) + free.bit_length() + 1) + len(frame.weights[-1])
-        ledger.charge(add=len(answers) * 4 * (free + 1), cmp=len(answers) * work)
-        if all(
-            _worst(terms, floor, own, chosen, copies) < 0
-            for terms, floor, own in prepared
-        ):
-            weights = [1] + [0] * copies
-            for row in frame.multiplicities[:-1]:
-                others = sum(row[b] for b in chosen)
-                weights = [
-                    here * row[-1] + there * others
-                    for here, there in zip(weights, [0, *weights], strict=False)
-                ]
-            total += weights[copies] * sum(frame.multiplicities[-1])
-    return total
+    *free, last = terms.rows
+    sizes = [abs(term) for row in terms.rows for term in row.values()]
+    missing = -1 - len(terms.rows) * max(sizes)
+    blocks = range(terms.maximum + 1)
+    filled = [[row.get(b, missing) for b in blocks] for row in free]
+    return [*filled, list(last.values())]
+
+
+def _worst(rows: Rows, chosen: list[int], copies: int) -> int:
+    """Return the largest sum if that many free positions hold chosen blocks, the others the
+    maximum: sum F_i, the c largest of G_i - F_i, and M_{n-1}.  (SPEC 7.14)
+    """
+    *free, last = rows
+    own = [row[-1] for row in free]  # F_i
+    # G_i; without blocks there is no input, and any number will do
+    others = [max([row[b] for b in chosen], default=0) for row in free]
+    gains: list[int] = sorted(map(sub, others, own), reverse=True)
+    return sum(own) + sum(gains[:copies]) + max(last)
+
+
+def _weight(frame: Frame, chosen: list[int], copies: int) -> int:
+    """Return the weight of a group: the coefficient of z^copies of prod_i (weight of m + z * weight
+    of the blocks), times the weight of Q.
+    """
+    coefficients: list[int] = [1] + [0] * copies
+    for row in frame.multiplicities[:-1]:
+        others = sum(row[b] for b in chosen)
+        below = [0, *coefficients[:-1]]
+        pairs = zip(coefficients, below, strict=True)
+        coefficients = [here * row[-1] + there * others for here, there in pairs]
+    return coefficients[-1] * sum(frame.multiplicities[-1])

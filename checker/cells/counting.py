@@ -1,147 +1,144 @@
 """Method ``count``: sequences counted by integer generating functions.  (SPEC 7.9, 7.10)
 
 For terms g_i(b) with maxima M_i put T = sum M_i.  An input has sum g_i >= 0 exactly when its
-deficits
-M_i - g_i(b_i) >= 0 add up to at most T.  Divided by a step and rounded, deficits become small
-integers, and the
-inputs whose deficits add up to at most T are the coefficients of degree <= T of a product of
-polynomials.
-Polynomials are packed into one integer with slots wide enough for the number of all inputs.
+deficits M_i - g_i(b_i) >= 0 add up to at most T.  Divided by a step and rounded, deficits become
+small integers, and the inputs whose deficits add up to at most T are the coefficients of degree
+<= T of a product of polynomials.  Polynomials are packed into one integer with slots wide enough
+for the number of all inputs.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import prod
 from operator import floordiv
 
-from checker.cells.parse import Share
-from checker.cells.terms import Frame, Terms, max_of_terms
+from checker.cells.cell import Failures
+from checker.cells.terms import BlockTerms, Frame, Left, Terms, max_of_terms
 from checker.ground.errors import require
-from checker.ground.ledger import Ledger
 
 
-def _within(
-    frame: Frame, deficits: list[dict[int, int]], limit: int, ledger: Ledger
-) -> int:
-    """Return the weight of the cell's inputs whose deficits add up to at most ``limit``.
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A number of bins and the wrong answers they are spent on."""
 
-    Cost: a multiplication and an addition per position, distinct deficit and coefficient of the
-          product, no more than
-          limit + 1, for every 512 bits of a slot; an addition per coefficient, for every 512 bits
-          squared; twice if the
-          inputs without the maximum at a free position are taken off.
-    """
-    slot = prod(map(sum, frame.multiplicities)).bit_length() + 1
-    live, last, words = (
-        (1 << slot * (limit + 1)) - 1,
-        len(frame.blocks) - 1,
-        -(-slot // 512),
-    )
-    counts = []
-    for dropped in (-1, last) if frame.forced else (-1,):
-        packed, degree = 1, 0
-        for weights, row in zip(frame.multiplicities, deficits, strict=True):
-            held = {
-                block: deficit
-                for block, deficit in row.items()
-                if deficit <= limit and block != dropped
-            }
-            coefficients = {
-                d: sum(weights[b] for b in held if held[b] == d)
-                for d in set(held.values())
-            }
-            degree += max(coefficients, default=0)
-            work = (min(limit, degree) + 1) * len(coefficients) * words
-            ledger.charge(mul=work, add=work)
-            packed = (
-                packed
-                * sum(
-                    weight << slot * deficit for deficit, weight in coefficients.items()
-                )
-                & live
-            )
-        ledger.charge(add=(min(limit, degree) + 1) * words**2)
-        counts.append(packed % ((1 << slot) - 1))
-    return counts[0] - sum(counts[1:])
+    bins: int
+    answers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A leaf whose failures are counted, for the shares of ``blocks`` and of ``lower``."""
+
+    blocks: tuple[Share, ...]
+    lower: tuple[Share, ...] = ()
+
+    def failures(self, left: Left) -> Failures:
+        """Return bounds on the failing weight."""
+        upper = self.upper_count(left)
+        return Failures(self.lower_count(left), min(upper, left.size))
+
+    def upper_count(self, left: Left) -> int:
+        """Return an upper bound on the weight of the inputs that some answer may win.  (SPEC 7.9)
+
+        Each share counts once for the termwise maximum over its answers; an empty list of answers
+        takes all that are left.  The shares are added: an input lost to several answers may be
+        counted several times, never missed (the caller caps).
+        Raises: Rejected (SPEC-7.9) unless the shares cover every answer not proved beaten.
+        """
+        frame = left.frame
+        unnamed = dict(left.terms)
+        total = 0
+        for share in self.blocks:
+            named = share.answers or tuple(unnamed)
+            chosen = [unnamed.pop(j) for j in named if j in unnamed]
+            if chosen:
+                total += _counted(frame, max_of_terms(chosen), share.bins, floordiv)
+        require(
+            not unnamed,
+            "SPEC-7.9",
+            f"{left.where}: the blocks leave out answer {next(iter(unnamed), 0)}",
+        )
+        return total
+
+    def lower_count(self, left: Left) -> int:
+        """Return a lower bound on the weight of the inputs that some answer wins for certain.
+        (SPEC 7.10)
+
+        Every answer named is counted by itself.  One input may be lost to several answers, so the
+        largest count is taken; counts of different answers are never added.
+        Raises: Rejected (SPEC-7.10) if there is a share and the terms of the cell are not exact.
+        """
+        frame = left.frame
+        require(
+            frame.exact or not self.lower,
+            "SPEC-7.10",
+            f"{left.where}: a lower count needs one query, single tokens and exact paths",
+        )
+        largest = 0
+        for share in self.lower:
+            for j in share.answers:
+                if j in left.terms:  # 7.10: named, and not removed
+                    terms = frame.lower_terms(j, frame.allowed(left.terms[j]))
+                    found = _counted(frame, terms, share.bins, rounded_up)
+                    largest = max(largest, found)
+        return largest
+
+
+def rounded_up(deficit: int, step: int) -> int:
+    """Return the quotient rounded up."""
+    return -(-deficit // step)
 
 
 def _counted(
-    frame: Frame,
-    terms: Terms,
-    bins: int,
-    scaled: Callable[[int, int], int],
-    ledger: Ledger,
+    frame: Frame, terms: Terms, bins: int, scaled: Callable[[int, int], int]
 ) -> int:
     """Return the weight of the inputs whose deficits, ``scaled`` by a step, add up to at most the
     sum of the largest terms.
 
     Ensures: for upper terms and deficits rounded down, an input that fails is never missed; for
-             lower terms and deficits
-             rounded up, every input counted fails.
+             lower terms and deficits rounded up, every input counted fails.
     Cost: a multiplication, an addition and a comparison per term, and the polynomials.
     """
-    tops, entries = [max(row.values()) for row in terms.rows], sum(map(len, terms.rows))
-    ledger.charge(mul=entries, add=entries, cmp=entries)
-    total, step = sum(tops), (sum(tops) // bins if bins else sum(tops)) + 1
+    entries = sum(map(len, terms.rows))
+    frame.ledger.charge(mul=entries, add=entries, cmp=entries)
+    total = sum(max(row.values()) for row in terms.rows)  # T
     if total < 0:
         return 0
-    deficits = [
-        {b: scaled(top - term, step) for b, term in row.items()}
-        for row, top in zip(terms.rows, tops, strict=True)
-    ]
-    return _within(frame, deficits, total // step, ledger)
+    step = (total // bins if bins else total) + 1
+    deficits = []
+    for row in terms.rows:
+        top = max(row.values())  # M_i
+        deficits.append({b: scaled(top - row[b], step) for b in row})
+    return _within(frame, deficits, total // step)
 
 
-def failures_upper(
-    frame: Frame, answers: dict[int, Terms], shares: tuple[Share, ...], ledger: Ledger
-) -> int:
-    """Return an upper bound on the weight of the cell's inputs that some answer may win.  (SPEC
-    7.9)
+def _within(frame: Frame, deficits: list[BlockTerms], limit: int) -> int:
+    """Return the weight of the cell's inputs whose deficits add up to at most ``limit``.
 
-    Each share counts once for the termwise maximum over its answers; an empty list of answers takes
-    all that are
-    left.  The shares are added: an input lost to several answers may be counted several times,
-    never missed (the caller caps).
-    Raises: Rejected (SPEC-7.9) unless the shares cover every answer not proved beaten.
+    Cost: a multiplication and an addition per position, distinct deficit and coefficient of the
+          product, no more than limit + 1, for every 512 bits of a slot; an addition per
+          coefficient, for every 512 bits squared; twice if the inputs without the maximum at a
+          free position are taken off.
     """
-    left, total = dict(answers), 0
-    for bins, named in shares:
-        chosen = [left.pop(j) for j in (named or tuple(left)) if j in left]
-        if chosen:
-            total += _counted(frame, max_of_terms(chosen), bins, floordiv, ledger)
-    require(
-        not left,
-        "SPEC-7.9",
-        f"the blocks of a count at maximum {frame.maximum} leave out answer {next(iter(left), 0)}",
-    )
-    return total
-
-
-def failures_lower(
-    frame: Frame, answers: dict[int, Terms], shares: tuple[Share, ...], ledger: Ledger
-) -> int:
-    """Return a lower bound on the weight of the cell's inputs that some answer wins for certain.
-    (SPEC 7.10)
-
-    Raises: Rejected (SPEC-7.10) if there is a share and the terms of the cell are not exact.
-    Every answer named is counted by itself.  One input may be lost to several answers, so the
-    largest count is taken;
-    counts of different answers are never added.
-    """
-    require(
-        frame.exact or not shares,
-        "SPEC-7.10",
-        f"a lower count at maximum {frame.maximum} needs exact paths",
-    )
-    lowers = (
-        (frame.lower_terms(j, frame.allowed(answers[j])), bins)
-        for bins, chosen in shares
-        for j in chosen
-        if j in answers
-    )
-    return max(
-        [
-            _counted(frame, terms, bins, lambda gap, step: -(-gap // step), ledger)
-            for terms, bins in lowers
-        ],
-        default=0,
-    )
+    # 7.9: slots are wider than the number of all inputs, so nothing carries
+    slot = prod(map(sum, frame.multiplicities)).bit_length() + 1
+    words = -(-slot // 512)
+    live = (1 << slot * (limit + 1)) - 1  # the slots of the degrees up to limit
+    found = []
+    # 7.9: minus the same without block {m} if the query is below m
+    for left_out in (None, len(frame.blocks) - 1) if frame.forced else (None,):
+        packed = 1
+        degree = 0
+        for weights, row in zip(frame.multiplicities, deficits, strict=True):
+            held = [b for b in row if row[b] <= limit and b != left_out]
+            counts = dict.fromkeys([row[b] for b in held], 0)
+            for b in held:
+                counts[row[b]] += weights[b]
+            degree += max(counts, default=0)
+            work = (min(limit, degree) + 1) * len(counts) * words
+            frame.ledger.charge(mul=work, add=work)
+            factor = sum(counts[deficit] << slot * deficit for deficit in counts)
+            packed = packed * factor & live
+        frame.ledger.charge(add=(min(limit, degree) + 1) * words**2)
+        found.append(packed % ((1 << slot) - 1))  # the sum of all slots
+    return found[0] - sum(found[1:])

@@ -1,39 +1,32 @@
-"""The cells: extreme test, then exactly one method, and the claim of every leaf.  (SPEC 7.6 to
-7.15)
-"""
+"""The outcome of every cell: what its parent proved, then its own method.  (SPEC 7.6 to 7.15)"""
 
 from itertools import accumulate
 from math import prod
 
-from checker.cells import copies, counting, enumeration
-from checker.cells.parse import Cell, expand
+from checker.cells.cell import Failures, Known
+from checker.cells.enumeration import BruteForce
+from checker.cells.extreme import extreme_test
+from checker.cells.parse import Cell, Skip, Split
 from checker.cells.paths import Paths
-from checker.cells.screen import screened
+from checker.cells.screen import Screen, screened
 from checker.cells.tables import Tables
-from checker.cells.terms import Allowed, Frame, Scores, Terms
+from checker.cells.terms import Frame, Left, Terms
+from checker.cells.weights import Scores
 from checker.float32.cells import REAL, Slack
-from checker.ground.errors import require, require_support
-from checker.ground.ledger import Ledger
+from checker.ground.errors import require_support
+from checker.ground.ledger import NUMBER_BITS, Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import Scope
 
 MAX_TERM_BITS = 1 << 30
-Left = tuple[dict[int, Terms], int | None]
-Open = dict[int, Allowed]
-"""The wrong answers that are left, each with the tokens with which it may still win.  (SPEC 7.6)"""
+ROW_BITS = 2048
+"""Room that Python takes for the terms of one position."""
+TERM_BITS = 1024
+"""Room that Python takes for a term beside its number."""
 
 
-def _least(margins: list[int | None]) -> int | None:
-    return min((margin for margin in margins if margin is not None), default=None)
-
-
-def _ceiling(mantissa: int, exponent: int) -> int:
-    """Return ``mantissa * 2^exponent`` rounded up."""
-    return mantissa << exponent if exponent >= 0 else -(-mantissa >> -exponent)
-
-
-class Checker:
-    """Derives the outcome of every leaf cell below a root."""
+class Cells:
+    """Derives the outcome of every leaf below a root."""
 
     def __init__(
         self,
@@ -43,172 +36,136 @@ class Checker:
         ledger: Ledger,
         slack: Slack = REAL,
     ) -> None:
-        self.paths, self.scope, self.ledger, self.slack = paths, scope, ledger, slack
+        self.paths = paths
+        self.scope = scope
+        self.ledger = ledger
+        self.slack = slack
         self.scores = Scores(Tables(paths, ledger), precision, slack)
         ledger.charge(add=sum(map(len, scope.weights)))
-        self.sums = [tuple(accumulate(row, initial=0)) for row in scope.weights[:-1]]
-        tables = (
-            paths.evou_low,
-            paths.evou_high,
-            paths.pvou,
-            paths.eu_low,
-            paths.eu_high,
-        )
-        self.bits = (
-            precision
-            + 256
-            + max(
-                value.bit_length() for table in tables for row in table for value in row
-            )
-        )
+        # 7.2: the weight of the free positions with tokens below t, and of a last token below t
+        *free, last = (list(accumulate(row, initial=0)) for row in scope.weights)
+        sums = list(zip(*free, strict=True))
+        self.below = list(map(prod, sums)) if free else [1] * len(last)
+        self.last = last
+        values = (paths.evou_low, paths.evou_high, paths.pvou)
+        rows = [row for rows in (*values, paths.eu_low, paths.eu_high) for row in rows]
+        longest = max(value.bit_length() for row in rows for value in row)
+        self.bits = precision + TERM_BITS + longest
         self.outcomes: list[Outcome] = []
+        # The room of the answers left in the cells above, with their tokens.
+        self.above = 0
 
-    def visit(self, cell: Cell, answers: Open, margin: int | None) -> None:
+    def visit(self, cell: Cell, given: Known) -> None:
         """Append the outcomes of the leaves of ``cell`` in preorder, given what its parent proved.
-
-        ``answers`` are the wrong answers still possible, ``margin`` holds over all the others.
 
         Raises: Rejected (SPEC-7.6 to SPEC-7.15), Declined (SPEC-3.5, SPEC-8.2).
         """
-        answers, margin, outcome = self._derive(cell, answers, margin)
-        for child in cell.children:
-            self.visit(child, answers, margin)
-        if not cell.children:
-            self.outcomes.append(outcome)
-            _require_claim(cell, outcome)
+        self.ledger.spend(1 + len(cell.queries))
+        found = self._derive(cell, given)
+        if isinstance(found, Known):
+            places = len(self.scope.weights)
+            room = len(found.answers) * places * (NUMBER_BITS + len(self.last))
+            self.above += room
+            for child in cell.children:
+                self.visit(child, found)
+            self.above -= room
+            return
+        self.ledger.hold(3, max(found.size, found.margin or 0).bit_length())
+        self.outcomes.append(found)
+        if cell.claim is not None:
+            cell.claim.require_shown(cell.where, found)
 
-    def _derive(
-        self, cell: Cell, answers: Open, margin: int | None
-    ) -> tuple[Open, int | None, Outcome]:
-        """Return what the cell leaves, a margin over what it removes, and the outcome if it is a
-        leaf.
-        """
-        queries = expand(cell.queries)
-        require(
-            cell.method != "brute-force" or len(queries) == 1,
-            "SPEC-7.12",
-            f"{cell.where}: brute force needs one query",
-        )
-        left: dict[int, Terms] = {}
-        up_to, below = (
-            prod(row[cell.maximum + end] for row in self.sums) for end in (1, 0)
-        )
-        size = (up_to - (queries != [cell.maximum]) * below) * sum(
-            map(self.scope.weights[-1].__getitem__, queries)
-        )
-        lower, upper = 0, size if cell.method == "skip" else 0
-        mu = self.slack.raised(
-            _ceiling(cell.mu[0], cell.mu[1] + self.paths.value_scale)
-        )
-        if cell.method == "screen":
-            answers, removed, heaviest = screened(self.scores, cell, answers, mu)
-            margin = _least(
-                [
-                    margin,
-                    None
-                    if removed is None
-                    else self._margin(mu + -removed // heaviest),
-                ]
-            )
-        elif cell.method != "skip" and answers and size:
-            frame = Frame(self.scores, cell, self.scope.weights)
-            left, margin = self._extreme_test(cell, frame, answers, margin, mu)
-            answers = {j: frame.allowed(terms) for j, terms in left.items()}
-            if left and cell.method != "split":
-                lower, upper = self._failures(cell, frame, left, mu, size)
-        proved = (
-            _least([margin, self._margin(mu) if left else None])
-            if upper < size
-            else None
-        )
-        return answers, margin, Outcome(lower, upper, size, proved)
+    def _size(self, cell: Cell) -> int:
+        """Return the weight of the inputs of a cell."""
+        m = cell.maximum
+        free = self.below[m + 1]
+        if cell.queries[0][0] != m:  # 7.2: less those without the maximum
+            free -= self.below[m]
+        chosen = sum(self.last[b + 1] - self.last[a] for a, b in cell.queries)
+        return free * chosen
 
-    def _extreme_test(
-        self, cell: Cell, frame: Frame, answers: Open, margin: int | None, mu: int
-    ) -> Left:
-        """Return the upper terms with which answers may still win, and a margin of all that is
+    def _derive(self, cell: Cell, given: Known) -> Known | Outcome:
+        """Return what the cell hands down to its children; of a leaf, the outcome."""
+        size = self._size(cell)
+        mu = self.slack.raised(cell.mu.above(self.paths.value_scale))  # 7.4, 12.5
+        method = cell.method
+        if isinstance(method, Skip):  # 7.11
+            return Outcome(0, size, size, None)
+        inputs = cell.inputs()
+        if isinstance(method, Screen):  # 7.15
+            found, removed, heaviest = screened(self.scores, inputs, given.answers, mu)
+            margin = self._least(given.margin, _beaten(mu, removed, heaviest))
+            return Known(found, margin)
+        if not given.answers or not size:  # nothing fails
+            shown = given.margin if size else None
+            return given if isinstance(method, Split) else Outcome(0, 0, size, shown)
+        frame = Frame(self.scores, inputs, self.scope.weights)
+        left, margin = self._left(cell, frame, given, mu)
+        if isinstance(method, Split):  # 7.7
+            return Known({j: frame.allowed(left[j]) for j in left}, margin)
+        failures = Failures(0, 0)
+        if left:
+            failures = method.failures(Left(cell.where, frame, left, mu, size))
+            margin = self._least(margin, mu)
+        shown = margin if failures.upper < size else None
+        return Outcome(failures.lower, failures.upper, size, shown)
+
+    def _left(
+        self, cell: Cell, frame: Frame, given: Known, mu: int
+    ) -> tuple[dict[int, Terms], int | None]:
+        """Return the upper terms with which answers may still win, and a margin over all that is
         removed.  (SPEC 7.6)
 
-        A brute-force cell removes nothing.  Where the terms sum to less than zero at worst, the
-        answer is beaten by mu
-        and by that sum divided by the largest possible sum of weights.
         Cost: per answer three comparisons per term and ten operations per position.
         """
-        held = (
-            len(answers)
-            * len(frame.weights)
-            * len(frame.blocks)
-            * (self.bits + mu.bit_length())
-        )
-        require_support(
-            held <= MAX_TERM_BITS,
-            "SPEC-3.5",
-            f"{cell.where}: its terms are too large to hold",
-        )
-        heaviest, left, sums = (
-            sum(max(high for _, high in row.values()) for row in frame.weights),
-            {},
-            list[int](),
-        )
-        for j, allowed in answers.items():
-            terms = frame.upper_terms(j, allowed, mu)
-            if cell.method == "brute-force":
-                left[j] = terms
-                continue
-            entries = sum(map(len, terms.rows))
-            self.ledger.charge(
-                add=6 * len(terms.rows), cmp=3 * entries + 4 * len(terms.rows)
+        width = self.bits + mu.bit_length()
+        most = len(frame.weights) * (ROW_BITS + len(frame.blocks) * width)
+        held = self.above
+        left = {}
+        sums = []
+        for j, allowed in given.answers.items():
+            require_support(
+                held + most <= MAX_TERM_BITS,
+                "SPEC-3.5",
+                f"{cell.where}: its terms are too large to hold",
             )
-            open_terms, removed = terms.tested()
-            left |= {} if open_terms is None else {j: open_terms}
-            sums += [] if removed is None else [removed]
-        return left, _least(
-            [margin, *(self._margin(mu + -bound // heaviest) for bound in sums)]
-        )
+            terms = frame.upper_terms(j, allowed, mu)
+            if isinstance(cell.method, BruteForce):  # 7.12: every answer is kept
+                left[j] = terms
+                held += most
+                continue
+            places = len(terms.rows)
+            work = 3 * sum(map(len, terms.rows)) + 4 * places
+            self.ledger.charge(add=6 * places, cmp=work)
+            kept, removed = extreme_test(terms)
+            if kept is not None:
+                left[j] = kept
+                held += _room(kept, width)
+            if removed is not None:
+                sums.append(removed)
+        # W: the largest weights at each position
+        rows = frame.weights
+        heaviest = sum(max(high for _, high in row.values()) for row in rows)
+        value = _beaten(mu, max(sums, default=None), heaviest)
+        return left, self._least(given.margin, value)
 
-    def _failures(
-        self, cell: Cell, frame: Frame, left: dict[int, Terms], mu: int, size: int
-    ) -> tuple[int, int]:
-        """Return (lower, upper) bounds on the failing weight of a leaf.  (SPEC 7.6 to 7.14)"""
-        require(
-            cell.method != "extreme",
-            "SPEC-7.6",
-            f"{cell.where}: answer {min(left)} is not beaten on the whole cell",
-        )
-        if cell.method == "copies":
-            return 0, size - copies.right(frame, left, cell.groups, self.ledger)
-        if cell.method != "count":
-            return enumeration.failures(frame, left, self.scores, mu, self.ledger)
-        upper = counting.failures_upper(frame, left, cell.shares, self.ledger)
-        return counting.failures_lower(
-            frame, left, cell.lower_shares, self.ledger
-        ), min(upper, size)
-
-    def _margin(self, value: int) -> int:
-        """Return in units of 2^-20, rounded down, the margin of logits that follows from one of the
-        sum over 2^-value_scale.
+    def _least(self, margin: int | None, value: int | None) -> int | None:
+        """Return the lesser of a margin and that of logits which follows from a margin of the sum,
+        over 2^-value_scale, rounded down to a multiple of 2^-20; None is none.  (SPEC 7.6, 12.5)
         """
-        return self.slack.margin(value) << MARGIN_BITS >> self.paths.value_scale
+        if value is None:
+            return margin
+        shown = self.slack.margin(value) << MARGIN_BITS >> self.paths.value_scale
+        return shown if margin is None else min(margin, shown)
 
 
-def _require_claim(cell: Cell, outcome: Outcome) -> None:
-    """Reject a leaf that claims more than its outcome.  (SPEC 7.13)"""
-    lower, upper = cell.claim
-    if cell.method == "extreme":
-        shown, claimed = outcome.margin or 0, _ceiling(lower, upper + MARGIN_BITS)
-        require(
-            claimed <= shown,
-            "SPEC-7.13",
-            f"{cell.where} claims a larger margin than {shown}/2^20",
-        )
-    elif cell.method != "skip":
-        require(
-            lower <= outcome.lower,
-            "SPEC-7.13",
-            f"{cell.where} claims more certain failures than {outcome.lower}",
-        )
-        require(
-            upper >= outcome.upper,
-            "SPEC-7.13",
-            f"{cell.where} claims fewer possible failures than {outcome.upper}",
-        )
+def _room(terms: Terms, width: int) -> int:
+    """Return the room that the terms of one answer take, each of ``width`` bits."""
+    return len(terms.rows) * ROW_BITS + sum(map(len, terms.rows)) * width
+
+
+def _beaten(mu: int, removed: int | None, heaviest: int) -> int | None:
+    """Return the margin of the sum where sums of at most ``removed`` were removed: mu + (-sum)/W,
+    rounded down.  (SPEC 7.6)
+    """
+    return None if removed is None else mu + -removed // heaviest

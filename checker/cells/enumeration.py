@@ -1,76 +1,83 @@
-"""Method ``enumerate``: the exact union over wrong answers, tuple by tuple, with multiplicities.
-(SPEC 7.8)
+"""Methods ``enumerate`` and ``brute-force``: the exact union over wrong answers, tuple by tuple,
+with multiplicities.  (SPEC 7.8, 7.12)
 
 The positions are cut into a prefix, which the last position leads, and a suffix.  For every wrong
-answer the suffix
-tuples are sorted by the sum of their terms, with bit masks of all tuples from each place on; a
-prefix then finds by
-bisection the mask of the suffixes that make the sum non-negative, and masks of different answers
-are OR-ed: a union,
-never a sum.
+answer the suffix tuples are sorted by the sum of their terms, with bit masks of all tuples from
+each place on; a prefix then finds by bisection the mask of the suffixes that make the sum
+non-negative, and masks of different answers are OR-ed: a union, never a sum.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import accumulate, product
 from math import prod
-from operator import itemgetter, mul
+from operator import getitem, itemgetter, mul
 
-from checker.cells.terms import Frame, Scores, Terms
+from checker.cells.cell import Failures
+from checker.cells.terms import BlockTerms, Frame, Left, Terms
+from checker.cells.ties import is_wrong
 from checker.ground.errors import require_support
-from checker.ground.ledger import Ledger
 
 MAX_TUPLE_BITS = 1 << 30
 MAX_SUFFIXES = 1 << 16
 BITS_OF_TUPLE = 2048
 """What Python takes for a tuple beside its mask and its sum, generously."""
-MAX_PRECISION = 4096
 
 Found = dict[int, int]
 """Per prefix, by its number, the mask of suffixes."""
+
+Summed = tuple[int, int, bool]
+"""A tuple of blocks by its number, the sum of its terms, and whether it holds the maximum."""
+
+
+def _without_last(width: int, places: int) -> int:
+    """Return the mask of the tuples of so many blocks that do not hold the last of ``width``."""
+    mask = 1
+    size = 1
+    for _ in range(places):
+        mask = sum(mask << block * size for block in range(width - 1))
+        size *= width
+    return mask
+
+
+Listed = tuple[int, int, tuple[int, ...]]
+"""A tuple by its prefix, the bit of its suffix, and the tokens of all positions."""
 
 
 class Enumeration:
     """The block tuples of one cell, laid out as prefixes times suffix bits."""
 
-    def __init__(self, frame: Frame, answers: list[Terms], ledger: Ledger) -> None:
+    def __init__(self, frame: Frame, answers: list[Terms]) -> None:
         """Lay out the tuples, cut where the masks of an answer with an average number of terms cost
         least.
         """
-        self.frame, self.ledger, self.width = frame, ledger, len(frame.blocks)
+        self.frame = frame
+        self.width = len(frame.blocks)
         free = len(frame.multiplicities) - 1
-        sizes = [
-            max(sum(map(len, rows)) // len(answers), 1)
-            for rows in zip(*(terms.rows for terms in answers), strict=True)
-        ]
+        places = zip(*(terms.rows for terms in answers), strict=True)
+        counts = [sum(map(len, rows)) for rows in places]
+        sizes = [max(count // len(answers), 1) for count in counts]
+        sizes = [sizes[-1], *sizes[:-1]]
         cuts = [
             cut for cut in range(free + 1) if self.width ** (free - cut) <= MAX_SUFFIXES
         ]
-        self.cut = min(cuts, key=lambda cut: self._work([sizes[-1], *sizes[:-1]], cut))
-        self.suffixes = self.width ** (free - self.cut)
+        self.cut = min(cuts, key=lambda cut: self._work(sizes, cut))
+        self.behind = free - self.cut
+        self.suffixes = self.width**self.behind
         self.words = -(-self.suffixes // 64)
-        self.missing, size = 1 if frame.forced else 0, 1
-        for _ in range(free - self.cut if frame.forced else 0):
-            self.missing, size = (
-                sum(self.missing << block * size for block in range(self.width - 1)),
-                size * self.width,
-            )
+        # 7.8: with {m} at a free position if the queries are below m
+        self.missing = _without_last(self.width, self.behind) if frame.forced else 0
 
     def _work(self, sizes: list[int], cut: int) -> int:
         """Return the operations of one answer's masks; ``sizes`` are its terms per position, the
         last position first.
         """
-        heads, tails = (
-            [*accumulate(part, mul, initial=1)]
-            for part in (sizes[: cut + 1], sizes[cut + 1 :])
-        )
+        heads = [*accumulate(sizes[: cut + 1], mul, initial=1)]
+        tails = [*accumulate(sizes[cut + 1 :], mul, initial=1)]
         words = -(-(self.width ** (len(tails) - 1)) // 64)
-        work: int = (
-            sum(heads)
-            + sum(tails)
-            + (heads[-1] + tails[-1]) * (tails[-1].bit_length() + words)
-        )
-        return work
+        bisected = tails[-1].bit_length() + words
+        work: int = (heads[-1] + tails[-1]) * bisected
+        return work + sum(heads) + sum(tails)
 
     def masks(self, answers: list[Terms]) -> Found:
         """Return per prefix the mask of the suffixes for which some answer's terms sum to zero or
@@ -80,56 +87,54 @@ class Enumeration:
                   for.
         Raises:   Declined (SPEC-3.5) if masks and sums could take more than 2^30 bits.
         Cost:     per answer one addition per prefix and suffix and shorter tuple, a sort of the
-                  suffixes with their masks,
-                  and per prefix one bisection and one OR of masks (counted in words of 64 bits).
+                  suffixes with their masks, and per prefix one bisection and one OR of masks
+                  (counted in words of 64 bits).
         """
         found: Found = {}
         for terms in answers:
-            head, tail = (
-                [terms.rows[-1], *terms.rows[: self.cut]],
-                terms.rows[self.cut : -1],
-            )
-            bits = (
-                max(term.bit_length() for row in terms.rows for term in row.values())
-                + self.suffixes
-                + BITS_OF_TUPLE
-            )
-            tuples = len(found) + prod(map(len, head)) + prod(map(len, tail))
+            head = [terms.rows[-1], *terms.rows[: self.cut]]
+            tail = terms.rows[self.cut : -1]
+            tuples = prod(map(len, head)) + prod(map(len, tail))
+            longest = max(v.bit_length() for row in terms.rows for v in row.values())
+            bits = longest + self.suffixes + BITS_OF_TUPLE
             require_support(
-                tuples * bits <= MAX_TUPLE_BITS,
+                (len(found) + tuples) * bits <= MAX_TUPLE_BITS,
                 "SPEC-3.5",
                 "an enumeration is too large to hold",
             )
-            self.ledger.charge(
-                add=self._work([len(row) for row in head + tail], self.cut)
-            )
+            work = self._work([len(row) for row in head + tail], self.cut)
+            self.frame.ledger.charge(add=work)
             ordered = sorted(self._sums(tail), key=itemgetter(1))
-            values, masks = [total for _, total, _ in ordered], [0]
-            for index, _, _ in reversed(ordered):
-                masks.append(masks[-1] | 1 << index)
+            sums = [total for _, total, _ in ordered]
+            masks = [0]  # from each place on, all the suffixes; the first is of none
+            for suffix, _, _ in reversed(ordered):
+                masks.append(masks[-1] | 1 << suffix)
             masks.reverse()
-            for index, total, holds in self._sums(head):
-                mask = masks[bisect_left(values, -total)] & (
-                    -1 if holds else ~self.missing
-                )
+            for number, total, holds in self._sums(head):
+                # The suffixes with total + sum >= 0, in a cell that needs {m} those that hold it.
+                mask = masks[bisect_left(sums, -total)]
+                if not holds:
+                    mask &= ~self.missing
                 if mask:
-                    found[index] = found.get(index, 0) | mask
+                    found[number] = found.get(number, 0) | mask
         return found
 
-    def _sums(self, rows: list[dict[int, int]]) -> list[tuple[int, int, bool]]:
-        """Return (number, sum, whether it holds the maximum) of every tuple of blocks."""
-        found, last = [(0, 0, False)], self.width - 1
+    def _sums(self, rows: list[BlockTerms]) -> list[Summed]:
+        """Return every tuple of blocks, one from each row."""
+        found = [(0, 0, False)]
+        last = self.width - 1
         for row in rows:
             pairs = row.items()
             found = [
-                (i * self.width + b, total + v, holds or b == last)
-                for i, total, holds in found
-                for b, v in pairs
+                (number * self.width + b, total + term, holds or b == last)
+                for number, total, holds in found
+                for b, term in pairs
             ]
         return found
 
     def weight(self, found: Found) -> int:
-        """Return the total weight of the tuples in the masks.
+        """Return the total weight of the tuples in the masks: the sum of products of
+        multiplicities.  (SPEC 7.8)
 
         Cost: per suffix one multiplication; two operations per prefix, binary digit of a suffix's
               weight, and word of 64 bits.
@@ -137,29 +142,21 @@ class Enumeration:
         *free, last = self.frame.multiplicities
         weights = [prod(chosen) for chosen in product(*free[self.cut :])]
         digits = max(weights).bit_length()
-        work = digits * (self.suffixes + 2 * len(found) * self.words)
-        self.ledger.charge(
-            mul=self.suffixes * len(free) + len(found) * (self.cut + 2), add=work
+        self.frame.ledger.charge(
+            mul=self.suffixes * len(free) + len(found) * (self.cut + 2),
+            add=digits * (self.suffixes + 2 * len(found) * self.words),
         )
+        # Per binary digit the suffixes whose weight has it.
         planes = [
-            sum(1 << i for i, weight in enumerate(weights) if weight >> digit & 1)
-            for digit in range(digits)
+            sum(1 << suffix for suffix, weight in enumerate(weights) if weight >> d & 1)
+            for d in range(digits)
         ]
-        sums = {
-            n: sum(
-                (mask & plane).bit_count() << digit
-                for digit, plane in enumerate(planes)
-            )
-            for n, mask in found.items()
-        }
-        heads = {
-            number: zip([last, *free], self._blocks(number, self.cut + 1), strict=False)
-            for number in found
-        }
-        return sum(
-            held * prod(row[b] for row, b in heads[number])
-            for number, held in sums.items()
-        )
+        total = 0
+        for number, mask in found.items():
+            blocks = self._blocks(number, self.cut + 1)
+            held = [(mask & plane).bit_count() << d for d, plane in enumerate(planes)]
+            total += sum(held) * prod(map(getitem, [last, *free], blocks))
+        return total
 
     def _blocks(self, number: int, places: int) -> list[int]:
         """Return the tuple of blocks with this number."""
@@ -168,108 +165,51 @@ class Enumeration:
             for place in reversed(range(places))
         ]
 
-    def tuples(self, found: Found) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    def tuples(self, found: Found) -> Iterator[Listed]:
         """Yield (prefix, bit, tokens of all positions) of every tuple in the masks; blocks must be
         single tokens.
         """
-        free = len(self.frame.multiplicities) - 1
         for number, mask in found.items():
-            self.ledger.charge(add=mask.bit_length() * self.words)
+            self.frame.ledger.charge(add=mask.bit_length() * self.words)
             query, *head = self._blocks(number, self.cut + 1)
-            for bit in range(mask.bit_length()):
-                if mask >> bit & 1:
-                    yield (
-                        number,
-                        1 << bit,
-                        (*head, *self._blocks(bit, free - self.cut), query),
-                    )
+            for suffix in range(mask.bit_length()):
+                if mask >> suffix & 1:
+                    tail = self._blocks(suffix, self.behind)
+                    yield number, 1 << suffix, (*head, *tail, query)
 
 
-def failures(
-    frame: Frame, answers: dict[int, Terms], scores: Scores, mu: int, ledger: Ledger
-) -> tuple[int, int]:
-    """Return (lower, upper) bounds on the failing weight of a cell's sequences.  (SPEC 7.8)
+class Enumerate:
+    """A leaf whose tuples of blocks are enumerated after the extreme test.  (SPEC 7.8)"""
 
-    Requires: ``answers`` holds the upper terms, with ``mu``, of every answer not proved beaten on
-              the whole cell.
-    Ensures:  lower counts logits (mu = 0) and is 0 unless brackets are exact; upper counts every
-              sequence whose
-              margin is not shown to exceed mu.
+    def failures(self, left: Left) -> Failures:
+        """Return bounds on the failing weight.
 
-    Tuples that the two ends of the weights leave open are decided one by one, where mu is zero, by
-    the tie rule or
-    by more precision; what is still open counts in the upper bound only.
-    """
-    table = Enumeration(frame, list(answers.values()), ledger)
-    possible = table.masks(list(answers.values()))
-    if not frame.exact:
-        return 0, table.weight(possible)
-    certain = table.masks(
-        [frame.lower_terms(j, frame.allowed(terms)) for j, terms in answers.items()]
-    )
-    undecided = {
-        number: mask & ~certain.get(number, 0) for number, mask in possible.items()
-    }
-    for number, bit, tokens in table.tuples(undecided) if mu == 0 else []:
-        wrong = is_wrong(scores, frame.maximum, tokens, list(answers), ledger)
-        certain[number] = certain.get(number, 0) | (bit if wrong is True else 0)
-        possible[number] ^= bit if wrong is False else 0
-    return table.weight(certain), table.weight(possible)
+        Ensures: lower counts logits (mu = 0) and is 0 unless brackets are exact; upper counts every
+                 sequence whose margin is not shown to exceed mu.
 
-
-def is_wrong(
-    scores: Scores, m: int, tokens: tuple[int, ...], answers: list[int], ledger: Ledger
-) -> bool | None:
-    """Return whether some answer reaches the logit of m on one input; None if 4 096 bits do not
-    tell.  (SPEC 7.8)
-
-    Requires: exact paths.
-    Positions with equal exact scores have equal weights, so their exact brackets are added first.
-    If all these
-    sums are zero the logits are equal: a tie, hence wrong.  Otherwise they differ (distinct
-    algebraic exponents have
-    exponentials that are linearly independent over the algebraic numbers), so some precision
-    decides the sign.
-    """
-    paths, q = scores.tables.paths, tokens[-1]
-    exact = [paths.eqke_low[q][t] + paths.eqkp[q][i] for i, t in enumerate(tokens)]
-    signs = []
-    for j in answers:
-        direct = paths.eu_low[q][j] - paths.eu_low[q][m]
-        sums = dict.fromkeys(exact, 0)
-        ledger.charge(add=5 * len(tokens))
-        for i, t in enumerate(tokens):
-            sums[exact[i]] += (
-                paths.evou_low[t][j]
-                - paths.evou_low[t][m]
-                + paths.pvou[i][j]
-                - paths.pvou[i][m]
-                + direct
-            )
-        signs.append(
-            _sign(
-                scores, {score: value for score, value in sums.items() if value}, ledger
-            )
-        )
-    return True if 0 in signs or 1 in signs else None if None in signs else False
+        Tuples that the two ends of the weights leave open are decided one by one, where mu is zero,
+        by the tie rule or by more precision; what is still open counts in the upper bound only.
+        """
+        frame = left.frame
+        uppers = list(left.terms.values())
+        table = Enumeration(frame, uppers)
+        possible = table.masks(uppers)
+        if not frame.exact:
+            return Failures(0, table.weight(possible))
+        answers = list(left.terms)
+        allowed = map(frame.allowed, uppers)
+        certain = table.masks(list(map(frame.lower_terms, answers, allowed)))
+        undecided = {n: possible[n] & ~certain.get(n, 0) for n in possible}
+        for number, bit, tokens in table.tuples(undecided) if left.mu == 0 else ():
+            wrong = is_wrong(frame.scores, frame.maximum, tokens, answers)
+            certain.setdefault(number, 0)
+            if wrong is True:
+                certain[number] |= bit
+            if wrong is False:
+                possible[number] ^= bit
+        lower = table.weight(certain)
+        return Failures(lower, table.weight(possible))
 
 
-def _sign(scores: Scores, sums: dict[int, int], ledger: Ledger) -> int | None:
-    """Return the sign of the sum of exp(score/sqrt(d_head)) * value, value != 0, or None if 4 096
-    bits do not tell.
-    """
-    if not sums:
-        return 0
-    top, precision = max(sums), min(2 * scores.precision, MAX_PRECISION)
-    while precision <= MAX_PRECISION:
-        ledger.charge(mul=2 * len(sums), add=2 * len(sums))
-        ends = [
-            (value, *scores.exp_ends(top - score, top - score, precision))
-            for score, value in sums.items()
-        ]
-        if sum(value * (low if value > 0 else high) for value, low, high in ends) > 0:
-            return 1
-        if sum(value * (high if value > 0 else low) for value, low, high in ends) < 0:
-            return -1
-        precision *= 2
-    return None
+class BruteForce(Enumerate):
+    """A leaf of one query and single tokens, enumerated without an extreme test.  (SPEC 7.12)"""

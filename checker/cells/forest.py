@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from checker.cells.derive import Checker
+from checker.cells.cell import Known
+from checker.cells.derive import Cells
 from checker.cells.enclosed import PathHint, parse_hints
-from checker.cells.parse import Cell, parse_cells
+from checker.cells.parse import Cell, Skip, parse_cells
 from checker.cells.paths import decompose, require_plain
 from checker.float32 import cells as float32
 from checker.float32.cells import REAL
@@ -34,25 +35,21 @@ class Forest:
         """
         exp = self.statement.exp_errors
         paths = decompose(self.model, self.hints, ledger, TABLE_SCALE if exp else 0)
-        slack = (
-            REAL
-            if exp is None
-            else float32.slack(
-                self.model, exp, (paths.score_scale, paths.value_scale), ledger
-            )
-        )
-        checker = Checker(paths, self.statement.scope, self.precision, ledger, slack)
-        answers, n = range(self.model.sizes["d_vocab_out"]), self.model.sizes["n_ctx"]
+        slack = REAL
+        if exp is not None:
+            scales = paths.score_scale, paths.value_scale
+            slack = float32.slack(self.model, exp, scales, ledger)
+        cells = Cells(paths, self.statement.scope, self.precision, ledger, slack)
+        answers = range(self.model.sizes["d_vocab_out"])
         for root in self.roots:
-            checker.visit(
-                root,
-                dict.fromkeys(
-                    (j for j in answers if j != root.maximum),
-                    ((2 << root.maximum) - 1,) * n,
-                ),
-                None,
-            )
-        return tuple(checker.outcomes)
+            # 7.6: at a root every answer and token is allowed
+            every = ((2 << root.maximum) - 1,) * self.model.sizes["n_ctx"]
+            wrong = {j: every for j in answers if j != root.maximum}
+            if isinstance(root.method, Skip):  # 7.11: nothing is asked of it
+                wrong = {}
+            ledger.spend(len(wrong))
+            cells.visit(root, Known(wrong, None))
+        return tuple(cells.outcomes)
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
@@ -76,11 +73,5 @@ def parse_forest(
     )
     require_plain(model)
     hints = parse_hints(proof["paths"]) if "paths" in proof else {}
-    sizes = model.sizes["d_vocab"], model.sizes["d_vocab_out"], model.sizes["n_ctx"]
-    return Forest(
-        model,
-        statement,
-        precision,
-        hints,
-        parse_cells(listing(proof["cells"], "cells", MAX_CELLS), sizes),
-    )
+    roots = parse_cells(listing(proof["cells"], "cells", MAX_CELLS), model.sizes)
+    return Forest(model, statement, precision, hints, roots)

@@ -27,25 +27,28 @@ _PLAIN = {
 }
 
 
+Rows = tuple[Row, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Paths:
     """The path matrices: scores over ``2^-score_scale``, logits over ``2^-value_scale``.
 
     ``eqke_low[q][t]``, ``eqkp[q][i]``, ``evou_low[t][j]``, ``pvou[i][j]``, ``eu_low[q][j]``.
     ``low`` and ``high`` enclose up to a constant of each row (a token, for EVOU), so that only
-    differences within a
-    row mean anything; they are the same object where the path is exact.  ``exact``: all three are.
+    differences within a row mean anything; they are the same object where the path is exact.
+    ``exact``: all three are.
     """
 
-    eqke_low: tuple[Row, ...]
-    eqke_high: tuple[Row, ...]
-    eqkp: tuple[Row, ...]
+    eqke_low: Rows
+    eqke_high: Rows
+    eqkp: Rows
     score_scale: int
-    evou_low: tuple[Row, ...]
-    evou_high: tuple[Row, ...]
-    pvou: tuple[Row, ...]
-    eu_low: tuple[Row, ...]
-    eu_high: tuple[Row, ...]
+    evou_low: Rows
+    evou_high: Rows
+    pvou: Rows
+    eu_low: Rows
+    eu_high: Rows
     value_scale: int
     d_head: int
     exact: bool
@@ -61,23 +64,26 @@ def require_plain(model: Model) -> None:
         )
 
 
-def _with_bias(left: Matrix, right: Matrix, bias: Matrix) -> tuple[Matrix, Matrix]:
+def _with_bias(
+    left: Matrix, right: Matrix, bias: Matrix, ledger: Ledger
+) -> list[Matrix]:
     """Return two factors whose product is ``left right`` with the row ``bias`` added to every row:
     [left|1], [right;bias].
     """
     if not any(bias.rows[0]):
-        return left, right
+        return [left, right]
     scale = max(right.scale, bias.scale)
-    rows = tuple((*row, 1 << left.scale) for row in left.rows)
-    return Matrix(rows, left.scale), Matrix(
-        rescale(right, scale).rows + rescale(bias, scale).rows, scale
-    )
+    ones = tuple((*row, 1 << left.scale) for row in left.rows)
+    fine = rescale(right, scale, ledger)
+    rows = fine.rows + rescale(bias, scale, ledger).rows
+    return [Matrix(ones, left.scale), Matrix(rows, scale)]
 
 
-def _over(table: Enclosed, scale: int) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
+def _over(table: Enclosed, scale: int, ledger: Ledger) -> tuple[Rows, Rows]:
     """Return the rows of both ends over a finer scale, one object where they are one."""
-    low = rescale(table[0], scale).rows
-    return low, low if table[1] is table[0] else rescale(table[1], scale).rows
+    low, high = table
+    rows = rescale(low, scale, ledger).rows
+    return rows, rows if high is low else rescale(high, scale, ledger).rows
 
 
 def decompose(
@@ -91,37 +97,32 @@ def decompose(
     Cost: that of the additions of rows, of the chains of both position paths, and of the
           enclosures.
     """
-    w = {name.rpartition(".")[2]: weight for name, weight in model.weights.items()}
-    query = add_row(w["W_E"], Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale), ledger)
-    constant = add_row(product(w["b_V"], w["W_O"], ledger), w["b_O"], ledger)
-    scoring = [*_with_bias(query, w["W_Q"], w["b_Q"]), transposed(w["W_K"])]
-    moving = [w["W_V"], w["W_O"], w["W_U"]]
-    eqke = enclose([*scoring, transposed(w["W_E"])], hints.get("qk"), ledger)
-    evou = enclose([w["W_E"], *moving], hints.get("ov"), ledger)
-    eu = enclose(
-        _with_bias(add_row(query, constant, ledger), w["W_U"], w["b_U"]),
-        hints.get("direct"),
-        ledger,
-    )
-    eqkp, pvou = (
-        multiply([*scoring, transposed(w["W_pos"])], ledger),
-        multiply([w["W_pos"], *moving], ledger),
-    )
-    score, value = (
-        max(eqke[0].scale, eqkp.scale, fine),
-        max(evou[0].scale, eu[0].scale, pvou.scale, fine),
-    )
-    evou_rows, eu_rows, pvou_rows = (
-        _over(evou, value),
-        _over(eu, value),
-        rescale(pvou, value).rows,
-    )
-    scores = (*_over(eqke, score), rescale(eqkp, score).rows, score)
+    weights = model.weights.items()
+    w = {name.rpartition(".")[2]: weight for name, weight in weights}
+    embed = w["W_E"]
+    places = w["W_pos"]
+    query = add_row(embed, Matrix(places.rows[-1:], places.scale), ledger)  # Q
+    output = w["W_O"]
+    constant = add_row(product(w["b_V"], output, ledger), w["b_O"], ledger)
+    asking = _with_bias(query, w["W_Q"], w["b_Q"], ledger)
+    scoring = [*asking, transposed(w["W_K"])]
+    moving = [w["W_V"], output, w["W_U"]]
+    eqke = enclose([*scoring, transposed(embed)], hints.get("qk"), ledger)
+    evou = enclose([embed, *moving], hints.get("ov"), ledger)
+    skipped = add_row(query, constant, ledger)
+    reading = _with_bias(skipped, w["W_U"], w["b_U"], ledger)
+    eu = enclose(reading, hints.get("direct"), ledger)
+    eqkp = multiply([*scoring, transposed(places)], ledger)
+    pvou = multiply([places, *moving], ledger)
+    score = max(eqke[0].scale, eqkp.scale, fine)
+    value = max(evou[0].scale, eu[0].scale, pvou.scale, fine)
     return Paths(
-        *scores,
-        *evou_rows,
-        pvou_rows,
-        *eu_rows,
+        *_over(eqke, score, ledger),
+        rescale(eqkp, score, ledger).rows,
+        score,
+        *_over(evou, value, ledger),
+        rescale(pvou, value, ledger).rows,
+        *_over(eu, value, ledger),
         value,
         model.sizes["d_head"],
         not hints,

@@ -2,79 +2,92 @@
 (SPEC 7.15)
 
 Every input with maximum m holds m at least once.  So if F bounds the term of m and M the term of
-any token, at any
-position and for any query, then F + (n-1) M bounds the sum.
+any token, at any position and for any query, then F + (n-1) M bounds the sum.
 """
 
-from checker.cells.parse import Cell, expand
-from checker.cells.terms import Allowed, Scores
+from checker.cells.cell import Allowed, Inputs
+from checker.cells.terms import Values, term_upper
+from checker.cells.weights import Ends, Scores
+
+
+class Screen:
+    """A cell of all inputs with one maximum; it hands down what its test leaves.  (SPEC 7.15)"""
+
+
+def _weights(scores: Scores, inputs: Inputs) -> list[Ends]:
+    """Return per block bounds on the weight of its tokens, at any position and for any query.
+
+    Cost: the spans of the queries; two exponentials per block.
+    """
+    tables = scores.tables
+    spans = scores.spans(inputs.queries, inputs.blocks)  # (L_b, H_b)
+    high = tables.place_high[inputs.maximum]  # h
+    low = tables.place_low[inputs.maximum] - scores.slack.score_error  # l; 12.5
+    top = max(most for _, most in spans) + high
+    return [
+        scores.exp_ends(top - most - high, top - least - low, scores.precision)
+        for least, most in spans
+    ]
+
+
+def _kept(
+    terms: list[int],
+    n: int,
+) -> tuple[list[int], int | None]:
+    """Return the blocks with which an answer with these terms may still win, and the largest sum
+    removed.  (SPEC 7.15)
+    """
+    own = terms[-1]  # F
+    largest = max(terms)  # M
+    bound = (n - 1) * largest + own
+    if bound < 0:  # F + (n-1) M < 0: the answer is beaten
+        return [], bound
+    # A block b below m goes if f(b,j) + F + (n-2) M < 0, with 0 for n-2 if n = 1.
+    need = -own - max(n - 2, 0) * largest
+    last = len(terms) - 1
+    kept = [b for b, term in enumerate(terms) if term >= need or b == last]
+    lost = [term for term in terms[:-1] if term < need]
+    return kept, max(lost) - need if lost else None
 
 
 def screened(
-    scores: Scores, cell: Cell, answers: dict[int, Allowed], mu: int
+    scores: Scores, inputs: Inputs, answers: dict[int, Allowed], mu: int
 ) -> tuple[dict[int, Allowed], int | None, int]:
-    """Return the answers that may still win with the tokens they may win with, the largest sum
-    removed, and a weight.
+    """Return the answers that may still win with the tokens they may win with, ``mu`` added to
+    every bracket; the largest sum removed, None if there is none; and W, which no input's sum of
+    weights exceeds.
 
-    The weight bounds the sum of the weights of any input from above; sums are those of the upper
-    terms, with ``mu``.
-    Cost: the spans of the queries; two exponentials per block; per answer and block two additions,
-          a multiplication and
-          three comparisons, and one more for a block of several tokens; per answer one comparison
-          per position and six more.
+    Cost: that of the weights; per answer and block two additions, a multiplication and three
+          comparisons, and one more for a block of several tokens; per answer one comparison per
+          position and six more.
     """
-    tables, m, blocks = scores.tables, cell.maximum, cell.blocks()
-    paths, n = tables.paths, len(tables.paths.pvou)
-    highs, most, least = (
-        tables.direct_high[m],
-        tables.place_high[m],
-        tables.place_low[m],
+    tables = scores.tables
+    m = inputs.maximum
+    places = tables.paths.pvou
+    n = len(places)
+    blocks = inputs.blocks
+    weights = _weights(scores, inputs)
+    values = Values(tables, inputs)
+    # min_t EVOU[t,m] + min_i PVOU[i,m] + min_q (EU[q,m] - mean_q) - mu
+    least = tables.direct_low[m][m] + min(row[m] for row in places) - mu
+    wide = sum(first < last for first, last in blocks)
+    entries = len(answers) * len(blocks)
+    scores.ledger.charge(
+        mul=entries + 2 * len(answers),
+        add=4 * (len(answers) + len(blocks)) + 2 * entries,
+        cmp=3 * entries + (wide + n + 2) * (len(answers) + 1),
     )
-    spans = scores.spans(expand(cell.queries), blocks)
-    top = max(high for _, high in spans) + most
-    least -= scores.slack.score_error
-    ends = [
-        scores.exp_ends(top - high - most, top - low - least, scores.precision)
-        for low, high in spans
-    ]
-    values = [
-        (tables.value_high.windows(a, b), tables.value_low.windows(a, b))
-        for a, b in blocks
-    ]
-    lowest = tables.direct_low[m][m] + min(row[m] for row in paths.pvou) - mu
-    floors = [min(one[m], two[m]) + lowest for _, (one, two) in values]
-    entries, wide, adds = (
-        len(answers) * len(blocks),
-        sum(a < b for a, b in blocks),
-        4 * (len(answers) + len(blocks)),
-    )
-    tables.ledger.charge(
-        entries + 2 * len(answers),
-        adds + 2 * entries,
-        3 * entries + (wide + n + 2) * (len(answers) + 1),
-    )
-    heaviest, left, removed = n * max(high for _, high in ends), {}, []
-    masks = [(2 << b) - (1 << a) for a, b in blocks]
+    left = {}
+    removed = list[int]()
     for j, allowed in answers.items():
-        shift = highs[j] + max(row[j] for row in paths.pvou)
-        brackets = [
-            max(one[j], two[j]) + shift - floor
-            for ((one, two), _), floor in zip(values, floors, strict=True)
-        ]
-        terms = [
-            end[bracket > 0] * bracket
-            for end, bracket in zip(ends, brackets, strict=True)
-        ]
-        largest, need = max(terms), -terms[-1]
-        if (n - 1) * largest < need:
-            removed.append((n - 1) * largest - need)
-            continue
-        need -= max(n - 2, 0) * largest
-        hopeless = [term for term in terms[:-1] if term < need]
-        removed += [max(hopeless) - need] if hopeless else []
-        mask = (
-            sum(mask for mask, term in zip(masks, terms, strict=True) if term >= need)
-            | masks[-1]
-        )
-        left[j] = tuple(mask & tokens for tokens in allowed)
+        shift = tables.direct_high[m][j] + max(row[j] for row in places) - least
+        brackets = [value + shift for value in values.above(j)]
+        terms = list(map(term_upper, weights, brackets))  # f(b,j)
+        kept, bound = _kept(terms, n)
+        if bound is not None:
+            removed.append(bound)
+        if kept:
+            tokens = sum(values.masks[b] for b in kept)
+            left[j] = tuple(tokens & held for held in allowed)
+    heaviest = n * max(high for _, high in weights)
     return left, max(removed, default=None), heaviest

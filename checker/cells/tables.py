@@ -11,6 +11,7 @@ from checker.ground.exact import Row
 from checker.ground.ledger import Ledger
 
 Line = Sequence[int]
+Choose = Callable[[int, int], int]
 
 
 class Extremes:
@@ -18,10 +19,10 @@ class Extremes:
     of doubling length.
     """
 
-    def __init__(
-        self, lines: Sequence[Line], choose: Callable[[int, int], int], ledger: Ledger
-    ) -> None:
-        self.levels, self.choose, self.ledger = [list(lines)], choose, ledger
+    def __init__(self, lines: Sequence[Line], choose: Choose, ledger: Ledger) -> None:
+        self.levels: list[list[Line]] = [list(lines)]
+        self.choose = choose
+        self.ledger = ledger
 
     def windows(self, first: int, last: int) -> tuple[Line, Line]:
         """Return two lines such that the entrywise extreme of both is that of lines ``first`` to
@@ -31,22 +32,32 @@ class Extremes:
         """
         level = (last - first + 1).bit_length() - 1
         while len(self.levels) <= level:
-            below, shift = self.levels[-1], 1 << len(self.levels) - 1
-            self.ledger.charge(cmp=(len(below) - shift) * len(below[0]))
-            self.levels.append(
-                [
-                    tuple(map(self.choose, a, b))
-                    for a, b in zip(below, below[shift:], strict=False)
-                ]
-            )
-        return self.levels[level][first], self.levels[level][last + 1 - (1 << level)]
+            below = self.levels[-1]
+            shift = 1 << len(self.levels) - 1
+            count = len(below) - shift
+            self.ledger.charge(cmp=count * len(below[0]))
+            pairs = zip(below, below[shift:], strict=False)
+            self.levels.append([tuple(map(self.choose, *pair)) for pair in pairs])
+        lines = self.levels[level]
+        return lines[first], lines[last + 1 - (1 << level)]
+
+    def of(self, queries: Line, first: int, last: int) -> list[int]:
+        """Return the extremes of lines ``first`` to ``last`` in the entries of the queries."""
+        one, two = self.windows(first, last)
+        if one is two:
+            return [one[q] for q in queries]
+        choose = self.choose
+        return [choose(one[q], two[q]) for q in queries]
 
 
 def _less(rows: Sequence[Row], bases: list[int]) -> list[Row]:
-    return [
-        tuple(value - base for value in row)
-        for row, base in zip(rows, bases, strict=True)
-    ]
+    pairs = zip(rows, bases, strict=True)
+    return [tuple(value - base for value in row) for row, base in pairs]
+
+
+def _running(rows: Sequence[Row], choose: Choose) -> list[Row]:
+    """Return per row the entrywise extremes of the rows up to it."""
+    return list(accumulate(rows, lambda a, b: tuple(map(choose, a, b))))
 
 
 class Tables:
@@ -54,8 +65,8 @@ class Tables:
     token.
 
     ``direct_high[q][j]``, ``direct_low[q][j]``: of EU less its row's mean; ``place_high[q]``,
-    ``place_low[q]``: of scores of
-    positions relative to their row's mean over the free positions, ``places[q][i]``.
+    ``place_low[q]``: of scores of positions relative to kappa, their row's mean over the free
+    positions, ``places[q][i]``.  Means are rounded down.
     """
 
     def __init__(self, paths: Paths, ledger: Ledger) -> None:
@@ -63,27 +74,28 @@ class Tables:
 
         Cost: three additions and two comparisons per query and position, and per entry of EU.
         """
-        self.paths, self.ledger = paths, ledger
-        self.score_high = Extremes(
-            list(zip(*paths.eqke_high, strict=True)), max, ledger
-        )
-        self.score_low = Extremes(list(zip(*paths.eqke_low, strict=True)), min, ledger)
-        self.value_high, self.value_low = (
-            Extremes(paths.evou_high, max, ledger),
-            Extremes(paths.evou_low, min, ledger),
-        )
-        free, width = len(paths.pvou) - 1, len(paths.pvou[0])
+        self.paths = paths
+        self.ledger = ledger
+        high = list(zip(*paths.eqke_high, strict=True))
+        low = list(zip(*paths.eqke_low, strict=True))
+        self.score_high = Extremes(high, max, ledger)
+        self.score_low = Extremes(low, min, ledger)
+        self.value_high = Extremes(paths.evou_high, max, ledger)
+        self.value_low = Extremes(paths.evou_low, min, ledger)
+        free = len(paths.pvou) - 1
+        width = len(paths.pvou[0])
         entries = len(paths.eqkp) * (free + 1 + width)
         ledger.charge(add=3 * entries, cmp=2 * entries)
-        kappas = [sum(row[:free]) // max(free, 1) for row in paths.eqkp]
+        most = max(free, 1)
+        kappas = [sum(row[:free]) // most for row in paths.eqkp]
         self.places = _less(paths.eqkp, kappas)
         self.place_high = list(accumulate(map(max, self.places), max))
         self.place_low = list(accumulate(map(min, self.places), min))
         means = [sum(row) // width for row in paths.eu_low]
         low = _less(paths.eu_low, means)
         high = low if paths.eu_high is paths.eu_low else _less(paths.eu_high, means)
-        self.direct_high = list(accumulate(high, lambda a, b: tuple(map(max, a, b))))
-        self.direct_low = list(accumulate(low, lambda a, b: tuple(map(min, a, b))))
+        self.direct_high = _running(high, max)
+        self.direct_low = _running(low, min)
 
     def differences(
         self, queries: Line, first: int, last: int, maximum: int
@@ -94,20 +106,19 @@ class Tables:
         Cost: per query one addition, or two if the ends differ, and two comparisons for a block of
               several tokens.
         """
-        paths, one_side = self.paths, self.paths.exact and first == last
-        sides = [(self.score_low, paths.eqke_high), (self.score_high, paths.eqke_low)][
-            one_side:
-        ]
+        paths = self.paths
+        several = last > first
+        ends = 2 if several or not paths.exact else 1
         self.ledger.charge(
-            add=len(sides) * len(queries), cmp=2 * len(queries) * (last > first)
+            add=ends * len(queries),
+            cmp=2 * len(queries) * several,
         )
-        ends = []
-        for table, base in sides:
-            one, two = table.windows(first, last)
-            found = (
-                [one[q] for q in queries]
-                if one is two
-                else [table.choose(one[q], two[q]) for q in queries]
-            )
-            ends.append(list(map(sub, found, [base[q][maximum] for q in queries])))
-        return ends[0], ends[-1]
+        # 6.5: an upper end less a lower end
+        own_low = [paths.eqke_low[q][maximum] for q in queries]
+        high = list(map(sub, self.score_high.of(queries, first, last), own_low))
+        if ends == 1:
+            return high, high
+        # and a lower end less an upper end
+        own_high = [paths.eqke_high[q][maximum] for q in queries]
+        low = list(map(sub, self.score_low.of(queries, first, last), own_high))
+        return low, high

@@ -1,4 +1,7 @@
-"""How far a float32 execution may take scores and logits of a model of cells.  (SPEC 12.3, 12.5)"""
+"""How far a float32 execution may take scores and logits of a model of cells.  (SPEC 12.3 to 12.5)
+
+The names of SPEC 12.3 stand beside the lines that form them.
+"""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -6,35 +9,37 @@ from math import isqrt
 
 from checker.float32.propagation import (
     LARGEST,
-    TINY,
-    UNIT,
-    affine,
-    gamma,
-    norm_of,
-    norms,
-    over,
-    reach,
-    shortened,
-    theta_of,
+    ZERO,
+    AffineNorms,
+    Computed,
+    affine_norms,
+    apart,
+    ceiling,
+    kappa_of,
+    largest_norm,
+    logit_norms,
+    residual,
+    score_errors,
+    short_names,
 )
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, add_row, product, transposed
+from checker.ground.exact import Matrix, add_row, product
 from checker.ground.ledger import Ledger
-from checker.ground.norms import centred
 from checker.statement.model import Model
 
 SHARE_BITS = 96
+"""The sum of attention weights is rounded down to a multiple of 2^-96.  (SPEC 12.3)"""
 
 
 @dataclass(frozen=True, slots=True)
 class Slack:
-    """How far executions may be from real arithmetic: nowhere, unless numbers are given.  (SPEC
-    12.5)
+    """How far executions may be from real arithmetic: nowhere, unless numbers are given.
+    (SPEC 12.5)
 
-    ``score_error``: by how much a score may be lower, before the division, over 2^-score_scale.
-    ``logit_error``: the error of a
-    difference of logits, over 2^-value_scale.  ``least_share``: the least sum of attention weights, over
-    2^-96.
+    ``score_error``: ``2 theta sqrt(h)``, by how much a score may be lower before the division, over
+    2^-score_scale.
+    ``logit_error``: B, the error of a difference of logits, over 2^-value_scale.
+    ``least_share``: rho, the least sum of attention weights, over 2^-96.
     """
 
     score_error: int = 0
@@ -42,81 +47,125 @@ class Slack:
     least_share: int = 1 << SHARE_BITS
 
     def raised(self, mu: int) -> int:
-        """Return what must be added to brackets so that a negative sum leaves a margin of ``mu``;
-        positive if inexact.
+        """Return ``mu' = (B + mu) / rho`` rounded up: what must be added to brackets so that a
+        negative sum leaves a margin of ``mu``; positive if inexact.
         """
         return -(-(self.logit_error + mu << SHARE_BITS) // self.least_share)
 
     def margin(self, value: int) -> int:
-        """Return the margin of computed logits that follows from one of the sum, rounded down."""
+        """Return ``rho M - B``, the margin of computed logits that follows from one of the sum,
+        rounded down.
+        """
         return (value * self.least_share >> SHARE_BITS) - self.logit_error
 
 
 REAL = Slack()
 
 
+def _either(w: dict[str, Matrix], letter: str, ledger: Ledger) -> Fraction:
+    """Return ``max |W_E[t] W + b| + max |W_pos[i] W|``, K or Z of SPEC 12.3.
+
+    Cost: two products, a sum of rows, norms.
+    """
+    weight, bias = w[f"W_{letter}"], w[f"b_{letter}"]
+    tokens = add_row(product(w["W_E"], weight, ledger), bias, ledger)
+    places = product(w["W_pos"], weight, ledger)
+    return largest_norm(tokens, ledger) + largest_norm(places, ledger)
+
+
+@dataclass(frozen=True, slots=True)
+class _LogitErrors:
+    """B, rho over 2^-96 rounded down, and what is reached on the way from weights to logits."""
+
+    difference: Fraction
+    least_share: int
+    reached: tuple[Fraction, ...]
+
+
+def _logits(
+    w: dict[str, Matrix],
+    last: Computed,
+    value: Computed,
+    eta_exp: Fraction,
+    ledger: Ledger,
+) -> _LogitErrors:
+    """Return B and rho of SPEC 12.3; ``last``: r and u r, ``value``: Z and e_v.
+
+    Cost: norms, and the centring of W_U.
+    """
+    n, Z = len(w["W_pos"].rows), value.norm
+    output = affine_norms(w["W_O"], w["b_O"], ledger)
+    logits = logit_norms(w["W_U"], w["b_U"], ledger)
+    L = apart(w["W_U"], ledger)
+    kappa, alpha = kappa_of(n), 3 * eta_exp
+    # z: a sum of n computed values by computed weights, which sum to at most 1 + kappa.
+    z = AffineNorms(n, 1 + kappa, ZERO).image(value)
+    # y: b_O and the computed residual are two more terms of one sum, gamma_{h+2}.
+    e_y = last.error + output.with_term(last.reached()).error(z)
+    y = Computed(output.reach(z.norm) + last.norm, e_y)
+    # P: what the error of y moves in a difference, and the rounding of two logits.
+    P = e_y * L + 2 * logits.rounding(y.reached())
+    # G: the direct path, of which weights that do not sum to one take a part.
+    G = (last.norm + output.bias) * L + 2 * logits.bias
+    lost = n * alpha * (Z * output.weight * L + G)
+    B = kappa * G + lost + P
+    rho = 1 - kappa - n * alpha
+    kept = (rho.numerator << SHARE_BITS) // rho.denominator
+    reached = z.reached(), y.reached(), logits.reach(y.reached())
+    return _LogitErrors(B, kept, reached)
+
+
 def slack(
     model: Model,
-    exp: tuple[Fraction, Fraction],
+    exp_errors: tuple[Fraction, Fraction],
     scales: tuple[int, int],
     ledger: Ledger,
 ) -> Slack:
     """Return how far any allowed execution may be from real arithmetic.  (SPEC 12.3)
 
-    ``exp`` is (eps_exp, eta_exp); ``scales`` are those of scores and of logits.
+    ``exp_errors`` is (eps_exp, eta_exp); ``scales`` are those of scores and of logits.
     Requires: a model with a path decomposition.
     Raises:   Declined (SPEC-12.3) if a number might overflow, or attention weights might vanish.
     Cost:     five products, sums of rows, norms, their comparisons, and 200 operations.
     """
-    w = {name.rpartition(".")[2]: weight for name, weight in model.weights.items()}
-    n, d, h = (model.sizes[name] for name in ("n_ctx", "d_model", "d_head"))
-    ledger.charge(
-        mul=100,
-        add=100,
-        cmp=5 * len(w["W_E"].rows) + 3 * n + 2 * model.sizes["d_vocab_out"],
+    eps_exp, eta_exp = exp_errors
+    vocab, n, outputs = (
+        model.sizes[name] for name in ("d_vocab", "n_ctx", "d_vocab_out")
     )
-    query = add_row(w["W_E"], Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale), ledger)
-    norm = {
-        name: norm_of(weight, ledger) for name, weight in w.items() if name[2] in "QKVO"
+    h = model.sizes["d_head"]
+    compared = 5 * vocab + 3 * n + 2 * outputs
+    ledger.charge(mul=100, add=100, cmp=compared)
+    w = short_names(model)
+    maps = {
+        letter: affine_norms(w[f"W_{letter}"], w[f"b_{letter}"], ledger)
+        for letter in "QKV"
     }
-    r, tokens, places = (max(norms(a, ledger)) for a in (query, w["W_E"], w["W_pos"]))
-    either = tokens + places
-    queries = max(
-        norms(add_row(product(query, w["W_Q"], ledger), w["b_Q"], ledger), ledger)
+    place = Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale)
+    rows = add_row(w["W_E"], place, ledger)
+    last = residual(largest_norm(rows, ledger))
+    queries = add_row(product(rows, w["W_Q"], ledger), w["b_Q"], ledger)
+    query = Computed(largest_norm(queries, ledger), maps["Q"].error(last))
+    tokens, places = (largest_norm(w[name], ledger) for name in ("W_E", "W_pos"))
+    x = residual(tokens + places)
+    key, value = (
+        Computed(_either(w, letter, ledger), maps[letter].error(x)) for letter in "KV"
     )
-    keys, values = (
-        reach(w["W_E"], w["W_pos"], w[f"W_{a}"], w[f"b_{a}"], ledger) for a in "KV"
-    )
-    columns, bias = max(norms(transposed(w["W_U"]), ledger)), norm_of(w["b_U"], ledger)
-    apart = 2 * max(norms(transposed(centred(w["W_U"], ledger)), ledger))
-    e_q, e_k, e_v = (
-        affine(x, UNIT * x, d, norm[f"W_{a}"], norm[f"b_{a}"])
-        for x, a in ((r, "Q"), (either, "K"), (either, "V"))
-    )
-    scores, theta = theta_of((queries, e_q), (keys, e_k), h, exp[0])
-    kappa, alpha = shortened((1 + UNIT) ** 2, 1 - gamma(n)) - 1 + TINY, 3 * exp[1]
-    share, moved = 1 - kappa - n * alpha, (1 + kappa) * values
-    e_z = shortened((1 + kappa) * (e_v + gamma(n) * (values + e_v)) + TINY)
-    added, y = norm["b_O"] + (1 + UNIT) * r, moved * norm["W_O"] + norm["b_O"] + r
-    e_y = UNIT * r + affine(moved, e_z, h + 1, norm["W_O"], added)
-    last = e_y * apart + 2 * (gamma(d + 1) * ((y + e_y) * columns + bias) + TINY)
-    direct = (r + norm["b_O"]) * apart + 2 * bias
-    error = kappa * direct + n * alpha * (values * norm["W_O"] * apart + direct) + last
-    reached = [
-        (1 + UNIT) * either,
-        (queries + e_q) * (keys + e_k),
-        2 * scores,
-        moved + e_z,
-        y + e_y,
-    ]
-    reached += [reached[0] * norm[f"W_{a}"] + norm[f"b_{a}"] for a in "QKV"]
-    reached += [(y + e_y) * columns + bias]
-    kept = (share.numerator << SHARE_BITS) // share.denominator
+    scores = score_errors(query, key, h, eps_exp)
+    logits = _logits(w, last, value, eta_exp, ledger)
     require_support(
-        kept > 0, "SPEC-12.3", "attention weights may sum to nothing in float32"
+        logits.least_share > 0,
+        "SPEC-12.3",
+        "attention weights may sum to nothing in float32",
     )
+    inputs = [each.reach(x.reached()) for each in maps.values()]
+    largest = max(x.reached(), *inputs, *scores.reached, *logits.reached)
     require_support(
-        max(reached) < LARGEST, "SPEC-12.3", "a number might overflow in float32"
+        largest < LARGEST, "SPEC-12.3", "a number might overflow in float32"
     )
-    width = 2 * theta * Fraction(isqrt(h << 128) + 1, 1 << 64)
-    return Slack(over(width, scales[0]), over(error, scales[1]), kept)
+    # 2 theta sqrt(h), the root rounded up.
+    width = 2 * scores.theta * Fraction(isqrt(h << 128) + 1, 1 << 64)
+    return Slack(
+        score_error=ceiling(width, scales[0]),
+        logit_error=ceiling(logits.difference, scales[1]),
+        least_share=logits.least_share,
+    )

@@ -1,22 +1,28 @@
-"""What an allowed float32 execution may do to attention weights and logits, bounded by norms.
+"""What an allowed float32 execution may do to products and attention weights, bounded by norms.
 (SPEC 12.2)
 
-Everything here is an upper bound: norms are rounded up to multiples of 2^-48, other numbers are
-fractions, rounded up
-where they would grow long.  Not done here: nothing follows the rounding of single terms; one bound
-serves all inputs.
+Everything here is an upper bound.  Norms are rounded up to multiples of 2^-48; the other numbers
+are fractions, rounded up where they would grow long.
+Not done here: nothing follows the rounding of single terms; one bound serves all inputs.
 """
 
+from dataclasses import dataclass
 from fractions import Fraction
 from math import isqrt
 
-from checker.ground.exact import Matrix, add_row, product
+from checker.ground.exact import Matrix, transposed
 from checker.ground.ledger import Ledger
-from checker.ground.norms import TABLE_SCALE, root_up, squares
+from checker.ground.norms import TABLE_SCALE, centred, root_up, squares
+from checker.statement.model import Model
 
-ONE, UNIT, TINY = Fraction(1), Fraction(1, 1 << 24), Fraction(1, 1 << 100)
+ZERO = Fraction(0)
+UNIT = Fraction(1, 1 << 24)
+"""u: a rounding moves a number by at most so much of it.  (SPEC 12.1)"""
+TINY = Fraction(1, 1 << 100)
+"""t: more than all that a sum of products loses by underflow.  (SPEC 12.2)"""
 SHORT_BITS = 96
 LARGEST = 1 << 126
+"""What stays below this does not overflow.  (SPEC 12.3, 13.7)"""
 
 
 def gamma(k: int) -> Fraction:
@@ -24,74 +30,159 @@ def gamma(k: int) -> Fraction:
     return Fraction(k, (1 << 24) - k)
 
 
-def shortened(value: Fraction, by: Fraction = ONE) -> Fraction:
-    """Return ``value``, divided by a positive number, rounded up to a multiple of 2^-96."""
-    return Fraction(
-        over(value * Fraction(by.denominator, by.numerator), SHORT_BITS),
-        1 << SHORT_BITS,
-    )
-
-
-def over(value: Fraction, scale: int) -> int:
+def ceiling(value: Fraction, scale: int) -> int:
     """Return ``value`` over 2^-scale, rounded up."""
     return -(-(value.numerator << scale) // value.denominator)
 
 
-def norms(a: Matrix, ledger: Ledger) -> list[Fraction]:
-    """Return upper bounds on the Euclidean norms of the rows.  Cost: a multiplication and an
-    addition per entry.
+def shortened(value: Fraction) -> Fraction:
+    """Return ``value`` rounded up to a multiple of 2^-96."""
+    return Fraction(ceiling(value, SHORT_BITS), 1 << SHORT_BITS)
+
+
+def short_names(model: Model) -> dict[str, Matrix]:
+    """Return the weights of a model with one layer: ``W_E`` for ``embed.W_E``."""
+    weights = model.weights.items()
+    return {name.rpartition(".")[2]: weight for name, weight in weights}
+
+
+# --- norms ------------------------------------------------------------------------
+
+
+def row_norms(a: Matrix, ledger: Ledger) -> list[Fraction]:
+    """Return upper bounds on the Euclidean norms of the rows.
+
+    Cost: a multiplication and an addition per entry.
     """
-    return [
-        Fraction(root_up(value, 2 * a.scale, 1), 1 << TABLE_SCALE)
-        for value in squares(a, ledger)
-    ]
+    roots = (root_up(value, 2 * a.scale, 1) for value in squares(a, ledger))
+    return [Fraction(root, 1 << TABLE_SCALE) for root in roots]
 
 
-def norm_of(a: Matrix, ledger: Ledger) -> Fraction:
-    """Return an upper bound on the Frobenius norm.  Cost: a multiplication and an addition per
-    entry, an addition per row.
+def largest_norm(a: Matrix, ledger: Ledger) -> Fraction:
+    """Return an upper bound on the norm of every row.
+
+    Cost: that of the norms; comparing them is charged by the caller.
+    """
+    return max(row_norms(a, ledger))
+
+
+def frobenius(a: Matrix, ledger: Ledger) -> Fraction:
+    """Return an upper bound on the Frobenius norm.
+
+    Cost: a multiplication and an addition per entry, an addition per row.
     """
     ledger.charge(add=len(a.rows))
-    return Fraction(root_up(sum(squares(a, ledger)), 2 * a.scale, 1), 1 << TABLE_SCALE)
+    root = root_up(sum(squares(a, ledger)), 2 * a.scale, 1)
+    return Fraction(root, 1 << TABLE_SCALE)
 
 
-def affine(
-    x: Fraction, error: Fraction, rows: int, weight: Fraction, bias: Fraction
-) -> Fraction:
-    """Return the error of a computed ``x W + b``, W with so many rows, x wrong by ``error``.  (SPEC
-    12.2)
+def apart(a: Matrix, ledger: Ledger) -> Fraction:
+    """Return a bound on the norm of the difference of two columns.
+
+    Sound because both are so far from any one vector, here their rounded mean, and twice the
+    larger distance is at least the sum of the two.
+    Cost: centring, norms.
     """
-    return shortened(
-        error * weight + gamma(rows + 1) * ((x + error) * weight + bias) + TINY
-    )
+    return 2 * largest_norm(transposed(centred(a, ledger)), ledger)
 
 
-def reach(
-    first: Matrix, second: Matrix, w: Matrix, bias: Matrix, ledger: Ledger
-) -> Fraction:
-    """Return a bound on the norm of any ``(x + y) W + b``, x and y rows.  Cost: two products, a sum
-    of rows, norms.
+# --- errors -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A vector that a program computes: bounds on the norm of the exact one, and of the error."""
+
+    norm: Fraction
+    error: Fraction = ZERO
+
+    def reached(self) -> Fraction:
+        """Return a bound on the norm of what is computed."""
+        return self.norm + self.error
+
+
+def residual(norm: Fraction) -> Computed:
+    """Return the sum of two rows of float32 numbers: it is rounded once.  (SPEC 12.1)"""
+    return Computed(norm, UNIT * norm)
+
+
+@dataclass(frozen=True, slots=True)
+class AffineNorms:
+    """A map ``x -> x W + b``: how many terms each sum has, and bounds on ``|W|`` and ``|b|``."""
+
+    terms: int
+    weight: Fraction
+    bias: Fraction
+
+    def with_term(self, norm: Fraction) -> "AffineNorms":
+        """Return the map with one term more in each sum, of a vector of this norm."""
+        return AffineNorms(self.terms + 1, self.weight, self.bias + norm)
+
+    def reach(self, norm: Fraction) -> Fraction:
+        """Return a bound on the norm of the image of a vector of this norm."""
+        return norm * self.weight + self.bias
+
+    def rounding(self, norm: Fraction) -> Fraction:
+        """Return how far rounding moves the image of a computed vector of this norm."""
+        return gamma(self.terms) * self.reach(norm) + TINY
+
+    def error(self, x: Computed) -> Fraction:
+        """Return A(x, e, W, b), the error of the computed image.  (SPEC 12.2)"""
+        return shortened(x.error * self.weight + self.rounding(x.reached()))
+
+    def image(self, x: Computed) -> Computed:
+        """Return the computed image."""
+        return Computed(self.reach(x.norm), self.error(x))
+
+
+def affine_norms(weight: Matrix, bias: Matrix, ledger: Ledger) -> AffineNorms:
+    """Return the norms of a map; the bias is one more product.
+
+    Cost: that of two Frobenius norms.
     """
-    one = add_row(product(first, w, ledger), bias, ledger)
-    return max(norms(one, ledger)) + max(norms(product(second, w, ledger), ledger))
+    terms = len(weight.rows) + 1
+    return AffineNorms(terms, frobenius(weight, ledger), frobenius(bias, ledger))
 
 
-def theta_of(
-    q: tuple[Fraction, Fraction], k: tuple[Fraction, Fraction], h: int, eps: Fraction
-) -> tuple[Fraction, Fraction]:
-    """Return bounds on a computed score, and on the logarithm of a weight's relative error.  (SPEC
-    12.3)
+def logit_norms(unembed: Matrix, bias: Matrix, ledger: Ledger) -> AffineNorms:
+    """Return the norms of the map to one logit: U, the largest of a column, and ``|b_U|``.
 
-    ``q`` and ``k`` are bounds on the norms of queries and keys and on their errors.
+    Cost: norms; comparing them is charged by the caller.
     """
-    down = Fraction(1 << 64, isqrt(h << 128))
-    moved = (
-        q[0] * k[1]
-        + q[1] * k[0]
-        + q[1] * k[1]
-        + gamma(h + 4) * (q[0] + q[1]) * (k[0] + k[1])
-    )
-    score, inexact = shortened(moved * down + TINY), eps + UNIT
-    return q[0] * k[0] + score, score + 2 * UNIT * (
-        q[0] * k[0] * down + score
-    ) + shortened(inexact, 1 - inexact)
+    largest = largest_norm(transposed(unembed), ledger)
+    return AffineNorms(len(unembed.rows) + 1, largest, frobenius(bias, ledger))
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreErrors:
+    """What may become of scores.  (SPEC 12.3)
+
+    ``theta``: a bound on the logarithm of a weight's relative error.
+    ``reached``: ``(Q + e_q)(K + e_k)`` and ``2 (Q K + D)``.
+    """
+
+    theta: Fraction
+    reached: tuple[Fraction, Fraction]
+
+
+def score_errors(
+    query: Computed, key: Computed, d_head: int, eps_exp: Fraction
+) -> ScoreErrors:
+    """Return D and theta as bounds on all scores.  (SPEC 12.3)"""
+    # 1 / sqrt(h), rounded up.
+    down = Fraction(1 << 64, isqrt(d_head << 128))
+    dots = query.norm * key.norm
+    reached = query.reached() * key.reached()
+    moved = query.norm * key.error + query.error * key.norm + query.error * key.error
+    # D: the sum of h products, and at most four roundings of the scaling.
+    error = shortened((moved + gamma(d_head + 4) * reached) * down + TINY)
+    # Half of what the subtraction of the largest score may round.
+    subtracted = UNIT * (dots * down + error)
+    inexact = eps_exp + UNIT
+    theta = error + 2 * subtracted + shortened(Fraction(inexact, 1 - inexact))
+    return ScoreErrors(theta, (reached, 2 * (dots + error)))
+
+
+def kappa_of(n: int) -> Fraction:
+    """Return kappa, how far computed weights of n tokens may sum from one.  (SPEC 12.3, 13.7)"""
+    return shortened(Fraction((1 + UNIT) ** 2, 1 - gamma(n))) - 1 + TINY

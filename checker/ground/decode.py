@@ -12,6 +12,7 @@ from typing import NoReturn, TypeVar
 from checker.ground.errors import Malformed, require_form, require_support
 
 T = TypeVar("T")
+Pair = tuple[int, int]
 MAX_DEPTH = 16
 _BIG = re.compile(r"0|-?[1-9][0-9]{0,3999}")
 _SMALL = re.compile(r"0|-?[1-9][0-9]{0,9}")
@@ -57,8 +58,9 @@ def parse_json(data: bytes, where: str) -> object:
     Cost:   linear in ``len(data)``; depth is measured before the parser recurses.
     """
     depth = 0
-    outside = b"".join(data.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
-    for bracket in re.finditer(rb"[\[\]{}]", outside):
+    without_escapes = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside_strings = b"".join(without_escapes.split(b'"')[::2])
+    for bracket in re.finditer(rb"[\[\]{}]", outside_strings):
         depth += 1 if bracket[0] in b"[{" else -1
         require_support(
             depth <= MAX_DEPTH, "SPEC-3.5", f"{where} is nested deeper than {MAX_DEPTH}"
@@ -82,7 +84,10 @@ def canonical(value: object) -> bytes:
 
 
 def parse_canonical(data: bytes, where: str) -> object:
-    """Return the value of ``data``, which must be its canonical encoding byte for byte.  (SPEC 3.2)"""
+    """Return the value of ``data``, which must be its canonical encoding byte for byte.
+
+    (SPEC 3.2)
+    """
     value = parse_json(data, where)
     require_form(
         canonical(value) == data, "SPEC-3.2", f"{where} is not in canonical form"
@@ -91,7 +96,10 @@ def parse_canonical(data: bytes, where: str) -> object:
 
 
 def typed(value: object, kind: type[T], where: str) -> T:
-    """Return ``value``, which must be of exactly the type ``kind``: str, list or dict.  (SPEC 3.4)"""
+    """Return ``value``, which must be of exactly the type ``kind``: str, list or dict.
+
+    (SPEC 3.4)
+    """
     if type(value) is kind:
         return value
     raise Malformed("SPEC-3.4", f"{where} is not a JSON {kind.__name__}")
@@ -105,12 +113,9 @@ def fields(
     ``optional`` keys may be absent; None allows any other key, for tables whose keys are names.
     """
     found: dict[str, object] = typed(value, dict, where)
-    missing = sorted(set(required.split()) - set(found))
-    unknown = (
-        []
-        if optional is None
-        else sorted(set(found) - set(required.split()) - set(optional.split()))
-    )
+    due = set(required.split())
+    allowed = set(found) if optional is None else due | set(optional.split())
+    missing, unknown = sorted(due - set(found)), sorted(set(found) - allowed)
     require_form(not missing, "SPEC-3.4", f"{where} lacks {', '.join(missing)}")
     require_form(not unknown, "SPEC-3.4", f"{where} has the unknown key {unknown[:1]}")
     return found
@@ -146,7 +151,7 @@ def integers(
     )
 
 
-def pairs(value: object, where: str, low: int, high: int) -> list[tuple[int, int]]:
+def pairs(value: object, where: str, low: int, high: int) -> list[Pair]:
     """Return ``value`` as a list of pairs of JSON integers within bounds.  (SPEC 3.3, 3.4)"""
     found = [integers(item, where, low, high) for item in listing(value, where)]
     require_form(

@@ -42,7 +42,7 @@ def require(condition: bool, /, rule: str, why: str) -> None:
 
 
 def require_form(condition: bool, /, rule: str, why: str) -> None:
-    """Refuse bytes that do not have the form the SPEC gives them, unless ``condition`` is ``True``."""
+    """Refuse bytes that do not have the form of the SPEC, unless ``condition`` is ``True``."""
     if condition is not True:
         raise Malformed(rule, why)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from operator import add, mul
 
 from checker.ground.errors import require_form, require_support
-from checker.ground.ledger import Ledger
+from checker.ground.ledger import Ledger, Room
 
 MAX_TABLE_BITS = 1 << 28
 
@@ -14,7 +14,10 @@ Row = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """The matrix ``rows * 2^-scale``, at least one row and one column; ``scale`` may be negative."""
+    """The matrix ``rows * 2^-scale``, with at least one row and column.
+
+    ``scale`` may be negative.
+    """
 
     rows: tuple[Row, ...]
     scale: int
@@ -23,6 +26,11 @@ class Matrix:
 def bits(a: Matrix) -> int:
     """Return the bits of the largest entry."""
     return max((value.bit_length() for row in a.rows for value in row), default=0)
+
+
+def shape(a: Matrix) -> tuple[int, int]:
+    """Return the numbers of rows and of columns."""
+    return len(a.rows), len(a.rows[0])
 
 
 def require_room(entries: int, bits: int) -> None:
@@ -34,22 +42,33 @@ def require_room(entries: int, bits: int) -> None:
     )
 
 
+def hold(entries: int, bits: int, room: Room) -> None:
+    """Count a table about to be formed.
+
+    Raises: Declined (SPEC-3.5) if it is too large by itself, or with all that was formed before.
+    """
+    require_room(entries, bits)
+    room.hold(entries, bits)
+
+
 def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     """Return the exact product of two matrices.
 
     Cost:   rows * inner * columns multiplications and as many additions.
     Raises: Malformed (SPEC-6.6) if the shapes do not fit, which only a hint can bring about;
-            Declined (SPEC-3.5) if the result could take more than 2^28 bits, before it is formed.
+            Declined (SPEC-3.5) if the result could take too much room, before it is formed.
     """
-    inner, columns = len(b.rows), tuple(zip(*b.rows, strict=True))
+    inner, columns = shape(b)
     require_form(
         len(a.rows[0]) == inner, "SPEC-6.6", "a hint does not fit the factor beside it"
     )
-    require_room(len(a.rows) * len(columns), bits(a) + bits(b) + inner.bit_length())
+    widest = bits(a) + bits(b) + inner.bit_length()
+    hold(len(a.rows) * columns, widest, ledger)
+    turned = transposed(b).rows
     rows = []
     for row in a.rows:
-        ledger.charge(mul=inner * len(columns), add=inner * len(columns))
-        rows.append(tuple(sum(map(mul, row, column)) for column in columns))
+        ledger.charge(mul=inner * columns, add=inner * columns)
+        rows.append(tuple(sum(map(mul, row, column)) for column in turned))
     return Matrix(tuple(rows), a.scale + b.scale)
 
 
@@ -57,14 +76,12 @@ def _association(sizes: Sequence[int]) -> tuple[int, int]:
     """Return the fewest multiplications for a chain with these rows and columns, and where to
     divide it first.
     """
-    ends = (
-        (_association(sizes[: at + 1])[0] + _association(sizes[at:])[0], at)
-        for at in range(1, len(sizes) - 1)
-    )
-    return min(
-        ((work + sizes[0] * sizes[at] * sizes[-1], at) for work, at in ends),
-        default=(0, 0),
-    )
+    found = []
+    for at in range(1, len(sizes) - 1):
+        front, back = _association(sizes[: at + 1]), _association(sizes[at:])
+        joint = sizes[0] * sizes[at] * sizes[-1]
+        found.append((front[0] + back[0] + joint, at))
+    return min(found, default=(0, 0))
 
 
 def multiply(factors: Sequence[Matrix], ledger: Ledger) -> Matrix:
@@ -75,12 +92,10 @@ def multiply(factors: Sequence[Matrix], ledger: Ledger) -> Matrix:
     """
     if len(factors) == 1:
         return factors[0]
-    at = _association(
-        [*(len(factor.rows) for factor in factors), len(factors[-1].rows[0])]
-    )[1]
-    return product(
-        multiply(factors[:at], ledger), multiply(factors[at:], ledger), ledger
-    )
+    rows = [len(factor.rows) for factor in factors]
+    _, at = _association([*rows, len(factors[-1].rows[0])])
+    front = multiply(factors[:at], ledger)
+    return product(front, multiply(factors[at:], ledger), ledger)
 
 
 def transposed(a: Matrix) -> Matrix:
@@ -88,16 +103,18 @@ def transposed(a: Matrix) -> Matrix:
     return Matrix(tuple(zip(*a.rows, strict=True)), a.scale)
 
 
-def rescale(a: Matrix, scale: int) -> Matrix:
+def rescale(a: Matrix, scale: int, room: Room) -> Matrix:
     """Return the same matrix over the finer power of two ``2^-scale``.
 
     Requires: scale >= a.scale.
-    Raises:   Declined (SPEC-3.5) if the result could take more than 2^28 bits.
+    Raises:   Declined (SPEC-3.5) if the result could take too much room.
     """
-    require_room(sum(map(len, a.rows)), bits(a) + scale - a.scale)
-    return Matrix(
-        tuple(tuple(value << scale - a.scale for value in row) for row in a.rows), scale
-    )
+    finer = scale - a.scale
+    if finer == 0:
+        return a
+    hold(sum(map(len, a.rows)), bits(a) + finer, room)
+    rows = (tuple(value << finer for value in row) for row in a.rows)
+    return Matrix(tuple(rows), scale)
 
 
 def add_row(a: Matrix, row: Matrix, ledger: Ledger) -> Matrix:
@@ -106,8 +123,10 @@ def add_row(a: Matrix, row: Matrix, ledger: Ledger) -> Matrix:
     Cost: one addition per entry of ``a``.
     """
     scale = max(a.scale, row.scale)
-    fine, extra = rescale(a, scale), rescale(row, scale).rows[0]
+    fine = rescale(a, scale, ledger)
+    (extra,) = rescale(row, scale, ledger).rows
+    widest = bits(Matrix((*fine.rows, extra), scale))
+    hold(len(a.rows) * len(extra), widest + 1, ledger)
     ledger.charge(add=len(a.rows) * len(extra))
-    return Matrix(
-        tuple(tuple(map(add, entries, extra)) for entries in fine.rows), scale
-    )
+    rows = (tuple(map(add, entries, extra)) for entries in fine.rows)
+    return Matrix(tuple(rows), scale)

@@ -20,8 +20,10 @@ def inverse_sqrt(d: int, precision: int) -> tuple[int, int]:
     Sound because r = isqrt(floor(4^P / d)) is the floor of 2^P/sqrt(d); exact when d is a power of
     four.
     """
-    lower = isqrt((1 << 2 * precision) // d)
-    return lower, lower + (lower * lower * d != 1 << 2 * precision)
+    square = 1 << 2 * precision
+    lower = isqrt(square // d)
+    exact = lower * lower * d == square
+    return lower, lower if exact else lower + 1
 
 
 def exp_enclosure(y: int, scale: int, precision: int) -> tuple[int, int]:
@@ -31,17 +33,13 @@ def exp_enclosure(y: int, scale: int, precision: int) -> tuple[int, int]:
     Cost:     about 3 sqrt(precision) multiplications of integers of that many bits.
 
     Proof, in units of u = 2^-W, W = precision + s + 8.  The argument is halved s times so that
-    r = y 2^-(scale+s) < 2^-k; its integer part r' (a floor) has r' u <= r < (r' + 1) u, which moves
-    exp(-r)
-    by less than one u, downward.  Horner's step p -> 2^W - floor(r' p / (2^W j)) multiplies an
-    error by
-    less than 2^-k <= 1/2 and adds less than 1, so after all steps the error is below 2.  The Taylor
-    series of
-    exp(-r') alternates with decreasing terms; the first term left out, r^(N+1)/(N+1)!, is below
-    2^-k(N+1) <= u.  In sum |p - exp(-r)| < 4 u.  Squaring s times outward (both ends are positive)
-    keeps the
-    enclosure, and the last shift is outward too.  If y 2^-scale >= 0.694 precision then
-    exp(-y 2^-scale) < 2^-precision because 0.694 > ln 2.
+    r = y 2^-(scale+s) < 2^-k.  Its integer part r' (a floor) has r' u <= r < (r' + 1) u, which
+    moves exp(-r) by less than one u, downward.  Horner's step p -> 2^W - floor(r' p / (2^W j))
+    multiplies an error by less than 2^-k <= 1/2 and adds less than 1, so after all steps the error
+    is below 2.  The Taylor series of exp(-r') alternates with decreasing terms; the first term
+    left out, r^(N+1)/(N+1)!, is below 2^-k(N+1) <= u.  In sum |p - exp(-r)| < 4 u.  Squaring s
+    times outward (both ends are positive) keeps the enclosure, and the last shift is outward too.
+    If y 2^-scale >= 0.694 precision then exp(-y 2^-scale) < 2^-precision because 0.694 > ln 2.
     """
     if y == 0:
         return 1 << precision, 1 << precision
@@ -51,7 +49,8 @@ def exp_enclosure(y: int, scale: int, precision: int) -> tuple[int, int]:
     s = max(0, y.bit_length() - scale + k)
     width = precision + s + 8
     unit = 1 << width
-    r = y << (width - scale - s) if width >= scale + s else y >> (scale + s - width)
+    finer = width - scale - s
+    r = y << finer if finer >= 0 else y >> -finer
     p = unit
     for j in range(width // k + 1, 0, -1):
         p = unit - (r * p >> width) // j

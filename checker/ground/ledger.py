@@ -1,10 +1,11 @@
-"""The operation ledger: proof length, counted by formula before the work is done.  (SPEC 8)
+"""What a check may do and hold: operations, other steps and room, counted before the work is done.
+(SPEC 3.5, 8)
 
-One operation is one scalar multiplication, addition, comparison or exponential *of the
-mathematics*.
-Because every rule charges before it works, a certificate can never make the checker do more than
-the
-number of operations it declares.
+One *operation* is one scalar multiplication, addition, comparison or exponential *of the
+mathematics*.  Because every rule charges before it works, a certificate can never make the checker
+do more operations than it declares.  What is done besides is counted in *steps*, and never in
+operations.  *Room* is what numbers take in Python, all that were ever formed together: nothing is
+given back, so the count is above what is alive at any time.
 """
 
 from collections.abc import Callable
@@ -14,31 +15,84 @@ from checker.ground.errors import require_support
 CEILING = 10**11
 """No certificate is worth more operations than this, whatever it declares.  (SPEC 8.2)"""
 
+NUMBER_BITS = 384
+"""Room of a number beside its bits: an object, and a place in a table and in the transpose."""
 
-class Ledger:
-    """Running totals of the four kinds of operation, with a budget that cannot be passed."""
+MAX_HELD_BITS = 1 << 32
+"""Room for all tensors and tables, half a gibibyte.  (SPEC 3.5)"""
 
-    def __init__(self, watch: Callable[[int], None]) -> None:
-        """Start at zero with the ceiling as budget; ``watch(total)`` is called at every charge."""
+MAX_STEPS = 1 << 28
+"""Steps of reading, loading and skipping.  (SPEC 3.5)"""
+
+
+class Room:
+    """A running count of the room that numbers take."""
+
+    def __init__(self, most: int, held: int = 0) -> None:
+        """Start with what is held already; the count may reach ``most`` bits."""
+        self.most, self.held = most, held
+
+    def hold(self, numbers: int, bits: int) -> None:
+        """Count so many numbers of at most so many bits, before they are formed.
+
+        Raises: Declined (SPEC-3.5).
+        """
+        self.held += numbers * (NUMBER_BITS + bits)
+        require_support(
+            self.held <= self.most,
+            "SPEC-3.5",
+            f"tensors and tables take more than {self.most} bits together",
+        )
+
+
+class Ledger(Room):
+    """Running totals of the four kinds of operation, of other steps and of room, with limits."""
+
+    def __init__(
+        self, watch: Callable[[int], None], held: int = 0, spent: int = 0
+    ) -> None:
+        """Start at zero operations, with CEILING as budget; ``watch(total)`` is called at every
+        charge.
+
+        ``held`` and ``spent``: the room and the steps that the model and the certificate took.
+        """
+        super().__init__(MAX_HELD_BITS, held)
         self.mul = self.add = self.cmp = self.exp = self.total = 0
-        self.budget, self.watch = CEILING, watch
+        self.spent, self.budget, self.watch = spent, CEILING, watch
 
-    def charge(self, mul: int = 0, add: int = 0, cmp: int = 0, exp: int = 0) -> None:
+    def charge(
+        self,
+        mul: int = 0,
+        add: int = 0,
+        cmp: int = 0,
+        exp: int = 0,
+    ) -> None:
         """Add the cost of the work about to be done, and decline if the budget does not cover it.
 
         Requires: all counts non-negative.
         Raises:   Declined (SPEC-8.2) before the work is done.
         """
-        self.mul, self.add, self.cmp, self.exp = (
-            self.mul + mul,
-            self.add + add,
-            self.cmp + cmp,
-            self.exp + exp,
-        )
+        self.mul += mul
+        self.add += add
+        self.cmp += cmp
+        self.exp += exp
         self.total += mul + add + cmp + exp
         require_support(
             self.total <= self.budget,
             "SPEC-8.2",
             "the work exceeds the operations that the proof declares",
+        )
+        self.watch(self.total)
+
+    def spend(self, steps: int) -> None:
+        """Count steps about to be done that are no operations.
+
+        Raises: Declined (SPEC-3.5).
+        """
+        self.spent += steps
+        require_support(
+            self.spent <= MAX_STEPS,
+            "SPEC-3.5",
+            f"reading and skipping take more than {MAX_STEPS} steps",
         )
         self.watch(self.total)

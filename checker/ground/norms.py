@@ -1,11 +1,20 @@
 """Hinted matrices, differences, roots and norms of rows, rounded up.  (SPEC 6.5 to 6.7, 12.2)"""
 
 from math import isqrt
-from operator import mul
+from operator import mul, sub
 
 from checker.ground.decode import fields, integer, integers, listing
 from checker.ground.errors import require_form
-from checker.ground.exact import Matrix, add_row, rescale, transposed
+from checker.ground.exact import (
+    Matrix,
+    add_row,
+    bits,
+    hold,
+    product,
+    rescale,
+    shape,
+    transposed,
+)
 from checker.ground.interval import shift_up
 from checker.ground.ledger import Ledger
 
@@ -14,37 +23,48 @@ TABLE_SCALE = 48
 
 
 def parse_matrix(value: object, where: str, most: int = 1024) -> Matrix:
-    """Return a hinted matrix of at most ``most`` rows and columns.  (SPEC 6.5)  Raises: Malformed,
-    Declined (SPEC-3.5).
+    """Return a hinted matrix of at most ``most`` rows and columns.  (SPEC 6.5)
+
+    Raises: Malformed, Declined (SPEC-3.5).
     """
     found = fields(value, where, "exponent rows")
     rows = tuple(
         integers(row, where, -(2**31), 2**31, most)
         for row in listing(found["rows"], where, most)
     )
+    widths = set(map(len, rows))
     require_form(
-        len(rows) > 0 and len(rows[0]) > 0 and len(set(map(len, rows))) == 1,
-        "SPEC-6.5",
-        f"{where} is no matrix",
+        len(widths) == 1 and 0 not in widths, "SPEC-6.5", f"{where} is no matrix"
     )
-    return Matrix(rows, -integer(found["exponent"], f"{where} exponent", -128, 128))
+    exponent = integer(found["exponent"], f"{where} exponent", -128, 128)
+    return Matrix(rows, -exponent)
+
+
+def low_rank(left: Matrix, right: Matrix, whole: Matrix, ledger: Ledger) -> Matrix:
+    """Return the product of two hinted matrices that stands for part of ``whole``.  (SPEC 6.6)
+
+    Cost:   that of the product.
+    Raises: Malformed (SPEC-6.6) if it would have another shape, before it is formed.
+    """
+    fits = (len(left.rows), len(right.rows[0])) == shape(whole)
+    require_form(fits, "SPEC-6.6", "a hint has another shape")
+    return product(left, right, ledger)
 
 
 def minus(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
-    """Return ``a - b``.  Cost: one addition per entry."""
-    require_form(
-        (len(a.rows), len(a.rows[0])) == (len(b.rows), len(b.rows[0])),
-        "SPEC-6.6",
-        "a hint has another shape",
-    )
-    ledger.charge(add=len(a.rows) * len(a.rows[0]))
-    pairs = zip(
-        *(rescale(part, max(a.scale, b.scale)).rows for part in (a, b)), strict=True
-    )
-    return Matrix(
-        tuple(tuple(x - y for x, y in zip(*pair, strict=True)) for pair in pairs),
-        max(a.scale, b.scale),
-    )
+    """Return ``a - b``.
+
+    Requires: equal shapes.
+    Cost:     one addition per entry.
+    """
+    scale = max(a.scale, b.scale)
+    left, right = rescale(a, scale, ledger), rescale(b, scale, ledger)
+    entries = len(a.rows) * len(a.rows[0])
+    hold(entries, max(bits(left), bits(right)) + 1, ledger)
+    ledger.charge(add=entries)
+    pairs = zip(left.rows, right.rows, strict=True)
+    rows = (tuple(map(sub, *pair)) for pair in pairs)
+    return Matrix(tuple(rows), scale)
 
 
 def centred(a: Matrix, ledger: Ledger) -> Matrix:
@@ -53,9 +73,10 @@ def centred(a: Matrix, ledger: Ledger) -> Matrix:
 
     Cost: one multiplication per row, two additions per entry.
     """
-    ledger.charge(mul=len(a.rows), add=len(a.rows) * len(a.rows[0]))
-    columns, means = transposed(a), tuple(-(sum(row) // len(row)) for row in a.rows)
-    return transposed(add_row(columns, Matrix((means,), a.scale), ledger))
+    rows, columns = shape(a)
+    ledger.charge(mul=rows, add=rows * columns)
+    means = tuple(-(sum(row) // len(row)) for row in a.rows)
+    return transposed(add_row(transposed(a), Matrix((means,), a.scale), ledger))
 
 
 def raised(value: int, scale: int, target: int) -> int:
@@ -64,9 +85,9 @@ def raised(value: int, scale: int, target: int) -> int:
 
 
 def root_up(value: int, scale: int, times: int) -> int:
-    """Return the ``2^times``-th root of ``value * 2^-scale`` over 2^-48, rounded up.  Requires:
-    value >= 0.
+    """Return the ``2^times``-th root of ``value * 2^-scale`` over 2^-48, rounded up.
 
+    Requires: value >= 0.
     Sound because the ceiling of the square root of a ceiling is at least the square root.
     """
     value = raised(value, scale, TABLE_SCALE << times)
@@ -76,8 +97,10 @@ def root_up(value: int, scale: int, times: int) -> int:
 
 
 def squares(a: Matrix, ledger: Ledger) -> list[int]:
-    """Return the sum of squares of each row, over twice the scale.  Cost: a multiplication and an
-    addition per entry.
+    """Return the sum of squares of each row, over twice the scale.
+
+    Cost: a multiplication and an addition per entry.
     """
-    ledger.charge(mul=len(a.rows) * len(a.rows[0]), add=len(a.rows) * len(a.rows[0]))
+    entries = len(a.rows) * len(a.rows[0])
+    ledger.charge(mul=entries, add=entries)
     return [sum(map(mul, row, row)) for row in a.rows]

@@ -2,14 +2,17 @@
 operations.  (SPEC 13.2, 14.3)
 
 A packed row is ``sum_k row[k] * 2^(8 size k)``.  Sums and multiples of packed rows are packed rows,
-whatever the signs:
-slots are only looked at when they are read, after adding half of the range of a slot to each of
-them.
+whatever the signs: slots are only looked at when they are read, after adding half of the range of
+a slot to each of them.
 """
 
-from collections.abc import Sequence
-from operator import mul
+from collections.abc import Iterable, Sequence
 from struct import Struct
+
+
+def weighed(scalars: Iterable[int], rows: Iterable[int]) -> int:
+    """Return ``sum_j scalars[j] * row_j``, in as many steps: a row may have millions of bits."""
+    return sum(scalar * row for scalar, row in zip(scalars, rows, strict=True))
 
 
 class Slots:
@@ -23,10 +26,13 @@ class Slots:
         Requires: columns >= 1, 0 <= 8 drop < bits.
         """
         size = bits // 8 + 1
-        self.size, self.width = size, columns * size
-        self.half, self.middle = 1 << 8 * size - 1, 1 << 8 * (size - drop) - 1
+        kept = size - drop
+        self.size = size
+        self.width = columns * size
+        self.half = 1 << 8 * size - 1
+        self.middle = 1 << 8 * kept - 1
         self.offset = int.from_bytes((bytes(size - 1) + b"\x80") * columns, "little")
-        self.split = Struct(f"{drop}x{size - drop}s" * columns).unpack
+        self.split = Struct(f"{drop}x{kept}s" * columns).unpack
 
     def pack(self, values: Sequence[int]) -> int:
         """Return the packed row of these values.
@@ -41,10 +47,10 @@ class Slots:
 
         Requires: the sum is below ``2^bits`` in size in every column.
         Sound because each slot of the sum plus ``offset`` is then between 0 and ``2 half``, for
-        ``2^bits <= half``: the
-        bytes of the whole are those of the slots, one after the other, and nothing carries.
+        ``2^bits <= half``: the bytes of the whole are those of the slots, one after the other, and
+        nothing carries.
         """
-        total = sum(map(mul, scalars, rows)) + self.offset
+        total = weighed(scalars, rows) + self.offset
         from_bytes = int.from_bytes
         parts = self.split(total.to_bytes(self.width, "little"))
         return [from_bytes(part, "little") - self.middle for part in parts]

@@ -1,4 +1,6 @@
-"""A proof of leaves: runs of inputs in lexicographic order, each input evaluated.  (SPEC 14)"""
+"""A proof of leaves: runs of inputs in lexicographic order, each input evaluated.
+(SPEC 14.1, 14.2, 14.7)
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,17 +15,72 @@ from checker.leaves.network import MAX_HELD_BITS, Network, held_bits
 from checker.statement.model import Model
 from checker.statement.outcome import MARGIN_BITS, MAX_CELLS, Outcome
 from checker.statement.statement import Statement
-from checker.statement.tasks import ANSWERS
+from checker.statement.tasks import TASKS
 
-METHODS = {"right": "margin", "wrong": "", "either": "", "skip": ""}
-"""Per method of a leaf, the keys it has beside ``method`` and ``inputs``.  (SPEC 14.2)"""
-MAX_PRECISION, WRONG = 4096, -1
-
-Leaf = tuple[int, str, tuple[int, int]]
-"""So many inputs that follow one another, what is shown of each of them, and a margin claimed of
-all.
-"""
+MAX_PRECISION = 4096
 Networks = Callable[[int], Network]
+"""The network of every precision that was asked for."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """So many inputs that follow one another.  (SPEC 14.2)"""
+
+    inputs: int
+    method = ""
+
+    def admits(self, found: Outcome) -> bool:
+        """Return whether what is shown of an input is what the leaf says."""
+        return True
+
+    def claimed(self) -> int:
+        """Return the margin that is claimed of all, in units of 2^-20, rounded up."""
+        return 0
+
+
+class Either(Leaf):
+    """Inputs that are counted as what they are shown to be."""
+
+    method = "either"
+
+
+class Skip(Leaf):
+    """Inputs that are not evaluated."""
+
+    method = "skip"
+
+
+class Wrong(Leaf):
+    """Inputs that are all wrong."""
+
+    method = "wrong"
+
+    def admits(self, found: Outcome) -> bool:
+        """Return whether an input is shown to be wrong."""
+        return found.lower == found.size
+
+
+@dataclass(frozen=True)
+class Right(Leaf):
+    """Inputs that are all right, with a margin of at least ``mantissa * 2^exponent``."""
+
+    mantissa: int
+    exponent: int
+    method = "right"
+
+    def admits(self, found: Outcome) -> bool:
+        """Return whether an input is shown to be right."""
+        return found.upper == 0
+
+    def claimed(self) -> int:
+        """Return the margin that is claimed of all, in units of 2^-20, rounded up."""
+        shift = self.exponent + MARGIN_BITS
+        return shift_up(self.mantissa << max(shift, 0), max(-shift, 0))
+
+
+METHODS: dict[str, type[Leaf]] = {
+    kind.method: kind for kind in (Right, Wrong, Either, Skip)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,110 +99,100 @@ class Leaves:
         Raises: Rejected (SPEC-14.7) for a leaf that claims more, Declined (SPEC-3.5, SPEC-8.2,
                 SPEC-14.3).
         """
-        networks, found, end = (
-            cache(lambda bits: Network(self.model, bits, ledger)),
-            list[Outcome](),
-            0,
-        )
+        networks = cache(lambda bits: Network(self.model, bits, ledger))
+        found, begin = list[Outcome](), 0
         for leaf in self.leaves:
-            begin, end = end, end + leaf[0]
-            found.append(
-                self._outcome(
-                    networks, leaf, begin if leaf[1] != "skip" else end, end, ledger
-                )
-            )
+            ledger.hold(3, self.statement.total.bit_length())
+            evaluated = 0 if isinstance(leaf, Skip) else leaf.inputs
+            found.append(self._outcome(networks, leaf, begin, evaluated, ledger))
+            begin += leaf.inputs
         rest = self.statement.total - sum(outcome.size for outcome in found)
         return (*found, Outcome(0, rest, rest, None))
 
     def _outcome(
-        self, networks: Networks, leaf: Leaf, begin: int, end: int, ledger: Ledger
+        self, networks: Networks, leaf: Leaf, begin: int, count: int, ledger: Ledger
     ) -> Outcome:
-        """Return the outcome of the inputs from number ``begin`` up to ``end``; those without
-        weight are not evaluated.
+        """Return the outcome of so many inputs from number ``begin``; those without weight are not
+        evaluated.  (SPEC 14.7)
         """
-        (_, method, (mantissa, exponent)), n, vocab = (
-            leaf,
-            self.model.sizes["n_ctx"],
-            self.model.sizes["d_vocab"],
-        )
-        right, wrong, size, margin = 0, 0, 0, None
-        for index in range(begin, end):
+        n, vocab = self.model.sizes["n_ctx"], self.model.sizes["d_vocab"]
+        lower, upper, size, margin = 0, 0, 0, None
+        for index in range(begin, begin + count):
             ledger.charge(add=2 * n)
             tokens = [index // vocab ** (n - 1 - place) % vocab for place in range(n)]
-            weight = prod(
-                row[token]
-                for row, token in zip(self.statement.scope.weights, tokens, strict=True)
+            rows = zip(self.statement.scope.weights, tokens, strict=True)
+            weight = prod(row[token] for row, token in rows)
+            if not weight:
+                continue
+            found = self._decide(networks, tokens, weight)
+            require(
+                leaf.admits(found),
+                "SPEC-14.7",
+                f"the input {tokens} is not shown to be {leaf.method}",
             )
-            decided = self._decide(networks, tokens, index) if weight else None
-            if weight and method != "either":
-                shown = decided is not None and (decided == WRONG) == (
-                    method == "wrong"
-                )
-                require(
-                    shown,
-                    "SPEC-14.7",
-                    f"the input {tokens} is not shown to be {method}",
-                )
-            size, wrong = size + weight, wrong + (weight if decided == WRONG else 0)
-            if decided is not None and decided != WRONG:
-                right, margin = (
-                    right + weight,
-                    decided if margin is None else min(margin, decided),
-                )
-        shown_margin, shift = margin or 0, exponent + MARGIN_BITS
-        claimed = shift_up(mantissa << max(shift, 0), max(-shift, 0))
+            lower, upper = lower + found.lower, upper + found.upper
+            size += weight
+            if found.margin is not None:
+                margin = found.margin if margin is None else min(margin, found.margin)
+        least = margin or 0
         require(
-            claimed <= shown_margin,
+            leaf.claimed() <= least,
             "SPEC-14.7",
-            f"a leaf claims a larger margin than {shown_margin}/2^20",
+            f"a leaf claims a larger margin than {least}/2^20",
         )
-        return Outcome(wrong, size - right, size, margin)
+        return Outcome(lower, upper, size, margin)
 
-    def _decide(self, networks: Networks, tokens: list[int], index: int) -> int | None:
-        """Return a margin of an input that is right in units of 2^-20, ``WRONG`` if it is wrong,
-        None if that stays open.
+    def _answers(self, tokens: list[int]) -> list[int]:
+        """Return the right answers at every position that is read.  (SPEC 5.2)"""
+        right = TASKS[self.statement.task].answer
+        every = self.model.config.get("readout") == "all"
+        ends = range(1 if every else len(tokens), len(tokens) + 1)
+        vocab = self.model.sizes["d_vocab"]
+        return [right(tokens[:end], vocab, self.statement.table) for end in ends]
+
+    def _decide(self, networks: Networks, tokens: list[int], weight: int) -> Outcome:
+        """Return what is shown of one input, at the first precision that shows anything.
+        (SPEC 14.7)
 
         Cost: that of SPEC 14.8, at every precision that is tried.
         """
-        ends = (
-            range(1, len(tokens) + 1)
-            if self.model.config.get("readout") == "all"
-            else (len(tokens),)
-        )
-        table, task, precision, vocab = (
-            self.statement.table,
-            self.statement.task,
-            self.precision,
-            self.model.sizes["d_vocab"],
-        )
-        answers = [
-            table[index] if task == "table" else ANSWERS[task](tokens[:end], vocab)
-            for end in ends
-        ]
+        answers, precision = self._answers(tokens), self.precision
         while precision <= MAX_PRECISION:
-            network, found = networks(precision), list[tuple[int, int]]()
-            for (logits, radius), answer in zip(
-                network.read(tokens), answers, strict=True
-            ):
-                middle = logits[answer] - max(logits[:answer] + logits[answer + 1 :])
-                found.append((middle - 2 * radius, middle + 2 * radius))
-            if all(lower > 0 for lower, _ in found):
-                return min(found)[0] << MARGIN_BITS >> precision
-            if any(upper <= 0 for _, upper in found) or any(
-                map(network.is_level, answers)
-            ):
-                return WRONG
+            network = networks(precision)
+            least, most = list[int](), list[int]()
+            for ball, answer in zip(network.read(tokens), answers, strict=True):
+                logits = list(ball.middles)
+                gap = logits.pop(answer) - max(logits)
+                # Two logits, each within the radius of its middle.
+                least.append(gap - 2 * ball.radius)
+                most.append(gap + 2 * ball.radius)
+            if min(least) > 0:
+                return Outcome(0, 0, weight, min(least) << MARGIN_BITS >> precision)
+            # A tie is wrong.
+            if min(most) <= 0 or any(map(network.is_level, answers)):
+                return Outcome(weight, weight, weight, None)
             precision *= 2
             if held_bits(self.model, precision) > MAX_HELD_BITS:
                 break
-        return None
+        return Outcome(0, weight, weight, None)
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
-        return [
-            f"  {inputs} inputs: {method}, margin {margin}"
-            for inputs, method, margin in self.leaves
-        ]
+        return [f"  {leaf}" for leaf in self.leaves]
+
+
+def _parse_leaf(value: object) -> Leaf:
+    """Return one leaf.  (SPEC 14.2)"""
+    written = typed(value, dict, "a leaf")
+    method = typed(written.get("method"), str, "method of a leaf")
+    require_support(method in METHODS, "SPEC-14.2", f"the method {method} is not known")
+    margin = "margin" if method == "right" else ""
+    leaf = fields(written, "a leaf", f"inputs method {margin}")
+    inputs = big(leaf["inputs"], "inputs of a leaf")
+    require_form(inputs > 0, "SPEC-14.2", "a leaf holds no inputs")
+    if margin:
+        return Right(inputs, *dyadic(leaf["margin"], "margin of a leaf"))
+    return METHODS[method](inputs)
 
 
 def parse_leaves(
@@ -155,40 +202,18 @@ def parse_leaves(
 
     Raises: Malformed, Rejected or Declined, with the clause.
     """
-    supported = (
-        statement.semantics == "real"
-        and precision % 8 == 0
-        and model.sizes["d_vocab_out"] > 1
-    )
+    two_answers = model.sizes["d_vocab_out"] > 1
     require_support(
-        supported,
+        statement.semantics == "real" and precision % 8 == 0 and two_answers,
         "SPEC-14.1",
         "leaves need real semantics, two answers, and a precision that is a multiple of 8",
     )
-    leaves = []
-    for written in listing(proof["leaves"], "leaves", MAX_CELLS):
-        method = typed(
-            typed(written, dict, "a leaf").get("method"), str, "method of a leaf"
-        )
-        require_support(
-            method in METHODS, "SPEC-14.2", f"the method {method} is not known"
-        )
-        leaf = fields(written, "a leaf", f"inputs method {METHODS[method]}")
-        inputs = big(leaf["inputs"], "inputs of a leaf")
-        require_form(inputs > 0, "SPEC-14.2", "a leaf holds no inputs")
-        leaves.append(
-            (
-                inputs,
-                method,
-                dyadic(leaf["margin"], "margin of a leaf")
-                if "margin" in leaf
-                else (0, 0),
-            )
-        )
+    items = listing(proof["leaves"], "leaves", MAX_CELLS)
+    leaves = tuple(map(_parse_leaf, items))
     due = model.sizes["d_vocab"] ** model.sizes["n_ctx"]
     require(
-        sum(inputs for inputs, _, _ in leaves) == due,
+        sum(leaf.inputs for leaf in leaves) == due,
         "SPEC-14.2",
         "the leaves do not hold every input once",
     )
-    return Leaves(model, statement, precision, tuple(leaves))
+    return Leaves(model, statement, precision, leaves)

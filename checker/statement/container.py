@@ -1,29 +1,47 @@
 """The safetensors container: bytes to exact dyadic matrices.  (SPEC 4.1, 4.2)
 
 A finite binary floating-point number is ``(-1)^sign * mantissa * 2^exponent`` with integer mantissa
-and
-exponent; a tensor is decoded to integers over one common power of two.  NaN and infinity are
-refused here,
-so they cannot exist anywhere else.  Never pickle.
+and exponent; a tensor is decoded to integers over one common power of two.  NaN and infinity are
+refused here, so they cannot exist anywhere else.  Never pickle.
 """
 
-import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
+from itertools import islice
 from math import prod
-from operator import or_
+from struct import iter_unpack
 
-from checker.ground.decode import fields, integer, integers, listing, parse_json, typed
+from checker.ground.decode import (
+    Pair,
+    fields,
+    integer,
+    integers,
+    listing,
+    parse_json,
+    typed,
+)
 from checker.ground.errors import require_form, require_support
-from checker.ground.exact import Matrix, require_room
+from checker.ground.exact import Matrix, hold
+from checker.ground.ledger import Room
 
 MAX_HEADER = 1 << 20
-# name: bytes per element, struct code, exponent bits, fraction bits
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a number is written: its bytes, their code in ``struct``, and the bits of two parts."""
+
+    size: int
+    code: str
+    exponent_bits: int
+    fraction_bits: int
+
+
 _FORMATS = {
-    "F64": (8, "Q", 11, 52),
-    "F32": (4, "I", 8, 23),
-    "F16": (2, "H", 5, 10),
-    "BF16": (2, "H", 8, 7),
+    "F64": Format(8, "<Q", 11, 52),
+    "F32": Format(4, "<I", 8, 23),
+    "F16": Format(2, "<H", 5, 10),
+    "BF16": Format(2, "<H", 8, 7),
 }
 
 
@@ -37,6 +55,10 @@ class Entry:
     end: int
 
 
+Parts = tuple[dict[str, str], dict[str, Entry], memoryview]
+"""The two metadata strings, the table of tensors and the payload of a file."""
+
+
 def _entry(name: str, value: object) -> Entry:
     found = fields(value, f"header of {name}", "data_offsets dtype shape")
     dtype = typed(found["dtype"], str, f"dtype of {name}")
@@ -47,19 +69,26 @@ def _entry(name: str, value: object) -> Entry:
     )
     shape = integers(found["shape"], f"shape of {name}", 0, 1 << 24)
     offsets = listing(found["data_offsets"], f"data_offsets of {name}")
+    require_form(len(offsets) > 1, "SPEC-3.3", f"data_offsets of {name} are no pair")
     begin, end = (
-        integer(offset, f"data_offsets of {name}", 0, 1 << 29)
-        for offset in [*offsets, None, None][:2]
+        integer(offset, f"data_offsets of {name}", 0, 1 << 29) for offset in offsets[:2]
     )
-    size = prod(shape[:3]) * _FORMATS[dtype][0]
-    matches = len(offsets) == 2 and len(shape) <= 3 and end - begin == size
+    require_form(
+        len(shape) <= 3 and len(offsets) == 2,
+        "SPEC-4.1",
+        f"{name} has more than three axes or two offsets",
+    )
+    matches = end - begin == prod(shape) * _FORMATS[dtype].size
     require_form(matches, "SPEC-4.1", f"the size of {name} does not match its shape")
     return Entry(dtype, shape, begin, end)
 
 
-def parse_container(data: bytes) -> tuple[dict[str, str], dict[str, Entry], memoryview]:
-    """Return the two metadata strings, the table of tensors and the payload of a safetensors file.
-    (SPEC 4.1)
+def _begin(item: tuple[str, Entry]) -> tuple[int, int]:
+    return item[1].begin, item[1].end
+
+
+def parse_container(data: bytes) -> Parts:
+    """Return the parts of a safetensors file.  (SPEC 4.1)
 
     Ensures: the tensors fill the payload without overlap, hole or trailing byte.
     Raises:  Malformed (SPEC-4.1), Declined (SPEC-4.1) for an unsupported dtype.
@@ -85,9 +114,7 @@ def parse_container(data: bytes) -> tuple[dict[str, str], dict[str, Entry], memo
     }
     entries = {name: _entry(name, value) for name, value in found.items()}
     position = 0
-    for name, entry in sorted(
-        entries.items(), key=lambda item: (item[1].begin, item[1].end)
-    ):
+    for name, entry in sorted(entries.items(), key=_begin):
         require_form(
             entry.begin == position,
             "SPEC-4.1",
@@ -102,52 +129,52 @@ def parse_container(data: bytes) -> tuple[dict[str, str], dict[str, Entry], memo
     return metadata, entries, payload
 
 
-def read_matrix(name: str, entry: Entry, payload: memoryview) -> Matrix:
-    """Return the tensor ``name``, decoded exactly, as a matrix of rows along its last axis.  (SPEC
-    4.2)
+def _numbers(name: str, form: Format, part: memoryview) -> Iterator[Pair]:
+    """Yield every number as (mantissa, exponent): ``mantissa * 2^exponent`` with an odd mantissa,
+    or both zero.  (SPEC 4.2)
 
     Raises: Malformed (SPEC-4.2) for NaN or infinity.
     """
-    size, code, exponent_bits, fraction_bits = _FORMATS[entry.dtype]
-    words = struct.unpack_from(
-        f"<{(entry.end - entry.begin) // size}{code}", payload, entry.begin
-    )
-    all_ones, hidden = (1 << exponent_bits) - 1, 1 << fraction_bits
-    numbers = []
-    for word in words:
-        exponent = word >> fraction_bits & all_ones
+    all_ones, hidden = (1 << form.exponent_bits) - 1, 1 << form.fraction_bits
+    sign_bit = hidden << form.exponent_bits
+    zero_exponent = (all_ones >> 1) + form.fraction_bits
+    for (word,) in iter_unpack(form.code, part):
+        written, mantissa = word >> form.fraction_bits & all_ones, word & hidden - 1
         require_form(
-            exponent != all_ones,
+            written != all_ones,
             "SPEC-4.2",
             f"tensor {name} holds a NaN or an infinity",
         )
-        mantissa = word & hidden - 1 | (hidden if exponent else 0)
-        sign = -1 if word >> fraction_bits + exponent_bits else 1
-        numbers.append(
-            (sign * mantissa, max(exponent, 1) - (all_ones >> 1) - fraction_bits)
-        )
-    scale = max([0] + [-exponent for mantissa, exponent in numbers if mantissa])
-    require_room(
-        len(numbers),
-        scale
-        + max(
-            [0]
-            + [
-                exponent + fraction_bits + 1
-                for mantissa, exponent in numbers
-                if mantissa
-            ]
-        ),
+        if written:
+            mantissa |= hidden
+        else:
+            written = 1  # a subnormal number: the least exponent, and no hidden bit
+        if mantissa == 0:
+            yield 0, 0
+            continue
+        zeros = (mantissa & -mantissa).bit_length() - 1
+        mantissa >>= zeros
+        exponent = written - zero_exponent + zeros
+        yield (-mantissa if word & sign_bit else mantissa), exponent
+
+
+def read_matrix(name: str, entry: Entry, payload: memoryview, room: Room) -> Matrix:
+    """Return the tensor ``name``, decoded exactly, as a matrix of rows along its last axis.
+    (SPEC 4.2)
+
+    Ensures: the scale is the least that is not negative and makes every entry an integer.
+    Raises:  Malformed (SPEC-4.2) for NaN or infinity; Declined (SPEC-3.5) before it is formed.
+    """
+    form, part = _FORMATS[entry.dtype], payload[entry.begin : entry.end]
+    scale, top = 0, 0
+    for mantissa, exponent in _numbers(name, form, part):
+        scale = max(scale, -exponent)
+        top = max(top, mantissa.bit_length() + exponent)
+    count, width = len(part) // form.size, entry.shape[-1]
+    hold(count, scale + top, room)
+    values = (
+        mantissa << exponent + scale
+        for mantissa, exponent in _numbers(name, form, part)
     )
-    values = [
-        mantissa << exponent + scale if mantissa else 0
-        for mantissa, exponent in numbers
-    ]
-    del words, numbers
-    merged = reduce(or_, values, 1 << scale)
-    spare = min(scale, (merged & -merged).bit_length() - 1)
-    values, width = [value >> spare for value in values], entry.shape[-1]
-    return Matrix(
-        tuple(tuple(values[i : i + width]) for i in range(0, len(values), width)),
-        scale - spare,
-    )
+    rows = (tuple(islice(values, width)) for _ in range(count // width))
+    return Matrix(tuple(rows), scale)

@@ -7,16 +7,14 @@
 
 Multiplied out along the paths, with Q = W_E + W_pos[n-1]:
 
-    EQKE = (Q W_Q + b_Q) W_K^T W_E^T      QK circuit, token part, before the division by
-    sqrt(d_head)
+    EQKE = (Q W_Q + b_Q) W_K^T W_E^T      QK circuit, token part, before dividing by sqrt(d_head)
     EQKP = (Q W_Q + b_Q) W_K^T W_pos^T    QK circuit, position part
     EVOU = W_E W_V W_O W_U                OV circuit, token part
     PVOU = W_pos W_V W_O W_U              OV circuit, position part
     EU   = Q W_U + (b_V W_O + b_O) W_U + b_U    direct path (attention weights sum to one)
 
 b_K adds the same number to all scores of one query, so softmax does not see it.  Nothing is rounded
-here, but what
-``residual`` encloses on request instead of multiplying it out: EQKE, EVOU, EU.
+here, but what ``cells.enclosed`` encloses on request instead of multiplying it out: EQKE, EVOU, EU.
 """
 
 from dataclasses import dataclass
@@ -25,9 +23,18 @@ from math import prod
 from checker.ground.decode import fields, hexadecimal, integer, parse_canonical
 from checker.ground.errors import require_form, require_support
 from checker.ground.exact import Matrix
-from checker.statement.container import parse_container, read_matrix
+from checker.ground.ledger import Room
+from checker.statement.container import Entry, parse_container, read_matrix
 
-MAX_MODEL_BYTES, MAX_NUMBERS = 256 << 20, 1 << 22
+MAX_NUMBERS = 1 << 22
+MAX_MODEL_BYTES = 34 << 20
+"""2^22 numbers of eight bytes, and a header.  (SPEC 3.5)"""
+
+MAX_TENSOR_BITS = 1 << 31
+"""Room for all tensors, a part of that for all tables: the text of a proof is still there.  (SPEC
+3.5)
+"""
+
 MODEL_FORMAT = "certify.model/1"
 _SIZES = {
     "d_head": 1024,
@@ -45,25 +52,44 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "normalization_type": (None, "LN", "LNPre"),
     "positional_embedding_type": ("standard",),
 }
-_OPTIONAL: dict[str, tuple[object, ...]] = {
-    "readout": ("last", "all", "sum-pool-mlp", "mean-pool-mlp")
-}
+READOUTS = ("last", "all", "sum-pool-mlp", "mean-pool-mlp")
+"""Which positions answer, and how; the first is meant where a model names none."""
+_OPTIONAL: dict[str, tuple[object, ...]] = {"readout": READOUTS}
 _MLP_WIDTH = 4096
+_MLP = {
+    "W_in": "d_model d_mlp",
+    "b_in": "d_mlp",
+    "W_out": "d_mlp d_model",
+    "b_out": "d_model",
+}
+_HEAD = {
+    "head.W_1": "d_model d_hidden",
+    "head.b_1": "d_hidden",
+    "head.W_2": "d_hidden d_vocab_out",
+    "head.b_2": "d_vocab_out",
+}
+_UNEMBED = {"unembed.W_U": "d_model d_vocab_out", "unembed.b_U": "d_vocab_out"}
+
+
+Config = dict[str, object]
+Sizes = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The exact weights as matrices by name, and the architecture they belong to; ``double``: some
-    are float64.
+    """The exact weights as matrices by name, and the architecture they belong to.
+
+    ``double``: some are float64.  ``held``: the room that the weights take, in bits.
     """
 
-    config: dict[str, object]
-    sizes: dict[str, int]
+    config: Config
+    sizes: Sizes
     weights: dict[str, Matrix]
     double: bool
+    held: int
 
 
-def parse_config(metadata: dict[str, str]) -> tuple[dict[str, object], dict[str, int]]:
+def parse_config(metadata: dict[str, str]) -> tuple[Config, Sizes]:
     """Return the architecture and its sizes, every field of which must be one this checker
     supports.  (SPEC 4.3)
 
@@ -76,19 +102,32 @@ def parse_config(metadata: dict[str, str]) -> tuple[dict[str, object], dict[str,
         f"the model's format is not {MODEL_FORMAT}",
     )
     written = metadata["config"].encode("utf-8", "replace") + b"\n"
-    config = fields(
-        parse_canonical(written, "config"),
-        "config",
-        " ".join([*_SIZES, *_CHOICES]),
-        None,
-    )
-    present = {
-        "d_mlp": config["attn_only"] is False,
-        "eps": config["normalization_type"] in ("LN", "LNPre"),
-    }
-    limits = _SIZES | ({"d_mlp": _MLP_WIDTH} if present["d_mlp"] else {})
-    for name, due in present.items():
+    always = " ".join([*_SIZES, *_CHOICES])
+    config = fields(parse_canonical(written, "config"), "config", always, None)
+    has_mlp = config["attn_only"] is False
+    has_norm = config["normalization_type"] in ("LN", "LNPre")
+    for name, due in (("d_mlp", has_mlp), ("eps", has_norm)):
         require_form(name in config or not due, "SPEC-4.3", f"config lacks {name}")
+    limits = _SIZES | {"d_mlp": _MLP_WIDTH} if has_mlp else _SIZES
+    sizes = _parse_sizes(config, limits)
+    for name in sorted(set(config) - set(limits)):
+        is_number = name == "attention_mix" or (name == "eps" and has_norm)
+        require_support(
+            is_number or _is_known(name, config[name]),
+            "SPEC-4.3",
+            f"config field {name} has an unsupported value or is not known",
+        )
+    require_support(
+        not has_mlp or config["act_fn"] in ("relu", "gelu_new", "silu"),
+        "SPEC-4.3",
+        "config field act_fn is not relu, gelu_new or silu",
+    )
+    _require_numbers(config)
+    return config, sizes
+
+
+def _parse_sizes(config: Config, limits: Sizes) -> Sizes:
+    """Return the fields that are sizes, each within its limit.  (SPEC 3.5)"""
     sizes = {
         name: integer(config[name], f"config field {name}", 1, 1 << 24)
         for name in limits
@@ -99,108 +138,92 @@ def parse_config(metadata: dict[str, str]) -> tuple[dict[str, object], dict[str,
             "SPEC-3.5",
             f"config field {name} is larger than {limits[name]}",
         )
-    for name in sorted(set(config) - set(limits)):
-        options = (_CHOICES | _OPTIONAL).get(name, ())
-        known = any(
-            config[name] == option and type(config[name]) is type(option)
-            for option in options
-        )
-        number = name == "attention_mix" or (name == "eps" and present["eps"])
-        require_support(
-            number or known,
-            "SPEC-4.3",
-            f"config field {name} has an unsupported value or is not known",
-        )
-    fits = not present["d_mlp"] or config["act_fn"] in ("relu", "gelu_new", "silu")
-    require_support(
-        fits, "SPEC-4.3", "config field act_fn is not relu, gelu_new or silu"
-    )
-    mantissa, exponent = hexadecimal(
-        config.get("attention_mix", "0x0.0p+0"), "config field attention_mix"
-    )
+    return sizes
+
+
+def _is_known(name: str, value: object) -> bool:
+    """Return whether a field that is no number has a value this checker supports."""
+    options = (_CHOICES | _OPTIONAL).get(name, ())
+    return any(value == known and type(value) is type(known) for known in options)
+
+
+def _require_numbers(config: Config) -> None:
+    """Decline an attention mix above one, and an eps of zero.  (SPEC 4.3)"""
+    written = config.get("attention_mix", "0x0.0p+0")
+    mantissa, exponent = hexadecimal(written, "config field attention_mix")
     require_support(
         mantissa <= 1 << -exponent,
         "SPEC-4.3",
         "config field attention_mix is larger than one",
     )
-    require_support(
-        hexadecimal(config.get("eps", "0x1.0p+0"), "config field eps")[0] > 0,
-        "SPEC-4.3",
-        "config field eps is zero",
-    )
-    return config, sizes
+    eps, _ = hexadecimal(config.get("eps", "0x1.0p+0"), "config field eps")
+    require_support(eps > 0, "SPEC-4.3", "config field eps is zero")
 
 
-def _tensors(config: dict[str, object], sizes: dict[str, int]) -> dict[str, str]:
-    """Return the tensors of an architecture by name, with their axes; those named b_ may be absent,
-    which means zero.
+def _tensors(config: Config, sizes: Sizes) -> dict[str, str]:
+    """Return the tensors of an architecture by name, with their axes.
+
+    Those named b_ may be absent, which means zero.
     """
     norm, mlp = config["normalization_type"] == "LN", "d_mlp" in sizes
     found = {"embed.W_E": "d_vocab d_model", "pos_embed.W_pos": "n_ctx d_model"}
-    for block in (f"blocks.{layer}." for layer in range(sizes["n_layers"])):
-        found |= {
-            f"{block}attn.W_{letter}": "n_heads d_model d_head" for letter in "QKV"
-        }
-        found |= {
-            f"{block}attn.W_O": "n_heads d_head d_model",
-            f"{block}attn.b_O": "d_model",
-        }
-        found |= {f"{block}attn.b_{letter}": "n_heads d_head" for letter in "QKV"}
-        found |= {
-            f"{block}ln{at}.{part}": "d_model"
-            for at in range(1, 2 + mlp)
-            for part in "wb"
-            if norm
-        }
-        layer = {
-            "W_in": "d_model d_mlp",
-            "b_in": "d_mlp",
-            "W_out": "d_mlp d_model",
-            "b_out": "d_model",
-        }
-        found |= {f"{block}mlp.{name}": axes for name, axes in layer.items() if mlp}
-    found |= {f"ln_final.{part}": "d_model" for part in "wb" if norm}
-    if "d_hidden" in sizes:
-        head = {
-            "W_1": "d_model d_hidden",
-            "b_1": "d_hidden",
-            "W_2": "d_hidden d_vocab_out",
-            "b_2": "d_vocab_out",
-        }
-        return found | {f"head.{name}": axes for name, axes in head.items()}
-    return found | {"unembed.W_U": "d_model d_vocab_out", "unembed.b_U": "d_vocab_out"}
+    for layer in range(sizes["n_layers"]):
+        block = f"blocks.{layer}."
+        for letter in "QKV":
+            found[f"{block}attn.W_{letter}"] = "n_heads d_model d_head"
+            found[f"{block}attn.b_{letter}"] = "n_heads d_head"
+        found[f"{block}attn.W_O"] = "n_heads d_head d_model"
+        found[f"{block}attn.b_O"] = "d_model"
+        norms = ("ln1", "ln2") if mlp else ("ln1",)
+        for name in norms if norm else ():
+            found |= {f"{block}{name}.w": "d_model", f"{block}{name}.b": "d_model"}
+        for name, axes in _MLP.items() if mlp else ():
+            found[f"{block}mlp.{name}"] = axes
+    if norm:
+        found |= {"ln_final.w": "d_model", "ln_final.b": "d_model"}
+    return found | (_HEAD if "d_hidden" in sizes else _UNEMBED)
+
+
+def _hidden_width(entries: dict[str, Entry]) -> int:
+    """Return the number of columns of the head's first matrix, which no field of config tells; 1
+    where there is no such matrix, which is refused later.
+
+    Raises: Declined (SPEC-3.5).
+    """
+    shape = entries["head.W_1"].shape if "head.W_1" in entries else ()
+    width = shape[1] if len(shape) > 1 else 1
+    require_support(
+        1 <= width <= _MLP_WIDTH,
+        "SPEC-3.5",
+        f"head.W_1 has no column, or more than {_MLP_WIDTH}",
+    )
+    return width
 
 
 def load_model(data: bytes) -> Model:
-    """Return the exact model held by the bytes of a safetensors file; of a stack of matrices, the
-    rows of all.  (SPEC 4)
+    """Return the exact model held by the bytes of a safetensors file.  (SPEC 4)
 
+    Of a stack of matrices, the rows of all are one matrix.
     Raises: Malformed or Declined (SPEC-3.5, SPEC-4.x), naming the tensor or the config field.
     """
     require_support(
-        len(data) <= MAX_MODEL_BYTES, "SPEC-3.5", "the model is larger than 256 MiB"
+        len(data) <= MAX_MODEL_BYTES, "SPEC-3.5", "the model is larger than 34 MiB"
     )
     metadata, entries, payload = parse_container(data)
     config, sizes = parse_config(metadata)
     require_support(
-        sum(prod(e.shape) for e in entries.values()) <= MAX_NUMBERS,
+        sum(prod(entry.shape) for entry in entries.values()) <= MAX_NUMBERS,
         "SPEC-3.5",
         "the model holds too many numbers",
     )
     if config.get("readout") in ("sum-pool-mlp", "mean-pool-mlp"):
-        sizes["d_hidden"] = (
-            (*entries["head.W_1"].shape, 1, 1)[1] if "head.W_1" in entries else 1
-        )
-        require_support(
-            1 <= sizes["d_hidden"] <= _MLP_WIDTH,
-            "SPEC-3.5",
-            f"head.W_1 has no column, or more than {_MLP_WIDTH}",
-        )
+        sizes["d_hidden"] = _hidden_width(entries)
     tensors, weights = _tensors(config, sizes), {}
     for name in entries:
         require_support(
             name in tensors, "SPEC-4.3", f"the model has the unknown tensor {name}"
         )
+    room = Room(MAX_TENSOR_BITS)
     for name, axes in tensors.items():
         shape = tuple(sizes[axis] for axis in axes.split())
         if name in entries:
@@ -210,15 +233,16 @@ def load_model(data: bytes) -> Model:
                 "SPEC-4.3",
                 f"tensor {name} has shape {list(found)}, not {list(shape)}",
             )
-            weights[name] = read_matrix(name, entries[name], payload)
+            weights[name] = read_matrix(name, entries[name], payload, room)
         else:
             require_form(
                 ".b_" in name, "SPEC-4.3", f"the model lacks the tensor {name}"
             )
-            weights[name] = Matrix(((0,) * shape[-1],) * prod(shape[:-1]), 0)
-    return Model(
-        config, sizes, weights, any(entry.dtype == "F64" for entry in entries.values())
-    )
+            # An absent bias is zero: one row, listed as often as there are heads.
+            zeros = (0,) * shape[-1]
+            weights[name] = Matrix((zeros,) * prod(shape[:-1]), 0)
+    double = any(entry.dtype == "F64" for entry in entries.values())
+    return Model(config, sizes, weights, double, room.held)
 
 
 def part(model: Model, name: str, head: int) -> Matrix:
@@ -230,9 +254,8 @@ def part(model: Model, name: str, head: int) -> Matrix:
 
 def mix(model: Model) -> tuple[int, int]:
     """Return the attention mix c as (mantissa, exponent <= 0), in lowest terms."""
-    mantissa, exponent = hexadecimal(
-        model.config.get("attention_mix", "0x1.0p+0"), "config field attention_mix"
-    )
+    written = model.config.get("attention_mix", "0x1.0p+0")
+    mantissa, exponent = hexadecimal(written, "config field attention_mix")
     whole = mantissa | 1 << -exponent
     spare = (whole & -whole).bit_length() - 1
     return mantissa >> spare, exponent + spare

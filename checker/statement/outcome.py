@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 MAX_CELLS = 10**6
-
+"""The most cells or leaves of a proof.  (SPEC 3.5)"""
 
 MARGIN_BITS = 20
 """Margins are derived in multiples of 2^-20 logits, rounded down.  (SPEC 7.6)"""
@@ -11,10 +11,13 @@ MARGIN_BITS = 20
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one leaf proves: bounds on its failing weight, its size, and a margin of every input not
-    failing.
+    """What one leaf proves of its set of inputs; of two leaves the sets have no input in common.
 
-    ``margin`` is in units of 2^-20; None where nothing is shown right.
+    ``lower``:  at least so much weight of the set is answered wrong.
+    ``upper``:  at most so much weight of the set is answered wrong; the rest is right.
+    ``size``:   the weight of the whole set.
+    ``margin``: every input that is not counted in ``upper`` has at least this margin, in units of
+                2^-20; 0 where only the sign was shown, None where nothing is shown right.
     """
 
     lower: int

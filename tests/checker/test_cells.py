@@ -25,9 +25,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models import Choices, Drawn, Seeded
 
-from checker.cells import derive as cells
-from checker.cells.derive import Checker, Open
-from checker.cells.parse import Cell, expand, parse_cells
+from checker.cells.cell import Known, expand
+from checker.cells.copies import Copies
+from checker.cells.counting import Count
+from checker.cells.derive import Cells
+from checker.cells.enumeration import BruteForce
+from checker.cells.parse import Cell, parse_cells
 from checker.cells.paths import Paths
 from checker.ground.errors import Rejected
 from checker.ground.ledger import Ledger
@@ -42,7 +45,7 @@ def ledger() -> Ledger:
     return Ledger(lambda done: None)
 
 
-class Watched(Checker):
+class Watched(Cells):
     """A checker of path matrices that compares what is handed down, and each outcome, with the
     truth.
     """
@@ -53,25 +56,24 @@ class Watched(Checker):
         super().__init__(paths, Scope("test", tuple(map(tuple, rows))), precision, ledger())
         self.truth, self.seen = truth, dict.fromkeys(("answers", "tokens", "margins", "copies"), 0)
 
-    def visit(self, cell: Cell, answers: Open, margin: int | None) -> None:
+    def visit(self, cell: Cell, given: Known) -> None:
         inputs = [
             x
             for x in self.truth
             if max(x.tokens) == cell.maximum and x.tokens[-1] in expand(cell.queries)
         ]
-        mu = cells._ceiling(cell.mu[0], cell.mu[1] + self.paths.value_scale)
-        self.look(cell, inputs, answers, margin, mu)
-        super().visit(cell, answers, margin)
+        mu = cell.mu.above(self.paths.value_scale)
+        self.look(cell, inputs, given, mu)
+        super().visit(cell, given)
         if not cell.children:
             self.judge(cell, inputs, self.outcomes[-1], mu)
 
     def shown(self, margin: Fraction, claimed: int) -> bool:
         return margin * (1 << MARGIN_BITS) >= claimed << self.paths.value_scale
 
-    def look(
-        self, cell: Cell, inputs: list[Input], answers: Open, margin: int | None, mu: int
-    ) -> None:
+    def look(self, cell: Cell, inputs: list[Input], given: Known, mu: int) -> None:
         """Assert that whatever was removed before this cell is beaten, by mu and by the margin."""
+        answers, margin = given.answers, given.margin
         for x in inputs:
             for j, (_, high) in x.margins.items():
                 gone = j not in answers or any(
@@ -92,7 +94,7 @@ class Watched(Checker):
         )
         assert 0 <= outcome.lower <= certain, cell.where
         assert possible <= outcome.upper <= outcome.size, cell.where
-        if cell.method == "brute-force" and self.paths.exact and not mu:
+        if isinstance(cell.method, BruteForce) and self.paths.exact and not mu:
             assert outcome.lower == outcome.upper == certain
         if outcome.margin is not None:
             enough = sum(
@@ -104,7 +106,7 @@ class Watched(Checker):
             self.seen["margins"] += outcome.margin > 0
         else:
             assert outcome.upper == outcome.size or not any(x.margins for x in inputs)
-        self.seen["copies"] += cell.method == "copies" and outcome.upper < outcome.size
+        self.seen["copies"] += isinstance(cell.method, Copies) and outcome.upper < outcome.size
 
 
 def build_rows(choose: Choices, vocab: int, n: int) -> list[list[int]]:
@@ -121,14 +123,15 @@ def watch(
 ) -> Watched:
     """Check the cells over paths, watched; return the checker."""
     vocab, n, answers = len(true.eqkp), len(true.pvou), len(true.pvou[0])
-    roots = parse_cells(found, (vocab, answers, n))
+    roots = parse_cells(found, {"d_vocab": vocab, "d_vocab_out": answers, "n_ctx": n})
     paths = exhaustion.widened(choose, true) if wide else true
     if wide:
         roots = tuple(without_lower(root) for root in roots)
     watched = Watched(paths, exhaustion.inputs_of(true, rows), rows, choose.pick((64, 70, 200)))
     for root in roots:
         everything = ((2 << root.maximum) - 1,) * n
-        watched.visit(root, {j: everything for j in range(answers) if j != root.maximum}, None)
+        wrong = {j: everything for j in range(answers) if j != root.maximum}
+        watched.visit(root, Known(wrong, None))
     assert sum(outcome.size for outcome in watched.outcomes) == prod(map(sum, rows))
     return watched
 
@@ -202,7 +205,10 @@ def layout(choose: Choices, m: int) -> dict[str, Any]:
 
 
 def without_lower(cell: Cell) -> Cell:
-    return replace(cell, lower_shares=(), children=tuple(map(without_lower, cell.children)))
+    method = cell.method
+    if isinstance(method, Count):
+        method = replace(method, lower=())
+    return replace(cell, method=method, children=tuple(map(without_lower, cell.children)))
 
 
 @SETTINGS
@@ -252,16 +258,16 @@ def test_a_lower_count_over_enclosed_paths_is_refused() -> None:
         ]
         item.append({"maximum": m, "mu": ["0", "0"], "queries": [[q, q]], "method": "count", "layout": [[1, m]] if m else [],
                      "blocks": [[50, []]], "lower": [[50, list(range(answers))]], "failures": ["0", "9"]})  # fmt: skip
-        root = parse_cells(item, (3, answers, 2))[-1]
-        given = {j: ((2 << m) - 1,) * 2 for j in range(answers) if j != m}
+        root = parse_cells(item, {"d_vocab": 3, "d_vocab_out": answers, "n_ctx": 2})[-1]
+        given = Known({j: ((2 << m) - 1,) * 2 for j in range(answers) if j != m}, None)
         exact, enclosed = (
             Watched(paths, exhaustion.inputs_of(true, rows), rows, 64)
             for paths in (true, exhaustion.widened(choose, true))
         )
-        exact.visit(root, given, None)
+        exact.visit(root, given)
         if exact.outcomes[0].upper:  # some answer is left, so it is counted
             with pytest.raises(Rejected) as refusal:
-                enclosed.visit(root, given, None)
+                enclosed.visit(root, given)
             assert refusal.value.rule == "SPEC-7.10"
             refused += 1
     assert refused >= 3

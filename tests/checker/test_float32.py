@@ -2,10 +2,9 @@
 cell.
 
 The bounds are compared with `norm_bounds.py`, a second reading of SPEC 12.3, from below and from
-above; executions over
-random trees are compared with every bound, stage by stage, in exact fractions; and the use of SPEC
-12.5 is compared with
-the worst that the theorem leaves open, at every cell of random forests.
+above; executions over random trees are compared with every bound, stage by stage, in exact
+fractions; and the use of SPEC 12.5 is compared with the worst that the theorem leaves open, at
+every cell of random forests.
 """
 
 from __future__ import annotations
@@ -38,13 +37,22 @@ from norm_bounds import minus, plus, size, times
 from test_cells import Watched
 from test_terms import Counted, counted, ledger
 
+from checker.cells.copies import Copies
+from checker.cells.enumeration import BruteForce, Enumerate
 from checker.cells.parse import Cell
 from checker.cells.paths import Paths
 from checker.cells.tables import Tables
-from checker.cells.terms import Scores
+from checker.cells.weights import Scores
 from checker.check import check, parse
-from checker.float32 import cells as float32
 from checker.float32.cells import REAL, SHARE_BITS, Slack, slack
+from checker.float32.propagation import (
+    AffineNorms,
+    Computed,
+    ceiling,
+    gamma,
+    score_errors,
+    shortened,
+)
 from checker.ground.errors import Declined
 from checker.ground.exact import Matrix
 from checker.statement.model import load_model
@@ -72,30 +80,27 @@ def narrow(rng: random.Random, **limits: Any) -> Model:
 
 def test_gamma_and_roundings() -> None:
     for k in (1, 2, 63, 1028):
-        assert (
-            float32._gamma(k)
-            == norm_bounds.gamma(k)
-            == Fraction(k, 2**24) / (1 - Fraction(k, 2**24))
-        )
+        assert gamma(k) == norm_bounds.gamma(k) == Fraction(k, 2**24) / (1 - Fraction(k, 2**24))
     rng = random.Random(1)
     for _ in range(200):
-        value, by = (Fraction(rng.randint(1, 10**9), rng.randint(1, 10**9)) for _ in range(2))
+        value = Fraction(rng.randint(1, 10**9), rng.randint(1, 10**9))
         for scale in (0, 3, 96):
-            assert float32._over(value, scale) == ceil(value * 2**scale)
-        assert value / by <= float32._short(value, by) < value / by + Fraction(1, 1 << 96)
-        assert (float32._short(value, by) * 2**96).denominator == 1
-    assert float32._short(Fraction(3, 4)) == Fraction(3, 4)
-    assert (float32._over(Fraction(3, 4), 2), float32._over(Fraction(0), 5)) == (3, 0)
+            assert ceiling(value, scale) == ceil(value * 2**scale)
+        assert value <= shortened(value) < value + Fraction(1, 1 << 96)
+        assert (shortened(value) * 2**96).denominator == 1
+    assert shortened(Fraction(3, 4)) == Fraction(3, 4)
+    assert (ceiling(Fraction(3, 4), 2), ceiling(Fraction(0), 5)) == (3, 0)
 
 
 def test_errors_of_nothing_are_not_nothing() -> None:
     # What underflows is below 2^-100, which is rounded up to 2^-96.
     zero, least = Fraction(0), Fraction(1, 2**96)
-    assert float32._affine(zero, zero, 3, zero, zero) == least
-    assert float32._theta((zero, zero), (zero, zero), 1, zero)[0] == least
+    assert AffineNorms(4, zero, zero).error(Computed(zero)) == least
+    nothing = score_errors(Computed(zero), Computed(zero), 1, zero)
+    assert nothing.reached == (0, 2 * least)
     for unit in (1, 2**10):
         x = Fraction(unit)
-        found = float32._affine(x, x / 8, 3, 5 * x, 7 * x)
+        found = AffineNorms(4, 5 * x, 7 * x).error(Computed(x, x / 8))
         exact = (
             5 * x * x / 8 + norm_bounds.gamma(4) * ((x + x / 8) * 5 * x + 7 * x) + norm_bounds.TINY
         )
@@ -120,15 +125,19 @@ def test_a_raised_bracket_is_the_least_that_leaves_the_margin() -> None:
     for _ in range(500):
         found, mu = random_slack(rng), rng.choice((0, 1, 7, rng.randrange(1 << 60)))
         raised = found.raised(mu)
-        assert found.share * raised >= found.shift + mu << SHARE_BITS > found.share * (raised - 1)
-        assert found.margin(raised) >= mu > found.margin(raised - 1) - (found.share == ONE)
+        assert (
+            found.least_share * raised
+            >= found.logit_error + mu << SHARE_BITS
+            > found.least_share * (raised - 1)
+        )
+        assert found.margin(raised) >= mu > found.margin(raised - 1) - (found.least_share == ONE)
         assert found.raised(mu) <= found.raised(mu + 1)
         assert (
             found.margin(raised)
             <= found.margin(raised + 1)
-            == (found.share * (raised + 1) >> SHARE_BITS) - found.shift
+            == (found.least_share * (raised + 1) >> SHARE_BITS) - found.logit_error
         )
-        assert found.raised(mu) >= max(found.shift + mu, 1)
+        assert found.raised(mu) >= max(found.logit_error + mu, 1)
 
 
 def test_real_arithmetic_has_no_slack() -> None:
@@ -147,9 +156,9 @@ def assert_between(
     allows.
     """
     low, high = norm_bounds.exact(model, eps, eta), norm_bounds.rounded(model, eps, eta)
-    assert low.width * 2 ** scales[0] <= found.width <= ceil(high.width * 2 ** scales[0])
-    assert low.B * 2 ** scales[1] <= found.shift <= ceil(high.B * 2 ** scales[1])
-    assert floor(high.rho * ONE) <= found.share <= low.rho * ONE
+    assert low.width * 2 ** scales[0] <= found.score_error <= ceil(high.width * 2 ** scales[0])
+    assert low.B * 2 ** scales[1] <= found.logit_error <= ceil(high.B * 2 ** scales[1])
+    assert floor(high.rho * ONE) <= found.least_share <= low.rho * ONE
     # The roundings are far finer than any constant of the page.
     for above, below in ((high.width, low.width), (high.B, low.B)):
         assert above <= below * (1 + Fraction(1, 2**30))
@@ -203,8 +212,8 @@ def test_coarse_scales_round_up() -> None:
     assert slack_of(model, scales=(0, 0)) == Slack(1, 1, slack_of(model).least_share)
     for scale in (10, 24, 30):
         found = slack_of(model, scales=(scale, scale))
-        assert found.width == ceil(bounds.width * 2**scale)
-        assert found.shift == ceil(bounds.B * 2**scale)
+        assert found.score_error == ceil(bounds.width * 2**scale)
+        assert found.logit_error == ceil(bounds.B * 2**scale)
 
 
 # --- limits -----------------------------------------------------------------------
@@ -274,7 +283,7 @@ def test_weights_must_be_left(n: int, fits: bool) -> None:
     # With eta_exp = 1/64 each weight may be off by 3/64.
     model, exp = with_sizes(n, 1, 1), (Fraction(1, 64), Fraction(1, 64))
     if fits:
-        assert 0 < slack_of(model, exp).share < ONE - n * 3 * (ONE >> 6)
+        assert 0 < slack_of(model, exp).least_share < ONE - n * 3 * (ONE >> 6)
         return
     with pytest.raises(Declined) as refusal:
         slack_of(model, exp)
@@ -293,7 +302,7 @@ def test_a_share_that_rounds_to_nothing_is_nothing() -> None:
     ):
         exp = Fraction(0), (most - rho) / 66
         if fits:
-            assert slack_of(model, exp).share == 1
+            assert slack_of(model, exp).least_share == 1
             continue
         with pytest.raises(Declined) as refusal:
             slack_of(model, exp)
@@ -304,7 +313,7 @@ def test_a_share_that_rounds_to_nothing_is_nothing() -> None:
 def test_what_weights_sum_to_is_rounded_down(n: int) -> None:
     model = with_sizes(n, 1, 1)
     low, high = norm_bounds.exact(model, *LEAST), norm_bounds.rounded(model, *LEAST)
-    assert floor(high.rho * ONE) <= slack_of(model, LEAST).share <= low.rho * ONE
+    assert floor(high.rho * ONE) <= slack_of(model, LEAST).least_share <= low.rho * ONE
 
 
 def test_a_smaller_exp_error_is_never_worse() -> None:
@@ -312,9 +321,9 @@ def test_a_smaller_exp_error_is_never_worse() -> None:
         model = models.good_model(random.Random(seed), dtype="F32")
         chain = [slack_of(model, exp) for exp in (LEAST, (EPS, ETA), MOST)]
         for better, worse in itertools.pairwise(chain):
-            assert better.width < worse.width
-            assert better.shift <= worse.shift
-            assert better.share >= worse.share
+            assert better.score_error < worse.score_error
+            assert better.logit_error <= worse.logit_error
+            assert better.least_share >= worse.least_share
 
 
 # --- executions -------------------------------------------------------------------
@@ -348,7 +357,7 @@ def weight_of(score: Fraction, top: Fraction, d_head: int) -> tuple[Fraction, Fr
 
 
 class Staged:
-    """Compares one execution of one input with every bound of SPEC 12.3; counts how near any comes."""
+    """Compares executions with every bound of SPEC 12.3; counts how near any comes."""
 
     def __init__(self, model: Model) -> None:
         self.model, self.w, self.bounds = (
@@ -560,7 +569,7 @@ def averages(values: list[int], weights: list[tuple[int, int]]) -> tuple[Fractio
 
 
 class Loose(Watched):
-    """A checker with some slack, watched against the worst and the best that SPEC 12.4 leaves open."""
+    """A checker with some slack, watched against what SPEC 12.4 leaves open, worst and best."""
 
     def __init__(
         self, paths: Paths, truth: list[Input], rows: list[list[int]], precision: int, slack: Slack
@@ -572,12 +581,12 @@ class Loose(Watched):
     def judge(self, cell: Cell, inputs: list[Input], outcome: Any, mu: int) -> None:
         # Computed logits are not compared with exact ties, so brute force may leave something open.
         super().judge(
-            replace(cell, method="copies" if cell.method == "copies" else "enumerate"),
+            replace(cell, method=cell.method if isinstance(cell.method, Copies) else Enumerate()),
             inputs,
             outcome,
             mu,
         )
-        if cell.method == "brute-force" and self.paths.exact:
+        if isinstance(cell.method, BruteForce) and self.paths.exact:
             # Brackets are raised by whole units of 2^-value_scale: by so much, and no more, is
             # brute force coarser.
             above, below = self.spare(mu), self.spare(0)

@@ -19,7 +19,7 @@ from make_vectors import BASE, PAIR, completed, document, flat, put, root
 
 from checker import __main__, check
 from checker.cells import derive as cells
-from checker.cells import enumeration
+from checker.cells import enumeration, ties
 from checker.cells import parse as proof
 from checker.check import parse
 from checker.ground import decode, exact
@@ -50,11 +50,8 @@ def test_the_limits_are_those_of_the_specification() -> None:
     assert decode.MAX_DEPTH == 16
     assert exact.MAX_TABLE_BITS == 1 << 28
     assert (proof.MAX_CELLS, proof.MAX_SPLIT_DEPTH, proof.MAX_BINS) == (10**6, 32, 4096)
-    assert (enumeration.MAX_TUPLE_BITS, enumeration.BITS_OF_TUPLE, enumeration.MAX_PRECISION) == (
-        1 << 30,
-        2048,
-        4096,
-    )
+    assert (enumeration.MAX_TUPLE_BITS, enumeration.BITS_OF_TUPLE) == (1 << 30, 2048)
+    assert ties.MAX_PRECISION == 4096
     assert enumeration.MAX_SUFFIXES == 1 << 16
     assert cells.MAX_TERM_BITS == 1 << 30
     assert CEILING == 10**11
@@ -354,18 +351,21 @@ def test_an_enumeration_is_measured_before_it_is_made(monkeypatch: pytest.Monkey
     from checker.cells.terms import Terms
     from checker.ground.ledger import Ledger
 
-    frame: Any = SimpleNamespace(
-        multiplicities=[[1, 1], [1, 1], [0, 1]], blocks=[(0, 0), (1, 1)], forced=False
-    )
     terms, book = Terms([{0: -7, 1: 1}, {0: 0, 1: 4}, {1: 0}], 1, False), Ledger(lambda done: None)
+    frame: Any = SimpleNamespace(
+        multiplicities=[[1, 1], [1, 1], [0, 1]],
+        blocks=[(0, 0), (1, 1)],
+        forced=False,
+        ledger=book,
+    )
     # Two prefixes and two suffixes: 2 bits of a mask, 3 of a term, and 2 048 more for each of them.
     for limit, allowed in ((4 * (2 + 3 + 2048), True), (4 * (2 + 3 + 2048) - 1, False)):
         monkeypatch.setattr(enumeration, "MAX_TUPLE_BITS", limit)
         if allowed:
-            assert enumeration.Enumeration(frame, [terms], book).masks([terms]) == {3: 3}
+            assert enumeration.Enumeration(frame, [terms]).masks([terms]) == {3: 3}
         else:
             with pytest.raises(Declined):
-                enumeration.Enumeration(frame, [terms], book).masks([terms])
+                enumeration.Enumeration(frame, [terms]).masks([terms])
 
 
 def test_what_no_answer_can_win_needs_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,13 +374,15 @@ def test_what_no_answer_can_win_needs_no_room(monkeypatch: pytest.MonkeyPatch) -
 
     # One tuple is left of 10^8, so that all positions go into the prefix.
     tokens = [(t, t) for t in range(100)]
-    frame: Any = SimpleNamespace(multiplicities=[[1] * 100] * 5, blocks=tokens, forced=False)
-    terms, book = (
-        Terms([{0: 1}, {99: 1}, {1: 1}, {0: 1}, {7: 0}], 99, False),
-        Ledger(lambda done: None),
+    terms = Terms([{0: 1}, {99: 1}, {1: 1}, {0: 1}, {7: 0}], 99, False)
+    frame: Any = SimpleNamespace(
+        multiplicities=[[1] * 100] * 5,
+        blocks=tokens,
+        forced=False,
+        ledger=Ledger(lambda done: None),
     )
     monkeypatch.setattr(enumeration, "MAX_TUPLE_BITS", 2 * (1 + 1 + 2048))
-    table = enumeration.Enumeration(frame, [terms], book)
+    table = enumeration.Enumeration(frame, [terms])
     assert (table.cut, table.suffixes) == (4, 1)
     assert table.masks([terms]) == {7_00_99_01_00: 1}
     # Another answer would find one prefix there already.

@@ -22,7 +22,7 @@ from models import Model, filled
 from test_terms import Counted, counted
 
 import checker.sums.fold
-import checker.sums.switches
+import checker.sums.readout
 from checker import check
 from checker.ground.errors import Declined, Refusal
 from checker.ground.exact import Matrix, bits
@@ -174,7 +174,7 @@ def test_work_is_charged_and_packing_changes_nothing(
         again = Ledger(lambda done: None)
         with monkeypatch.context() as patch:
             patch.setattr(checker.sums.fold, "Slots", PlainSlots)
-            patch.setattr(checker.sums.switches, "Slots", PlainSlots)
+            patch.setattr(checker.sums.readout, "Slots", PlainSlots)
             Counted.reset()
             assert proof.outcomes(again) == expected
         assert (again.mul, again.add, again.cmp, again.exp) == (
@@ -323,8 +323,8 @@ def test_scores_and_the_common_scale_of_the_tables_count_as_memory(
     found = checker.sums.fold.fold(model, Ledger(lambda done: None))
     heads, p = model.sizes["n_heads"], model.sizes["d_vocab"]
     if part == "scores":
-        assert {(2 * heads * p * p, bits(scores)) for scores in found[1]} <= set(asked)
+        assert {(2 * heads * p * p, bits(scores)) for scores in found.scores} <= set(asked)
     else:
         entries = 2 * p * (model.sizes["d_mlp"] + model.sizes["d_vocab_out"]) * (1 + heads)
-        widest = max(map(bits, found[0]))
-        assert [pair for pair in asked if pair[0] == entries][-2:] == [(entries, widest)] * 2
+        widest = max(map(bits, found.tables))
+        assert [pair for pair in asked if pair[0] == entries][-1] == (entries, widest)

@@ -29,7 +29,7 @@ from checker import check
 from checker.ground.errors import Declined
 from checker.ground.norms import TABLE_SCALE
 from checker.statement.model import load_model
-from checker.sums.inputs import Domain
+from checker.sums.inputs import Domain, domain_of
 
 EPS, ETA = Fraction(1, 2**22), Fraction(1, 2**126)
 EXACT = {"rule": "exact"}
@@ -45,12 +45,13 @@ def float32_document(
     return mutators.encode(vectors_float32.claimed(document(model, sums or EXACT), **written))
 
 
-def domain_of(model: Model, eps: Fraction = EPS, eta: Fraction = ETA) -> Domain:
-    return Domain(check.parse(model.bytes, float32_document(model, None, eps, eta)).proof, ledger())  # type: ignore[arg-type]
+def domain(model: Model, eps: Fraction = EPS, eta: Fraction = ETA) -> Domain:
+    proof: Any = check.parse(model.bytes, float32_document(model, None, eps, eta)).proof
+    return domain_of(proof, ledger())
 
 
-def drift_of(domain: Domain) -> Fraction:
-    return Fraction(domain.drift, 1 << domain.scale + TABLE_SCALE)
+def drift_of(found: Domain) -> Fraction:
+    return Fraction(found.drift, 1 << found.scale + TABLE_SCALE)
 
 
 def theorem_of(model: Model, sums: Any = None, **exp: Fraction) -> Any:
@@ -64,12 +65,12 @@ LEAST, MOST = (Fraction(1, 2**25), Fraction(1, 2**149)), (Fraction(1, 64), Fract
 def test_the_checker_derives_what_the_page_says(seed: int) -> None:
     model = random_model(f"page {seed}", MIXES[seed % 4], dtype=("F32", "F16", "BF16")[seed % 3])
     exp = ((EPS, ETA), LEAST, MOST)[seed % 3]
-    domain = domain_of(model, *exp)
+    found = domain(model, *exp)
     weights = load_model(model.bytes).weights
-    scales = weights["unembed.W_U"].scale, domain.whole.scale
+    scales = weights["unembed.W_U"].scale, found.direct_shift
     low, high = adder_float32.exact(model, exp, scales), adder_float32.rounded(model, exp, scales)
-    unit = 1 << domain.scale + TABLE_SCALE
-    assert low * unit <= domain.drift <= ceil(high * unit)
+    unit = 1 << found.scale + TABLE_SCALE
+    assert low * unit <= found.drift <= ceil(high * unit)
     # What is rounded up is far finer than any constant of the page.
     assert high <= low * (1 + Fraction(1, 2**30)) + Fraction(1, 2**40)
 
@@ -126,7 +127,7 @@ def test_executions_stay_within_the_bound_and_every_certified_input_is_right_in_
     for seed in range(80):
         model = random_model(f"runs {seed}", MIXES[seed % 4]) if seed % 5 == 0 else rough(seed)
         vocab = model.config["d_vocab"]
-        bound, theorem = drift_of(domain_of(model)), theorem_of(model)
+        bound, theorem = drift_of(domain(model)), theorem_of(model)
         with mpmath.workdps(DIGITS):
             true = [
                 [exactly(x) for x in addition.logits(model, a, b)]
@@ -180,7 +181,7 @@ def test_what_rounding_decides_is_open_and_what_it_does_not_is_decided() -> None
         assert (
             loose.correct_lower <= real.correct_lower <= real.correct_upper <= loose.correct_upper
         )
-        bound = drift_of(domain_of(model))
+        bound = drift_of(domain(model))
         for before, after in zip(real.outcomes, loose.outcomes, strict=True):
             if after.margin is not None:
                 assert 0 <= before.margin - after.margin - bound * 2**20 + 1 <= 2
@@ -189,7 +190,7 @@ def test_what_rounding_decides_is_open_and_what_it_does_not_is_decided() -> None
 def test_without_a_mix_the_exp_does_not_matter() -> None:
     for mix in MIXES:
         model = random_model("exp", mix)
-        best, worst = drift_of(domain_of(model, *LEAST)), drift_of(domain_of(model, *MOST))
+        best, worst = drift_of(domain(model, *LEAST)), drift_of(domain(model, *MOST))
         assert best <= worst
         assert (best == worst) == (mix == MIXES[0])
 
@@ -226,7 +227,7 @@ def test_fractions_cost_what_is_charged(monkeypatch: pytest.MonkeyPatch) -> None
         model = random_model(f"fractions {seed}", MIXES[seed % 4])
         proof: Any = check.parse(model.bytes, float32_document(model)).proof
         counts = test_float32.count_fractions(monkeypatch)
-        assert Domain(proof, ledger()).drift > 0
+        assert domain_of(proof, ledger()).drift > 0
         monkeypatch.undo()
         allowed = 100 + 50 * model.config["n_heads"]
         assert counts["mul"] <= allowed, counts

@@ -25,14 +25,18 @@ import pytest
 from exhaustion import bracket, exact_paths, widened
 from models import Seeded
 
-from checker.cells import copies, counting, enumeration, screen
-from checker.cells import derive as cells
-from checker.cells.derive import Checker, _ceiling, _least
-from checker.cells.enumeration import Enumeration, _sign, is_wrong
-from checker.cells.parse import Cell
+from checker.cells import counting, screen, ties
+from checker.cells.cell import Inputs, Known, Margin
+from checker.cells.copies import Copies, Group
+from checker.cells.counting import Count, Share
+from checker.cells.derive import Cells
+from checker.cells.enumeration import Enumeration
+from checker.cells.extreme import Extreme, extreme_test
 from checker.cells.paths import Paths
 from checker.cells.tables import Extremes, Tables
-from checker.cells.terms import Frame, Scores, Terms, max_of_terms
+from checker.cells.terms import Frame, Left, Terms, max_of_terms
+from checker.cells.ties import _sign, is_wrong
+from checker.cells.weights import Scores
 from checker.float32.cells import REAL
 from checker.ground import exact
 from checker.ground.decode import big, dyadic
@@ -60,10 +64,43 @@ def scores_of(paths: Paths, precision: int = 64, book: Ledger | None = None) -> 
     return Scores(Tables(paths, book or ledger()), precision)
 
 
-def make_cell(m: int, queries: list[int], lengths: list[int], method: str = "enumerate") -> Cell:
-    """Return a cell without margin, children or claim."""
-    layout, ranges = tuple((n, 1) for n in lengths), tuple((q, q) for q in sorted(queries))
-    return Cell("cell", m, ranges, (0, 0), method, layout, (), (), (), (), (0, 0))
+def make_inputs(m: int, queries: list[int], lengths: list[int]) -> Inputs:
+    """Return the inputs of a cell with blocks of these lengths below the maximum."""
+    ends = [0, *itertools.accumulate(lengths), m + 1]
+    return Inputs(m, sorted(queries), [(a, b - 1) for a, b in itertools.pairwise(ends)])
+
+
+def left_of(frame: Any, terms: dict[int, Terms], size: int = 0, book: Ledger | None = None) -> Left:
+    """Return what a method is given, with a ledger of its own."""
+    frame.ledger = book or ledger()
+    return Left("cell", frame, terms, 0, size)
+
+
+def within(frame: Any, deficits: Any, limit: int, book: Ledger | None = None) -> int:
+    frame.ledger = book or ledger()
+    return counting._within(frame, deficits, limit)
+
+
+def counted_of(frame: Any, terms: Terms, bins: int, scaled: Any, book: Ledger | None = None) -> int:
+    frame.ledger = book or ledger()
+    return counting._counted(frame, terms, bins, scaled)
+
+
+def right(frame: Any, terms: dict[int, Terms], groups: Any, book: Ledger | None = None) -> int:
+    """Return the weight that `copies` shows right; groups are written as pairs."""
+    method = Copies(tuple(Group(count, blocks) for count, blocks in groups))
+    found = method.failures(left_of(frame, terms, 0, book))
+    assert found.lower == 0
+    return -found.upper
+
+
+def shares_of(pairs: Any) -> tuple[Share, ...]:
+    return tuple(Share(bins, answers) for bins, answers in pairs)
+
+
+def enumeration_of(frame: Any, answers: list[Terms], book: Ledger | None = None) -> Enumeration:
+    frame.ledger = book or ledger()
+    return Enumeration(frame, answers)
 
 
 def random_lengths(rng: random.Random, m: int, *, single: bool = False) -> list[int]:
@@ -74,7 +111,7 @@ def random_lengths(rng: random.Random, m: int, *, single: bool = False) -> list[
     return lengths
 
 
-def random_cell(rng: random.Random, vocab: int, *, single: bool = False) -> Cell:
+def random_cell(rng: random.Random, vocab: int, *, single: bool = False) -> Inputs:
     """Return a cell with random queries and blocks."""
     m = rng.randrange(vocab)
     below = (
@@ -82,10 +119,10 @@ def random_cell(rng: random.Random, vocab: int, *, single: bool = False) -> Cell
         if m and rng.random() < 0.8
         else [m]
     )
-    return make_cell(m, below, random_lengths(rng, m, single=single))
+    return make_inputs(m, below, random_lengths(rng, m, single=single))
 
 
-def everything(cell: Cell, n: int) -> tuple[int, ...]:
+def everything(cell: Inputs, n: int) -> tuple[int, ...]:
     return ((2 << cell.maximum) - 1,) * n
 
 
@@ -175,7 +212,7 @@ def test_every_weight_and_every_term_is_on_its_side(seed: int, wide: bool) -> No
     rng = random.Random(seed)
     vocab, n = rng.randint(2, 5), rng.randint(1, 4)
     cell = random_cell(rng, vocab, single=seed % 3 == 0)
-    if n == 1 and cell.queries != ((cell.maximum, cell.maximum),):
+    if n == 1 and cell.forced:
         n = 2
     true = random_paths(rng, vocab, n)
     paths = widened(Seeded(rng), true) if wide else true
@@ -213,7 +250,7 @@ def test_pooled_weights_reach_both_ends() -> None:
     paths = exact_paths(
         scores, ((0, 0),) * 3, 4, ((0, 0, 0),) * 3, ((0, 0, 0),) * 2, ((0, 0, 0),) * 3, 0, 1
     )
-    free, last = Frame(scores_of(paths), make_cell(2, [0, 1], [2]), ((1,) * 3,) * 2).weights
+    free, last = Frame(scores_of(paths), make_inputs(2, [0, 1], [2]), ((1,) * 3,) * 2).weights
     low, high = (oracle.exp_of_minus_root(y, 1, 1, 64) for y in (3, 0))
     assert abs(free[0][0] - low[0]) <= 4
     assert abs(free[0][1] - high[1]) <= 4
@@ -340,12 +377,12 @@ def test_the_extreme_test_is_the_largest_sum(seed: int, gaps: float) -> None:
         total for blocks, _ in tuples_of(frame) if (total := total_of(terms, blocks)) is not None
     ]
     if not sums:
-        assert terms.tested() == (None, None)
+        assert extreme_test(terms) == (None, None)
         return
     for by in (1, 2, 50):
-        assert lowered(terms, max(sums) + by).tested() == (None, -by)
+        assert extreme_test(lowered(terms, max(sums) + by)) == (None, -by)
     for by in (0, -1, -50):
-        assert lowered(terms, max(sums) + by).tested()[0] is not None
+        assert extreme_test(lowered(terms, max(sums) + by))[0] is not None
 
 
 @pytest.mark.parametrize("gaps", [0, 0.3])
@@ -354,7 +391,7 @@ def test_an_entry_is_removed_exactly_if_no_failing_tuple_holds_it(seed: int, gap
     rng = random.Random(seed)
     frame = stub(rng, free=(0, 4))
     terms = random_terms(rng, frame, size=rng.choice((3, 20)), gaps=gaps)
-    kept, largest = terms.tested()
+    kept, largest = extreme_test(terms)
     if kept is None:
         assert not any(fails(terms, blocks) for blocks, _ in tuples_of(frame))
         return
@@ -368,7 +405,7 @@ def test_an_entry_is_removed_exactly_if_no_failing_tuple_holds_it(seed: int, gap
             assert kept.rows[i].get(b, value) == value
             removed += [best] if best is not None and best < 0 else []
     assert largest == max(removed, default=None)
-    assert kept.tested() == (kept, None)
+    assert extreme_test(kept) == (kept, None)
 
 
 def test_a_position_without_the_maximum_takes_no_gain_away() -> None:
@@ -376,7 +413,7 @@ def test_a_position_without_the_maximum_takes_no_gain_away() -> None:
     # exactly zero: a tie.
     for loss in (-1, -2, 0):
         terms = Terms([{0: 5}, {0: 0, 2: loss}, {0: 0, 2: -9}, {0: -5 - loss}], 2, True)
-        kept, largest = terms.tested()
+        kept, largest = extreme_test(terms)
         assert kept is not None
         assert kept.rows == [{0: 5}, {2: loss}, {0: 0}, {0: -5 - loss}]
         assert largest == -9 - loss
@@ -385,13 +422,13 @@ def test_a_position_without_the_maximum_takes_no_gain_away() -> None:
 def test_terms_without_inputs_are_no_sums() -> None:
     # A position without terms; a forced maximum that no position has; and one position has it, but
     # not this entry's.
-    assert Terms([{0: 5}, {}], 1, False).tested() == (None, None)
-    assert Terms([{0: -5}, {0: -5}, {0: -5}], 1, True).tested() == (None, None)
-    assert Terms([{0: -9, 1: -1}, {0: 2}], 1, True).tested() == (
+    assert extreme_test(Terms([{0: 5}, {}], 1, False)) == (None, None)
+    assert extreme_test(Terms([{0: -5}, {0: -5}, {0: -5}], 1, True)) == (None, None)
+    assert extreme_test(Terms([{0: -9, 1: -1}, {0: 2}], 1, True)) == (
         Terms([{1: -1}, {0: 2}], 1, True),
         None,
     )
-    assert Terms([{0: -9, 1: -1}, {0: 2, 2: -5}], 1, False).tested() == (
+    assert extreme_test(Terms([{0: -9, 1: -1}, {0: 2, 2: -5}], 1, False)) == (
         Terms([{1: -1}, {0: 2}], 1, False),
         -6,
     )
@@ -437,14 +474,12 @@ def test_copies_are_right_exactly_if_no_choice_of_positions_reaches_zero(
             ]
             wrong = any(fails(part, t) for part in terms.values() for t, _ in held)
             counted = sum(w for _, w in held)
-            assert copies.right(frame, terms, ((count, blocks),), ledger()) == (
-                0 if wrong else counted
-            )
+            assert right(frame, terms, ((count, blocks),)) == (0 if wrong else counted)
             expected += 0 if wrong else sum(w for _, w in held)
             groups.append((count, blocks))
         rng.shuffle(groups)
-        assert copies.right(frame, terms, tuple(groups), ledger()) == expected
-    assert copies.right(frame, terms, (), ledger()) == 0
+        assert right(frame, terms, tuple(groups)) == expected
+    assert right(frame, terms, ()) == 0
 
 
 def test_the_groups_of_copies_by_hand() -> None:
@@ -457,27 +492,19 @@ def test_the_groups_of_copies_by_hand() -> None:
         weights=[{}],
     )
     lost = Terms([{0: -9, 1: -1, 2: 4}] * 3 + [{0: -5, 1: -4}], 2, True)
-    assert copies.right(frame, {0: lost}, ((2, ((0, 1),)),), ledger()) == 3 * 8 * 8 * 2 * 7
-    assert (
-        copies.right(frame, {0: lost}, ((1, ((0, 1),)),), ledger()) == 0
-    )  # 4 + 4 - 1 - 4 is not negative
-    assert (
-        copies.right(frame, {0: lost}, ((1, ((0, 0),)),), ledger()) == 3 * 2 * 2 * 3 * 7
-    )  # 4 + 4 - 9 - 4 is
-    assert copies.right(frame, {0: lost}, ((1, ((0, 0),)), (2, ((0, 1),))), ledger()) == 252 + 2688
+    assert right(frame, {0: lost}, ((2, ((0, 1),)),)) == 3 * 8 * 8 * 2 * 7
+    assert right(frame, {0: lost}, ((1, ((0, 1),)),)) == 0  # 4 + 4 - 1 - 4 is not negative
+    assert right(frame, {0: lost}, ((1, ((0, 0),)),)) == 3 * 2 * 2 * 3 * 7  # 4 + 4 - 9 - 4 is
+    assert right(frame, {0: lost}, ((1, ((0, 0),)), (2, ((0, 1),)))) == 252 + 2688
     tie = Terms([{0: -4, 1: -1, 2: 4}] * 3 + [{0: -5, 1: -4}], 2, True)
-    assert copies.right(frame, {0: tie}, ((1, ((0, 0),)),), ledger()) == 0  # exactly zero is a tie
+    assert right(frame, {0: tie}, ((1, ((0, 0),)),)) == 0  # exactly zero is a tie
 
 
 def test_a_missing_term_beats_the_answer_even_among_zeros() -> None:
     zeros = Terms([{0: 0, 2: 0}, {0: 0, 2: 0}, {2: 0}], 2, False)
     frame: Any = SimpleNamespace(multiplicities=[[1, 1, 1], [1, 1, 1], [0, 0, 1]], weights=[{}])
-    assert (
-        copies.right(frame, {0: zeros}, ((1, ((1, 1),)),), ledger()) == 2
-    )  # block 1 has no term anywhere
-    assert (
-        copies.right(frame, {0: zeros}, ((1, ((0, 1),)),), ledger()) == 0
-    )  # block 0 has, and ties
+    assert right(frame, {0: zeros}, ((1, ((1, 1),)),)) == 2  # block 1 has no term anywhere
+    assert right(frame, {0: zeros}, ((1, ((0, 1),)),)) == 0  # block 0 has, and ties
 
 
 # --- tables -----------------------------------------------------------------------
@@ -569,12 +596,12 @@ def test_a_screen_of_ties_removes_nothing() -> None:
             3,
             1,
         )
-        cell = replace(make_cell(2, [], [1, 1], "screen"), queries=((0, 2),))
+        cell = make_inputs(2, [0, 1, 2], [1, 1])
         every = dict.fromkeys((0, 1), (7,) * n)
         assert screen.screened(scores_of(paths), cell, every, 0) == (every, None, n << 64)
 
 
-def screen_terms(scores: Scores, cell: Cell, j: int, mu: int) -> tuple[list[int], int]:
+def screen_terms(scores: Scores, cell: Inputs, j: int, mu: int) -> tuple[list[int], int]:
     """Return the terms of SPEC 7.15 from their definition, and the largest weight."""
     paths, m, upto = scores.tables.paths, cell.maximum, range(cell.maximum + 1)
     mean = [sum(row) // len(row) for row in paths.eu_low]
@@ -584,14 +611,14 @@ def screen_terms(scores: Scores, cell: Cell, j: int, mu: int) -> tuple[list[int]
     place = max(row[j] for row in paths.pvou) - min(row[m] for row in paths.pvou)
     high, low = (choose(choose(scores.tables.places[q]) for q in upto) for choose in (max, min))
     spans = []
-    for first, last in cell.blocks():
+    for first, last in cell.blocks:
         tokens = range(first, last + 1)
         most = max(paths.eqke_high[q][t] - paths.eqke_low[q][m] for q in upto for t in tokens)
         least = min(paths.eqke_low[q][t] - paths.eqke_high[q][m] for q in upto for t in tokens)
         spans.append((least, most) if first < m else (0, 0))
     top = max(most for _, most in spans) + high
     terms, heaviest = [], 0
-    for (first, last), (least, most) in zip(cell.blocks(), spans, strict=True):
+    for (first, last), (least, most) in zip(cell.blocks, spans, strict=True):
         tokens = range(first, last + 1)
         value = (
             max(paths.evou_high[t][j] for t in tokens)
@@ -628,7 +655,7 @@ def test_a_screen_is_its_definition(seed: int, wide: bool) -> None:
     lengths = rng.choice(
         (random_lengths(rng, m), [3] * (m // 3) + [m % 3] * (m % 3 > 0), [m] * (m > 0))
     )
-    cell = replace(make_cell(m, [], lengths, "screen"), queries=((0, m),))
+    cell = make_inputs(m, list(range(m + 1)), lengths)
     answers = tuple(j for j in range(len(paths.pvou[0])) if j != m)
     scores, expected, all_removed, every = scores_of(paths), {}, [], ((2 << m) - 1,) * n
     for j in answers:
@@ -637,7 +664,7 @@ def test_a_screen_is_its_definition(seed: int, wide: bool) -> None:
         if own + (n - 1) * largest < 0:
             removed.append(own + (n - 1) * largest)
         else:
-            for (first, last), term in list(zip(cell.blocks(), terms, strict=True))[:-1]:
+            for (first, last), term in list(zip(cell.blocks, terms, strict=True))[:-1]:
                 bound = term + own + max(n - 2, 0) * largest
                 mask |= (2 << last) - (1 << first) if bound >= 0 else 0
                 removed += [bound] if bound < 0 else []
@@ -679,9 +706,7 @@ def test_within_counts_every_input_once(seed: int) -> None:
             (sum(row.get(b, 99) for row, b in zip(deficits, t, strict=True)), w)
             for t, w in tuples_of(frame)
         ]
-        assert counting._within(frame, deficits, limit, ledger()) == sum(
-            w for total, w in held if total <= limit
-        )
+        assert within(frame, deficits, limit) == sum(w for total, w in held if total <= limit)
 
 
 @pytest.mark.parametrize("gaps", [0, 0.3])
@@ -694,12 +719,10 @@ def test_counts_bound_what_fails_and_are_exact_with_a_step_of_one(seed: int, gap
         return
     failing = sum(w for t, w in tuples_of(frame) if fails(terms, t))
     for bins in (0, 1, 2, 3, 7, 50):
-        upper, lower = (
-            counting._counted(frame, terms, bins, scaled, ledger()) for scaled in (floordiv, upward)
-        )
+        upper, lower = (counted_of(frame, terms, bins, scaled) for scaled in (floordiv, upward))
         assert 0 <= lower <= failing <= upper
     for scaled in (floordiv, upward):
-        assert counting._counted(frame, terms, 4096, scaled, ledger()) == failing
+        assert counted_of(frame, terms, 4096, scaled) == failing
 
 
 @pytest.mark.parametrize("total", [0, 1, 2, 3, 7, 8, 9, 100, -1, -5])
@@ -711,12 +734,12 @@ def test_the_step_divides_what_may_be_lost(
     monkeypatch.setattr(
         counting,
         "_within",
-        lambda frame, deficits, limit, book: seen.append((deficits, limit)) or 7,
+        lambda frame, deficits, limit: seen.append((deficits, limit)) or 7,
     )
     terms, frame = Terms([{0: 3, 1: 5}, {3: total - 5}], 3, False), SimpleNamespace()
     for scaled, lost in ((floordiv, 0), (upward, 1)):
         book = ledger()
-        assert counting._counted(frame, terms, bins, scaled, book) == (7 if total >= 0 else 0)  # type: ignore[arg-type]
+        assert counted_of(frame, terms, bins, scaled, book) == (7 if total >= 0 else 0)
         assert (book.mul, book.add, book.cmp, book.exp) == (3, 3, 3, 0)
         if total >= 0:
             deficits, limit = seen[-1]
@@ -741,17 +764,17 @@ def test_shares_bound_the_union_and_a_lower_count_one_answer(seed: int) -> None:
             ((4096, ()), (1, ())),
         ]
     )
-    assert counting.failures_upper(frame, terms, shares, ledger()) >= failing
+    assert Count(shares_of(shares)).upper_count(left_of(frame, terms)) >= failing
     frame.exact, frame.allowed, asked = True, lambda part: part, []
     frame.lower_terms = lambda j, allowed: (asked.append(allowed is terms[j]), terms[j])[1]
     for bins in (0, 4, 4096):
         named = ((bins, tuple(terms)), (bins, (99,)))
-        found = counting.failures_lower(frame, terms, named, ledger())
+        found = Count((), shares_of(named)).lower_count(left_of(frame, terms))
         assert found <= alone <= failing
         assert found == alone or bins < 4096
     assert asked == [True] * (3 * answers)  # what is not allowed has no lower term either
-    assert counting.failures_lower(frame, terms, (), ledger()) == 0
-    assert counting.failures_lower(frame, terms, ((9, (99,)),), ledger()) == 0
+    assert Count(()).lower_count(left_of(frame, terms)) == 0
+    assert Count((), shares_of([(9, (99,))])).lower_count(left_of(frame, terms)) == 0
 
 
 # --- enumeration ------------------------------------------------------------------
@@ -766,7 +789,7 @@ def test_masks_hold_the_union_and_weigh_it(seed: int, gaps: float) -> None:
     answers = [part for part in answers if any(part.rows)]
     if not answers:
         return
-    table = Enumeration(frame, answers, ledger())
+    table = enumeration_of(frame, answers)
     assert 0 <= table.cut < len(frame.multiplicities)
     found = table.masks(answers)
     assert all(found.values())
@@ -790,7 +813,7 @@ def test_masks_do_not_depend_on_the_cut(
     frame = stub(rng, free=(4, 4), width=rng.randint(1, 3))
     answers = [random_terms(rng, frame, 3, gaps=rng.choice((0, 0.3))) for _ in range(2)]
     monkeypatch.setattr(Enumeration, "_work", lambda self, sizes, at: int(at != cut))
-    table = Enumeration(frame, answers, ledger())
+    table = enumeration_of(frame, answers)
     assert (table.cut, table.suffixes) == (cut, len(frame.blocks) ** (4 - cut))
     found = table.masks(answers)
     failing = {t: w for t, w in tuples_of(frame) if any(fails(part, t) for part in answers)}
@@ -819,7 +842,7 @@ def full_terms(frame: Any) -> Terms:
 def test_the_cut_is_where_the_masks_cost_least(width: int, free: int) -> None:
     frame = plain_frame(width, free)
     terms = full_terms(frame)
-    table = Enumeration(frame, [terms, terms], ledger())
+    table = enumeration_of(frame, [terms, terms])
 
     def work(cut: int) -> int:
         heads, tails = width**cut, width ** (free - cut)
@@ -837,7 +860,7 @@ def test_the_cut_is_where_the_masks_cost_least(width: int, free: int) -> None:
     assert table.suffixes == width ** (free - table.cut)
     assert table.words == -(-table.suffixes // 64)
     book = ledger()
-    table.ledger = book
+    table.frame.ledger = book
     table.masks([terms, terms])
     assert book.total == 2 * work(table.cut)
 
@@ -849,21 +872,21 @@ def test_an_enumeration_costs_what_is_charged(monkeypatch: pytest.MonkeyPatch) -
     terms = Terms([{0: 1, 3: 1}, {2: 1}, {0: -9, 1: 1, 3: 1}, {3: 0}], 3, False)
     with monkeypatch.context() as patch:
         patch.setattr(Enumeration, "_work", lambda self, sizes, at: int(at != 2))
-        table = Enumeration(frame, [terms, terms], ledger())
+        table = enumeration_of(frame, [terms, terms])
     prefixes, suffixes = 2, 3
     assert work(table, [1, 2, 1, 3], 2) == (1 + 1 + 2 + 2) + (1 + 3) + (prefixes + suffixes) * (
         suffixes.bit_length() + 1
     )
-    table.ledger = book = ledger()
+    table.frame.ledger = book = ledger()
     found = table.masks([terms, terms])
     assert (book.total, len(found)) == (2 * work(table, [1, 2, 1, 3], 2), 2)
-    table.ledger = book = ledger()
+    table.frame.ledger = book = ledger()
     assert table.weight(found) == 4
     # Per suffix its weight, per prefix its weight and the sum of its mask, one binary digit of one
     # word.
     assert book.mul == 4 * 3 + 2 * (2 + 2)
     assert book.add == 1 * (4 + 2 * 2 * 1)
-    table.ledger = book = ledger()
+    table.frame.ledger = book = ledger()
     assert len(list(table.tuples(found))) == 4
     assert (
         book.add == book.total == sum(mask.bit_length() for mask in found.values()) == 2 * 4
@@ -897,7 +920,7 @@ def test_ties_and_signs_of_single_inputs() -> None:
         tokens = tuple(rng.randrange(3) for _ in range(n - 1))
         answers = rng.sample((0, 1, 3), rng.randint(1, 3))
         signs = [true_sign(paths, q, m, j, tokens) for j in answers]
-        assert is_wrong(scores_of(paths), m, (*tokens, q), answers, ledger()) is (max(signs) >= 0)
+        assert is_wrong(scores_of(paths), m, (*tokens, q), answers) is (max(signs) >= 0)
         seen[max(signs)] += 1
     assert min(seen.values()) >= 20, seen
 
@@ -911,18 +934,18 @@ def test_an_input_that_no_precision_decides_stays_open() -> None:
         ({}, 0), ({0: 5}, 1), ({7: -5}, -1), ({0: 1, -far: -1}, 1), ({0: -1, -far: 1}, -1), ({0: 1, -1: -1}, 1),
         ({-far: 1}, 1), ({-far: 1, -far - 1: -1}, 1), ({0: -close, -1: 1 << 5000}, None), ({0: close, -1: -(1 << 5000)}, None),
     ):  # fmt: skip
-        assert _sign(scores, sums, ledger()) == sign
+        assert _sign(scores, sums) == sign
 
 
 @pytest.mark.parametrize("precision", [64, 2048, 3000, 4096])
 def test_signs_are_looked_for_up_to_4096_bits(precision: int) -> None:
     paths = random_paths(random.Random(0), 2, 2, d_head=1)
     scores = scores_of(paths, precision)
-    assert _sign(scores, {0: 1, -1: -1}, ledger()) == 1
-    assert _sign(scores, {0: -1, -1: 1}, ledger()) == -1
+    assert _sign(scores, {0: 1, -1: -1}) == 1
+    assert _sign(scores, {0: -1, -1: 1}) == -1
     # The summands agree to 3 600 bits: only 4 096 bits see which is larger.
     close = oracle.exp_of_minus_root(1, 16, 1, 3600)[0]
-    assert _sign(scores, {0: -close, -1: 1 << 3600}, ledger()) == 1
+    assert _sign(scores, {0: -close, -1: 1 << 3600}) == 1
     assert scores.ledger.exp <= 2 * 2 * 2 * 8
 
 
@@ -935,8 +958,10 @@ def test_signs_are_looked_for_up_to_4096_bits(precision: int) -> None:
 def test_a_sign_needs_one_unit_and_no_more(
     ends: tuple[int, int], sums: dict[int, int], sign: int | None
 ) -> None:
-    scores: Any = SimpleNamespace(precision=64, exp_ends=lambda low, high, precision: ends)
-    assert _sign(scores, sums, ledger()) == sign
+    scores: Any = SimpleNamespace(
+        precision=64, ledger=ledger(), exp_ends=lambda low, high, precision: ends
+    )
+    assert _sign(scores, sums) == sign
 
 
 def test_one_answer_that_is_open_leaves_the_input_open(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -947,8 +972,8 @@ def test_one_answer_that_is_open_leaves_the_input_open(monkeypatch: pytest.Monke
         ([1, -1], True),
     ):  # fmt: skip
         left = iter(signs)
-        monkeypatch.setattr(enumeration, "_sign", lambda *_, left=left: next(left))
-        assert is_wrong(scores, 2, (1, 0), [0, 1], ledger()) is expected
+        monkeypatch.setattr(ties, "_sign", lambda *_, left=left: next(left))
+        assert is_wrong(scores, 2, (1, 0), [0, 1]) is expected
 
 
 # --- small arithmetic -------------------------------------------------------------
@@ -959,19 +984,25 @@ def test_ceiling_and_least() -> None:
         (-7, -1, 0, 1, 3, 5, 8), (-200, -3, -2, -1, 0, 1, 5)
     ):
         exact_value = mantissa * Fraction(2) ** exponent
-        found = _ceiling(mantissa, exponent)
+        found = Margin(mantissa, exponent).above(0)
         assert exact_value <= found < exact_value + 1
-    assert _least([None, None]) is None
-    assert _least([]) is None
-    assert _least([3, None, 2]) == 2
-    assert _least([0, 5]) == 0
+        assert Margin(mantissa, exponent - 7).above(7) == found
+    derived: Any = SimpleNamespace(paths=SimpleNamespace(value_scale=20), slack=REAL)
+    for margin, value, least in (
+        (None, None, None),
+        (3, None, 3),
+        (None, 2, 2),
+        (3, 2, 2),
+        (0, 5, 0),
+    ):
+        assert Cells._least(derived, margin, value) == least
 
 
 def test_margins_are_rounded_down() -> None:
     for scale in (0, 3, 20, 300):
         checker = SimpleNamespace(paths=SimpleNamespace(value_scale=scale), slack=REAL)
         for value in (0, 1, 7, 1 << 200, (1 << 200) - 1):
-            found = Fraction(Checker._margin(checker, value), 1 << 20)  # type: ignore[arg-type]
+            found = Fraction(Cells._least(checker, None, value), 1 << 20)  # type: ignore[arg-type]
             assert found <= Fraction(value, 1 << scale) < found + Fraction(1, 1 << 20)
 
 
@@ -1120,10 +1151,11 @@ def extreme_tested(seed: int, counting_numbers: Any) -> tuple[Ledger, int, int, 
     answers = [j for j in range(vocab + 1) if j != cell.maximum]
     terms = {j: frame.upper_terms(j, everything(cell, n), 0) for j in answers}
     frame.upper_terms = lambda j, allowed, mu: terms[j]  # type: ignore[method-assign]
-    checker = SimpleNamespace(bits=64, ledger=book, _margin=lambda value: 0)
+    checker: Any = SimpleNamespace(bits=64, ledger=book, _least=lambda margin, value: 0)
     counting_numbers.reset()
-    given = dict.fromkeys(answers, everything(cell, n))
-    Checker._extreme_test(checker, cell, frame, given, None, 0)  # type: ignore[arg-type]
+    given = Known(dict.fromkeys(answers, everything(cell, n)), None)
+    written: Any = SimpleNamespace(where="cell", method=Extreme())
+    Cells._left(checker, written, frame, given, 0)
     return book, len(answers), sum(map(len, frame.weights)), n
 
 
@@ -1174,13 +1206,13 @@ def screened(seed: int, *, wide: bool) -> tuple[Ledger, int, int, int]:
     vocab, n = 6, rng.randint(1, 4)
     plain, m = exhaustion.likely_paths(Seeded(rng), vocab, n), rng.randrange(vocab)
     paths, book = counted_paths(widened(Seeded(rng), plain) if wide else plain), ledger()
-    cell = replace(make_cell(m, [], random_lengths(rng, m), "screen"), queries=((0, m),))
+    cell = make_inputs(m, list(range(m + 1)), random_lengths(rng, m))
     Counted.reset()
     scores = Scores(Tables(paths, book), 64)
     scores.exp_ends = lambda low, high, precision: (book.charge(exp=2), (Counted(1), Counted(2)))[1]  # type: ignore[method-assign]
     answers = tuple(j for j in range(len(plain.pvou[0])) if j != m)
     screen.screened(scores, cell, dict.fromkeys(answers, ((2 << m) - 1,) * n), 0)
-    return book, len(answers), len(cell.blocks()), n
+    return book, len(answers), len(cell.blocks), n
 
 
 @pytest.mark.parametrize("wide", [False, True])
@@ -1216,7 +1248,7 @@ def test_copies_cost_no_more_than_is_charged(seed: int, counting_numbers: Any) -
         ledger(),
     )
     counting_numbers.reset()
-    assert copies.right(frame, terms, groups, book) >= 0
+    assert right(frame, terms, groups, book) >= 0
     free, answers = len(frame.multiplicities) - 1, 3
     entries, own = sum(map(len, terms[0].rows)), len(frame.weights[-1])
     assert book.mul == sum(2 * free * (count + 1) for count, _ in groups)
@@ -1253,14 +1285,14 @@ def test_a_polynomial_costs_what_is_charged() -> None:
     book, deficits = ledger(), [{0: 0, 1: 1, 2: 9}, {0: 0, 1: 0, 2: 2}, {0: 0, 1: 0}]
     # Per position the coefficients (2, 4, 4; at most limit + 1) times the distinct deficits within
     # the limit; then the sum.
-    assert counting._within(frame, deficits, 4, book) == 6 * 2
+    assert within(frame, deficits, 4, book) == 6 * 2
     assert (book.mul, book.add, book.total) == (16, 16 + 4, 36)
     book = ledger()
-    assert counting._within(frame, deficits, 2, book) == 5 * 2
+    assert within(frame, deficits, 2, book) == 5 * 2
     assert (book.mul, book.add) == (4 + 6 + 3, 4 + 6 + 3 + 3)
     frame.forced = True
     book = ledger()
-    assert counting._within(frame, deficits, 4, book) == (6 - 4) * 2
+    assert within(frame, deficits, 4, book) == (6 - 4) * 2
     assert book.mul == 16 + 8
 
 
@@ -1269,7 +1301,7 @@ def test_wide_slots_cost_more(power: int, words: int) -> None:
     # A slot is two bits wider than 2^power; every 512 bits of it count.
     frame: Any = SimpleNamespace(multiplicities=[[1 << power]], blocks=[(0, 0)], forced=False)
     book = ledger()
-    assert counting._within(frame, [{0: 0}], 0, book) == 1 << power
+    assert within(frame, [{0: 0}], 0, book) == 1 << power
     assert (book.mul, book.add) == (words, words + words**2)
 
 
@@ -1298,10 +1330,8 @@ def test_tables_are_measured_before_they_are_made(
 @pytest.mark.parametrize("shown", [None, 0])
 def test_a_margin_that_was_not_shown_cannot_be_claimed(shown: int | None) -> None:
     outcome = Outcome(0, 0, 4, shown)
-    cells._require_claim(SimpleNamespace(where="cell 0", method="extreme", claim=(0, 0)), outcome)  # type: ignore[arg-type]
+    Margin(0, 0).require_shown("cell 0", outcome)
     for claim in ((1, -20), (1, -4000), (1, 0)):
         with pytest.raises(Rejected) as refusal:
-            cells._require_claim(
-                SimpleNamespace(where="cell 0", method="extreme", claim=claim), outcome
-            )  # type: ignore[arg-type]
+            Margin(*claim).require_shown("cell 0", outcome)
         assert refusal.value.rule == "SPEC-7.13"

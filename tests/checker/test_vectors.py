@@ -15,7 +15,7 @@ import pytest
 from conformance import Vector
 
 from checker.__main__ import facts, main
-from checker.check import check, parse
+from checker.check import Theorem, check, parse, require_shown
 from checker.ground.errors import Declined, Refusal, Rejected
 
 ALL = {vector.name: vector for vector in conformance.vectors()}
@@ -27,6 +27,16 @@ DIRECT = {
 ACCEPTED = {name: v for name, v in DIRECT.items() if v.expect["verdict"] == "VERIFIED"}
 REFUSED = {name: v for name, v in DIRECT.items() if v.expect["verdict"] != "VERIFIED"}
 MOST_BYTES = 1_100_000
+
+
+def proved(vector: Vector) -> Theorem:
+    """Return the theorem of a vector, in the order in which the command line asks for it."""
+    theorem = check(
+        parse(vector.model.read_bytes(), vector.certificate.read_bytes()),
+        lambda done, declared: None,
+    )
+    require_shown(theorem)
+    return theorem
 
 
 def test_there_is_a_name_for_every_kind() -> None:
@@ -43,10 +53,7 @@ def test_there_is_a_name_for_every_kind() -> None:
 def test_refused_for_the_right_reason(name: str) -> None:
     vector = REFUSED[name]
     with pytest.raises(Refusal) as refusal:
-        check(
-            parse(vector.model.read_bytes(), vector.certificate.read_bytes()),
-            lambda done, declared: None,
-        )
+        proved(vector)
     assert refusal.value.rule == vector.expect["clause"]
     assert isinstance(
         refusal.value, {"REJECTED": Rejected, "DECLINED": Declined}[vector.expect["verdict"]]
@@ -59,10 +66,7 @@ def test_refused_for_the_right_reason(name: str) -> None:
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_accepted_with_these_numbers(name: str) -> None:
     vector = ACCEPTED[name]
-    theorem = check(
-        parse(vector.model.read_bytes(), vector.certificate.read_bytes()),
-        lambda done, declared: None,
-    )
+    theorem = proved(vector)
     expect, said, ledger = vector.expect, facts(theorem), theorem.ledger
     for key in ("correct_lower", "correct_upper", "margin_lower"):
         assert said[key] == expect[key]

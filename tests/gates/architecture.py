@@ -20,10 +20,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 ALLOWED_MODULES = {
     "argparse", "bisect", "collections", "dataclasses", "enum", "fractions", "functools", "hashlib",
-    "heapq", "itertools", "json", "math", "operator", "pathlib", "re", "string", "struct", "sys",
+    "heapq", "importlib", "itertools", "json", "math", "operator", "pathlib", "re", "string",
+    "struct",
     "time", "types", "typing", "__future__",
 }  # fmt: skip
+MAIN_ONLY = {"os", "signal", "stat", "sys"}
 INTEGER_FUNCTIONS = {
+    "importlib": {"resources"},  # reads the checker's own files for --version, loads nothing
     "math": {"comb", "factorial", "gcd", "isqrt", "lcm", "perm", "prod"},
     "time": {"monotonic_ns", "perf_counter_ns", "process_time_ns"},
 }
@@ -38,9 +41,12 @@ REFUSALS = {"Refusal", "Rejected", "Malformed", "Declined"}
 DOORS = {"require", "require_form", "require_support"}
 # Methods of the standard library whose result may be dropped.
 CALLED_FOR_EFFECT = {
-    "add", "add_argument", "append", "clear", "discard", "error", "extend", "flush", "insert",
-    "remove",
+    "add", "add_argument", "append", "clear", "close", "discard", "error", "extend", "flush",
+    "insert", "remove",
     "reverse", "set_defaults", "setdefault", "sort", "update", "write", "__init__", "__setattr__",
+}  # fmt: skip
+EFFECTS = {
+    "print", "sys.exit", "parser.exit", "parser.error", "signal.signal", "signal.setitimer",
 }  # fmt: skip
 LOADERS = {"import_module", "__import__", "run_module", "run_path"}  # find_spec only locates
 CLAUSE = re.compile(r"SPEC-[0-9]+(?:\.[0-9]+)*")
@@ -91,15 +97,15 @@ def checker_imports(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
     """Only a few modules of the standard library, and the checker's own."""
     for line, module, imported in _imports(tree):
         top = module.split(".")[0]
-        if top not in ALLOWED_MODULES | {"checker", ""}:
+        if top in MAIN_ONLY and not _is_main(name):
+            yield line, f"imports {top} outside __main__.py"
+        if top not in ALLOWED_MODULES | MAIN_ONLY | {"checker", ""}:
             yield line, f"imports {module}"
         allowed = INTEGER_FUNCTIONS.get(top)
         if allowed is not None and imported not in allowed:
             yield line, f"imports {imported or 'all'} of {module}: only {sorted(allowed)}, by name"
         if imported == "*":
             yield line, f"imports everything of {module}"
-        if top == "sys" and not _is_main(name):
-            yield line, "imports sys outside __main__.py"
 
 
 def no_floats(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
@@ -266,11 +272,7 @@ def discarded_verdicts(files: dict[str, str]) -> Lint:
                 continue
             called = _called(value)
             method = isinstance(value.func, ast.Attribute)
-            known = returns.get(called) == {True} or ast.unparse(value.func) in (
-                "print",
-                "sys.exit",
-                "parser.exit",
-            )
+            known = returns.get(called) == {True} or ast.unparse(value.func) in EFFECTS
             harmless = method and called in CALLED_FOR_EFFECT and called not in returns
             if not (known or harmless):
                 yield (
@@ -335,7 +337,7 @@ def doors_are_real(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
             if not (
                 isinstance(clause, ast.Constant)
                 and isinstance(clause.value, str)
-                and CLAUSE.fullmatch(clause.value)
+                and (clause.value == "io" or CLAUSE.fullmatch(clause.value))
             ):
                 yield node.lineno, "a requirement without a literal SPEC-x.y"
             if isinstance(why, ast.Constant) and not why.value:
@@ -479,30 +481,50 @@ def clauses_in_docstrings(files: dict[str, str]) -> dict[str, str]:
     return found
 
 
-_HEADING = re.compile(r"#+\s+(?:SPEC[ -])?([0-9]+(?:\.[0-9]+)*)\b")
-_PARAGRAPH = re.compile(r"\s*(?:[-*]\s+)?\*\*(?:SPEC[ -])?([0-9]+(?:\.[0-9]+)+)\b")
+_HEADING = re.compile(r"#+\s+SPEC-([0-9]+(?:\.[0-9]+)*)\b")
 
 
-def clauses_of_spec(text: str) -> dict[str, bool]:
-    """Return {clause: whether it says MUST}.
+def spec_files() -> dict[str, str]:
+    """Return {path relative to the repository: text} of the root page and of every chapter."""
+    folder = ROOT / "checker"
+    pages = [folder / "SPEC.md", *sorted(folder.glob("*/SPEC.md"))]
+    return {page.relative_to(ROOT).as_posix(): page.read_text("utf-8") for page in pages}
 
-    A clause begins at a numbered heading (`### 3.2 Title`, `## SPEC-3.2 Title`) or at a
-    paragraph or list item that starts with its bold number (`**3.2** ...`, `**3.2 Title.**`),
-    and ends where the next begins.  Code blocks are not read.
+
+def text_of_clauses(page: str) -> dict[str, str]:
+    """Return {clause: its text} of one page.
+
+    A clause begins at a heading that starts with its id (`### SPEC-3.2 Title`) and ends at the
+    next heading of any kind.  Code blocks are not read.
     """
-    found: dict[str, bool] = {}
+    found: dict[str, str] = {}
     current, fenced = "", False
-    for line in text.splitlines():
+    for line in page.splitlines(keepends=True):
         if line.lstrip().startswith("```"):
             fenced = not fenced
-        if fenced:
+        elif fenced:
             continue
-        if heading := _HEADING.match(line):
-            current = f"SPEC-{heading[1]}"
-        elif paragraph := _PARAGRAPH.match(line):
-            current = f"SPEC-{paragraph[1]}"
+        elif line.startswith("#"):
+            heading = _HEADING.match(line)
+            current = f"SPEC-{heading[1]}" if heading else ""
+            if current in found:
+                raise ValueError(f"{current} is there twice")
         if current:
-            found[current] = found.get(current, False) or re.search(r"\bMUST\b", line) is not None
+            found[current] = found.get(current, "") + line
+    return found
+
+
+def clauses_of_spec(pages: dict[str, str]) -> dict[str, bool]:
+    """Return {clause: whether it says MUST} over pages {name: text}.
+
+    Raises: ValueError if two headings have the same id, on one page or on two.
+    """
+    found: dict[str, bool] = {}
+    for page in pages.values():
+        for clause, text in text_of_clauses(page).items():
+            if clause in found:
+                raise ValueError(f"{clause} is there twice")
+            found[clause] = re.search(r"\bMUST\b", text) is not None
     return found
 
 

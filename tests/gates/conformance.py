@@ -31,8 +31,9 @@ CODES = {"VERIFIED": 0, "REJECTED": 10, "DECLINED": 20}
 NUMBER = r"(?:0|[1-9][0-9]*)"
 VERIFIED = re.compile(
     r"s VERIFIED task=(?:max-of-k k=[0-9]+ vocab=[0-9]+|modular-addition modulus=[0-9]+"
-    r"|balanced-brackets n=[0-9]+|argmax n=[0-9]+ vocab=[0-9]+"
+    r"|balanced-brackets n=[0-9]+|argmax n=[0-9]+ vocab=[0-9]+ largest=first"
     r"|table n=[0-9]+ vocab=[0-9]+ table=sha256:[0-9a-f]{64}) "
+    r"(?:readout=(?:all|sum-pool-mlp|mean-pool-mlp) )?"
     r"scope=(?:uniform|product:sha256:[0-9a-f]{64}) "
     rf"semantics=(?:real|float32:any-order eps_exp={NUMBER}/{NUMBER} eta_exp={NUMBER}/{NUMBER}) "
     rf"total={NUMBER} correct_lower={NUMBER} correct_upper={NUMBER} "
@@ -138,6 +139,10 @@ def _of_accepted(vector: Vector, lines: list[str]) -> list[str]:
         key: f"sha256:{sha256(getattr(vector, key).read_bytes()).hexdigest()}"
         for key in ("model", "certificate")
     }
+    readout = written["architecture"].get("readout", "last")
+    expected |= {} if readout == "last" else {"readout": readout}
+    if readout == "last" and "readout" in said:
+        found.append("a readout is named, and it is the usual one")
     expected |= {key: written[key] for key in ("semantics", "eps_exp", "eta_exp") if key in written}
     expected["scope"] = (
         "uniform"
@@ -165,7 +170,7 @@ def _of_the_task(written: dict[str, Any]) -> dict[str, str]:
             + b"\n"
         )
         return {"task": task, "n": n, "vocab": vocab, "table": f"sha256:{sha256(file).hexdigest()}"}
-    return {"task": task, **found.get(task, {"n": n, "vocab": vocab})}
+    return {"task": task, **found.get(task, {"n": n, "vocab": vocab, "largest": "first"})}
 
 
 def _scope_hash(scope: dict[str, Any]) -> str:

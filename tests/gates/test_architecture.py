@@ -11,7 +11,7 @@ import pytest
 
 CHECKER = a.sources("checker")
 CERTIFY = a.sources("certify")
-SPEC = a.ROOT / "checker" / "SPEC.md"
+SPEC = a.clauses_of_spec(a.spec_files())
 VECTORS = a.ROOT / "tests" / "vectors"
 
 # Clauses with a MUST that no vector can show, each with the reason.  Keep it short.
@@ -75,19 +75,18 @@ def test_checker_runs_with_nothing_installed(tmp_path: Path) -> None:
 
 
 def test_every_clause_that_code_names_is_in_the_spec() -> None:
-    defined = a.clauses_of_spec(SPEC.read_text("utf-8"))
     named = {**a.clauses_in_docstrings(CHECKER), **a.clauses_in_code(CHECKER)}
-    assert {clause: place for clause, place in named.items() if clause not in defined} == {}
+    assert {clause: place for clause, place in named.items() if clause not in SPEC} == {}
 
 
 def test_every_must_of_the_spec_is_enforced() -> None:
-    musts = {clause for clause, must in a.clauses_of_spec(SPEC.read_text("utf-8")).items() if must}
+    musts = {clause for clause, must in SPEC.items() if must}
     assert musts
     assert musts - set(a.clauses_in_code(CHECKER)) - set(WITHOUT_REFUSAL) == set()
 
 
 def test_every_must_of_the_spec_has_a_vector() -> None:
-    musts = {clause for clause, must in a.clauses_of_spec(SPEC.read_text("utf-8")).items() if must}
+    musts = {clause for clause, must in SPEC.items() if must}
     assert musts - a.clauses_of_vectors(VECTORS) - set(WITHOUT_VECTOR) == set()
 
 
@@ -99,7 +98,7 @@ def test_every_refusal_of_the_code_has_a_vector() -> None:
 
 
 def test_exceptions_to_the_rules_are_still_needed() -> None:
-    musts = {clause for clause, must in a.clauses_of_spec(SPEC.read_text("utf-8")).items() if must}
+    musts = {clause for clause, must in SPEC.items() if must}
     code = set(a.clauses_in_code(CHECKER))
     assert set(WITHOUT_REFUSAL) <= musts - code
     assert set(WITHOUT_VECTOR) <= (musts | code) - a.clauses_of_vectors(VECTORS)
@@ -114,6 +113,7 @@ CAUGHT = {
         "import numpy", "from torch import nn", "import math", "from math import sqrt",
         "from math import exp, isqrt",
         "from time import time", "from json import *", "import subprocess", "import sys",
+        "import os",
         "import importlib",
         "def f():\n    import random", "from decimal import getcontext", "import os.path",
     ],
@@ -342,15 +342,22 @@ def test_prover_lint_lets_pass(snippet: str) -> None:
 
 
 def test_clauses_are_read_from_a_spec() -> None:
-    spec = (
-        "# Title\nMUST of nobody\n## 3 Input\n### 3.1 Bytes\nA reader MUST refuse.\n"
-        "### 3.2 Words\nMay.\n**3.3** It MUST not.\n- **3.4 Bold.** harmless\n"
-        "```\nMUST in code\n```\n## SPEC-4 Then\nMUSTARD\n"
+    root = (
+        "# Title\nMUST of nobody\n## SPEC-3 Input\n### SPEC-3.1 Bytes\nA reader MUST refuse.\n"
+        "### SPEC-3.2 Words\nMay.\n```\n### SPEC-9.9 MUST in code\n```\n"
+        "## 5 Old\nMUST of nobody\n### SPEC-3.10 Ten\nMUSTARD\n"
     )
-    assert a.clauses_of_spec(spec) == {
-        "SPEC-3": False, "SPEC-3.1": True, "SPEC-3.2": False, "SPEC-3.3": True, "SPEC-3.4": False,
-        "SPEC-4": False,
-    }  # fmt: skip
+    chapter = "# SPEC-4 Then\n**SPEC-4.9** is no heading\n### SPEC-4.1 It\n| MUST |\n"
+    found = a.clauses_of_spec({"root": root, "chapter": chapter})
+    assert {clause for clause, must in found.items() if must} == {"SPEC-3.1", "SPEC-4.1"}
+    assert set(found) == {"SPEC-3", "SPEC-3.1", "SPEC-3.2", "SPEC-3.10", "SPEC-4", "SPEC-4.1"}
+    assert a.text_of_clauses(chapter)["SPEC-4.1"] == "### SPEC-4.1 It\n| MUST |\n"
+
+
+@pytest.mark.parametrize("second", ["## SPEC-3.1 Again\n", "## SPEC-4.1 A\n## SPEC-4.1 B\n"])
+def test_a_clause_that_is_there_twice_is_refused(second: str) -> None:
+    with pytest.raises(ValueError, match=r"SPEC-[34]\.1 is there twice"):
+        a.clauses_of_spec({"root": "## SPEC-3.1 It\n", "chapter": second})
 
 
 def test_clauses_are_read_from_code_and_vectors(tmp_path: Path) -> None:

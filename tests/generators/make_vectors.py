@@ -49,7 +49,7 @@ import vectors_paths
 from models import ATTENTION, Model, Raw, Seeded
 
 from checker.__main__ import facts
-from checker.check import Theorem, check, parse
+from checker.check import Theorem, check, parse, require_shown
 
 VECTORS = TESTS / "vectors"
 Document = dict[str, Any]
@@ -279,6 +279,7 @@ class Book:
         """
         certificate = mutators.encode(doc)
         theorem, scope = theorem_of(model.bytes, certificate), doc["statement"]["scope"]
+        require_shown(theorem)
         weights = (
             None if scope == "uniform" else [[int(w) for w in row] for row in scope["product"]]
         )
@@ -1728,7 +1729,8 @@ def methods(book: Book) -> None:
             model,
             cells,
         )
-    accepted("SPEC-7.11", "skip", "nothing is shown", PAIR, completed(2, [], "skip"))
+    accepted("SPEC-7.11", "skip", "of what is skipped nothing is shown", PAIR,
+             [*PAIR_CELLS[:2], root(1, [[1, 1]], "skip")])  # fmt: skip
     accepted(
         "SPEC-7.11",
         "skip-some",
@@ -2293,7 +2295,7 @@ def operations(book: Book) -> None:
 
 
 def command_line(book: Book) -> None:
-    """SPEC-9.3, SPEC-9.4 and io."""
+    """SPEC-9.3, SPEC-9.4, SPEC-9.5 and io."""
     for name, arguments in (
         ("exactly", ("--at-least", "3/4")), ("unreduced", ("--at-least", "300/400")), ("zero", ("--at-least", "0")), ("scope", ("--scope", "uniform")),
         ("task-and-semantics", ("--task", "max-of-k", "--semantics", "real")), ("time", ("--time-limit", "600")),
@@ -2353,6 +2355,18 @@ def command_line(book: Book) -> None:
         BASE,
         arguments=("--time-limit", "1/1000000000"),
         declined=True,
+    )
+    nothing = "every cell is skipped: true of any model"
+    book.refuse("SPEC-9.5", "cells", nothing, MINI)
+    book.refuse(
+        "SPEC-9.5", "cells-of-a-product", nothing, proved(PAIR, completed(2, [], "skip"), SCOPE)
+    )
+    book.refuse(
+        "SPEC-9.5",
+        "at-least-zero",
+        "an accuracy of at least zero is true of any model",
+        MINI,
+        arguments=("--at-least", "0/1"),
     )
     book.refuse(
         "io", "model-absent", "the model is not there", BASE, "io/absent.safetensors", declined=True

@@ -258,6 +258,13 @@ def _requirements(book: Any, make: Any) -> None:
             make.BASE,
             arguments=(option, "0/1"),
         )
+        book.refuse(
+            "SPEC-9.3",
+            f"real{option[1:]}-of-real",
+            "real arithmetic is required, and an error of exp, which it does not have",
+            make.BASE,
+            arguments=("--semantics", "real", option, "0/1"),
+        )
     book.refuse(
         "SPEC-9.3",
         "real-for-float32",

@@ -149,6 +149,25 @@ def accepted(book: Any, make: Any) -> None:
         "max-of-k",
         exact=True,
     )
+    accept(
+        "SPEC-9.3",
+        "readout-all",
+        "the readout that is required",
+        model,
+        "max-of-k",
+        exact=True,
+        arguments=("--readout", "all"),
+    )
+    pooling = random_model(8, {"readout": "sum-pool-mlp"})
+    accept(
+        "SPEC-9.3",
+        "readout-sum-pool-mlp",
+        "the readout that is required",
+        pooling,
+        "max-of-k",
+        exact=True,
+        arguments=("--readout", "sum-pool-mlp"),
+    )
     asked = networks.table(random_model(9), [0, 1, 1, 0])
     accept("SPEC-5.2", "task-table", "the answers of a table", random_model(9), asked, exact=True)
     book.files["tables/right.json"] = make.mutators.encode(asked["table"])
@@ -351,6 +370,23 @@ def tasks(book: Any, make: Any) -> None:
         doc,
         model,
         arguments=("--task", "max-of-k"),
+    )
+    every = random_model(8, {"readout": "all"}, vocab=3, outputs=3)
+    for readout in ("last", "mean-pool-mlp"):
+        book.refuse(
+            "SPEC-9.3",
+            f"readout-{readout}",
+            "every position answers, which was not asked for",
+            split(make, every, "max-of-k"),
+            every,
+            arguments=("--readout", readout),
+        )
+    book.refuse(
+        "SPEC-9.5",
+        "leaves",
+        "every input is skipped",
+        tight(make, model, networks.document(model, "max-of-k", [leaf(4, "skip")])),
+        model,
     )
     cells = make.document(make.PAIR, make.completed(2, [], "skip"))
     for other in ("modular-addition", "argmax"):

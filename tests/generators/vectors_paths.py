@@ -53,7 +53,7 @@ ACCEPTED: dict[str, tuple[str, Document]] = {
         "all three paths at once",
         {
             "qk": hint([2, 2], RANGE),
-            "ov": hint([1, 2, 1], split(1)),
+            "ov": hint([1, 3], RANGE, f0=[EMBEDDING, matrix([[1, 0], [0, 1]])]),
             "direct": hint([1, 1], split(1)),
         },
     ),
@@ -74,7 +74,7 @@ ACCEPTED: dict[str, tuple[str, Document]] = {
     ),
     "SPEC-6.6/a-silly-part": (
         "a low-rank part that is no part of anything",
-        {"ov": hint([1, 3], RANGE, f0=[matrix([[99]] * 4, -2), matrix([[-7, 5]], 3)])},
+        {"direct": hint([1, 1], RANGE, f0=[matrix([[9]] * 4, -2), matrix([[-7, 5]], -3)])},
     ),
     "SPEC-6.7/split": ("a split without a shift", {"qk": hint([3, 1], split(1))}),
     "SPEC-6.7/shift": (

@@ -1,0 +1,73 @@
+"""The extreme test, with which most cells begin, and the method that is no more.  (SPEC 7.6)
+
+In the words of 7.6: ``M_i`` is the largest term of position i, ``F_i`` its term of {m}, and a sum
+is the largest that an input could have, so a negative one is no failing input's.
+"""
+
+from checker.cells.cell import Failures
+from checker.cells.terms import BlockTerms, Left, Terms
+from checker.ground.errors import require
+
+NOWHERE = -1
+"""A place that is no position."""
+
+
+def _gains(terms: Terms, tops: list[int]) -> dict[int, int]:
+    """Return F_i - M_i for the free positions that have F_i, if one of them must hold m."""
+    if not terms.forced:
+        return {NOWHERE: 0}  # 7.6: g is 0, whichever position is left out
+    m = terms.maximum
+    rows = enumerate(terms.rows[:-1])
+    return {i: row[m] - tops[i] for i, row in rows if m in row}
+
+
+def extreme_test(terms: Terms) -> tuple[Terms | None, int | None]:
+    """Return the upper terms with which an answer may still win, None if it cannot, and the largest
+    sum that was removed, None if there is none.  (SPEC 7.6)
+
+    Ensures: sums that no input has are not counted among those removed.
+    """
+    if not all(terms.rows):  # 7.6 step 1: some position has no term
+        return None, None
+    tops = [max(row.values()) for row in terms.rows]  # M_i
+    total = sum(tops)
+    gains = _gains(terms, tops)
+    if not gains:  # 7.6 step 1: no free position has F_i
+        return None, None
+    best = max(gains, key=gains.__getitem__)
+    gain = gains.pop(best)  # g, and below g without its position
+    second = max(gains.values(), default=None)
+    if total + gain < 0:  # 7.6 step 1: sum_i M_i + g < 0
+        return None, total + gain
+    rows = []
+    removed = list[int]()
+    for i, row in enumerate(terms.rows):
+        others = total - tops[i]  # the sum of M_k over k != i
+        here = gain if i != best else second  # g_i
+        rest = dict(row)
+        own = rest.pop(terms.maximum, None) if i < len(tops) - 1 else None  # F_i
+        kept = BlockTerms()
+        if here is not None:  # 7.6 step 2: f_i(b,j) + sum_{k != i} M_k + g_i < 0
+            least = -(others + here)
+            kept = {b: term for b, term in rest.items() if term >= least}
+            lost = [rest[b] for b in rest.keys() - kept.keys()]
+            removed += [max(lost) - least] if lost else []
+        if own is not None and own + others >= 0:  # 7.6 step 2: g_i is 0 if b is {m}
+            kept[terms.maximum] = own
+        elif own is not None:
+            removed.append(own + others)
+        rows.append(kept)
+    return Terms(rows, terms.maximum, terms.forced), max(removed, default=None)
+
+
+class Extreme:
+    """A leaf of which the extreme test leaves no answer.  (SPEC 7.6)"""
+
+    def failures(self, left: Left) -> Failures:
+        """Return that nothing fails.  Raises: Rejected (SPEC-7.6), for an answer is left."""
+        require(
+            not left.terms,
+            "SPEC-7.6",
+            f"{left.where}: answer {min(left.terms)} is not beaten on the whole cell",
+        )
+        return Failures(0, 0)

@@ -1,0 +1,168 @@
+"""One block on balls: normalisation, attention, normalisation, MLP.  (SPEC 4.5, 14.4)"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import mul
+
+from checker.ground.decode import hexadecimal
+from checker.ground.interval import exp_enclosure, inverse_sqrt
+from checker.ground.packed import Slots
+from checker.leaves.activation import activated
+from checker.leaves.balls import WHOLE_BITS, Affine, Ball, Norm, require_small
+from checker.statement.model import Model
+
+exponential = lru_cache(1 << 14)(exp_enclosure)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Multiplications with as many additions; other operations, counted as additions; exponentials.
+    (SPEC 14.8)
+    """
+
+    linear: int = 0
+    others: int = 0
+    exps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What one layer keeps of one position: queries and keys per head, values packed per head.
+
+    ``score_radius`` and ``score_top`` are the radius and the largest middle of queries and keys,
+    ``value_radius`` and ``value_top`` the same of the values.
+    """
+
+    queries: list[list[int]]
+    keys: list[list[int]]
+    values: list[int]
+    score_radius: int
+    score_top: int
+    value_radius: int
+    value_top: int
+
+
+class Layer:
+    """One block of the model at one precision, and what it costs."""
+
+    def __init__(self, model: Model, block: str, precision: int) -> None:
+        sizes = model.sizes
+        self.precision = precision
+        self.heads, self.width = sizes["n_heads"], sizes["d_head"]
+        self.root = inverse_sqrt(self.width, precision)[0]
+        written = model.config.get("attention_mix", "0x1.0p+0")
+        mantissa, exponent = hexadecimal(written, "config field attention_mix")
+        # c and 1 - c, over 2^-shift.
+        self.mix, self.rest = mantissa, (1 << -exponent) - mantissa
+        self.shift = -exponent
+        names = [f"{block}attn.W_Q", f"{block}attn.W_K"]
+        self.scoring = Affine(model, names, precision, self.heads)
+        self.moving = Affine(model, [f"{block}attn.W_V"], precision, self.heads)
+        self.out = Affine(model, [f"{block}attn.W_O"], precision)
+        # Shares of at most one and values below 2^32, one of each for every position.
+        room = 2 * precision + 1 + WHOLE_BITS + sizes["n_ctx"].bit_length()
+        self.slots = Slots(self.width, room, precision // 8)
+        self.norms = [Norm(model, f"{block}ln{which}", precision) for which in (1, 2)]
+        self.function, units = str(model.config["act_fn"]), sizes.get("d_mlp", 0)
+        self.mlp = [
+            Affine(model, [f"{block}mlp.W_{which}"], precision)
+            for which in ("in", "out")
+            if units
+        ]
+        self._count(units, sizes["d_model"])
+
+    def _count(self, units: int, d_model: int) -> None:
+        """Set what a position costs: projected, finished, and for each position that it sees.
+        (SPEC 14.8)
+        """
+        smooth = 0 if self.function == "relu" else units
+        maps = self.scoring.work + self.moving.work
+        self.projecting = Work(maps, self.norms[0].work)
+        others = 2 * d_model + (self.norms[1].work if units else 0)
+        self.finishing = Work(
+            self.out.work + sum(part.work for part in self.mlp),
+            others + units + 12 * smooth,
+            2 * smooth,
+        )
+        heads = self.heads
+        self.attending = Work(2 * heads * self.width, 6 * heads, 2 * heads)
+
+    def project(self, ball: Ball) -> Position:
+        """Return queries, keys and values of one position."""
+        normal, width, heads = self.norms[0](ball), self.width, self.heads
+        scoring, moving = self.scoring(normal), self.moving(normal)
+        top = moving.top()
+        require_small(top, self.precision, "a value")
+        cut = _cut(scoring.middles, width)
+        return Position(
+            queries=cut[:heads],
+            keys=cut[heads:],
+            values=list(map(self.slots.pack, _cut(moving.middles, width))),
+            score_radius=scoring.radius,
+            score_top=scoring.top(),
+            value_radius=moving.radius,
+            value_top=top,
+        )
+
+    def finish(self, ball: Ball, position: Position, seen: Sequence[Position]) -> Ball:
+        """Return the residual after the block, given the positions that are seen."""
+        ball = ball.plus(self.out(self._attention(position, seen)))
+        if not self.mlp:
+            return ball
+        reading, writing = self.mlp
+        neurons = reading(self.norms[1](ball))
+        return ball.plus(writing(activated(self.function, neurons, self.precision)))
+
+    def _attention(self, position: Position, seen: Sequence[Position]) -> Ball:
+        """Return the mixed values of all heads, side by side.  (SPEC 14.4)"""
+        p = self.precision
+        delta = self._score_error(position, seen)
+        value_radius = max(other.value_radius for other in seen)
+        value_top = max(other.value_top for other in seen)
+        found, blur = list[int](), 0
+        for head, query in enumerate(position.queries):
+            keys = [other.keys[head] for other in seen]
+            shares, width = self._shares(query, keys)
+            # E: what the errors of scores, of exponentials and of two floors move all shares.
+            error = min(4 * delta, 2 << p) + 2 * len(seen) * (width + 1)
+            values = [other.values[head] for other in seen]
+            found += self.slots.combine(shares, values)
+            moved = (sum(shares) + error) * value_radius + error * value_top
+            blur = max(blur, moved)
+        # The floors of the middle and of the radius cost one each.
+        return Ball(found, (blur >> p) + 2)
+
+    def _score_error(self, position: Position, seen: Sequence[Position]) -> int:
+        """Return delta, by how much any score may be wrong.  (SPEC 14.4)"""
+        r, Q, D = position.score_radius, position.score_top, self.width
+        rho = max(other.score_radius for other in seen)
+        K = max(other.score_top for other in seen)
+        dots = D * (r * (K + rho) + rho * Q)
+        # R + 1 is above 1 / sqrt(D), R wrong by less than one.
+        moved = dots * (self.root + 1) + D * Q * K
+        return (moved >> 2 * self.precision) + 2
+
+    def _shares(
+        self, query: list[int], keys: Sequence[list[int]]
+    ) -> tuple[list[int], int]:
+        """Return A_j, what each position gets, and e, the widest enclosure of an exponential.
+        (SPEC 14.4)
+        """
+        p = self.precision
+        dots = (sum(map(mul, query, key)) for key in keys)
+        scores = [dot * self.root >> 2 * p for dot in dots]
+        top = max(scores)
+        ends = [exponential(top - score, p, p) for score in scores]
+        total = sum(low for low, _ in ends)
+        width = max(high - low for low, high in ends)
+        # c floor(w / sum) + 1 - c
+        rest = self.rest << p
+        softmax = ((low << p) // total for low, _ in ends)
+        shares = [self.mix * share + rest >> self.shift for share in softmax]
+        return shares, width
+
+
+def _cut(values: list[int], width: int) -> list[list[int]]:
+    """Return the values in pieces of this width."""
+    return [values[at : at + width] for at in range(0, len(values), width)]
