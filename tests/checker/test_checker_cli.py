@@ -259,6 +259,11 @@ sys.exit(command.main(sys.argv[1:]))
 """
 
 
+def heard() -> None:
+    """Hear an interrupt even where the tests run in the background, which is deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -272,7 +277,8 @@ sys.exit(command.main(sys.argv[1:]))
 def test_an_interrupt_is_a_verdict(options: list[str], said: str) -> None:
     line = [sys.executable, "-S", "-c", STOPPED, MODEL, CERTIFICATE, *options]
     pipe = subprocess.PIPE
-    with subprocess.Popen(line, cwd=conformance.ROOT, stdout=pipe, stderr=pipe, text=True) as work:
+    options_of_run: dict[str, Any] = {"cwd": conformance.ROOT, "stdout": pipe, "stderr": pipe}
+    with subprocess.Popen(line, text=True, preexec_fn=heard, **options_of_run) as work:
         assert work.stderr is not None
         assert work.stderr.readline() == "ready\n"
         work.send_signal(signal.SIGINT)
