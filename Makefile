@@ -1,8 +1,12 @@
 # make demo          certify a trained transformer and re-check the certificate (installs no PyTorch)
+# make quick         lint, types, the budget of the checker, gates and vectors: below a minute
 # make test          lint, types and tests
+# make test-all      the same and the slow tests
+# make format        lay out the code as `make lint` wants it
 # make checker.pyz   the checker as one file, the same bytes from every clone, and its sha256
 # make certificates  verify every shipped certificate with the bare checker
 # make mutants       damage the checker in every way we know; each damage must fail a test
+#                    (PART=1/4 runs a part; a run that was interrupted goes on; see make mutants-summary)
 # make hostile       files made to take memory or time: verdict, seconds and megabytes of each
 # make benchmarks    prover time, checker time, proof length and bound of each shipped certificate
 # make ladder        the published rows and ours for ten seeds, trained first (half an hour)
@@ -11,25 +15,45 @@ PYTHON ?= python3
 JOBS ?= 2
 # PyTorch trains models and is compared with in tests; `make test TORCH=` does without it.
 TORCH ?= torch==2.13.0
+PART ?= 1/1
+# The same versions everywhere; empty for the newest.
+CONSTRAINTS ?= -c tests/constraints.txt
 
 VENV := .venv
 BIN := $(VENV)/bin
 MADE := $(VENV)/.made
 RUNTIME := $(VENV)/.runtime
 TESTING := $(VENV)/.testing
+QUICK := tests/gates/test_architecture.py tests/gates/test_token_budget.py tests/gates/test_habits.py \
+    tests/checker/test_vectors.py --deselect \
+    tests/checker/test_vectors.py::test_the_vectors_are_what_the_generator_writes
 
-.PHONY: demo test lint checker.pyz certificates mutants hostile benchmarks ladder scaling clean
+.PHONY: demo quick test test-all format lint checker.pyz certificates mutants mutants-summary
+.PHONY: hostile benchmarks ladder scaling clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNTIME)
 	$(BIN)/certify demo
 
+quick: lint
+	$(BIN)/python -m pytest -q -n $(JOBS) $(QUICK)
+
 test: lint
 	$(BIN)/python -m pytest -n $(JOBS)
 
+test-all: lint
+	$(BIN)/python -m pytest -n $(JOBS) -m ''
+
 lint: $(TESTING)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini
+	$(BIN)/python tests/gates/budget.py
+
+format: $(TESTING)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 # Made anew each time: the bytes depend on the sources only.
 checker.pyz:
@@ -52,7 +76,10 @@ certificates: checker.pyz
 	[ "$$count" -gt 0 ] && [ "$$failed" -eq 0 ]
 
 mutants: $(TESTING)
-	$(BIN)/python tests/mutants.py --jobs $(JOBS)
+	$(BIN)/python tests/gates/mutants.py --jobs $(JOBS) --part $(PART)
+
+mutants-summary: $(TESTING)
+	$(BIN)/python tests/gates/mutants.py --summary
 
 hostile: $(TESTING)
 	$(BIN)/python tests/gates/hostile.py
@@ -74,10 +101,10 @@ $(MADE):
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(RUNTIME): pyproject.toml | $(MADE)
-	$(BIN)/pip install --quiet -e .
+$(RUNTIME): pyproject.toml tests/constraints.txt | $(MADE)
+	$(BIN)/pip install --quiet $(CONSTRAINTS) -e .
 	touch $@
 
 $(TESTING): pyproject.toml $(RUNTIME)
-	$(BIN)/pip install --quiet -e '.[test]' $(TORCH)
+	$(BIN)/pip install --quiet $(CONSTRAINTS) -e '.[test]' $(TORCH)
 	touch $@

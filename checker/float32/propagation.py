@@ -179,10 +179,10 @@ def score_errors(
     # Half of what the subtraction of the largest score may round.
     subtracted = UNIT * (dots * down + error)
     inexact = eps_exp + UNIT
-    theta = error + 2 * subtracted + shortened(inexact / (1 - inexact))
+    theta = error + 2 * subtracted + shortened(Fraction(inexact, 1 - inexact))
     return ScoreErrors(theta, (reached, 2 * (dots + error)))
 
 
 def kappa_of(n: int) -> Fraction:
     """Return kappa, how far computed weights of n tokens may sum from one.  (SPEC 12.3, 13.7)"""
-    return shortened((1 + UNIT) ** 2 / (1 - gamma(n))) - 1 + TINY
+    return shortened(Fraction((1 + UNIT) ** 2, 1 - gamma(n))) - 1 + TINY

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import conformance
 import planted
+import processor
 import pytest
 
 from certify import certificate
@@ -30,12 +31,12 @@ main()
 
 def certify(house: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Return what the certify of that house does."""
-    return subprocess.run(
+    return processor.run(
         [sys.executable, "-P", "-c", CERTIFY, str(house), *arguments],
+        120,
         cwd=house,
         capture_output=True,
         text=True,
-        timeout=120,
     )
 
 

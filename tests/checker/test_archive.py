@@ -15,6 +15,7 @@ from pathlib import Path
 
 import conformance
 import planted
+import processor
 import pytest
 
 from certify.archive import START, archive
@@ -26,9 +27,7 @@ FALSE = VECTORS["SPEC-5.6/reject-all-correct"]
 
 
 def ran(line: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, *line], cwd=cwd, capture_output=True, text=True, timeout=60
-    )
+    done = processor.run([sys.executable, *line], 60, cwd=cwd, capture_output=True, text=True)
     assert done.stderr == ""
     return done
 
@@ -69,7 +68,7 @@ def test_the_makefile_makes_it(tmp_path: Path) -> None:
     clone = planted.house(tmp_path)
     shutil.copy(ROOT / "Makefile", clone)
     line = ["make", "checker.pyz", f"PYTHON={sys.executable}"]
-    done = subprocess.run(line, cwd=clone, capture_output=True, text=True, timeout=60)
+    done = processor.run(line, 60, cwd=clone, capture_output=True, text=True)
     made = (clone / "checker.pyz").read_bytes()
     assert made == archive(ROOT / "checker")
     assert done.stdout.splitlines()[-1] == f"{sha256(made).hexdigest()}  checker.pyz"
@@ -97,7 +96,7 @@ def test_without_a_checker_there_is_no_file(tmp_path: Path) -> None:
 
 def test_usage(tmp_path: Path) -> None:
     line = [sys.executable, "-I", "-S", str(ROOT / "certify" / "archive.py")]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = processor.run(line, 60, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("usage: ")
 
@@ -175,12 +174,12 @@ def test_what_is_planted_cannot_verify_a_false_claim(plant: str, tmp_path: Path)
 
 def test_the_environment_cannot_either(pyz: Path, tmp_path: Path) -> None:
     planted.shadowed(tmp_path)
-    done = subprocess.run(
+    done = processor.run(
         [sys.executable, "-I", "-S", str(pyz), *files(FALSE)],
+        60,
         cwd=tmp_path,
         env={"PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": str(tmp_path / "json.py")},
         capture_output=True,
         text=True,
-        timeout=60,
     )
     assert (done.returncode, done.stderr) == (10, "")

@@ -19,6 +19,7 @@ from typing import Any
 import conformance
 import make_vectors
 import models
+import processor
 import pytest
 
 from checker import __main__ as command
@@ -67,12 +68,12 @@ def usage(capsys: Output, *arguments: str) -> str:
 
 
 def process(*arguments: str, cwd: Path = conformance.ROOT) -> conformance.Outcome:
-    done = subprocess.run(
+    done = processor.run(
         [sys.executable, "-S", "-m", "checker", *arguments],
+        60,
         capture_output=True,
         text=True,
         cwd=cwd,
-        timeout=60,
     )
     return conformance.Outcome(done.returncode, done.stdout, done.stderr)
 
@@ -188,12 +189,12 @@ SAYING = {
 @pytest.mark.parametrize("to", [">&-", ">/dev/full"])
 def test_what_cannot_be_printed_is_no_verdict(said: str, to: str) -> None:
     line = [sys.executable, "-S", "-m", "checker", *SAYING[said]]
-    ended = subprocess.run(
+    ended = processor.run(
         ["sh", "-c", f'"$@" {to}', "sh", *line],
+        60,
         cwd=conformance.ROOT,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
     )
     # Without standard output argparse tells version and help on standard error: then comes our line.
     told = said in ("the version", "the help") and to == ">&-"
@@ -206,9 +207,7 @@ def test_what_cannot_be_printed_is_no_verdict(said: str, to: str) -> None:
 )
 def test_without_standard_error(to: str, code: int) -> None:
     line = [sys.executable, "-S", "-m", "checker", MODEL, CERTIFICATE]
-    ended = subprocess.run(
-        ["sh", "-c", f'"$@" {to}', "sh", *line], cwd=conformance.ROOT, timeout=60
-    )
+    ended = processor.run(["sh", "-c", f'"$@" {to}', "sh", *line], 60, cwd=conformance.ROOT)
     assert ended.returncode == code
 
 
@@ -225,8 +224,8 @@ def test_a_reader_that_went_away_has_no_verdict() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     line = [sys.executable, "-S", "-m", "checker", MODEL, CERTIFICATE]
-    ended = subprocess.run(
-        line, cwd=conformance.ROOT, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=60
+    ended = processor.run(
+        line, 60, cwd=conformance.ROOT, stdout=writing, stderr=subprocess.PIPE, text=True
     )
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (20, UNWRITTEN)
@@ -234,12 +233,12 @@ def test_a_reader_that_went_away_has_no_verdict() -> None:
 
 def test_a_usage_error_needs_no_standard_output() -> None:
     line = [sys.executable, "-S", "-m", "checker"]
-    ended = subprocess.run(
+    ended = processor.run(
         ["sh", "-c", '"$@" >&-', "sh", *line],
+        60,
         cwd=conformance.ROOT,
         stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("usage: ")
@@ -260,6 +259,11 @@ sys.exit(command.main(sys.argv[1:]))
 """
 
 
+def heard() -> None:
+    """Hear an interrupt even where the tests run in the background, which is deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -273,11 +277,12 @@ sys.exit(command.main(sys.argv[1:]))
 def test_an_interrupt_is_a_verdict(options: list[str], said: str) -> None:
     line = [sys.executable, "-S", "-c", STOPPED, MODEL, CERTIFICATE, *options]
     pipe = subprocess.PIPE
-    with subprocess.Popen(line, cwd=conformance.ROOT, stdout=pipe, stderr=pipe, text=True) as work:
+    options_of_run: dict[str, Any] = {"cwd": conformance.ROOT, "stdout": pipe, "stderr": pipe}
+    with subprocess.Popen(line, text=True, preexec_fn=heard, **options_of_run) as work:
         assert work.stderr is not None
         assert work.stderr.readline() == "ready\n"
         work.send_signal(signal.SIGINT)
-        found = work.communicate(timeout=60)
+        found = work.communicate(timeout=processor.BACKSTOP)
     assert (work.returncode, found) == (20, (said, ""))
 
 
@@ -637,13 +642,13 @@ def test_a_bug_is_not_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_runs_from_any_folder_with_nothing_installed(tmp_path: Path) -> None:
     line = [sys.executable, "-S", "-B", "-m", "checker", MODEL, CERTIFICATE]
-    done = subprocess.run(
+    done = processor.run(
         line,
+        60,
         capture_output=True,
         text=True,
         cwd=tmp_path,
         env={"PYTHONPATH": str(conformance.ROOT)},
-        timeout=60,
     )
     assert done.returncode == 0
     assert done.stdout.split("\n")[-2].startswith("s VERIFIED ")

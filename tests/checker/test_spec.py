@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import architecture
 import models
+import processor
 import pytest
 
 ROOT = architecture.ROOT
@@ -217,8 +217,8 @@ def test_every_key_of_the_example_has_a_remark() -> None:
 
 def test_the_checker_says_of_the_example_what_the_page_says() -> None:
     assert COMMAND.startswith("$ python3 -S -m checker ")
-    done = subprocess.run(
-        [sys.executable, *COMMAND.split()[2:]], capture_output=True, text=True, cwd=ROOT, timeout=60
+    done = processor.run(
+        [sys.executable, *COMMAND.split()[2:]], 60, capture_output=True, text=True, cwd=ROOT
     )
     assert (done.stderr, done.returncode) == ("", 0)
     found = re.sub(r"seconds=[0-9]+\.[0-9]+", "seconds=0.00", done.stdout)

@@ -12,37 +12,41 @@ functions that may be used at all are short for that reason.
 from __future__ import annotations
 
 import ast
-import io
 import re
-import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LINE_BUDGET = 2_170
-FUNCTION_BUDGET = 40
 
 ALLOWED_MODULES = {
     "argparse", "bisect", "collections", "dataclasses", "enum", "fractions", "functools", "hashlib",
-    "heapq", "importlib", "itertools", "json", "math", "operator", "pathlib", "re", "string", "struct", "sys",
+    "heapq", "importlib", "itertools", "json", "math", "operator", "pathlib", "re", "string",
+    "struct",
     "time", "types", "typing", "__future__",
 }  # fmt: skip
+MAIN_ONLY = {"os", "signal", "stat", "sys"}
 INTEGER_FUNCTIONS = {
     "importlib": {"resources"},  # reads the checker's own files for --version, loads nothing
     "math": {"comb", "factorial", "gcd", "isqrt", "lcm", "perm", "prod"},
     "time": {"monotonic_ns", "perf_counter_ns", "process_time_ns"},
 }
 FORBIDDEN_NAMES = {
-    "float", "complex", "eval", "exec", "compile", "__import__", "globals", "locals", "vars", "breakpoint",
-    "input", "pickle", "marshal", "truediv", "itruediv", "__truediv__", "fsum", "suppress", "Decimal",
+    "float", "complex", "eval", "exec", "compile", "__import__", "globals", "locals", "vars",
+    "breakpoint",
+    "input", "pickle", "marshal", "truediv", "itruediv", "__truediv__", "fsum", "suppress",
+    "Decimal",
     "__debug__", "set_int_max_str_digits", "fromhex", "as_integer_ratio", "from_float",
 }  # fmt: skip
 REFUSALS = {"Refusal", "Rejected", "Malformed", "Declined"}
 DOORS = {"require", "require_form", "require_support"}
 # Methods of the standard library whose result may be dropped.
 CALLED_FOR_EFFECT = {
-    "add", "add_argument", "append", "clear", "close", "discard", "error", "extend", "flush", "insert", "remove",
+    "add", "add_argument", "append", "clear", "close", "discard", "error", "extend", "flush",
+    "insert", "remove",
     "reverse", "set_defaults", "setdefault", "sort", "update", "write", "__init__", "__setattr__",
+}  # fmt: skip
+EFFECTS = {
+    "print", "sys.exit", "parser.exit", "parser.error", "signal.signal", "signal.setitimer",
 }  # fmt: skip
 LOADERS = {"import_module", "__import__", "run_module", "run_path"}  # find_spec only locates
 CLAUSE = re.compile(r"SPEC-[0-9]+(?:\.[0-9]+)*")
@@ -93,15 +97,15 @@ def checker_imports(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
     """Only a few modules of the standard library, and the checker's own."""
     for line, module, imported in _imports(tree):
         top = module.split(".")[0]
-        if top not in ALLOWED_MODULES | {"checker", ""}:
+        if top in MAIN_ONLY and not _is_main(name):
+            yield line, f"imports {top} outside __main__.py"
+        if top not in ALLOWED_MODULES | MAIN_ONLY | {"checker", ""}:
             yield line, f"imports {module}"
         allowed = INTEGER_FUNCTIONS.get(top)
         if allowed is not None and imported not in allowed:
             yield line, f"imports {imported or 'all'} of {module}: only {sorted(allowed)}, by name"
         if imported == "*":
             yield line, f"imports everything of {module}"
-        if top == "sys" and not _is_main(name):
-            yield line, "imports sys outside __main__.py"
 
 
 def no_floats(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
@@ -232,11 +236,12 @@ def no_loose_parsing(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
 
 def _keywords(call: ast.Call, tree: ast.Module) -> set[str | None]:
     """Return the keywords of a call; `**hooks` may be any dict of the module."""
-    given = {keyword.arg for keyword in call.keywords}
+    given: set[str | None] = {keyword.arg for keyword in call.keywords}
     if None in given:
         for node in ast.walk(tree):
             if isinstance(node, ast.Dict):
-                given |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
+                keys = (key.value for key in node.keys if isinstance(key, ast.Constant))
+                given |= {key for key in keys if isinstance(key, str)}
     return given
 
 
@@ -267,11 +272,7 @@ def discarded_verdicts(files: dict[str, str]) -> Lint:
                 continue
             called = _called(value)
             method = isinstance(value.func, ast.Attribute)
-            known = returns.get(called) == {True} or ast.unparse(value.func) in (
-                "print",
-                "sys.exit",
-                "parser.exit",
-            )
+            known = returns.get(called) == {True} or ast.unparse(value.func) in EFFECTS
             harmless = method and called in CALLED_FOR_EFFECT and called not in returns
             if not (known or harmless):
                 yield (
@@ -336,7 +337,7 @@ def doors_are_real(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
             if not (
                 isinstance(clause, ast.Constant)
                 and isinstance(clause.value, str)
-                and CLAUSE.fullmatch(clause.value)
+                and (clause.value == "io" or CLAUSE.fullmatch(clause.value))
             ):
                 yield node.lineno, "a requirement without a literal SPEC-x.y"
             if isinstance(why, ast.Constant) and not why.value:
@@ -350,6 +351,71 @@ def doors_are_real(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
                 yield node.lineno, "a refusal without a literal SPEC-x.y"
 
 
+LAYERS = {
+    "checker.ground": 0,
+    "checker.statement": 1,
+    "checker.float32": 2,
+    "checker.cells": 3,
+    "checker.sums": 3,
+    "checker.leaves": 3,
+    "checker.check": 4,
+    "checker.__main__": 5,
+}
+"""The chapters of the checker: a module imports from its own folder and from those below it."""
+
+
+def part_of(module: str) -> str:
+    """Return the chapter of a module: `checker.ground` of `checker.ground.exact`."""
+    return ".".join(module.split(".")[:2])
+
+
+def only_downwards(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
+    """A chapter imports only what lies below it; no kind of proof knows another."""
+    module = ".".join(Path(name).with_suffix("").parts).removesuffix(".__init__")
+    own = part_of(module)
+    if own != "checker" and own not in LAYERS:
+        yield 1, f"{own} has no place among the layers"
+        return
+    for line, imported, what in _imports(tree):
+        if imported.startswith("."):
+            yield line, f"imports {imported}: whole names only"
+        if imported.partition(".")[0] != "checker":
+            continue
+        other = part_of(f"{imported}.{what}" if imported == "checker" else imported)
+        if own == "checker":
+            yield line, "the package itself imports nothing of the checker"
+        elif imported == "checker" and other not in LAYERS:
+            if own != "checker.__main__":
+                yield line, f"imports {what} of checker: only __main__ does"
+        elif other not in LAYERS:
+            yield line, f"{other} has no place among the layers"
+        elif other != own and LAYERS[other] >= LAYERS[own]:
+            yield line, f"imports {other}, which is not below {own}"
+
+
+def circles(files: dict[str, str]) -> list[str]:
+    """Return the modules that import themselves through others."""
+    arrows = {
+        ".".join(Path(name).with_suffix("").parts).removesuffix(".__init__"): {
+            found
+            for _, module, what in _imports(ast.parse(text))
+            for found in (module, f"{module}.{what}")
+        }
+        for name, text in files.items()
+    }
+
+    def reached(module: str) -> set[str]:
+        found: set[str] = set()
+        todo = [module]
+        while todo:
+            new = arrows.get(todo.pop(), set()) & arrows.keys() - found
+            found |= new
+            todo += new
+        return found
+
+    return sorted(module for module in arrows if module in reached(module))
+
+
 # --- lints of the prover ----------------------------------------------------------
 
 
@@ -359,11 +425,10 @@ def prover_imports(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
         if "checker" in module.split(".") or imported == "checker":
             yield line, f"imports {module} {imported or ''}".rstrip()
     for node in ast.walk(tree):
-        loads = isinstance(node, ast.Call) and _called(node) in LOADERS
-        if loads and any(
-            isinstance(n, ast.Constant) and "checker" in str(n.value) for n in ast.walk(node)
-        ):
-            yield node.lineno, "loads the checker"
+        if isinstance(node, ast.Call) and _called(node) in LOADERS:
+            texts = [str(n.value) for n in ast.walk(node) if isinstance(n, ast.Constant)]
+            if any("checker" in text for text in texts):
+                yield node.lineno, "loads the checker"
 
 
 def checker_never_imports_the_prover(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
@@ -373,46 +438,11 @@ def checker_never_imports_the_prover(tree: ast.Module, name: str) -> Iterator[tu
             yield line, f"imports {module}"
 
 
-# --- sizes ------------------------------------------------------------------------
-
-
-def code_lines(text: str) -> set[int]:
-    """Return the numbers of the lines that hold code: no blank, comment or docstring."""
-    layout = {
-        tokenize.COMMENT,
-        tokenize.NL,
-        tokenize.NEWLINE,
-        tokenize.INDENT,
-        tokenize.DEDENT,
-        tokenize.ENDMARKER,
-    }
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in layout:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(text)):
-        if (
-            isinstance(node, ast.Expr)
-            and isinstance(node.value, ast.Constant)
-            and isinstance(node.value.value, str)
-        ):
-            lines -= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return lines
-
-
-def long_functions(text: str, budget: int = FUNCTION_BUDGET) -> list[tuple[str, int]]:
-    """Return (name, code lines) of the functions over the budget."""
-    lines = code_lines(text)
-    sizes = [
-        (node.name, len(lines & set(range(node.lineno, (node.end_lineno or node.lineno) + 1))))
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-    ]
-    return [(name, size) for name, size in sizes if size > budget]
+# --- form -------------------------------------------------------------------------
 
 
 def several_statements_on_a_line(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
-    """Two statements on one line would cheat the line budget."""
+    """Two statements on one line would hide the second one."""
     seen: dict[int, ast.stmt] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.stmt):
@@ -432,7 +462,7 @@ def clauses_in_code(files: dict[str, str]) -> dict[str, str]:
             if isinstance(node, ast.Call) and _called(node) in DOORS | REFUSALS:
                 for argument in node.args[:2]:
                     if isinstance(argument, ast.Constant) and CLAUSE.fullmatch(str(argument.value)):
-                        found.setdefault(argument.value, f"{name}:{node.lineno}")
+                        found.setdefault(str(argument.value), f"{name}:{node.lineno}")
     return found
 
 

@@ -1,17 +1,19 @@
 """Run any checker of certificates over `tests/vectors`, through its command line.
 
-    python tests/conformance.py python -S -m checker
+    python tests/gates/conformance.py python -S -m checker
+    python tests/gates/conformance.py --here
 
 The command gets the model, the certificate and the vector's options as further arguments.  For each
-vector it must
-exit with the right code and print exactly one verdict line, as the last line of standard output:
-the numbers of an
-accepted vector, the clause of a rejected one.  What is wrong is printed; the exit code is 0 if
-nothing is.
+vector it must exit with the right code and print exactly one verdict line, as the last line of
+standard output: the numbers of an accepted vector, the clause of a rejected one.  What is wrong is
+printed; the exit code is 0 if nothing is.  `--here` runs this repository's checker in this process,
+which needs nothing but a bare interpreter and some seconds.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import subprocess
@@ -24,15 +26,18 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "vectors"
+BACKSTOP = 3600  # seconds, for a checker that hangs
 CODES = {"VERIFIED": 0, "REJECTED": 10, "DECLINED": 20}
 NUMBER = r"(?:0|[1-9][0-9]*)"
 VERIFIED = re.compile(
-    r"s VERIFIED task=(?:max-of-k k=[0-9]+ vocab=[0-9]+|modular-addition modulus=[0-9]+|balanced-brackets n=[0-9]+"
-    r"|argmax n=[0-9]+ vocab=[0-9]+ largest=first|table n=[0-9]+ vocab=[0-9]+ table=sha256:[0-9a-f]{64}) "
+    r"s VERIFIED task=(?:max-of-k k=[0-9]+ vocab=[0-9]+|modular-addition modulus=[0-9]+"
+    r"|balanced-brackets n=[0-9]+|argmax n=[0-9]+ vocab=[0-9]+ largest=first"
+    r"|table n=[0-9]+ vocab=[0-9]+ table=sha256:[0-9a-f]{64}) "
     r"(?:readout=(?:all|sum-pool-mlp|mean-pool-mlp) )?"
     r"scope=(?:uniform|product:sha256:[0-9a-f]{64}) "
     rf"semantics=(?:real|float32:any-order eps_exp={NUMBER}/{NUMBER} eta_exp={NUMBER}/{NUMBER}) "
-    rf"total={NUMBER} correct_lower={NUMBER} correct_upper={NUMBER} margin_lower={NUMBER}\.[0-9]{{10}} "
+    rf"total={NUMBER} correct_lower={NUMBER} correct_upper={NUMBER} "
+    rf"margin_lower={NUMBER}\.[0-9]{{10}} "
     r"model=sha256:[0-9a-f]{64} certificate=sha256:[0-9a-f]{64}"
 )
 REFUSED = re.compile(r"s (REJECTED|DECLINED) (SPEC-[0-9]+(?:\.[0-9]+)*|io): [ -~]+")
@@ -79,15 +84,25 @@ def vectors(folder: Path = VECTORS) -> list[Vector]:
     return found
 
 
-def ran(command: Sequence[str], vector: Vector, seconds: int = 120) -> Outcome:
+def ran(command: Sequence[str], vector: Vector) -> Outcome:
     """Return what a checker's command does with one vector."""
     line = [*command, str(vector.model), str(vector.certificate), *vector.arguments]
-    done = subprocess.run(line, capture_output=True, cwd=ROOT, timeout=seconds, check=False)
+    done = subprocess.run(line, capture_output=True, cwd=ROOT, timeout=BACKSTOP, check=False)
     return Outcome(
         done.returncode,
         done.stdout.decode("utf-8", "replace"),
         done.stderr.decode("utf-8", "replace"),
     )
+
+
+def ran_here(vector: Vector) -> Outcome:
+    """Return what this repository's checker does with one vector, in this process."""
+    from checker.__main__ import main as checker
+
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = checker([str(vector.model), str(vector.certificate), *vector.arguments])
+    return Outcome(code, out.getvalue(), err.getvalue())
 
 
 def problems(vector: Vector, outcome: Outcome) -> list[str]:
@@ -189,7 +204,12 @@ def main(command: list[str]) -> int:
         print(__doc__)  # noqa: T201
         return 2
     some = vectors()
-    wrong = failures(command, some)
+    if command == ["--here"]:
+        sys.path.insert(0, str(ROOT))
+        every = {vector.name: problems(vector, ran_here(vector)) for vector in some}
+        wrong = {name: what for name, what in every.items() if what}
+    else:
+        wrong = failures(command, some)
     for name, found in wrong.items():
         print(f"{name}: {'; '.join(found)}")  # noqa: T201
     print(f"{len(some)} vectors, {len(wrong)} wrong")  # noqa: T201

@@ -1,13 +1,16 @@
 """Damage the checker in every way we know; each damage must fail a test.
 
-    python tests/mutants.py [--sample N] [--seed S] [--jobs J] [--only TEXT] [--list]
+    python tests/gates/mutants.py [--part I/N] [--jobs J] [--sample N] [--seed S] [--only TEXT]
+                                  [--list] [--summary] [--tests PATH ...]
 
-Every mutant changes one expression or statement of one file in `checker/`.  A copy of the checker
-and of the tests is
-made for each job; the copy of the checker is damaged, and a fast selection of the tests is run
-there until one fails.
-A mutant that no test notices has to be in `equivalent_mutants.txt` with a reason, else the exit
-code is 1.
+First every selected test is run once, undamaged, and what it executes of `checker/` is recorded.
+Then, for each damage, the tests that execute the damaged statement are run until one fails: first
+what noticed this damage or its neighbours before, then the fastest.  A damage that none of them
+notices has to be in `equivalent_mutants.txt` with a reason, else the exit code is 1.
+
+Each result is a line of `build/mutants/results.jsonl`, with a hash of the damaged checker and of
+the tests: a run that was interrupted goes on where it was, and what changed is run again.
+`--summary` counts the results and lists the survivors.
 """
 
 # ruff: noqa: T201 (a command)
@@ -15,411 +18,550 @@ code is 1.
 from __future__ import annotations
 
 import argparse
-import ast
-import copy
+import json
 import os
+import queue
 import random
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
-from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, Self
 
-GATES = Path(__file__).resolve().parent
-TESTS = GATES.parent
-ROOT = TESTS.parent
-REVIEWED = GATES / "equivalent_mutants.txt"
-SECONDS = 120
-MEMORY = 3 << 30
-# Fast, and in the order in which they usually fail.
-SELECTION = (
-    "tests/checker/test_vectors.py",
-    "tests/checker/test_float32.py",
-    "tests/checker/test_traps.py",
-    "tests/checker/test_leaves.py",
-    "tests/checker/test_terms.py",
-    *(
-        f"tests/checker/test_cells.py::test_no_failing_input_is_lost_on_seeded_cases[{b}-{wide}]"
-        for wide in (True, False)
-        for b in range(6)
-    ),
-    "tests/checker/test_checker_cli.py",
-    "tests/checker/test_residual.py::test_squaring_long_powers_costs_more",
-    "tests/checker/test_limits.py",
-    "tests/checker/test_modular.py",
-    "tests/checker/test_modular_float32.py",
-    "tests/checker/test_container.py",
-    "tests/checker/test_exp_enclosure.py::test_exp_of_zero_is_exactly_one",
-    "tests/checker/test_exp_enclosure.py::test_arguments_too_large_for_the_grid_cost_nothing",
-    "tests/checker/test_exp_enclosure.py::test_the_step_to_zero_is_taken_in_the_right_place",
-    "tests/checker/test_exp_enclosure.py::test_inverse_square_root_by_squaring_back",
-    "tests/checker/test_exp_enclosure.py::test_exp_encloses_and_is_narrow[4096-arb]",
-    "tests/checker/test_exp_enclosure.py::test_exp_encloses_and_is_narrow[2048-arb]",
-    "tests/checker/test_exp_enclosure.py::test_exp_encloses_and_is_narrow[512-mpfr]",
-    *(
-        f"tests/checker/test_soundness.py::test_every_accepted_bound_is_true_on_seeded_cases[{seed}-{kind}_model]"
-        for seed in range(15)
-        for kind in ("good", "spiky", "cancelling")
-    ),
-)
-# These compare with files or count clauses: every mutant that changes a number would fail them.
+from damages import GATES, ROOT, Mutant, all_mutants, reviewed
+
+BUILD = ROOT / "build" / "mutants"
+COPIED = ("certify", "checker", "tests", "benchmarks", "docs")
+# Their damages are not noticed by what they say but by what they compare with, or they take long.
 LEFT_OUT = (
+    "tests/checker/test_archive.py",
+    "tests/checker/test_certificates.py",
+    "tests/checker/test_spec.py",
+    "tests/checker/test_hostile.py",
     "tests/checker/test_vectors.py::test_the_vectors_are_what_the_generator_writes",
     "tests/checker/test_vectors.py::test_every_refusal_in_the_code_has_two_vectors",
     "tests/checker/test_checker_cli.py::test_version_is_stable_and_needs_no_files",
 )
-DOORS = {"require", "require_form", "require_support"}
-REFUSALS = {"Rejected", "Malformed", "Declined"}
-OTHER_END = {
-    "lower": "upper", "low": "high", "least": "most", "grow": "shrink", "grown": "shrunk", "g": "s", "possible": "certain",
-    "must": "may", "claimed_lower": "claimed_upper", "correct_lower": "correct_upper", "lower_shares": "shares",
-    "root_low": "root_high", "below_low": "below_high", "begin": "end", "first": "last", "start": "end",
-    "lower_terms": "upper_terms", "count_lower": "count_upper", "failures_lower": "failures_upper", "up_to": "below",
-    "value_scale": "score_scale", "prefixes": "suffixes", "eqke_low": "eqke_high", "evou_low": "evou_high", "eu_low": "eu_high",
-    "score_low": "score_high", "value_low": "value_high", "direct_low": "direct_high", "place_low": "place_high", "own": "other",
-    "lows": "highs", "floors": "tops", "here": "there", "one": "two", "head": "tail",
-}  # fmt: skip
-OTHER_END |= {b: a for a, b in OTHER_END.items()}
-FLIPS: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-}
-TURNS: dict[type[ast.cmpop], type[ast.cmpop]] = {
-    ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
-}  # fmt: skip
-SWAPS = {"min": "max", "max": "min", "any": "all", "all": "any"}
+SELECTION = ("tests/checker",)
+RECENT = 6  # so many tests that noticed neighbours are tried first
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One damage: what it is, where, and the whole file with it."""
-
-    file: str
-    line: int
-    function: str
-    operator: str
-    before: str
-    after: str
-    source: str
-    number: int = 1
-
-    @property
-    def key(self) -> str:
-        """Return a name that survives changes elsewhere in the file; equal ones are numbered."""
-        which = f" ({self.number})" if self.number > 1 else ""
-        return f"{self.file} {self.function} {self.operator}: {self.before} -> {self.after}{which}"
-
-
-# --- operators --------------------------------------------------------------------
-
-
-def changed(node: ast.AST, **fields: object) -> ast.AST:
-    """Return a deep copy with other fields."""
-    new = copy.deepcopy(node)
-    for name, value in fields.items():
-        setattr(new, name, value)
-    return new
-
-
-def name_of(node: ast.AST) -> str:
-    """Return the name that is called or read, without what it belongs to."""
-    return (
-        node.id
-        if isinstance(node, ast.Name)
-        else node.attr
-        if isinstance(node, ast.Attribute)
-        else ""
-    )
-
-
-def damages(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-    """Yield (operator, replacement) for one node."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        called = name_of(node.value.func)
-        dropped = (
-            "require"
-            if called in DOORS
-            else "charge"
-            if called in ("charge", "watch")
-            else "statement"
-        )
-        yield f"drop-{dropped}", ast.Pass()
-    elif isinstance(node, ast.AugAssign):
-        yield "drop-statement", ast.Pass()
-    elif isinstance(node, ast.Raise):
-        yield "drop-raise", ast.Pass()
-    elif isinstance(node, (ast.If, ast.IfExp)):
-        yield "negate", changed(node, test=ast.UnaryOp(ast.Not(), node.test))
-    elif isinstance(node, ast.Compare):
-        for at, op in enumerate(node.ops):
-            for operator, table in (("flip-bound", FLIPS), ("turn-equality", TURNS)):
-                if type(op) in table:
-                    yield (
-                        operator,
-                        changed(node, ops=[*node.ops[:at], table[type(op)](), *node.ops[at + 1 :]]),
-                    )
-    elif isinstance(node, ast.Constant) and type(node.value) is int:
-        yield "plus-one", ast.Constant(node.value + 1)
-        yield "minus-one", ast.Constant(node.value - 1)
-    elif isinstance(node, ast.BinOp):
-        for a, b, operator in (
-            (ast.LShift, ast.RShift, "turn-shift"),
-            (ast.Add, ast.Sub, "turn-sign"),
-        ):
-            for old, new in ((a, b), (b, a)):
-                if isinstance(node.op, old):
-                    yield operator, changed(node, op=new())
-    elif (
-        isinstance(node, ast.UnaryOp)
-        and isinstance(node.op, ast.USub)
-        and not isinstance(node.operand, ast.Constant)
-    ):
-        yield "drop-minus", node.operand
-    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        yield "negate", node.operand
-    elif isinstance(node, ast.BoolOp):
-        yield "and-or", changed(node, op=ast.Or() if isinstance(node.op, ast.And) else ast.And())
-    elif (
-        isinstance(node, ast.Call)
-        and name_of(node.func) in ("min", "max")
-        and len(node.args) == 2
-        and not node.keywords
-    ):
-        yield "drop-cap", node.args[0]
-        yield "drop-cap", node.args[1]
-    elif (
-        isinstance(node, ast.Return)
-        and isinstance(node.value, ast.Tuple)
-        and len(node.value.elts) == 2
-    ):
-        yield "swap-pair", changed(node, value=ast.Tuple(node.value.elts[::-1], ast.Load()))
-    if isinstance(node, ast.Name) and node.id in SWAPS:
-        yield "min-max", ast.Name(SWAPS[node.id], ast.Load())
-    if (
-        isinstance(node, ast.Attribute)
-        and node.attr in OTHER_END
-        and isinstance(node.ctx, ast.Load)
-    ):
-        yield "other-end", changed(node, attr=OTHER_END[node.attr])
-    if isinstance(node, ast.comprehension) and node.ifs:
-        yield "drop-filter", changed(node, ifs=[])
-
-
-def skipped(node: ast.AST) -> list[ast.AST]:
-    """Return the children that only word a message, name a type or describe."""
-    if isinstance(node, ast.Call) and name_of(node.func) in DOORS | REFUSALS:
-        return node.args[1:] if name_of(node.func) in DOORS else list(node.args)
-    if isinstance(node, ast.FunctionDef):
-        return [node.args, *node.decorator_list, *([node.returns] if node.returns else [])]
-    if isinstance(node, ast.AnnAssign):
-        return [node.annotation]
-    if isinstance(node, (ast.JoinedStr, ast.Import, ast.ImportFrom)):
-        return list(ast.iter_child_nodes(node))
-    return []
-
-
-def mutants_of(file: str, source: str) -> Iterator[Mutant]:
-    """Yield every mutant of one file, in order of place."""
-    data = source.encode()
-    starts = [0]
-    for line in data.splitlines(keepends=True):
-        starts.append(starts[-1] + len(line))
-
-    def visit(node: ast.AST, function: str, names: set[str]) -> Iterator[Mutant]:
-        if isinstance(node, ast.FunctionDef):
-            function, names = (
-                node.name,
-                {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-                | {a.arg for a in node.args.args},
-            )
-        options = list(damages(node))
-        if (
-            isinstance(node, ast.Name)
-            and isinstance(node.ctx, ast.Load)
-            and OTHER_END.get(node.id) in names
-        ):
-            options.append(("other-end", ast.Name(OTHER_END[node.id], ast.Load())))
-        if isinstance(node, ast.comprehension):
-            options = [(operator, new) for operator, new in options if operator != "drop-filter"]
-        for operator, new in options:
-            if ast.dump(new) == ast.dump(node):
-                continue
-            begin = starts[node.lineno - 1] + node.col_offset  # type: ignore[attr-defined]
-            end = starts[node.end_lineno - 1] + node.end_col_offset  # type: ignore[attr-defined]
-            text = (
-                ast.unparse(ast.fix_missing_locations(new)) if not isinstance(new, ast.If) else ""
-            )
-            if isinstance(new, ast.If):  # only the condition is rewritten: the body keeps its lines
-                test = node.test  # type: ignore[attr-defined]
-                begin = starts[test.lineno - 1] + test.col_offset
-                end = starts[test.end_lineno - 1] + test.end_col_offset
-                text = f"not ({ast.unparse(test)})"
-            elif isinstance(new, ast.expr):
-                text = f"({text})"
-            before = " ".join(data[begin:end].decode().split())
-            damaged = (data[:begin] + text.encode() + data[end:]).decode()
-            yield Mutant(file, node.lineno, function, operator, before, text, damaged)  # type: ignore[attr-defined]
-        left_out = skipped(node)
-        for child in ast.iter_child_nodes(node):
-            if not any(child is other for other in left_out):
-                yield from visit(child, function, names)
-
-    yield from visit(ast.parse(source), "module", set())
-
-
-def all_mutants(folder: Path = ROOT / "checker") -> list[Mutant]:
-    """Return every mutant that compiles and differs, each once."""
-    found: dict[tuple[str, str], Mutant] = {}
-    keys: Counter[str] = Counter()
-    for path in sorted(folder.rglob("*.py")):
-        source = path.read_text("utf-8")
-        for mutant in mutants_of(f"checker/{path.relative_to(folder).as_posix()}", source):
-            place = mutant.file, mutant.source
-            if place not in found:
-                keys[mutant.key] += 1
-                found[place] = replace(mutant, number=keys[mutant.key])
-    return list(found.values())
-
-
-def reviewed(text: str | None = None) -> dict[str, str]:
-    """Return {key: reason} of the mutants that were looked at and change nothing that matters."""
-    lines = (REVIEWED.read_text("utf-8") if text is None else text).splitlines()
-    entries = [
-        line.partition("  # ") for line in lines if line.strip() and not line.startswith("#")
+def arguments_of_pytest(selection: Sequence[str]) -> list[str]:
+    """Return what pytest is told; more tests are left out by MUTANTS_LEFT_OUT, between commas."""
+    more = os.environ.get("MUTANTS_LEFT_OUT", "").split(",")
+    left_out = [
+        word
+        for test in (*LEFT_OUT, *filter(None, more))
+        for word in (("--deselect", test) if "::" in test else ("--ignore", test))
     ]
-    return {key.strip(): reason.strip() for key, _, reason in entries}
-
-
-# --- running ----------------------------------------------------------------------
+    plain = ("-q", "--assert=plain", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist")
+    kept = ("-o", "tmp_path_retention_policy=none", "-o", "tmp_path_retention_count=0")
+    return [*plain, *kept, *left_out, *selection]
 
 
 def tree(folder: Path) -> Path:
     """Copy what the tests need into a folder."""
     ignore = shutil.ignore_patterns("__pycache__", ".hypothesis", ".pytest_cache")
-    for name in ("certify", "checker", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=ignore)
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=ignore)
+    for name in ("pyproject.toml", "Makefile", "README.md"):
+        shutil.copy(ROOT / name, folder)
     return folder
 
 
-def _bounded() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+# --- processes that run tests -----------------------------------------------------
 
 
-def passes(folder: Path, seconds: int = SECONDS) -> tuple[bool, str]:
-    """Return whether the selected tests pass in a copy, and what failed first."""
-    for cache in list((folder / "checker").rglob("__pycache__")):
-        shutil.rmtree(cache, ignore_errors=True)
-    selection = [test for test in SELECTION if (folder / test.partition("::")[0]).is_file()]
-    left_out = [word for test in LEFT_OUT for word in ("--deselect", test)]
-    line = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-x",
-        "-q",
-        "--tb=no",
-        "-p",
-        "no:cacheprovider",
-        *left_out,
-        *selection,
-    ]
-    environment = os.environ | {"PYTHONHASHSEED": "0", "PYTEST_ADDOPTS": ""}
-    try:
-        done = subprocess.run(
+class Worker:
+    """A process that answers requests in its own copy of the repository."""
+
+    def __init__(self, folder: Path, mode: str, selection: Sequence[str] = SELECTION) -> None:
+        ours, theirs, back, forth = (*os.pipe(), *os.pipe())
+        paths = os.pathsep.join(map(str, (folder, folder / "tests" / "gates")))
+        environment = {
+            "PYTHONPATH": paths,
+            "PYTHONHASHSEED": "0",
+            "PYTEST_ADDOPTS": "",
+            "MUTANTS_MODE": mode,
+            "MUTANTS_PIPE": f"{ours},{forth}",
+            "MUTANTS_PRELOAD": "numpy,hypothesis,mpmath,flint,gmpy2,fractions,json,decimal",
+        }
+        line = [sys.executable, "-m", "pytest", "-p", "mutant_worker"]
+        line += arguments_of_pytest(selection)
+        if mode == "cold":
+            line = [sys.executable, str(folder / "tests" / "gates" / "mutant_worker.py")]
+        self.log = (folder / f"{mode}.log").open("wb")
+        self.process = subprocess.Popen(
             line,
             cwd=folder,
-            capture_output=True,
-            text=True,
-            env=environment,
-            timeout=seconds,
-            preexec_fn=_bounded,
+            env=os.environ | environment,
+            pass_fds=(ours, forth),
+            stdin=subprocess.DEVNULL,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
         )
-    except subprocess.TimeoutExpired:
-        return False, f"no end after {seconds} s"
-    found = [text for text in done.stdout.splitlines() if text.startswith(("FAILED ", "ERROR "))]
-    return done.returncode == 0, found[0].removeprefix(
-        "FAILED tests/checker/"
-    ) if found else f"exit code {done.returncode}"
+        os.close(ours)
+        os.close(forth)
+        self.requests = os.fdopen(theirs, "w", encoding="utf-8")
+        self.answers = os.fdopen(back, "r", encoding="utf-8")
+        self.hello = self._answer()
+        self.tests: list[str] = self.hello["tests"]
+
+    def ask(self, **request: object) -> dict[str, Any]:
+        """Send a request and return the answer."""
+        self.requests.write(json.dumps(request) + "\n")
+        self.requests.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        line = self.answers.readline()
+        if not line:
+            self.process.wait()
+            said = Path(self.log.name).read_text("utf-8", "replace")[-3000:]
+            raise RuntimeError(f"a process that runs tests has ended: {said}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.requests.close()
+        self.process.wait()
+        self.answers.close()
+        self.log.close()
 
 
-def run(mutants: Iterable[Mutant], jobs: int) -> Iterator[tuple[Mutant, bool, str]]:
-    """Yield (mutant, survived, what failed) as the work proceeds."""
-    with tempfile.TemporaryDirectory() as place:
-        free: SimpleQueue[Path] = SimpleQueue()
-        for job in range(jobs):
-            free.put(tree(Path(place) / str(job)))
+# --- what the tests execute -------------------------------------------------------
 
-        def one(mutant: Mutant) -> tuple[Mutant, bool, str]:
-            folder = free.get()
-            path = folder / mutant.file
-            whole = path.read_text("utf-8")
-            try:
-                path.write_text(mutant.source, "utf-8")
-                return mutant, *passes(folder)
-            finally:
-                path.write_text(whole, "utf-8")
-                free.put(folder)
 
-        with ThreadPoolExecutor(jobs) as pool:
-            yield from pool.map(one, mutants)
+@dataclass(frozen=True)
+class Test:
+    """What a test executes of the checker, and how long it takes."""
+
+    name: str
+    seconds: float
+    starts: bool
+    reached: Mapping[str, Sequence[int]]
+
+
+@dataclass
+class Record:
+    """All tests; which of them reach a statement; what is reached before any test."""
+
+    tests: dict[str, Test]
+    imported: Mapping[str, Sequence[int]]
+    reaching: dict[tuple[str, int], set[str]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reaching = defaultdict(set)
+        for test in self.tests.values():
+            for file, lines in test.reached.items():
+                for line in lines:
+                    self.reaching[file, line].add(test.name)
+
+    def is_cold(self, mutant: Mutant) -> bool:
+        """Return whether a damage acts while modules are imported."""
+        return not mutant.owner or mutant.statement in self.imported.get(mutant.file, ())
+
+    def order(self, mutant: Mutant, first: Iterable[str]) -> list[Test]:
+        """Return the tests that could notice, the best first."""
+        everything = self.tests.keys()
+        found = everything if self.is_cold(mutant) else self.reaching[mutant.file, mutant.statement]
+        chosen = [self.tests[name] for name in dict.fromkeys(first) if name in found]
+        others = [self.tests[name] for name in found - {test.name for test in chosen}]
+        starting = [] if self.is_cold(mutant) else self.starting(found)
+        return [*chosen, *sorted(others, key=lambda test: (test.starts, test.seconds)), *starting]
+
+    def starting(self, found: Iterable[str]) -> list[Test]:
+        """Return the tests that start processes, of which we do not know what they execute."""
+        return [t for t in self.tests.values() if t.starts and t.name not in set(found)]
+
+
+def record(folders: Sequence[Path], selection: Sequence[str]) -> Record:
+    """Run every test once, undamaged, with marks in the checker."""
+    tests: dict[str, Test] = {}
+    failing: list[str] = []
+    hello: dict[str, Any] = {}
+    todo: queue.SimpleQueue[int] = queue.SimpleQueue()
+    filled = threading.Barrier(len(folders))
+
+    def work(folder: Path, number: int) -> None:
+        with Worker(folder, "record", selection) as worker:
+            if number == 0:
+                hello.update(worker.hello)
+                for at in range(len(worker.tests)):
+                    todo.put(at)
+            filled.wait()
+            for at in _rest(todo):
+                found = worker.ask(test=at)
+                name = worker.tests[at]
+                if not found["passed"]:
+                    failing.append(name)
+                tests[name] = Test(name, found["seconds"], found["starts"], found["reached"])
+
+    _together(work, folders)
+    if failing:
+        raise Insane(sorted(failing))
+    in_order = {name: tests[name] for name in hello["tests"]}
+    return Record(in_order, hello["imported"])
+
+
+def recorded(folders: Sequence[Path], selection: Sequence[str], store: Path) -> Record:
+    """Return the record of this checker and these tests, from its file if there is one."""
+    path = store / f"record-{State(selection).of()}.json"
+    if path.is_file():
+        written = json.loads(path.read_text("utf-8"))
+        tests = {test["name"]: Test(**test) for test in written["tests"]}
+        return Record(tests, written["imported"])
+    found = record(folders, selection)
+    store.mkdir(parents=True, exist_ok=True)
+    for old in store.glob("record-*.json"):
+        old.unlink()
+    text = {"tests": [vars(test) for test in found.tests.values()], "imported": found.imported}
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(text), "utf-8")
+    part.replace(path)
+    return found
+
+
+class Insane(Exception):
+    """Tests fail without any damage."""
+
+
+def _rest(todo: queue.SimpleQueue[Any]) -> Iterator[Any]:
+    while True:
+        try:
+            yield todo.get_nowait()
+        except queue.Empty:
+            return
+
+
+def _together(work: Any, folders: Sequence[Path]) -> None:
+    """Do something in a thread for each folder; the first error is raised here."""
+    errors: list[BaseException] = []
+
+    def one(folder: Path, number: int) -> None:
+        try:
+            work(folder, number)
+        except BaseException as error:  # noqa: BLE001 (raised below)
+            errors.append(error)
+
+    threads = [threading.Thread(target=one, args=pair) for pair in zip(folders, range(99))]  # noqa: B905
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+# --- damages ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a damage; ``state`` is a hash of all that was run."""
+
+    key: str
+    state: str
+    killed: bool
+    by: str
+    how: str
+    seconds: float
+
+
+class Memory:
+    """What noticed which damage, for the order of the tests."""
+
+    def __init__(self, results: Iterable[Result]) -> None:
+        self.noticed = {result.key: result.by for result in results if result.killed}
+        self.near: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+
+    def first(self, mutant: Mutant) -> list[str]:
+        """Return the tests to begin with."""
+        near = self.near[mutant.file, mutant.function].most_common(RECENT)
+        before = self.noticed.get(mutant.key)
+        return [*([before] if before else []), *(name for name, _ in near)]
+
+    def learn(self, mutant: Mutant, result: Result) -> None:
+        """Remember a result."""
+        if result.killed:
+            self.near[mutant.file, mutant.function][result.by] += 1
+
+
+def run(
+    mutants: Sequence[Mutant],
+    jobs: int,
+    selection: Sequence[str] = SELECTION,
+    store: Path = BUILD,
+    results: Iterable[Result] = (),
+) -> Iterator[tuple[Mutant, Result]]:
+    """Yield (mutant, result) as the work proceeds."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as place:
+        folders = [tree(Path(place) / str(job)) for job in range(max(1, jobs))]
+        begin = time.monotonic()
+        found = recorded(folders, selection, store)
+        longest = sum(test.seconds for test in found.tests.values())
+        print(
+            f"{len(found.tests)} tests, {longest:.0f} s of the processor; "
+            f"recorded in {time.monotonic() - begin:.0f} s",
+            flush=True,
+        )
+        yield from _run(mutants, folders, selection, found, Memory(results))
+
+
+def _run(
+    mutants: Sequence[Mutant],
+    folders: Sequence[Path],
+    selection: Sequence[str],
+    found: Record,
+    memory: Memory,
+) -> Iterator[tuple[Mutant, Result]]:
+    todo: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[Mutant, Result] | BaseException | None] = queue.SimpleQueue()
+    base = State(selection)
+    for mutant in mutants:
+        todo.put(mutant)
+
+    def work(folder: Path, number: int) -> None:
+        try:
+            with ExitStack() as stack:
+                workers: dict[str, Worker] = {}
+                for mutant in _rest(todo):
+                    mode = "cold" if found.is_cold(mutant) else "warm"
+                    result = None
+                    while result is None:
+                        if mode not in workers:
+                            workers[mode] = stack.enter_context(Worker(folder, mode, selection))
+                        order = found.order(mutant, memory.first(mutant))
+                        result = attempt(workers[mode], mode, mutant, order, base)
+                        mode = "cold"
+                    memory.learn(mutant, result)
+                    done.put((mutant, result))
+        except BaseException as error:  # noqa: BLE001 (raised by who reads)
+            done.put(error)
+        finally:
+            done.put(None)
+
+    threads = [
+        threading.Thread(target=work, args=(folder, number), daemon=True)
+        for number, folder in enumerate(folders)
+    ]
+    for thread in threads:
+        thread.start()
+    running = len(threads)
+    while running:
+        got = done.get()
+        if got is None:
+            running -= 1
+        elif isinstance(got, BaseException):
+            raise got
+        else:
+            yield got
+
+
+def attempt(
+    worker: Worker, mode: str, mutant: Mutant, order: Sequence[Test], base: State
+) -> Result | None:
+    """Return what became of a damage, or nothing if it must be tried cold."""
+    state = base.of(mutant)
+    if not order:
+        return Result(mutant.key, state, killed=False, by="", how="never executed", seconds=0)
+    request: dict[str, Any] = {
+        "file": mutant.file,
+        "source": mutant.source,
+        "seconds": [test.seconds for test in order],
+    }
+    if mode == "warm":
+        number = {name: at for at, name in enumerate(worker.tests)}
+        request["tests"] = [number[test.name] for test in order]
+        request["functions"] = [mutant.owner]
+        answer = worker.ask(**request)
+        if answer["how"] == "cold":
+            return None
+    else:
+        answer = _cold(worker, request, order)
+    how, at = answer["how"], answer["at"]
+    if how.startswith("exit") and "MemoryError" not in answer["note"]:
+        raise RuntimeError(f"{mutant.key}: {how} in {order[at].name}: {answer['note']}")
+    return Result(
+        mutant.key,
+        state,
+        bool(how),
+        order[at].name if how else "",
+        how,
+        round(answer["seconds"], 3),
+    )
+
+
+def _cold(worker: Worker, request: dict[str, Any], order: Sequence[Test]) -> dict[str, Any]:
+    """Try the file of the first test alone, then all files: most damages fail the first."""
+    file = order[0].name.partition("::")[0]
+    some = [at for at, test in enumerate(order) if test.name.startswith(file)]
+    answer: dict[str, Any] = {}
+    for chosen in (some, list(range(len(order)))):
+        request["tests"] = [order[at].name for at in chosen]
+        request["seconds"] = [order[at].seconds for at in chosen]
+        request["line"] = arguments_of_pytest(())
+        answer = worker.ask(**request)
+        answer["at"] = chosen[answer["at"]]
+        if answer["how"]:
+            break
+    return answer
+
+
+class State:
+    """Hashes of all that decides a result: the damaged checker, the tests, and which are run."""
+
+    def __init__(self, selection: Sequence[str]) -> None:
+        self.selection = arguments_of_pytest(selection)
+        self.files = {
+            path.relative_to(ROOT).as_posix(): sha256(path.read_bytes()).hexdigest()
+            for folder in ("checker", "tests")
+            for path in sorted((ROOT / folder).rglob("*"))
+            if path.is_file() and path.suffix != ".pyc" and path.parent != GATES
+        }
+
+    def of(self, mutant: Mutant | None = None) -> str:
+        """Return the hash of everything, with one file damaged."""
+        files = dict(self.files)
+        if mutant is not None:
+            files[mutant.file] = sha256(mutant.source.encode()).hexdigest()
+        everything = json.dumps([self.selection, files], sort_keys=True)
+        return sha256(everything.encode()).hexdigest()[:32]
+
+
+# --- results ----------------------------------------------------------------------
+
+
+def stored(path: Path) -> list[Result]:
+    """Return the results of a file; a line that an interrupted run left unfinished is no result."""
+    found = []
+    for line in path.read_text("utf-8").splitlines() if path.is_file() else []:
+        try:
+            found.append(Result(**json.loads(line)))
+        except (json.JSONDecodeError, TypeError):
+            continue
+    return found
+
+
+def in_part(mutant: Mutant, part: str) -> bool:
+    """Return whether a damage belongs to part I of N; it always belongs to the same."""
+    which, _, parts = part.partition("/")
+    digest = sha256(mutant.key.encode()).digest()
+    return int.from_bytes(digest[:8], "big") % int(parts) == int(which) - 1
+
+
+def word(result: Result, known: Mapping[str, str]) -> str:
+    """Return what became of a damage in one word."""
+    return "killed" if result.killed else "equivalent" if result.key in known else "SURVIVED"
+
+
+def summary(mutants: Sequence[Mutant], results: Iterable[Result], selection: Sequence[str]) -> int:
+    """Print the counts of the results that still hold, and the survivors."""
+    base, known = State(selection), reviewed()
+    held = {(result.key, result.state): result for result in results}
+    found = [(mutant, held.get((mutant.key, base.of(mutant)))) for mutant in mutants]
+    words = Counter("not run" if result is None else word(result, known) for _, result in found)
+    for mutant, result in found:
+        if result is not None and word(result, known) == "SURVIVED":
+            print(f"SURVIVED {mutant.file}:{mutant.line} {mutant.key}")
+    for mutant, result in found:
+        if result is not None and result.killed and mutant.key in known:
+            print(f"reviewed, but noticed by {result.by}: {mutant.key}")
+    print(", ".join(f"{count} {name}" for name, count in sorted(words.items())))
+    return int(words["SURVIVED"] + words["not run"] > 0)
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     """Return the parsed command line."""
     parser = argparse.ArgumentParser(description="Damage the checker in every way we know.")
-    parser.add_argument("--sample", type=int, metavar="N", help="only so many mutants")
+    parser.add_argument("--part", default="1/1", metavar="I/N", help="only the damages of one part")
+    parser.add_argument("--sample", type=int, metavar="N", help="only so many, and store nothing")
     parser.add_argument(
         "--seed", type=int, help="of the sample; a random one is chosen and printed"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="J")
-    parser.add_argument(
-        "--only", default="", metavar="TEXT", help="only mutants whose name contains this"
-    )
-    parser.add_argument("--list", action="store_true", help="print the mutants, and run nothing")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only keys that contain this")
+    parser.add_argument("--list", action="store_true", help="print the damages, and run nothing")
+    parser.add_argument("--summary", action="store_true", help="count the stored results")
+    parser.add_argument("--results", type=Path, default=BUILD / "results.jsonl", metavar="FILE")
+    parser.add_argument("--tests", nargs="+", default=SELECTION, metavar="PATH", help="these tests")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str]) -> int:
-    """Run the mutants and print what became of each."""
+    """Run the damages and print what became of each."""
     options = arguments(argv)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(2**32)
-    chosen = [mutant for mutant in all_mutants() if options.only in mutant.key]
-    total = len(chosen)
+    chosen = [m for m in all_mutants() if options.only in m.key and in_part(m, options.part)]
+    total, results = len(chosen), stored(options.results)
+    if options.summary:
+        return summary(chosen, results, options.tests)
     if options.sample is not None and options.sample < total:
         chosen = random.Random(seed).sample(chosen, options.sample)
-    print(f"{total} mutants, {len(chosen)} of them run, seed {seed}", flush=True)
     if options.list:
         print("\n".join(f"{mutant.file}:{mutant.line} {mutant.key}" for mutant in chosen))
         return 0
-    with tempfile.TemporaryDirectory() as place:
-        sane, found = passes(tree(Path(place) / "tree"))
-    if not sane:
-        print(f"the tests fail without any damage: {found}")
-        return 2
-    known, start, killed, allowed, survivors = reviewed(), time.monotonic(), 0, 0, []
-    for mutant, survived, found in run(chosen, options.jobs):
-        word = "killed" if not survived else "equivalent" if mutant.key in known else "SURVIVED"
-        killed, allowed = killed + (word == "killed"), allowed + (word == "equivalent")
-        survivors += [mutant] if word == "SURVIVED" else []
-        reason = found if word == "killed" else known.get(mutant.key, "")
-        print(
-            f"{word} {mutant.file}:{mutant.line} {mutant.operator}: {mutant.before[:90]} -> {mutant.after[:90]} ({reason})",
-            flush=True,
-        )
-    counts = f"{killed} killed, {allowed} known to be equivalent, {len(survivors)} survived"
-    print(f"{counts}; {time.monotonic() - start:.0f} s, seed {seed}")
-    print("\n".join(mutant.key for mutant in survivors))
-    return int(bool(survivors))
+    print(f"{total} mutants, {len(chosen)} of them run, seed {seed}", flush=True)
+    return report(chosen, results, options)
+
+
+def _todo(
+    todo: Sequence[Mutant], results: Sequence[Result], options: argparse.Namespace
+) -> Iterable[tuple[Mutant, Result]]:
+    store = options.results.parent
+    return run(todo, options.jobs, options.tests, store, results) if todo else ()
+
+
+def report(chosen: Sequence[Mutant], results: list[Result], options: argparse.Namespace) -> int:
+    """Run what has no result yet, store and print each result, and count."""
+    base, known, start = State(options.tests), reviewed(), time.monotonic()
+    held = {(result.key, result.state): result for result in results}
+    again = options.sample is not None
+    todo = [m for m in chosen if again or (m.key, base.of(m)) not in held]
+    done = [held[m.key, base.of(m)] for m in chosen if not again and (m.key, base.of(m)) in held]
+    options.results.parent.mkdir(parents=True, exist_ok=True)
+    with options.results.open("a", encoding="utf-8") as store:
+        try:
+            for mutant, result in _todo(todo, results, options):
+                done.append(result)
+                if not again:
+                    store.write(json.dumps(vars(result)) + "\n")
+                    store.flush()
+                print(
+                    f"{word(result, known)} {mutant.file}:{mutant.line} {mutant.operator}: "
+                    f"{mutant.before[:90]} -> {mutant.after[:90]} "
+                    f"({result.how} {result.by.rpartition('/')[2]} {result.seconds:.2f} s)",
+                    flush=True,
+                )
+        except Insane as error:
+            print(f"tests fail without any damage: {error}")
+            return 2
+    words = Counter(word(result, known) for result in done)
+    seconds = time.monotonic() - start
+    print(
+        f"{words['killed']} killed, {words['equivalent']} known to be equivalent, "
+        f"{words['SURVIVED']} survived; {len(todo)} run in {seconds:.0f} s"
+    )
+    print("\n".join(r.key for r in done if word(r, known) == "SURVIVED"))
+    return int(bool(words["SURVIVED"]))
 
 
 if __name__ == "__main__":

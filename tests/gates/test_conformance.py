@@ -1,4 +1,4 @@
-"""The checker conforms through its command line, and the conformance suite fails whoever does not."""
+"""The checker conforms through its command line, and the suite fails whoever does not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def of(folder: str) -> list[Vector]:
 
 def one_of_each() -> list[Vector]:
     """Return the first vector of every verdict of every folder."""
-    first = {}
+    first: dict[tuple[str, str], Vector] = {}
     for vector in ALL:
         first.setdefault((vector.name.partition("/")[0], vector.expect["verdict"]), vector)
     return list(first.values())
@@ -34,7 +34,8 @@ def test_the_checker_conforms(folder: str) -> None:
 # --- whoever does not conform fails -----------------------------------------------
 
 ACCEPTS = (
-    "s VERIFIED task=max-of-k k=2 vocab=2 scope=uniform semantics=real total=4 correct_lower=3 correct_upper=3 "
+    "s VERIFIED task=max-of-k k=2 vocab=2 scope=uniform semantics=real total=4 "
+    "correct_lower=3 correct_upper=3 "
     f"margin_lower=0.0000000000 model=sha256:{'0' * 64} certificate=sha256:{'0' * 64}"
 )
 OPERATIONS = "c operations mul=1 add=1 cmp=1 exp=1 seconds=0.01"

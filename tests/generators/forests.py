@@ -78,7 +78,7 @@ def build_cells(
 
 @dataclass(frozen=True)
 class Shape:
-    """What all cells of one maximum share: weights of tokens, the maximum, the number of answers."""
+    """What all cells of one maximum share: weights of tokens, maximum, number of answers."""
 
     rows: Weights
     m: int

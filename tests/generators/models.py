@@ -62,7 +62,8 @@ def fraction_of_bits(bits: int, dtype: str) -> Fraction:
     if exponent:
         mantissa |= 1 << mantissa_bits
     power = max(exponent, 1) - ((1 << (exponent_bits - 1)) - 1) - mantissa_bits
-    return (-1) ** negative * mantissa * Fraction(2) ** power
+    size = mantissa * Fraction(2) ** power
+    return -size if negative else size
 
 
 def bits_of_fraction(value: Fraction, dtype: str) -> int:
@@ -260,7 +261,8 @@ class Drawn:
     draw: Callable[..., Any]
 
     def integer(self, low: int, high: int) -> int:
-        return self.draw(st.integers(low, high))
+        drawn: int = self.draw(st.integers(low, high))
+        return drawn
 
     def pick(self, options: Sequence[Any]) -> Any:
         return self.draw(st.sampled_from(options))
@@ -552,7 +554,7 @@ def spiky_model(rng: random.Random, **limits: Any) -> Model:
 
 
 @st.composite
-def spiky_models(draw: Any, **limits: Any) -> Model:
+def spiky_models(draw: st.DrawFn, /, **limits: Any) -> Model:
     """Hypothesis strategy over `build_spiky`."""
     return build_spiky(Drawn(draw), **limits)
 
@@ -563,19 +565,19 @@ def cancelling_model(rng: random.Random, **limits: Any) -> Model:
 
 
 @st.composite
-def cancelling_models(draw: Any, **limits: Any) -> Model:
+def cancelling_models(draw: st.DrawFn, /, **limits: Any) -> Model:
     """Hypothesis strategy over `build_cancelling`."""
     return build_cancelling(Drawn(draw), **limits)
 
 
 @st.composite
-def random_models(draw: Any, **limits: Any) -> Model:
+def random_models(draw: st.DrawFn, /, **limits: Any) -> Model:
     """Hypothesis strategy over `build_random`."""
     return build_random(Drawn(draw), **limits)
 
 
 @st.composite
-def good_models(draw: Any, **limits: Any) -> Model:
+def good_models(draw: st.DrawFn, /, **limits: Any) -> Model:
     """Hypothesis strategy over `build_good`."""
     return build_good(Drawn(draw), **limits)
 

@@ -178,7 +178,7 @@ def _put(document: Any, path: Path, new: Any) -> Any:
     """Return a copy with one value replaced; only the containers on the way are copied."""
     if not path:
         return new
-    copy = dict(document) if isinstance(document, dict) else list(document)
+    copy: Any = dict(document) if isinstance(document, dict) else list(document)
     copy[path[0]] = _put(document[path[0]], path[1:], new)
     return copy
 
@@ -599,7 +599,8 @@ def _entry_mutants(header: dict[str, Any], payload: bytes) -> Iterator[Mutant]:
         yield f"{name} with an extra field", write({**entry, "extra": 1})
         for key in entry:
             yield f"{name} without {key}", write({k: v for k, v in entry.items() if k != key})
-        for value in (None, [], "", 0, True):
+        values: tuple[Any, ...] = (None, [], "", 0, True)
+        for value in values:
             yield f"{name} is {value!r}", write(value)
         without, shorter = remove_tensor(header, payload, name)
         yield f"{name} missing", safetensors_bytes(without, shorter)

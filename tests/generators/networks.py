@@ -231,7 +231,8 @@ def _attention(model: Model, block: str, rows: list[Vector]) -> list[Vector]:
 def logits(model: Model, tokens: Sequence[int]) -> list[Vector]:
     """Return the logits at every position that is read."""
     config, tensors = model.config, model.tensors
-    rows = [[_real(e) + _real(p) for e, p in zip(tensors["embed.W_E"][t], tensors["pos_embed.W_pos"][i], strict=True)]
+    embedding, places = tensors["embed.W_E"], tensors["pos_embed.W_pos"]
+    rows = [[_real(e) + _real(p) for e, p in zip(embedding[t], places[i], strict=True)]
             for i, t in enumerate(tokens)]  # fmt: skip
     for layer in range(config["n_layers"]):
         block = f"blocks.{layer}."

@@ -7,6 +7,7 @@ import math
 import random
 import struct
 from fractions import Fraction
+from typing import Any
 
 import models
 import numpy as np
@@ -45,7 +46,8 @@ def test_bf16_is_the_upper_half_of_f32() -> None:
 @pytest.mark.parametrize("dtype", ["F16", "F32"])
 def test_rounds_to_nearest_even_like_numpy(dtype: str) -> None:
     rng = random.Random(7)
-    kind = {"F16": np.float16, "F32": np.float32}[dtype]
+    kinds: dict[str, Any] = {"F16": np.float16, "F32": np.float32}
+    kind = kinds[dtype]
     largest = models.nearest(Fraction(10) ** 400, dtype)
     assert largest == Fraction(float(np.finfo(kind).max))
     for _ in range(3000):

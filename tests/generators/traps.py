@@ -15,9 +15,11 @@ from fractions import Fraction
 from typing import Any
 
 import make_vectors
+import models
 import numpy as np
 import vectors_float32
-from executions import Exp, Single, Stages, chain, execute, exp_ends, exp_nearest
+from executions import Stages, chain, execute, exp_ends, exp_nearest
+from float32 import Exp, Single
 from models import ATTENTION, Model, config_of, filled, nearest, shapes
 
 ETA = f"1/{2**149}"
@@ -59,7 +61,7 @@ class Trap:
     def document(
         self, *, float32: bool, alone: bool = False, eps_exp: str | None = None
     ) -> dict[str, Any]:
-        """Return a certificate of every input, or of this one ``alone``, that claims nothing yet."""
+        """Return a certificate of every input, or of this one ``alone``, claiming nothing yet."""
         vocab = self.model.config["d_vocab"]
         only = [[int(t == token) for t in range(vocab)] for token in self.tokens]
         made = make_vectors.document(
@@ -137,7 +139,8 @@ def _normalisation() -> Trap:
     last = (PAD - 1, *range(PAD - 1))
     return Trap(
         "normalisation",
-        "63 weights just below u are lost beside 1 in the sum, and each rounds up in the mean of values",
+        "63 weights just below u are lost beside 1 in the sum, and each rounds up "
+        "in the mean of values",
         model,
         (0,) * PAD,
         {"sum": last, "mixed": last},
@@ -161,9 +164,7 @@ def _exp_underflow() -> Trap:
 
 def _score_overflow() -> Trap:
     huge = 2**65
-    model = make_vectors.models.pair(
-        **{ATTENTION + "W_Q": [[[huge]]], ATTENTION + "W_K": [[[huge]]]}
-    )
+    model = models.pair(**{ATTENTION + "W_Q": [[[huge]]], ATTENTION + "W_K": [[[huge]]]})
     return Trap(
         "score-overflow",
         "the score 2^130 is infinite, and infinity less infinity is no number",
@@ -185,7 +186,8 @@ def _score_cancellation() -> Trap:
     )
     return Trap(
         "score-cancellation",
-        "the score is 2^30 + 40 - 2^30: from the left it is that of every other token, and attention is uniform",
+        "the score is 2^30 + 40 - 2^30: from the left it is that of every other token, "
+        "and attention is uniform",
         model,
         (1, 0),
         {"score": (0, 1, 2, 3)},

@@ -233,8 +233,8 @@ def _requirements(book: Any, make: Any) -> None:
     good = make.tightened(
         make.PAIR, claimed(make.document(make.PAIR, make.PAIR_CELLS), eps_exp="1/8388608")
     )
-    for name, arguments in (("asked", ("--eps-exp", "1/8388608")), ("any", ())):
-        all_asked = ("--semantics", NAME, *arguments, *(("--at-least", "1/2") if arguments else ()))
+    for name, more in (("asked", ("--eps-exp", "1/8388608")), ("any", ())):
+        all_asked = ("--semantics", NAME, *more, *(("--at-least", "1/2") if more else ()))
         book.accept(
             "SPEC-9.3",
             f"float32-better-exp-{name}",

@@ -389,12 +389,12 @@ def tasks(book: Any, make: Any) -> None:
         model,
     )
     cells = make.document(make.PAIR, make.completed(2, [], "skip"))
-    for task in ("modular-addition", "argmax"):
+    for other in ("modular-addition", "argmax"):
         book.refuse(
             "SPEC-7",
-            f"cells-of-{task}",
+            f"cells-of-{other}",
             "cells prove nothing about this task",
-            make.put(cells, "statement/task", task),
+            make.put(cells, "statement/task", other),
             declined=True,
         )
 
@@ -432,6 +432,7 @@ def refused(book: Any, make: Any) -> None:
         declined=True,
     )
     whole = networks.document(model, "max-of-k")
+    value: Any
     for name, path, value, why, declined in (
         (
             "unknown-method",

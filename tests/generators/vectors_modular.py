@@ -203,10 +203,22 @@ def _accepted(book: Any, model: Model, pair: Document) -> None:
         document(model, EXACT, weights),
         exact=True,
     )
-    accept(book, "SPEC-13.4/equal-scores", "scores that are equal: both weights are exactly a half", adder(mix=None),
-           document(adder(mix=None), EXACT), exact=True)  # fmt: skip
-    accept(book, "SPEC-13.1/more-outputs", "outputs that are no sum are wrong answers too", adder(wider=2),
-           document(adder(wider=2), EXACT), exact=True)  # fmt: skip
+    accept(
+        book,
+        "SPEC-13.4/equal-scores",
+        "scores that are equal: both weights are exactly a half",
+        adder(mix=None),
+        document(adder(mix=None), EXACT),
+        exact=True,
+    )
+    accept(
+        book,
+        "SPEC-13.1/more-outputs",
+        "outputs that are no sum are wrong answers too",
+        adder(wider=2),
+        document(adder(wider=2), EXACT),
+        exact=True,
+    )
     causal = Model(model.config | {"attention_dir": "causal"}, model.tensors)
     accept(
         book,

@@ -35,9 +35,9 @@ def hint(form: list[int], bound: Document, **peels: list[Document]) -> Document:
     }
 
 
-# The model `sharp` (4 tokens, k = 3, d_model = d_head = 2): W_E = [t, 1]; W_Q = [[0, 0], [16, 0]];
-# W_K = [[1, 0], [0, 0]];
-# W_V = 1; W_O = 32; W_U = [2 j, -j^2].  So every query looks the same: EQKE[q] = 16 [0, 1, 2, 3].
+# The model `sharp` (4 tokens, k = 3, d_model = d_head = 2): W_E = [t, 1], W_Q = [[0, 0], [16, 0]],
+# W_K = [[1, 0], [0, 0]], W_V = 1, W_O = 32 and W_U = [2 j, -j^2].
+# So every query looks the same: EQKE[q] = 16 [0, 1, 2, 3].
 EMBEDDING = matrix([[0, 1], [1, 1], [2, 1], [3, 1]])
 ONES = matrix([[1]] * 4)
 ACCEPTED: dict[str, tuple[str, Document]] = {

@@ -179,7 +179,7 @@ def _bound(
         [[plus(times(x, w["W_V"][k]), w["b_V"][k]) for k in range(heads)] for x in side]
         for side in tokens
     ]
-    v = sum(max(norm(x) for x in side) for side in heads_of)
+    v = sum((max(norm(x) for x in side) for side in heads_of), Fraction(0))
     e_v = affine(reach, U * reach, norm(w["W_V"]), norm(w["b_V"]), d + 1)
     e_z = sigma * v
     e_z += short(2 * e_v * (1 + sigma) + gamma(2) * (v + 2 * e_v) * (1 + sigma) + TINY)
@@ -194,11 +194,15 @@ def _bound(
         [[times(times(z, w["W_O"][k]), w["W_in"]) for k, z in enumerate(z_of)] for z_of in side]
         for side in heads_of
     ]
-    total = lambda rows, by: [by * sum(column) for column in zip(*rows, strict=True)]  # noqa: E731
+
+    def total(rows: Sequence[Sequence[Fraction]], by: Fraction) -> list[Fraction]:
+        return [by * sum(column, Fraction(0)) for column in zip(*rows, strict=True)]
+
     direct = [plus(times(plus(x, w["b_O"]), w["W_in"]), w["b_in"]) for x in tokens[1]]
-    pre = max(norm(total(rows, 1 - c)) for rows in through[0])
+    one = Fraction(1)
+    pre = max(norm(total(rows, one - c)) for rows in through[0])
     pre += max(
-        norm(plus(total(rows, 1), own)) for rows, own in zip(through[1], direct, strict=True)
+        norm(plus(total(rows, one), own)) for rows, own in zip(through[1], direct, strict=True)
     )
     pre += sum(
         max(norm(total([rows[k]], c)) for rows in side) for side in through for k in range(heads)

@@ -145,15 +145,11 @@ def _margin(scores: list[int], weights: list[Bounds], brackets: list[int]) -> Bo
     means = {Fraction(sum(values), len(values)) for values in classes.values()}
     if len(means) == 1:
         return -min(means), -min(means)
-    total_low, total_high = (sum(weight[end] for weight in weights) for end in (0, 1))
-    low = sum(
-        (low if value > 0 else high) * value
-        for (low, high), value in zip(weights, brackets, strict=True)
-    )
-    high = sum(
-        (high if value > 0 else low) * value
-        for (low, high), value in zip(weights, brackets, strict=True)
-    )
+    zero = Fraction(0)
+    total_low, total_high = (sum((weight[end] for weight in weights), zero) for end in (0, 1))
+    pairs = list(zip(weights, brackets, strict=True))
+    low = sum(((low if value > 0 else high) * value for (low, high), value in pairs), zero)
+    high = sum(((high if value > 0 else low) * value for (low, high), value in pairs), zero)
     return (
         -high / (total_low if high > 0 else total_high),
         -low / (total_high if low > 0 else total_low),

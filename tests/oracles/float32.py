@@ -131,7 +131,7 @@ def random_dot(
 
     # Always joining the last two makes a chain, joining any two a bushy tree.
     is_chain = bool(generator.integers(2))
-    generator.shuffle(terms)  # type: ignore[arg-type]
+    generator.shuffle(terms)
     while len(terms) > 1:
         a = terms.pop()
         b = terms.pop(-1 if is_chain else int(generator.integers(len(terms))))
@@ -245,8 +245,9 @@ def _score(
     left = [query[:, i] for i in range(query.shape[1])]
     right = [key[:, i] for i in range(key.shape[1])]
     dot = random_dot(left, right, generator, with_fma=execution.fma)
-    root = np.sqrt(np.float32(query.shape[1]))
-    return dot * (np.float32(1) / root) if execution.reciprocal_scale else dot / root
+    root: np.float32 = np.sqrt(np.float32(query.shape[1]))
+    scaled: Single = dot * (np.float32(1) / root) if execution.reciprocal_scale else dot / root
+    return scaled
 
 
 def _softmax(scores: Single, execution: Execution, generator: np.random.Generator) -> Single:

@@ -151,7 +151,10 @@ class _Network:
         self.w_o, self.w_u = attn("W_O"), t["unembed.W_U"]
         self.b_o = [b * unit**2 for b in t[attention + "b_O"]]  # D^3
         self.b_u = [b * unit**3 for b in t["unembed.b_U"]]  # D^4
-        self.stream, self.query, self.key, self.value = {}, {}, {}, {}
+        self.stream: dict[tuple[int, int], Any] = {}
+        self.query: dict[tuple[int, int], Any] = {}
+        self.key: dict[tuple[int, int], Any] = {}
+        self.value: dict[tuple[int, int], Any] = {}
         for i in range(self.n):
             for token in range(self.vocab):
                 x = _add(t["embed.W_E"][token], t["pos_embed.W_pos"][i])  # D^1

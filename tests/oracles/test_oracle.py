@@ -74,7 +74,7 @@ def test_a_model_worked_out_by_hand() -> None:
     assert result.wrong == ((1, 0),)
     assert result.ties == ()
     assert (result.correct, result.total) == (3, 4)
-    assert result.margins[0, 0] == (3, 3)
+    assert result.margins[0, 0] == (Fraction(3), Fraction(3))
     low, high = result.margins[0, 1]
     with mpmath.workdps(60):
         exact = 1 + 2 * mpmath.tanh(1)
@@ -130,8 +130,8 @@ def test_score_biases_by_hand(bias: dict[str, Any], change: Any) -> None:
 )
 def test_output_biases_by_hand(bias: dict[str, Any]) -> None:
     result = ask(models.pair(**bias), margins=True)
-    assert result.margins[0, 0] == (-2, -2)  # logit_1 = -3 + 5
-    assert result.margins[1, 1] == (8, 8)
+    assert result.margins[0, 0] == (Fraction(-2), Fraction(-2))  # logit_1 = -3 + 5
+    assert result.margins[1, 1] == (Fraction(8), Fraction(8))
 
 
 def test_equal_unembedding_columns_tie_everywhere_and_ties_are_wrong() -> None:
