@@ -23,13 +23,15 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from certify.addition import prove as prove_addition
-from certify.certificate import Options, prove, run_checker
-from certify.exhaustive import prove_leaves
+from certify.cells.draft import prove
+from certify.certificate.client import run_checker
+from certify.certificate.finish import Options
 from certify.files import write_bytes
-from certify.float32 import Float32
-from certify.question import read_question
-from certify.scope import UNIFORM
+from certify.leaves.draft import prove_leaves
+from certify.question.float32 import Float32
+from certify.question.question import read_question
+from certify.question.scope import UNIFORM
+from certify.sums.draft import prove as prove_addition
 
 CERTIFICATES = Path(__file__).parent.parent / "certificates"
 HEAD = """# Certificates

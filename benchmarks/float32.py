@@ -36,9 +36,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from certify.float32 import Float32, slack
-from certify.model import Model, load_model
-from certify.paths import decompose
+from certify.cells.slack import slack
+from certify.model.file import Model, load_model
+from certify.model.paths import decompose
+from certify.question.float32 import Float32
 from tests.oracles.float32 import Execution, Stages, bounded_exp, forward
 
 BATCH = 1 << 14

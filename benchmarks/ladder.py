@@ -24,11 +24,13 @@ from typing import Any
 import click
 
 from benchmarks.recipes import RECIPES, trained
+from certify.cells.published import Reference, references
+from certify.cells.rungs import rungs
 from certify.files import write_bytes
-from certify.ladder import as_json, climb
-from certify.model import load_model
-from certify.published import Reference, references
-from certify.rungs import Level, rungs
+from certify.ladder.climb import climb
+from certify.ladder.file import as_json
+from certify.ladder.rung import Level
+from certify.model.file import load_model
 
 Facts = dict[str, Any]
 COLUMNS = (

@@ -38,15 +38,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from certify.model import Config, Tensor, save_model
-from certify.train import Recipe, train_max_of_k
-from certify.train_tasks import (
-    AdditionRecipe,
-    Architecture,
-    BracketsRecipe,
-    train_balanced_brackets,
-    train_modular_addition,
-)
+from certify.model.config import Config
+from certify.model.file import save_model
+from certify.model.tensors import Tensor
+from certify.training.architecture import Architecture
+from certify.training.balanced_brackets import BracketsRecipe, train_balanced_brackets
+from certify.training.max_of_k import Recipe, train_max_of_k
+from certify.training.modular_addition import AdditionRecipe, train_modular_addition
 
 WIDTH = 32
 RECIPES = ("published", "converged")

@@ -28,12 +28,12 @@ import click
 
 from benchmarks.recipes import RECIPES, trained
 from benchmarks.truth import accuracy_of_four
-from certify.evaluate import evaluate_max_of_k
+from certify.evaluation.separable import evaluate_max_of_k
 from certify.files import write_bytes
-from certify.ladder import Row, file_name, run_rung
-from certify.model import load_model
-from certify.rungs import Rung
-from certify.scope import UNIFORM
+from certify.ladder.climb import Row, file_name, run_rung
+from certify.ladder.rung import Rung
+from certify.model.file import load_model
+from certify.question.scope import UNIFORM
 
 Facts = dict[str, Any]
 

@@ -25,8 +25,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.model import Model
-from certify.paths import decompose
+from certify.model.file import Model
+from certify.model.paths import decompose
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,8 @@ The package ``checker``, which shares no code with it, decides.
 """
 
 from certify.errors import CertifyError
-from certify.model import Config, Model, load_model, save_model
+from certify.model.config import Config
+from certify.model.file import Model, load_model, save_model
 
 __version__ = "0.1.0"
 

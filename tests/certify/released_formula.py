@@ -25,7 +25,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.paths import Paths
+from certify.model.paths import Paths
 
 Array = NDArray[np.float64]
 

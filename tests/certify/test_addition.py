@@ -13,15 +13,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from certify import certificate
-from certify.addition import PRECISIONS, prove, require_supported
-from certify.certificate import Options, canonical, run_checker
-from certify.cli import main
+from certify.certificate import finish
+from certify.certificate.client import run_checker
+from certify.certificate.document import canonical
+from certify.certificate.finish import Options
+from certify.command.group import main
 from certify.errors import CheckerRejected, Unsupported
-from certify.float32 import NAME, Float32
-from certify.model import Config, load_model, save_model
-from certify.scope import UNIFORM, Scope
-from certify.strategies.addition import STRATEGIES, fold, integral
+from certify.model.config import Config
+from certify.model.file import load_model, save_model
+from certify.question.float32 import NAME, Float32
+from certify.question.scope import UNIFORM, Scope
+from certify.sums.draft import PRECISIONS, prove, require_supported
+from certify.sums.estimates import fold
+from certify.sums.strategies import STRATEGIES, integral
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 P = 7
@@ -288,7 +292,7 @@ def test_a_published_checkpoint(tmp_path: Path, strategy: str) -> None:
 def test_what_the_checker_does_not_verify_is_not_written(
     code: int, constant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = certificate.run_timed
+    plain = finish.run_timed
 
     def broken(arguments: Any) -> Any:
         ended, seconds = plain(arguments)
@@ -298,7 +302,7 @@ def test_what_the_checker_does_not_verify_is_not_written(
             )
         return ended, seconds
 
-    monkeypatch.setattr(certificate, "run_timed", broken)
+    monkeypatch.setattr(finish, "run_timed", broken)
     out = tmp_path / "c.json"
     with pytest.raises(CheckerRejected):
         prove(constant, UNIFORM, "brute-force", out, Options(), lambda _done, _note: None)

@@ -16,11 +16,14 @@ from small_models import random_tensors
 
 from benchmarks import ladder as seeds
 from benchmarks import recipes, scaling, truth
-from certify.evaluate import evaluate_max_of_k
-from certify.ladder import Row
-from certify.model import Config, Model, load_model, save_model
-from certify.rungs import Rung
-from certify.train_tasks import AdditionRecipe, Architecture, BracketsRecipe
+from certify.evaluation.separable import evaluate_max_of_k
+from certify.ladder.climb import Row
+from certify.ladder.rung import Rung
+from certify.model.config import Config
+from certify.model.file import Model, load_model, save_model
+from certify.training.architecture import Architecture
+from certify.training.balanced_brackets import BracketsRecipe
+from certify.training.modular_addition import AdditionRecipe
 
 EXACT = Rung("exact", "exact", (), "exact")
 

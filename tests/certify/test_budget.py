@@ -12,17 +12,20 @@ import models
 import numpy as np
 import oracle
 import pytest
+from certify.cells.problem import Problem
 from click.testing import CliRunner
 
-from certify import cli
-from certify.certificate import Options, canonical, draft, prove
+from certify.cells.draft import draft, prove
+from certify.cells.forest import cell, tree
+from certify.cells.scaled import scale
+from certify.cells.strategies import STRATEGIES, cascade, copies
+from certify.certificate.document import canonical
+from certify.certificate.finish import Options
+from certify.command import main
 from certify.errors import Unsupported
-from certify.model import load_model
-from certify.paths import decompose
-from certify.scope import UNIFORM
-from certify.strategies import STRATEGIES, Problem, cascade, copies
-from certify.strategies.forest import cell, tree
-from certify.strategies.scaled import scale
+from certify.model.file import load_model
+from certify.model.paths import decompose
+from certify.question.scope import UNIFORM
 from checker.cells.derive import Checker
 from checker.cells.paths import decompose as decompose_exactly
 from checker.check import parse
@@ -158,7 +161,7 @@ def test_refusals_are_one_line_and_exit_20(model_file: Path, tmp_path: Path) -> 
             str(tmp_path / "c.json"),
             *arguments,
         ]
-        ended = CliRunner().invoke(cli.main, line)
+        ended = CliRunner().invoke(main, line)
         assert ended.exit_code in (2, 20), arguments
         assert ended.stdout == ""
         assert ended.exit_code == 2 or ended.stderr.count("\n") == 1
@@ -169,7 +172,7 @@ def test_an_enclosure_is_proved_through_the_command_line(model_file: Path, tmp_p
     out = tmp_path / "c.json"
     line = ["prove", str(model_file), "--task", "max-of-k", "--out", str(out), "--strategy", "subcubic", "--qk", "max_diff_exact",
             "--direct", "mean_query+max_diff", "--ov", "rank-2"]  # fmt: skip
-    ended = CliRunner().invoke(cli.main, line)
+    ended = CliRunner().invoke(main, line)
     assert ended.exit_code == 0, ended.stderr
     assert ended.stdout.splitlines()[-1].startswith("s VERIFIED ")
     assert np.isin(

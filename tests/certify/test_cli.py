@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 from small_models import general_config, random_tensors
 
 from certify import __version__
-from certify.cli import main
-from certify.model import Config, load_model, save_model
-from certify.scope import scope_bytes
+from certify.command.group import main
+from certify.model.config import Config
+from certify.model.file import load_model, save_model
+from certify.question.scope import scope_bytes
 
 CONFIG = Config(d_vocab=3, d_vocab_out=3, n_ctx=2, d_model=2, d_head=2)
 
@@ -352,7 +353,7 @@ def test_running_out_of_memory_is_a_failure_not_a_crash(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("certify.cli.evaluate_model", fail)
+    monkeypatch.setattr("certify.command.models.evaluate_model", fail)
     result = run("evaluate", model_file, "--task", "max-of-k")
     require_failure(result, "not enough memory for this input")
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from small_models import random_model
 
+from certify.cells import enclosures
 from certify.errors import BadInput
-from certify.model import Config, Model, load_model
-from certify.strategies import enclosures
+from certify.model.config import Config
+from certify.model.file import Model, load_model
 from checker.cells.enclosed import parse_hints
 from checker.cells.paths import Paths, decompose
 from checker.ground.ledger import Ledger

@@ -18,10 +18,10 @@ import pytest
 from click.testing import CliRunner
 from models import Model
 
-from certify import cli
+from certify.command import main
 from certify.errors import BadInput, Unsupported
-from certify.model import load_model
-from certify.question import decode_table, tokens_between
+from certify.model.file import load_model
+from certify.question.table import decode_table, tokens_between
 from checker.check import check, parse
 from checker.ground.ledger import Ledger
 from checker.leaves.network import Network
@@ -32,7 +32,7 @@ PAIRS = list(networks.pairs())
 
 def run(*arguments: object) -> tuple[int, list[str], str]:
     """Return exit code, lines of standard output, and standard error."""
-    ended = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    ended = CliRunner().invoke(main, [str(argument) for argument in arguments])
     return ended.exit_code, ended.stdout.splitlines(), ended.stderr
 
 
@@ -298,7 +298,7 @@ def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("at", range(1, len(PAIRS), 4))
 def test_pytorch_in_float64_lies_in_the_balls(at: int, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    from certify.network import network_logits
+    from certify.training.network import network_logits
 
     model = networks.of(random.Random(f"torch {at}"), {**PAIRS[at], "biases": True})
     loaded = load_model(written(tmp_path, model))

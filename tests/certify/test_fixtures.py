@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from certify import cli
-from certify.certificate import Options, prove
-from certify.evaluate import evaluate_max_of_k
-from certify.model import load_model
-from certify.scope import UNIFORM
+from certify.cells.draft import prove
+from certify.certificate.finish import Options
+from certify.command import main
+from certify.evaluation.separable import evaluate_max_of_k
+from certify.model.file import load_model
+from certify.question.scope import UNIFORM
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -55,7 +56,7 @@ def test_a_hooked_transformer_is_imported_proved_and_verified(suffix: str, tmp_p
         ["prove", model, "--task", "max-of-k", "--out", certificate],
         ["verify", model, certificate],
     ):
-        ended = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+        ended = CliRunner().invoke(main, [str(argument) for argument in arguments])
         assert ended.exit_code == 0, ended.stderr
     assert ended.stdout.splitlines()[-1].startswith("s VERIFIED task=max-of-k k=2 vocab=5 ")
     assert load_model(model).bias("unembed.b_U").any()

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 from small_models import random_model
 
-from certify.model import Config, Model
+from certify.model.config import Config
+from certify.model.file import Model
 
 pytest.importorskip("torch")
 

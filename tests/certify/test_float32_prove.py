@@ -15,12 +15,14 @@ import oracle
 import pytest
 from models import ATTENTION, Model
 
-from certify.certificate import Options, prove
+from certify.cells.draft import prove
+from certify.cells.slack import slack
+from certify.cells.strategies import STRATEGIES
+from certify.certificate.finish import Options
 from certify.errors import Unsupported
-from certify.float32 import LEAST_EPS, LEAST_ETA, MOST, NAME, Float32, slack
-from certify.model import load_model
-from certify.scope import UNIFORM
-from certify.strategies import STRATEGIES
+from certify.model.file import load_model
+from certify.question.float32 import LEAST_EPS, LEAST_ETA, MOST, NAME, Float32
+from certify.question.scope import UNIFORM
 from checker.check import parse
 from checker.float32 import cells as float32
 from checker.ground.ledger import Ledger

@@ -21,10 +21,14 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certify import certificate, cli, ladder, plot, published, rungs
-from certify.ladder import Ladder, Proof, Row
-from certify.model import Config
-from certify.rungs import Rung
+from certify.cells import picture, published, rungs
+from certify.certificate import client
+from certify.command import ladder as command
+from certify.command import main
+from certify.ladder import climb, file, plot
+from certify.ladder.climb import Ladder, Proof, Row
+from certify.ladder.rung import Level, Rung
+from certify.model.config import Config
 
 CERTIFICATES = Path(__file__).parents[2] / "certificates"
 CONFIG = Config(d_vocab=64, d_vocab_out=64, n_ctx=4, d_model=32, d_head=32)
@@ -49,12 +53,12 @@ def model_file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def _few_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "rungs", lambda _level: (SOME, (rungs.BRUTE_FORCE_RUNG,)))
+    monkeypatch.setattr(command, "rungs", lambda _level: (SOME, (rungs.BRUTE_FORCE_RUNG,)))
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
     """Return exit code, standard output and standard error."""
-    ended = CliRunner().invoke(cli.main, ["ladder", *map(str, arguments)])
+    ended = CliRunner().invoke(main, ["ladder", *map(str, arguments)])
     return ended.exit_code, ended.stdout, ended.stderr
 
 
@@ -94,7 +98,7 @@ def test_every_rung_becomes_a_row(model_file: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["count-2.json", "exact.json"]
     for row, name in ((exact, "exact.json"), (count, "count-2.json")):
         facts = json.loads(
-            certificate.run_checker([str(model_file), str(folder / name), "--json"]).stdout
+            client.run_checker([str(model_file), str(folder / name), "--json"]).stdout
         )
         assert (row["correct_lower"], row["correct_upper"]) == (
             facts["correct_lower"],
@@ -173,7 +177,7 @@ def test_nothing_else_needs_matplotlib() -> None:
 def test_a_ladder_without_a_verified_rung_fails(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "rungs", lambda _level: ((UNKNOWN,), ()))
+    monkeypatch.setattr(command, "rungs", lambda _level: ((UNKNOWN,), ()))
     files = ["--out", tmp_path / "l.json", "--plot", tmp_path / "l.svg"]
     code, printed, errors = run(model_file, "--task", "max-of-k", *files)
     assert (code, errors) == (20, "certify: no rung was verified\n")
@@ -184,7 +188,7 @@ def test_a_ladder_without_a_verified_rung_fails(
 def _answer(monkeypatch: pytest.MonkeyPatch, stdout: str, code: int) -> None:
     """Let the checker that the ladder itself runs answer this."""
     monkeypatch.setattr(
-        ladder, "run_checker", lambda _arguments: subprocess.CompletedProcess([], code, stdout, "")
+        climb, "run_checker", lambda _arguments: subprocess.CompletedProcess([], code, stdout, "")
     )
 
 
@@ -219,7 +223,7 @@ def test_only_the_checker_verifies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _answer(monkeypatch, stdout, code)
-    row = ladder.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
+    row = climb.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
     assert (row.verdict, row.reason, row.proof) == (verdict, reason, None)
 
 
@@ -230,7 +234,7 @@ def test_a_rung_that_takes_too_long_is_stopped_and_leaves_nothing(
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     model_file.write_bytes((CERTIFICATES / "max-of-20-seed-0" / "model.safetensors").read_bytes())
-    row = ladder.run_rung(
+    row = climb.run_rung(
         model_file, Rung("count", "count", (), "count"), tmp_path / "count.json", 3
     )
     assert (row.verdict, row.reason, row.proof) == ("STOPPED", "no proof within 3 s", None)
@@ -242,14 +246,14 @@ def test_a_rung_that_crashes_is_a_row(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        ladder,
+        climb,
         "_run_certify",
         lambda _arguments, _limit: (1, "", "Traceback\nValueError: shapes\n"),
     )
-    row = ladder.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
+    row = climb.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
     assert (row.verdict, row.reason) == ("FAILED", "ValueError: shapes")
-    monkeypatch.setattr(ladder, "_run_certify", lambda _arguments, _limit: (-9, "", ""))
-    row = ladder.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
+    monkeypatch.setattr(climb, "_run_certify", lambda _arguments, _limit: (-9, "", ""))
+    row = climb.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
     assert (row.verdict, row.reason) == ("FAILED", "exit -9, and no message")
 
 
@@ -263,18 +267,18 @@ def test_the_frontier_is_what_no_rung_beats() -> None:
 def test_the_best_bounds_are_those_proved() -> None:
     climbed = a_ladder((10, 50, 100), (5, 40, 90))
     assert (climbed.best_lower(), climbed.best_upper()) == (50, 90)
-    assert ladder.normalised(climbed, climbed.proved()[0][1]) == 50 / 90
+    assert file.normalised(climbed, climbed.proved()[0][1]) == 50 / 90
     assert (a_ladder().best_lower(), a_ladder().best_upper()) == (0, 64**4)
     nothing = a_ladder((1, 0, 0))
-    assert ladder.normalised(nothing, nothing.proved()[0][1]) == 0.0
+    assert file.normalised(nothing, nothing.proved()[0][1]) == 0.0
 
 
 @given(st.integers(1, 10**40), st.data())
 def test_decimals_never_cross_the_bound(total: int, data: st.DataObject) -> None:
     part = data.draw(st.integers(0, total))
-    down, up = ladder.decimal(part, total), ladder.decimal(part, total, up=True)
+    down, up = file.decimal(part, total), file.decimal(part, total, up=True)
     assert Fraction(down) <= Fraction(part, total) <= Fraction(up)
-    assert Fraction(up) - Fraction(down) <= Fraction(1, 10**ladder.DIGITS)
+    assert Fraction(up) - Fraction(down) <= Fraction(1, 10**file.DIGITS)
 
 
 def test_all_published_configurations_have_a_rung() -> None:
@@ -293,11 +297,11 @@ def test_quick_has_one_rung_for_each_published_row() -> None:
 
 
 @pytest.mark.parametrize("level", ["quick", "default", "all"])
-def test_every_rung_has_a_name_of_its_own_and_a_colour(level: rungs.Level) -> None:
+def test_every_rung_has_a_name_of_its_own_and_a_colour(level: Level) -> None:
     chosen = [rung for part in rungs.rungs(level) for rung in part]
     assert len({rung.name for rung in chosen}) == len(chosen)
-    assert len({ladder.file_name(rung) for rung in chosen}) == len(chosen)
-    assert {rung.group for rung in chosen} <= set(plot.COLOURS)
+    assert len({climb.file_name(rung) for rung in chosen}) == len(chosen)
+    assert {rung.group for rung in chosen} <= set(picture.COLOURS)
 
 
 def test_unexplained_dimensions_are_the_published_ones() -> None:
@@ -332,9 +336,9 @@ def test_the_same_ladder_gives_the_same_picture(ending: str) -> None:
     climbed = a_ladder(
         (1_700_000, 64**4 - 7000, 64**4 - 6000), (5_000_000, 64**4 - 6000, 64**4 - 6000)
     )
-    picture = plot.draw(climbed, ending)
-    assert picture == plot.draw(climbed, ending)
-    assert len(picture) > 10_000
+    drawn = picture.draw(climbed, ending)
+    assert drawn == picture.draw(climbed, ending)
+    assert len(drawn) > 10_000
 
 
 @pytest.mark.parametrize(
@@ -349,13 +353,13 @@ def test_the_same_ladder_gives_the_same_picture(ending: str) -> None:
     ids=["no rung", "all wrong", "all right", "unpublished size", "long input"],
 )
 def test_extreme_ladders_can_be_drawn(climbed: Ladder) -> None:
-    assert ElementTree.fromstring(plot.draw(climbed, ".svg")).tag.endswith("svg")
+    assert ElementTree.fromstring(picture.draw(climbed, ".svg")).tag.endswith("svg")
 
 
 def test_prove_prints_json(model_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "certificate.json"
     arguments = ["prove", str(model_file), "--task", "max-of-k", "--out", str(out), "--json"]
-    facts = json.loads(CliRunner().invoke(cli.main, arguments).stdout)
+    facts = json.loads(CliRunner().invoke(main, arguments).stdout)
     statement = json.loads(out.read_text())["statement"]
     assert {key: facts[key] for key in ("correct_lower", "correct_upper", "total")} == {
         key: statement[key] for key in ("correct_lower", "correct_upper", "total")
@@ -389,6 +393,6 @@ def test_levels(
         asked.extend([run, listed, limit])
         return a_ladder((1, 2, 3))
 
-    monkeypatch.setattr(cli, "climb", climb)
+    monkeypatch.setattr(command, "climb", climb)
     assert run(model_file, "--task", "max-of-k", "--out", tmp_path / "l.json", *options)[0] == 0
     assert asked == [*rungs.rungs(level), limit]  # type: ignore[arg-type]

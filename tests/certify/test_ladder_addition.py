@@ -14,11 +14,15 @@ import pytest
 from click.testing import CliRunner
 from test_addition import P, config, trained
 
-from certify import certificate, cli, ladder, ladder_addition, plot_addition
-from certify.ladder import Ladder, Proof, Row
-from certify.model import Config
-from certify.rungs import Level, Rung
-from certify.strategies.addition import STRATEGIES
+from certify.certificate import client
+from certify.command import main
+from certify.ladder import climb
+from certify.ladder.climb import Ladder, Proof, Row
+from certify.ladder.rung import Level, Rung
+from certify.model.config import Config
+from certify.sums import picture as plot_addition
+from certify.sums import rungs as ladder_addition
+from certify.sums.strategies import STRATEGIES
 
 CONSTANT = "0x0.0p+0"
 UNKNOWN = Rung("unknown", "no-such-strategy", (), "low-rank")
@@ -26,7 +30,7 @@ UNKNOWN = Rung("unknown", "no-such-strategy", (), "low-rank")
 
 def run(*arguments: object) -> tuple[int, str, str]:
     """Return exit code, standard output and standard error."""
-    ended = CliRunner().invoke(cli.main, ["ladder", *map(str, arguments)])
+    ended = CliRunner().invoke(main, ["ladder", *map(str, arguments)])
     return ended.exit_code, ended.stdout, ended.stderr
 
 
@@ -82,7 +86,7 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert switches["switches"] > 0
     for row, name in ((half, "low-rank-effort-0.5"), (switches, "quadrature")):
         file = folder / f"{name}.json"
-        facts = json.loads(certificate.run_checker([str(model_file), str(file), "--json"]).stdout)
+        facts = json.loads(client.run_checker([str(model_file), str(file), "--json"]).stdout)
         assert all(row[key] == facts[key] for key in ("correct_lower", "correct_upper", "total"))
         assert (row["operations"], row["multiplications"]) == (
             facts["operations"]["total"],
@@ -99,7 +103,7 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             else [None, None]
         )
         assert all(
-            f is d or 0 <= d - f <= Fraction(1, 10**ladder.DIGITS)
+            f is d or 0 <= d - f <= Fraction(1, 10**DIGITS)
             for f, d in zip(found, due, strict=True)
         )
 
@@ -114,7 +118,7 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_rung_that_does_not_apply_is_a_row(tmp_path: Path) -> None:
     model_file = trained(tmp_path / "model.safetensors", None)
-    row = ladder.run_rung(
+    row = climb.run_rung(
         model_file, ladder_addition.QUICK[3], tmp_path / "c.json", 60, "modular-addition"
     )
     assert (row.verdict, row.proof) == ("DECLINED", None)
@@ -145,7 +149,7 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
 def test_margins_are_those_of_inputs_proved_right(
     cells: Sequence[Any], smallest: int | None, median: int | None
 ) -> None:
-    assert ladder._margins(cells, -1) == tuple(
+    assert climb._margins(cells, -1) == tuple(
         None if m is None else Fraction(m, 2) for m in (smallest, median)
     )
 
@@ -161,7 +165,7 @@ def test_levels() -> None:
 @pytest.mark.parametrize("level", ["quick", "default", "all"])
 def test_every_rung_has_a_name_of_its_own_and_a_group(level: Level) -> None:
     chosen = [rung for part in ladder_addition.rungs(level) for rung in part]
-    assert len({ladder.file_name(rung) for rung in chosen}) == len(chosen)
+    assert len({climb.file_name(rung) for rung in chosen}) == len(chosen)
     assert (
         {rung.group for rung in chosen}
         <= set(ladder_addition.GROUPS)
@@ -198,7 +202,7 @@ def test_extreme_ladders_can_be_drawn(climbed: Ladder) -> None:
 
 
 def test_less_effort_leaves_open_what_more_settles(tmp_path: Path) -> None:
-    from certify.model import load_model
+    from certify.model.file import load_model
 
     model = load_model(trained(tmp_path / "model.safetensors", CONSTANT))
     sums = [

@@ -14,16 +14,9 @@ from safetensors.numpy import load_file
 from small_models import general_config, random_tensors
 
 from certify.errors import BadInput, CertifyError, Unsupported
-from certify.model import (
-    Config,
-    config_from_dict,
-    encode_model,
-    load_model,
-    optional_shapes,
-    require_one_layer,
-    required_shapes,
-    save_model,
-)
+from certify.model.config import Config, config_from_dict, require_one_layer
+from certify.model.file import encode_model, load_model, save_model
+from certify.model.tensors import optional_shapes, required_shapes
 
 CONFIG = Config(d_vocab=3, d_vocab_out=4, n_ctx=2, d_model=5, d_head=2)
 

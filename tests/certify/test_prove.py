@@ -12,7 +12,9 @@ import oracle
 import pytest
 from click.testing import CliRunner
 
-from certify import certificate, cli
+from certify.cells import draft as cells_draft
+from certify.certificate import client, finish
+from certify.command import main
 from certify.errors import CheckerRejected
 from checker.check import parse
 
@@ -26,7 +28,7 @@ def model_file(tmp_path: Path) -> Path:
 
 def run(*arguments: object) -> tuple[int, list[str], str]:
     """Return exit code, lines of standard output, and standard error."""
-    ended = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    ended = CliRunner().invoke(main, [str(argument) for argument in arguments])
     return ended.exit_code, ended.stdout.splitlines(), ended.stderr
 
 
@@ -70,7 +72,7 @@ def test_certificates_are_the_same_bytes_each_time(model_file: Path, tmp_path: P
 def test_claims_are_those_the_checker_derives(model_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "certificate.json"
     run("prove", model_file, "--task", "max-of-k", "--out", out)
-    facts = json.loads(certificate.run_checker([str(model_file), str(out), "--json"]).stdout)
+    facts = json.loads(client.run_checker([str(model_file), str(out), "--json"]).stdout)
     whole = json.loads(out.read_text())
     assert whole["statement"]["correct_lower"] == facts["correct_lower"]
     assert whole["statement"]["correct_upper"] == facts["correct_upper"]
@@ -82,14 +84,14 @@ def test_a_refused_certificate_is_not_left_behind(
 ) -> None:
     out = tmp_path / "certificate.json"
     out.write_text("as it was")
-    claims = certificate.with_claims
+    claims = cells_draft.with_claims
 
     def greedy(drafted: dict[str, object], facts: dict[str, object]) -> dict[str, object]:
         whole = claims(drafted, facts)
         whole["statement"]["correct_lower"] = str(int(whole["statement"]["correct_lower"]) + 1)  # type: ignore[index]
         return whole
 
-    monkeypatch.setattr(certificate, "with_claims", greedy)
+    monkeypatch.setattr(cells_draft, "with_claims", greedy)
     code, _, errors = run("prove", model_file, "--task", "max-of-k", "--out", out)
     assert code == 10
     assert "SPEC-5.6" in errors
@@ -186,9 +188,9 @@ def test_only_verified_is_verified(
 ) -> None:
     """Every prover ends here: what a checker declines, or crashes on, is not put in its place."""
     ended = subprocess.CompletedProcess([], code, printed, "")
-    monkeypatch.setattr(certificate, "run_timed", lambda _arguments: (ended, 0.0))
+    monkeypatch.setattr(finish, "run_timed", lambda _arguments: (ended, 0.0))
     out = tmp_path / "c.json"
     out.write_text("as before")
     with pytest.raises(CheckerRejected, match="not verified"):
-        certificate.finish(tmp_path / "m", tmp_path / "draft", b"{}", out)
+        finish.finish(tmp_path / "m", tmp_path / "draft", b"{}", out)
     assert out.read_text() == "as before"

@@ -21,11 +21,12 @@ import pytest
 import released_formula
 from test_strategies import DIRECT, ENCLOSING, OV, QK, proved
 
-from certify.certificate import Options, prove
-from certify.model import Model, load_model
-from certify.paths import Paths, decompose
-from certify.scope import UNIFORM
-from certify.strategies import STRATEGIES
+from certify.cells.draft import prove
+from certify.cells.strategies import STRATEGIES
+from certify.certificate.finish import Options
+from certify.model.file import Model, load_model
+from certify.model.paths import Paths, decompose
+from certify.question.scope import UNIFORM
 
 ADVERSARIAL = Path(__file__).parent.parent / "data" / "max-of-3-adversarial.safetensors"
 RIGHT = 1476

@@ -9,13 +9,10 @@ from typing import Any
 import models
 import oracle
 import pytest
+from certify.cells.problem import Problem
 
-from certify.certificate import canonical, draft
-from certify.model import load_model
-from certify.paths import decompose
-from certify.scope import UNIFORM, Scope, read_scope
-from certify.strategies import STRATEGIES, Problem
-from certify.strategies.enclosures import (
+from certify.cells.draft import draft
+from certify.cells.enclosures import (
     EXACT,
     PUBLISHED_DIRECT,
     PUBLISHED_QK,
@@ -23,8 +20,13 @@ from certify.strategies.enclosures import (
     estimate,
     hints_for,
 )
-from certify.strategies.forest import near_and_far, ranges, starts
-from certify.strategies.scaled import scale
+from certify.cells.forest import near_and_far, ranges, starts
+from certify.cells.scaled import scale
+from certify.cells.strategies import STRATEGIES
+from certify.certificate.document import canonical
+from certify.model.file import load_model
+from certify.model.paths import decompose
+from certify.question.scope import UNIFORM, Scope, read_scope
 from checker.check import Theorem, check, parse
 from checker.ground.errors import Rejected
 
