@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
 
+from certify.canonical import canonical
 from certify.errors import BadInput
 from certify.files import read_bytes
 
@@ -56,7 +57,7 @@ class Record:
 
 def as_json(records: Sequence[Record]) -> bytes:
     """Return the bytes of a record file: canonical JSON, one object for each function."""
-    return _canonical({"format": FORMAT, "functions": [asdict(record) for record in records]})
+    return canonical({"format": FORMAT, "functions": [asdict(record) for record in records]})
 
 
 def read_record(path: Path) -> tuple[Pair, Pair]:
@@ -72,7 +73,7 @@ def read_record(path: Path) -> tuple[Pair, Pair]:
     data = read_bytes(path, _MAXIMUM_RECORD_BYTES)
     try:
         value = json.loads(data)
-        canonical = _canonical(value)
+        spelled = canonical(value)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path}: not JSON: {error}") from error
     if not isinstance(value, dict) or value.get("format") != FORMAT:
@@ -80,7 +81,7 @@ def read_record(path: Path) -> tuple[Pair, Pair]:
     listed = value.get("functions")
     if set(value) != {"format", "functions"} or not isinstance(listed, list) or not listed:
         raise BadInput(f"{path}: field functions must be a list of scans, and the only other field")
-    if canonical != data:
+    if spelled != data:
         raise BadInput(f"{path}: not canonical JSON (sorted keys, no spaces, a newline at the end)")
     records = [_decode(entry, f"{path}: functions[{i}]") for i, entry in enumerate(listed)]
     eps = max(Fraction(*parse_fraction(record.eps_exp)) for record in records)
@@ -105,13 +106,6 @@ def parse_fraction(text: str) -> Pair:
     return p, q
 
 
-def _canonical(value: object) -> bytes:
-    """Return canonical JSON: sorted keys, no spaces, a newline at the end."""
-    return (
-        json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"
-    )
-
-
 def _decode(entry: object, origin: str) -> Record:
     """Return one scan of a record file; refuse one that is damaged or not exhaustive."""
     if not isinstance(entry, dict):
@@ -126,7 +120,8 @@ def _decode(entry: object, origin: str) -> Record:
     record = Record(**entry)
     if not record.is_exhaustive():
         raise BadInput(
-            f"{origin}: field inputs says {record.inputs} and {record.inputs_below}: a sample bounds nothing"
+            f"{origin}: field inputs says {record.inputs} and {record.inputs_below}: a sample"
+            " bounds nothing"
         )
     for name in ("relative_error", "absolute_error", "largest_below"):
         if not 0 <= getattr(record, name) < math.inf:

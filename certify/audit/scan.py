@@ -1,19 +1,16 @@
 """Measure how far the float32 exp of an installed library is from e^x, over every input that
 softmax can feed it.
 
-The float32 profile assumes of exp, for d <= 0, that the result is not negative and that
-``|exp(d) - e^d| <= eps_exp e^d + eta_exp``.  Here both numbers are measured and rounded up:
-``eps_exp`` from the inputs
-with e^d >= 2^-126 (relative error), ``eta_exp`` from all others (absolute error), at least 2^-149.
-Softmax subtracts the
-maximum, so only d <= 0 counts: 1 120 927 746 inputs of [-104, 0] (both zeros), and 1 018 167 296
-below -104, minus infinity
-included, where e^d < 2^-150 and the result itself is taken for the error.
+The float32 profile assumes of exp, for d <= 0, that the result is not negative and that ``|exp(d) -
+e^d| <= eps_exp e^d + eta_exp``.  Here both numbers are measured and rounded up: ``eps_exp`` from
+the inputs with e^d >= 2^-126 (relative error), ``eta_exp`` from all others (absolute error), at
+least 2^-149. Softmax subtracts the maximum, so only d <= 0 counts: 1 120 927 746 inputs of [-104,
+0] (both zeros), and 1 018 167 296 below -104, minus infinity included, where e^d < 2^-150 and the
+result itself is taken for the error.
 
 The reference.  For x in [-104, 0] let i = floor(-256 x) and r = x + i/256, so that -2^-8 < r <= 0
-and e^x = e^(-i/256) e^r.
-Both are exact in float64: scaling by 256 is; if i = 0 then r = x; else x is a multiple of 2^-31 and
-so is r, |r| < 2^-8.  Then
+and e^x = e^(-i/256) e^r. Both are exact in float64: scaling by 256 is; if i = 0 then r = x; else x
+is a multiple of 2^-31 and so is r, |r| < 2^-8.  Then
 
 * the table holds e^(-i/256) from integer arithmetic (``_table``), relative error at most 2^-53 +
   2^-84;
@@ -27,26 +24,20 @@ so is r, |r| < 2^-8.  Then
   table adds 2^-53.
 
 Together less than 3.2 * 2^-53 < REFERENCE_ERROR = 2^-50, which rests only on correctly rounded +
-and * of float64, never on
-a library's exp.  A measured error m of a result y, computed from the reference R as |y - R| / R or
-as |y - R| in float64
-(two roundings), gives ``|y - e^x| <= (m (1 + 2^-49) + 2^-50) e^x``, and the same with absolute
-errors.
+and * of float64, never on a library's exp.  A measured error m of a result y, computed from the
+reference R as |y - R| / R or as |y - R| in float64 (two roundings), gives ``|y - e^x| <= (m (1 +
+2^-49) + 2^-50) e^x``, and the same with absolute errors.
 
 What softmax computes is not what exp computes: PyTorch's ``torch.exp`` may call another library
-than its softmax kernel.
-The exp of that kernel is isolated as follows (``_numerators``).  A row is filled up until its sum S
-is a power of two, which
-the weight of its entry 0 shows: 1/S rounds to 2^-m only for S = 2^m.  Then e/S and e (1/S) are
-exact, and the weights
-times S are what the kernel's exp returned.  This assumes that its exp(0) is 1, that S is a float32,
-and that the weights
+than its softmax kernel. The exp of that kernel is isolated as follows (``_numerators``).  A row is
+filled up until its sum S is a power of two, which the weight of its entry 0 shows: 1/S rounds to
+2^-m only for S = 2^m.  Then e/S and e (1/S) are exact, and the weights times S are what the
+kernel's exp returned.  This assumes that its exp(0) is 1, that S is a float32, and that the weights
 are e/S or e times 1/S.
 
 Not done here: other kernels (fused or flash attention, autocast, other devices), or a proof that a
-library uses the
-same code for every array; the record says what was called.  A scan binds one build on one
-processor.
+library uses the same code for every array; the record says what was called.  A scan binds one build
+on one processor.
 """
 
 from __future__ import annotations
@@ -73,6 +64,7 @@ from certify.audit.record import (
     spelled,
 )
 from certify.errors import Unsupported
+from certify.progress import Progress, silent
 
 LIBRARIES = ("numpy", "torch")
 
@@ -147,12 +139,11 @@ def reference(x: Single) -> Double:
 def scan(
     function: Function,
     sample: int | None = None,
-    progress: Callable[[float], None] = lambda _share: None,
+    progress: Progress = silent,
 ) -> Record:
     """Return the worst errors of one function over every input d <= 0, or over ``sample`` evenly
     spread ones.
 
-    Requires: ``progress`` is called with the finished share.
     Errors:   ``Unsupported`` at a result that no bounds cover: NaN, infinite or
               negative.
     Cost:     5 to 20 ns an input: half a minute to a minute for all of them.
@@ -168,7 +159,7 @@ def scan(
             if errors[i] > worst[kind][0]:
                 worst[kind] = (float(errors[i]), float(x[i]))
         counts[above] += len(x)
-        progress(sum(counts.values()) / (min(sample, whole) if sample else whole))
+        progress(sum(counts.values()), min(sample, whole) if sample else whole, "")
     (relative, relative_at), (absolute, absolute_at), (below, _) = worst.values()
     absolute *= 2.0**149
     eps, eta = bounds_of(relative, absolute, below)
@@ -214,7 +205,8 @@ def _require_usable(name: str, x: Single, y: Double) -> None:
     if not (y.min() >= 0 and y.max() < math.inf):
         i = int(np.argmin((y >= 0) & (y < math.inf)))
         raise Unsupported(
-            f"audit-exp: {name} is {float(y[i])} at input {float(x[i])!r}, which no eps_exp and eta_exp allow"
+            f"audit-exp: {name} is {float(y[i])} at input {float(x[i])!r}, which no eps_exp and"
+            " eta_exp allow"
         )
 
 

@@ -10,10 +10,9 @@ by a column of ones)::
     direct  (Q + const) W_U          row: query, column: answer
 
 A hint is the JSON that goes into a certificate: which factors are formed, which low-rank parts are
-taken off, and how
-the rest is bounded.  ``estimate`` evaluates one by the checker's formulas without rounding.
-Nothing here proves
-anything: a hint that was badly chosen makes an enclosure wide, never false.
+taken off, and how the rest is bounded.  ``estimate`` evaluates one by the checker's formulas
+without rounding. Nothing here proves anything: a hint that was badly chosen makes an enclosure
+wide, never false.
 
 Source: the names are those of the released code of arXiv 2406.11779 (``attention_error_handling``,
         ``EUPU_handling``);
@@ -39,6 +38,7 @@ from certify.cells.published import (
     QK_LOW_RANK,
     QK_QUADRATIC,
 )
+from certify.certificate.document import matrix
 from certify.errors import BadInput
 from certify.model.config import Config
 from certify.model.file import Model
@@ -73,12 +73,10 @@ def unexplained_dimension(config: Config, strategy: str, chosen: Mapping[str, st
     its paths.
 
     Brute force looks at every answer for every input, V^(k+1).  For the others an exact path counts
-    its entries, rank R
-    the entries of two factors and of two norms, a published enclosure what it counts there; the
-    scores and values of
-    positions count theirs, but for published sub-cubic configurations (a name for the QK circuit
-    and for the direct
-    path), which keep one row of position values.
+    its entries, rank R the entries of two factors and of two norms, a published enclosure what it
+    counts there; the scores and values of positions count theirs, but for published sub-cubic
+    configurations (a name for the QK circuit and for the direct path), which keep one row of
+    position values.
     Source: the released code of arXiv 2406.11779, extended to what it does not have.
     """
     vocab, outputs, width = config.d_vocab, config.d_vocab_out, config.d_model
@@ -152,20 +150,6 @@ def _formed(chain: Sequence[Array], form: Sequence[int]) -> list[Array]:
 
 
 # --- hints ------------------------------------------------------------------------
-
-
-def matrix(values: Array, bits: int = 24) -> Hint:
-    """Return a matrix as the certificate spells it, each entry rounded to ``bits`` bits of the
-    largest.
-    """
-    largest = float(np.abs(values).max(initial=0.0))
-    exponent = (
-        int(np.clip(math.frexp(largest)[1] - bits, -128, 128))
-        if largest and math.isfinite(largest)
-        else 0
-    )
-    rows = np.clip(np.nan_to_num(np.rint(np.ldexp(values, -exponent))), -(2.0**31), 2.0**31)
-    return {"exponent": exponent, "rows": [[int(x) for x in row] for row in rows]}
 
 
 def array(hint: Hint) -> Array:
@@ -297,10 +281,8 @@ def _weighted(chain: Sequence[Array], rank: int) -> Hint:
     """Return rank R off the middle of X G Y and, for weighted Cauchy-Schwarz, the rest of G as M N.
 
     With the singular values s of X G Y (Y centred) and pseudo-inverses, G = sum_i (X^+ u_i) s_i
-    (v_i Y^+) where X and Y
-    have full rank; the first R are peeled off, the others are M N.  What X or Y do not see of G
-    joins M N, where it
-    costs nothing.
+    (v_i Y^+) where X and Y have full rank; the first R are peeled off, the others are M N.  What X
+    or Y do not see of G joins M N, where it costs nothing.
     """
     form = [1, 2, 1] if len(chain) == 4 else [1, 0, 1]
     first, middle, last = _formed(chain, form)

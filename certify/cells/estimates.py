@@ -1,9 +1,8 @@
 """Estimates of what the checker derives in one pooled cell, and of what that costs, in float64.
 
 The same formulas as SPEC 7.5 to 7.15, without outward rounding.  They only choose hints: where an
-estimate is close to
-zero the answer is kept, and a proof whose estimates were wrong is refused by the checker, not
-believed.
+estimate is close to zero the answer is kept, and a proof whose estimates were wrong is refused by
+the checker, not believed.
 """
 
 from __future__ import annotations
@@ -328,8 +327,7 @@ def within(
     checker's operations.
 
     ``deficits`` [n, shares, blocks], at most ``bins + 1``; ``weights`` [n, blocks].  One of the
-    first ``forced`` positions
-    must hold the last block, unless there is none of them.
+    first ``forced`` positions must hold the last block, unless there is none of them.
     Cost: three Fourier transforms per position and share, and as many more without the last block.
     """
     positions, shares, blocks = deficits.shape

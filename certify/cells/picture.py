@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from certify.cells.published import BRUTE_FORCE, GROUPS, SOURCE, Reference, references
 from certify.cells.rungs import OWN_GROUPS
 from certify.ladder.climb import Ladder
-from certify.ladder.labels import Labels
-from certify.ladder.plot import GREY, STYLE, saved
+from certify.ladder.labels import Labels, LogScale, Point, Scale
+from certify.ladder.plot import GREY, STYLE, fix_axes, saved, write_corner
 
+MARKS = (1.0, 2.0, 5.0)
 COLOURS = {
     "brute force": "#555555",
     "cubic": "#8c564b",
@@ -50,8 +52,8 @@ def draw(ladder: Ladder, ending: str) -> bytes:
         figure = Figure(figsize=(13, 6.8), layout="constrained")
         figure.suptitle(f"What a proof of a given length certifies: {title}")
         left, right = figure.subplots(1, 2)
-        _draw_panel(left, ladder, _Scale(ladder, errors=False))
-        _draw_panel(right, ladder, _Scale(ladder, errors=True))
+        _draw_panel(left, ladder, _accuracies(ladder))
+        _draw_panel(right, ladder, _errors(ladder))
         left.set_ylabel("certified accuracy, at least")
         right.set_ylabel("certified error, at most (log scale, upside down: better is higher)")
         handles, labels = left.get_legend_handles_labels()
@@ -65,51 +67,69 @@ def draw(ladder: Ladder, ending: str) -> bytes:
         return saved(figure, ending)
 
 
-class _Scale:
-    """The axes of a panel: what is drawn where, in data units and as a share of the panel."""
+@dataclass(frozen=True, slots=True)
+class _Accuracies:
+    """The panel of certified accuracies."""
 
-    def __init__(self, ladder: Ladder, *, errors: bool) -> None:
-        """Fix the limits so that everything but brute force fits, with room for labels on the
-        right.
-        """
-        self.errors, self.floor = errors, 0.5 / ladder.total
-        published = references(ladder.config.n_ctx, ladder.config.d_vocab)
-        marks = [found for group, found in published.items() if group != BRUTE_FORCE]
-        lengths = [
-            float(proof.operations) for rung, proof in ladder.proved() if rung.group != BRUTE_FORCE
-        ]
-        lengths += [flops for found in marks for flops in found.flops or ()]
-        self.x = (min(lengths, default=1.0) / 1.5, max(lengths, default=10.0) * 2.5)
-        if not errors:
-            self.y = (-0.02, 1.06)
-            return
-        heights = [self.height(proof.lower, ladder.total) for _, proof in ladder.proved()]
-        best = min([self.height(ladder.best_upper(), ladder.total), *heights])
-        self.y = (2.5, best / 2.2)
+    scale: Scale
 
     def height(self, lower: int, total: int) -> float:
         """Return where a proved bound is drawn."""
-        return max((total - lower) / total, self.floor) if self.errors else lower / total
+        return lower / total
 
     def published_height(self, accuracy: float) -> float:
         """Return where a published accuracy is drawn."""
-        return max(1 - accuracy, self.floor) if self.errors else accuracy
-
-    def share(self, x: float, y: float) -> tuple[float, float]:
-        """Return the place of a point as shares of the panel's width and height."""
-        across = math.log(x / self.x[0]) / math.log(self.x[1] / self.x[0])
-        if self.errors:
-            return across, math.log(y / self.y[0]) / math.log(self.y[1] / self.y[0])
-        return across, (y - self.y[0]) / (self.y[1] - self.y[0])
+        return accuracy
 
 
-def _draw_panel(axes: Any, ladder: Ladder, scale: _Scale) -> None:
+@dataclass(frozen=True, slots=True)
+class _Errors:
+    """The panel of certified errors; ``floor`` is where no error is drawn."""
+
+    scale: Scale
+    floor: float
+
+    def height(self, lower: int, total: int) -> float:
+        """Return where a proved bound is drawn."""
+        return max((total - lower) / total, self.floor)
+
+    def published_height(self, accuracy: float) -> float:
+        """Return where a published accuracy is drawn."""
+        return max(1 - accuracy, self.floor)
+
+
+_Panel = _Accuracies | _Errors
+
+
+def _lengths(ladder: Ladder) -> Point:
+    """Return the ends of the axis of lengths: all but brute force fits, with room for labels on the
+    right.
+    """
+    published = references(ladder.config.n_ctx, ladder.config.d_vocab)
+    lengths = [
+        float(proof.operations) for rung, proof in ladder.proved() if rung.group != BRUTE_FORCE
+    ]
+    for group, found in published.items():
+        lengths += found.flops or () if group != BRUTE_FORCE else ()
+    return min(lengths, default=1.0) / 1.5, max(lengths, default=10.0) * 2.5
+
+
+def _accuracies(ladder: Ladder) -> _Accuracies:
+    return _Accuracies(Scale(_lengths(ladder), (-0.02, 1.06)))
+
+
+def _errors(ladder: Ladder) -> _Errors:
+    total, floor = ladder.total, 0.5 / ladder.total
+    bounds = [ladder.best_upper(), *(proof.lower for _, proof in ladder.proved())]
+    least = min(max((total - lower) / total, floor) for lower in bounds)
+    return _Errors(LogScale(_lengths(ladder), (2.5, least / 2.2)), floor)
+
+
+def _draw_panel(axes: Any, ladder: Ladder, panel: _Panel) -> None:
     """Draw rungs, published rows, the frontier, and the limit that no proof can pass."""
-    from matplotlib import ticker  # noqa: PLC0415
-
-    labels = Labels(axes, scale)
+    labels = Labels(axes, panel.scale)
     frontier = [
-        (proof.operations, scale.height(proof.lower, ladder.total))
+        (proof.operations, panel.height(proof.lower, ladder.total))
         for _, proof in ladder.frontier()
     ]
     if frontier:
@@ -121,19 +141,19 @@ def _draw_panel(axes: Any, ladder: Ladder, scale: _Scale) -> None:
             alpha=0.6,
             label="our Pareto frontier",
         )
-    top = scale.height(ladder.best_upper(), ladder.total)
+    top = panel.height(ladder.best_upper(), ladder.total)
     axes.axhline(top, color="#999999", lw=1, ls=":", label="best upper bound: no proof can pass")
     published = references(ladder.config.n_ctx, ladder.config.d_vocab)
     squares: dict[str, tuple[float, float]] = {}
     for group, found in published.items():
         if group != BRUTE_FORCE and found.flops is not None:
-            squares[group] = _draw_published(axes, found, scale)
+            squares[group] = _draw_published(axes, found, panel)
             labels.occupy(*squares[group])
     axes.plot([], [], "s", ms=7, mfc="none", mec=GREY, label="published: mean, ± 1 std, FLOP range")
     chosen: dict[str, tuple[float, float]] = {}
     for group in (*GROUPS[1:], *OWN_GROUPS):
         dots = [
-            (float(proof.operations), scale.height(proof.lower, ladder.total))
+            (float(proof.operations), panel.height(proof.lower, ladder.total))
             for rung, proof in ladder.proved()
             if rung.group == group
         ]
@@ -147,25 +167,13 @@ def _draw_panel(axes: Any, ladder: Ladder, scale: _Scale) -> None:
                 mew=0.6,
                 label=group,
             )
-            chosen[group] = max(dots, key=lambda dot: scale.share(*dot)[1])
+            chosen[group] = max(dots, key=lambda dot: panel.scale.share(*dot)[1])
         for dot in dots:
             labels.occupy(*dot)
     for group, dot in (squares | chosen).items():
         labels.write(group, dot, COLOURS[group])
-    axes.set_xscale("log")
-    axes.set_yscale("log" if scale.errors else "linear")
-    axes.set_xlim(scale.x)
-    axes.set_ylim(scale.y)
-    if scale.x[1] < scale.x[0] * 1000:
-        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
-        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
-    axes.set_xlabel("proof length: operations of the checker (published: FLOPs)")
-    axes.grid(visible=True, which="major", color="#e4e4e4", lw=0.8)
-    text = "\n".join(_brute_force(ladder))
-    axes.text(
-        0.985, 0.02, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=8, color=GREY
-    )
+    fix_axes(axes, panel.scale, "proof length: operations of the checker (published: FLOPs)", MARKS)
+    write_corner(axes, "\n".join(_brute_force(ladder)))
 
 
 def _brute_force(ladder: Ladder) -> Iterator[str]:
@@ -180,15 +188,15 @@ def _brute_force(ladder: Ladder) -> Iterator[str]:
     yield f"{ladder.config.d_vocab}^{ladder.config.n_ctx} = {ladder.total:.1e} inputs"
 
 
-def _draw_published(axes: Any, found: Reference, scale: _Scale) -> tuple[float, float]:
+def _draw_published(axes: Any, found: Reference, panel: _Panel) -> tuple[float, float]:
     """Draw a published row, a hollow square at the middle of its FLOP range, and return where."""
     low, high = found.flops or (1.0, 1.0)
     middle, height, colour = (
         math.sqrt(low * high),
-        scale.published_height(found.accuracy),
+        panel.published_height(found.accuracy),
         COLOURS[found.group],
     )
-    spread = [scale.published_height(found.accuracy + side * found.deviation) for side in (-1, 1)]
+    spread = [panel.published_height(found.accuracy + side * found.deviation) for side in (-1, 1)]
     axes.plot([low, high], [height, height], color=colour, lw=1.2, alpha=0.7)
     axes.plot([middle, middle], spread, color=colour, lw=1.2, alpha=0.7)
     axes.plot([middle], [height], "s", ms=7, mfc="white", mec=colour, mew=1.4)

@@ -12,9 +12,8 @@ from certify.cells.estimates import Cells, Examined, Open, Tokens
 from certify.cells.forest import Cell, Layout, cell, near_and_far, runs, singles, starts, tree
 from certify.cells.scaled import Scaled
 from certify.model.file import Model
+from certify.progress import Progress
 from certify.question.scope import Scope
-
-Progress = Callable[[int, str], None]
 
 
 @dataclass(frozen=True)
@@ -109,13 +108,14 @@ def pooled_then_single(problem: Problem, settle: Settle, blind: Blind) -> list[C
     cells with a single query.
 
     A screen and a split remove the wrong answers and tokens that lose whatever the query.
-    ``settle`` chooses the method
-    of a single cell whose own test leaves answers; ``blind`` where no estimate is trusted.
+    ``settle`` chooses the method of a single cell whose own test leaves answers; ``blind`` where no
+    estimate is trusted.
     Source: the cells of SPEC 7, pooling over queries rather than over answers.
     """
     found: list[Cell] = []
-    for m in range(problem.model.config.d_vocab):
-        problem.progress(m, f"maximum {m}")
+    vocab = problem.model.config.d_vocab
+    for m in range(vocab):
+        problem.progress(m, vocab, f"maximum {m}")
         found += (
             _without_estimates(blind, m)
             if problem.cautious

@@ -14,8 +14,7 @@ brute force run from an
 older count to the final one, which a broadcast inflates about 160-fold.
 
 Those bounds are not rounding-safe, and the derivation of the sub-cubic ones has a sign error; a
-configuration of ours
-with the same name is a sound bound in the same spirit, not the same number.
+configuration of ours with the same name is a sound bound in the same spirit, not the same number.
 """
 
 from __future__ import annotations

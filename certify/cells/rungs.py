@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from certify.cells import enclosures
 from certify.cells.published import (
+    ATTENTION,
     BRUTE_FORCE,
     CUBIC,
     DIRECT_EXACT,
@@ -50,7 +51,9 @@ def subcubic(qk: str, direct: str) -> Rung:
 
 
 def cascade(effort: str, qk: str = "") -> Rung:
-    """Return a rung of the cascade: an effort, and the rank of the QK circuit if it is not exact."""
+    """Return a rung of the cascade: an effort, and the rank of the QK circuit if it is not
+    exact.
+    """
     options = (("effort", effort), *((("qk", qk),) if qk else ()))
     name = f"cascade {qk} effort {effort}" if qk else f"cascade effort {effort}"
     return Rung(name, "cascade", options, LOW_RANK_CASCADE if qk else CASCADE)
@@ -78,8 +81,8 @@ SUBCUBIC_ALL = tuple(
     for direct in (*DIRECT_EXACT, *DIRECT_QUADRATIC)
 )
 """All 100 published configurations: 10 of the QK circuit by 5 of the direct path; one sound rule
-covers both of the
-published ways to handle attention, so 50 proofs."""
+covers both of the published ways to handle attention, so 50 proofs.
+"""
 
 
 def rungs(level: Level) -> tuple[tuple[Rung, ...], tuple[Rung, ...]]:
@@ -96,3 +99,13 @@ def unexplained_dimension(rung: Rung, config: Config) -> int:
     """Return how many numbers of the model the rung's proof looks at one by one."""
     chosen = {path: name for path, name in rung.options if path in enclosures.names()}
     return enclosures.unexplained_dimension(config, rung.strategy, chosen)
+
+
+def published_names(rung: Rung) -> tuple[str, ...]:
+    """Return the published configurations that a rung stands for: one for each way to handle
+    attention.
+    """
+    if rung.strategy != "subcubic":
+        return ()
+    qk, direct = rung.option("qk"), rung.option("direct")
+    return tuple(f"{direct}/{attention}/{qk}" for attention in ATTENTION)

@@ -1,4 +1,5 @@
-"""Estimates of how far a float32 execution may be from the reals, for a model of one attention layer.
+"""Estimates of how far a float32 execution may be from the reals, for a model of one attention
+layer.
 
 Source: SPEC 12, with norms in float64.  An estimate only helps a strategy to choose; the checker
         derives its own.
@@ -34,8 +35,8 @@ class Slack:
     """By how much a log-weight may be off, and what must be added to a bracket.
 
     ``stages``: the errors of scores, of attention's mix of values and of the residual (norms), and
-    of the difference of
-    two logits, each if what it is computed from before the weights' error is exact.
+    of the difference of two logits, each if what it is computed from before the weights' error is
+    exact.
     """
 
     theta: float = 0.0

@@ -52,9 +52,8 @@ def audit_exp(library: str, sample: int | None, out: Path) -> None:
     require_folder(out)
     records: list[Record] = []
     for function in functions(library):
-        with progress_bar(f"scanning {function.name}", 1000) as advance:
-            # The bar is a loop variable, and used up before the next turn.
-            records.append(scan(function, sample, lambda share: advance(round(1000 * share), "")))
+        with progress_bar(f"scanning {function.name}") as advance:
+            records.append(scan(function, sample, advance))
     write_bytes(out, records_as_json(records))
     for record in records:
         _print_record(record)
@@ -70,10 +69,12 @@ def _print_record(record: Record) -> None:
         f"  inputs          {record.inputs} in [-104, 0] and {record.inputs_below} below: {kind}"
     )
     click.echo(
-        f"  relative error  {record.relative_error:.6g} at {record.relative_at!r}, where e^d >= 2^-126"
+        f"  relative error  {record.relative_error:.6g} at {record.relative_at!r}, where e^d >="
+        " 2^-126"
     )
     click.echo(
-        f"  absolute error  {record.absolute_error:.6g} * 2^-149 at {record.absolute_at!r}, elsewhere"
+        f"  absolute error  {record.absolute_error:.6g} * 2^-149 at {record.absolute_at!r},"
+        " elsewhere"
     )
     click.echo(f"  below -104      at most {record.largest_below:g}")
     click.echo(f"  eps_exp         {record.eps_exp} = 2^{math.log2(eps):.3f}")

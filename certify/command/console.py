@@ -1,37 +1,27 @@
-"""The terminal: progress, messages, shares of a whole."""
+"""The terminal: progress, tables and messages."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import math
-from collections.abc import Callable, Iterator
-from fractions import Fraction
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
 
+from certify.columns import Columns
 from certify.errors import BadInput
-
-
-def share(part: int, total: int) -> str:
-    """Return a share with ten decimals, cut off rather than rounded."""
-    return f"0.{part * 10**10 // total:010d}" if part < total else "1.0000000000"
-
-
-def cut(bound: Fraction) -> str:
-    """Return a lower bound with four decimals, cut off rather than rounded."""
-    return f"{math.floor(bound * 10**4) / 10**4:.4f}"
+from certify.progress import Progress
 
 
 @contextlib.contextmanager
-def progress_bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]:
-    """Show a progress bar on standard error, if that is a terminal.
+def progress_bar(label: str) -> Iterator[Progress]:
+    """Show a progress bar on standard error, if that is a terminal, and yield what moves it.
 
-    Yields a function of the finished steps and a short note.
+    A full bar leaves the terminal to whatever comes next.
     """
     console = Console(stderr=True)
     columns = (
@@ -39,19 +29,28 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[[int, str], None]]
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
-    note = TextColumn("{task.fields[note]}")
     hidden = not console.is_terminal
-    with Progress(*columns, note, console=console, transient=True, disable=hidden) as progress:
-        bar = progress.add_task(label, total=total, note="")
-        yield functools.partial(_advance, progress, bar)
+    with Bar(*columns, console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task(label, total=None, note="")
+
+        def advance(done: int, of: int, note: str) -> None:
+            bar.update(task, completed=done, total=of, note=note)
+            if bar.finished:
+                bar.stop()
+
+        yield advance
 
 
-def _advance(progress: Progress, bar: Any, completed: int, note: str) -> None:
-    """Move a progress bar; a full one leaves the terminal to whatever comes next."""
-    progress.update(bar, completed=completed, note=note)
-    if progress.finished:
-        progress.stop()
+def print_columns(found: Columns, width: int, *, right: bool = False) -> None:
+    """Print a table; ``right``: numbers, that is all columns but the first, stand on the right."""
+    table = Table(*found.heads, title=found.title or None)
+    for column in table.columns[1:] if right else ():
+        column.justify = "right"
+    for row in found.rows:
+        table.add_row(*row)
+    Console(width=width).print(table)
 
 
 def report_failure(message: str) -> None:

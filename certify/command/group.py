@@ -1,8 +1,9 @@
 """The command line: one function for each command, one place for failures.
 
 Results go to standard output, progress and messages to standard error.  Exit
-codes: 0 done; 2 wrong usage; 10 the checker rejected a certificate; 20 the
-input is unreadable, malformed or not supported.
+codes: 0 done; 2 wrong usage, an option that the strategy does not use included;
+10 the checker rejected a certificate; 11 the strategy proves nothing of this
+model; 20 the input is unreadable, malformed or not supported.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from certify import api
 from certify.command.console import (
     progress_bar,
     require_folder,
@@ -22,7 +23,6 @@ from certify.command.options import (
     scope_option,
     task_option,
 )
-from certify.evaluation.evaluate import evaluate as evaluate_model
 from certify.evaluation.tally import CONFIDENCE, UNCERTAIN_MARGIN, Evaluation
 from certify.files import write_bytes
 from certify.model.config import Config
@@ -91,7 +91,7 @@ def _described(config: Config) -> str:
 
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=EXISTING)
-@task_option(TASKS)
+@task_option(lambda: TASKS)
 @scope_option
 @click.option(
     "--samples",
@@ -115,9 +115,9 @@ def evaluate(
       certify evaluate model.safetensors --task max-of-k --scope product:weights.json
     """
     model = load_model(model_file)
-    with progress_bar("evaluating", 1000) as advance:
-        result = evaluate_model(
-            model, task, scope, samples, seed, lambda share: advance(round(1000 * share), "")
+    with progress_bar("evaluating") as advance:
+        result = api.evaluate(
+            model, task=task, scope=scope, samples=samples, seed=seed, progress=advance
         )
     if as_json:
         click.echo(json.dumps(_evaluation_facts(model, task, scope, result), sort_keys=True))

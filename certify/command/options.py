@@ -10,21 +10,16 @@ from typing import Any
 
 import click
 
+from certify import families
 from certify.audit.record import read_record
-from certify.cells.enclosures import EXACT, is_name, names
-from certify.cells.strategies import STRATEGIES
+from certify.family import Choice
 from certify.question.float32 import EPS_EXP, ETA_EXP, Float32
 from certify.question.float32 import NAME as FLOAT32
 from certify.question.question import Question, read_question
 from certify.question.scope import Scope, read_scope
 from certify.question.tasks import TASKS
-from certify.sums.draft import TASK as ADDING
-from certify.sums.strategies import STRATEGIES as ADDITION_STRATEGIES
 
-CELLS = "max-of-k"
-STRATEGIES_OF = {CELLS: tuple(STRATEGIES), ADDING: tuple(ADDITION_STRATEGIES)}
-"""Per task, the strategies that are its own; ``exhaustive`` is for all of them."""
-
+Command = Callable[..., Any]
 
 EXISTING = click.Path(path_type=Path)
 NEW_FILE = click.Path(path_type=Path)
@@ -50,17 +45,37 @@ class ScopeOption(click.ParamType[Scope]):
         return "uniform|product:FILE"
 
 
-def task_option(tasks: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+class Listed(click.ParamType[str]):
+    """One of some names that are looked up when they are needed."""
+
+    name = "name"
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self.names = names
+
+    def _choice(self) -> click.Choice[str]:
+        return click.Choice(list(dict.fromkeys(self.names())))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; an unknown one is a usage error."""
+        return str(self._choice().convert(value, param, ctx))
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """Return what the help shows for the value."""
+        return self._choice().get_metavar(param, ctx)
+
+
+def task_option(tasks: Callable[[], Iterable[str]]) -> Callable[[Command], Command]:
     """Return what adds the required ``--task`` to a command."""
     return click.option(
         "--task",
-        type=click.Choice(list(tasks)),
+        type=Listed(tasks),
         required=True,
         help="What the model is meant to compute.",
     )
 
 
-def scope_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def scope_option(command: Command) -> Command:
     """Add ``--scope`` to a command."""
     decorate = click.option(
         "--scope",
@@ -92,7 +107,7 @@ class ExpError(click.ParamType[Fraction]):
         return "P/Q"
 
 
-def semantics_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def semantics_options(command: Command) -> Command:
     """Add ``--semantics`` and what a float32 claim assumes of exp to a command."""
     for option in (
         click.option(
@@ -166,17 +181,17 @@ class QuestionOption(click.ParamType[Question]):
 
 
 class EnclosureName(click.ParamType[str]):
-    """The name of an enclosure of one path; ``rank-R`` stands for any R."""
+    """The name of an enclosure of one path."""
 
     name = "enclosure"
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the name; an unknown one is a usage error."""
-        if not is_name(self.path, value):
-            self.fail(f"{value!r} is none of {', '.join(names()[self.path])}.", param, ctx)
+        if not self.choice.is_known(value):
+            self.fail(f"{value!r} is none of {', '.join(self.choice.listed)}.", param, ctx)
         return str(value)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
@@ -184,12 +199,28 @@ class EnclosureName(click.ParamType[str]):
         return "NAME"
 
 
-def enclosure_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add ``--qk``, ``--ov`` and ``--direct`` to a command."""
-    titles = {"direct": "direct path", "ov": "OV circuit", "qk": "QK circuit"}
-    for path, title in titles.items():
-        help_text = f"For 'cascade', 'cubic' and 'subcubic': how the {title} is enclosed ('certify strategies' lists the names)."
+def enclosure_options(command: Command) -> Command:
+    """Add an option for each path that strategies may enclose."""
+    choices = [choice for family in families.FAMILIES for choice in family.choices]
+    for choice in sorted(choices, key=lambda choice: choice.name):
         command = click.option(
-            f"--{path}", type=EnclosureName(path), default=EXACT, show_default=True, help=help_text
+            f"--{choice.name}",
+            type=EnclosureName(choice),
+            show_default=choice.listed[0],
+            help=f"For {taking(choice.name)}: how the {choice.title} is enclosed"
+            " ('certify strategies' lists the names).",
         )(command)
     return command
+
+
+def taking(option: str) -> str:
+    """Return the strategies that take an option, as text."""
+    names = [f"'{one.name}'" for one in families.strategies() if option in one.takes]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def usual_strategies() -> str:
+    """Return which strategy is taken where none is named, as text."""
+    *particular, last = families.FAMILIES
+    texts = [f"'{family.usual}' for {family.usual_for}" for family in particular]
+    return f"{', '.join(texts)}, else '{last.usual}'"

@@ -1,53 +1,41 @@
-"""Commands that prove and verify."""
+"""Commands that prove and verify, list the strategies, and show both at work."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import tempfile
 from fractions import Fraction
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from certify.cells.draft import prove as prove_model
-from certify.cells.enclosures import EXACT, names
-from certify.cells.strategies import STRATEGIES
-from certify.certificate.client import run_checker
-from certify.certificate.finish import Options, Proved
-from certify.command.console import (
-    progress_bar,
-    require_folder,
-    share,
-)
+from certify import api, families
+from certify.certificate.finish import Certificate
+from certify.certificate.show import read_certificate
+from certify.columns import Columns
+from certify.command.console import print_columns, progress_bar, require_folder
 from certify.command.group import main
 from certify.command.options import (
-    CELLS,
     EXISTING,
     NEW_FILE,
-    STRATEGIES_OF,
+    Listed,
     QuestionOption,
     enclosure_options,
     float32_of,
     scope_option,
     semantics_options,
+    taking,
+    usual_strategies,
 )
+from certify.decimals import cut
 from certify.errors import Unsupported
-from certify.evaluation.evaluate import is_one_layer
-from certify.evaluation.separable import evaluate_max_of_k
-from certify.leaves.draft import STRATEGY as EXHAUSTIVE
-from certify.leaves.draft import prove_leaves
-from certify.model.config import Config
-from certify.model.file import load_model
+from certify.model.file import Model, load_model
 from certify.question.float32 import NAME as FLOAT32
 from certify.question.question import Question
-from certify.question.scope import UNIFORM, Scope
-from certify.sums.draft import TASK as ADDING
-from certify.sums.draft import prove as prove_addition
-from certify.sums.draft import require_supported as require_addition
-from certify.sums.strategies import STRATEGIES as ADDITION_STRATEGIES
+from certify.question.scope import Scope
+
+WIDTH = 120
+BOUNDS = ("correct_lower", "correct_upper", "total")
 
 
 @main.command()
@@ -61,35 +49,32 @@ from certify.sums.strategies import STRATEGIES as ADDITION_STRATEGIES
 )
 @click.option(
     "--strategy",
-    type=click.Choice([*dict.fromkeys([*STRATEGIES, *ADDITION_STRATEGIES, EXHAUSTIVE])]),
-    help="How to prove it. If left out: 'exact' for Max-of-K on one layer of attention, 'low-rank' for modular addition with one "
-    "ReLU layer, else 'exhaustive'.",
+    type=Listed(lambda: [strategy.name for strategy in families.strategies()]),
+    help=f"How to prove it. If left out: {usual_strategies()}.",
 )
 @scope_option
 @click.option(
     "--effort",
     type=click.FloatRange(0.001, 1000),
-    default=1.0,
-    show_default=True,
-    help="For 'cascade', 'subcubic', 'count', 'low-rank' and 'quadrature': a higher effort gives a tighter bound and a longer "
-    "check.",
+    show_default="1.0",
+    help=f"For {taking('effort')}: a higher effort gives a tighter bound and a longer check.",
 )
 @click.option(
     "--budget",
     type=click.IntRange(1),
     metavar="OPS",
-    help="The most operations that checking may take.",
+    help=f"For {taking('budget')}: the most operations that checking may take.",
 )
 @enclosure_options
 @semantics_options
 @click.option("--out", type=NEW_FILE, required=True, help="The certificate file to write.")
-@click.option("--json", "as_json_object", is_flag=True, help="Print one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def prove(
     model_file: Path,
     question: Question,
     strategy: str | None,
     scope: Scope,
-    effort: float,
+    effort: float | None,
     budget: int | None,
     semantics: str,
     eps_exp: Fraction | None,
@@ -97,129 +82,78 @@ def prove(
     exp_from: Path | None,
     out: Path,
     *,
-    as_json_object: bool,
-    **paths: str,
+    as_json: bool,
+    **paths: str | None,
 ) -> None:
     """Find a proof of the model's accuracy and write it as a certificate.
 
     The independent checker derives every bound; a certificate that it does not
-    verify is never left behind. The last line is the checker's verdict.
+    verify is never left behind. The last line is the checker's verdict. An
+    option that the strategy has no use for is a usage error. Exit code 11: the
+    strategy proves nothing of this model, and nothing is written.
 
     \b
       certify prove model.safetensors --task max-of-k --strategy exact --out exact.json
-      certify prove model.safetensors --task max-of-k --strategy cascade --budget 2000000 --out
-      short.json
-      certify prove model.safetensors --task max-of-k --strategy subcubic --qk max_diff --direct
-      max_diff_exact --out low.json
-      certify prove model.safetensors --task max-of-k --semantics float32:any-order --out
-      float32.json
+      certify prove model.safetensors --task max-of-k --strategy cascade --budget 2000000 \\
+          --out short.json
+      certify prove model.safetensors --task max-of-k --strategy subcubic --qk max_diff \\
+          --direct max_diff_exact --out low.json
+      certify prove model.safetensors --task max-of-k --semantics float32:any-order \\
+          --out float32.json
       certify prove model.safetensors --task balanced-brackets --out every-input.json
       certify prove model.safetensors --task table:answers.json --out agreement.json
-      certify prove model.safetensors --task modular-addition --strategy low-rank --out
-      low-rank.json
+      certify prove model.safetensors --task modular-addition --strategy low-rank \\
+          --out low-rank.json
 
     'certify strategies' lists the strategies, and the names of enclosures.
     """
     require_folder(out)
-    enclosures = {path: name for path, name in paths.items() if name != EXACT}
-    options = Options(effort, budget, enclosures, float32_of(semantics, eps_exp, eta_exp, exp_from))
-    strategy = strategy or _usual_strategy(question, load_model(model_file).config)
-    own = STRATEGIES_OF.get(question.label, ())
-    if strategy == EXHAUSTIVE:
-        _prove_leaves(model_file, question, scope, options, out, as_json_object=as_json_object)
-    elif strategy in own:
-        _prove(
-            model_file, question.label, scope, strategy, options, out, as_json_object=as_json_object
+    float32 = float32_of(semantics, eps_exp, eta_exp, exp_from)
+    model = load_model(model_file)
+    _, chosen = families.chosen(question, model.config, strategy)
+    with progress_bar(f"proving ({chosen.name})") as advance:
+        certificate = api.prove(
+            model,
+            task=question,
+            strategy=chosen.name,
+            scope=scope,
+            effort=effort,
+            budget=budget,
+            enclosures={path: name for path, name in paths.items() if name is not None},
+            float32=float32,
+            out=out,
+            progress=advance,
         )
+    if as_json:
+        click.echo(json.dumps(_facts(certificate), sort_keys=True))
     else:
-        raise Unsupported(
-            f"task {question.label} has no strategy {strategy}, it has {', '.join([*own, EXHAUSTIVE])}"
-        )
+        _print_certificate(certificate, chosen.name, out)
 
 
-def _usual_strategy(question: Question, config: Config) -> str:
-    """Return the strategy for a task and an architecture if none is named."""
-    if question.label == CELLS and is_one_layer(config):
-        return "exact"
-    if question.label == ADDING:
-        with contextlib.suppress(Unsupported):
-            require_addition(config)
-            return "low-rank"
-    return EXHAUSTIVE
+def _facts(certificate: Certificate) -> dict[str, object]:
+    """Return what a certificate proves, and what it took, as JSON values."""
+    verdict = certificate.verdict
+    return {
+        **{key: verdict.fields[key] for key in BOUNDS},
+        "prover_seconds": certificate.prover_seconds,
+        "checker_seconds": verdict.seconds,
+        "bytes": len(certificate.data),
+        "operations": verdict.operations,
+        "unexplained_dimension": certificate.unexplained_dimension,
+    }
 
 
-def _prove(
-    model_file: Path,
-    task: str,
-    scope: Scope,
-    strategy: str,
-    options: Options,
-    out: Path,
-    *,
-    as_json_object: bool = False,
-) -> None:
-    chosen = prove_addition if task == ADDING else prove_model
-    with progress_bar(f"proving ({strategy})", load_model(model_file).config.d_vocab) as advance:
-        proved = chosen(model_file, scope, strategy, out, options, advance)
-    _print_proved(proved, strategy, out, as_json_object=as_json_object)
-
-
-def _prove_leaves(
-    model_file: Path,
-    question: Question,
-    scope: Scope,
-    options: Options,
-    out: Path,
-    *,
-    as_json_object: bool = False,
-) -> None:
-    if (
-        options.enclosures
-        or options.budget is not None
-        or options.float32 is not None
-        or options.effort != 1.0
-    ):
-        raise Unsupported(
-            f"strategy {EXHAUSTIVE} has no use for --effort, --budget, --qk, --ov, --direct and --semantics"
-        )
-    with progress_bar(f"proving ({EXHAUSTIVE})", 1000) as advance:
-        proved = prove_leaves(
-            model_file, question, scope, out, lambda share: advance(round(1000 * share), "")
-        )
-    _print_proved(proved, EXHAUSTIVE, out, as_json_object=as_json_object)
-
-
-def _print_proved(proved: Proved, strategy: str, out: Path, *, as_json_object: bool) -> None:
+def _print_certificate(certificate: Certificate, strategy: str, out: Path) -> None:
     """Print what a finished certificate proves, the checker's verdict last."""
-    lower, upper, total = (
-        int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total")
-    )
-    if as_json_object:
-        bounds = {
-            key: str(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total")
-        }
-        seconds = {
-            "prover_seconds": proved.prover_seconds,
-            "checker_seconds": proved.checker_seconds,
-        }
-        operations = proved.facts["operations"]["total"]
-        sizes = {
-            "bytes": proved.size,
-            "operations": operations,
-            "unexplained_dimension": proved.unexplained_dimension,
-        }
-        click.echo(json.dumps({**bounds, **seconds, **sizes}, sort_keys=True))
-        return
-    click.echo(
-        f"strategy {strategy}: prover {proved.prover_seconds:.1f} s, checker {proved.checker_seconds:.1f} s"
-    )
-    click.echo(f"accuracy between {share(lower, total)} and {share(upper, total)}")
-    length = proved.facts["operations"]["total"]
-    click.echo(
-        f"proof length {length} operations, unexplained dimension {proved.unexplained_dimension}"
-    )
-    click.echo(f"certificate {out}, {proved.size} bytes")
-    click.echo(proved.report, nl=False)
+    verdict = certificate.verdict
+    lower, upper, total = verdict.correct_lower, verdict.correct_upper, verdict.total
+    prover, checker = certificate.prover_seconds, verdict.seconds
+    dimension = certificate.unexplained_dimension
+    click.echo(f"strategy {strategy}: prover {prover:.1f} s, checker {checker:.1f} s")
+    click.echo(f"accuracy between {cut(lower, total)} and {cut(upper, total)}")
+    click.echo(f"proof length {verdict.operations} operations, unexplained dimension {dimension}")
+    click.echo(f"certificate {out}, {len(certificate.data)} bytes")
+    click.echo(verdict.report, nl=False)
 
 
 @main.command()
@@ -256,15 +190,10 @@ def verify(
     \b
       python -S -m checker MODEL.safetensors CERTIFICATE.json
     """
-    asked = {
-        f"--{name.replace('_', '-')}": value
-        for name, value in required.items()
-        if value is not None
-    }
-    options = [str(word) for pair in asked.items() for word in pair]
-    ended = run_checker([*options, "--", model_file, certificate], inherit_output=True)
-    click.echo(ended.stdout, nl=False)
-    ctx.exit(ended.returncode)
+    asked = {name.replace("_", "-"): value for name, value in required.items()}
+    answer = api.ask_checker(model_file, certificate, asked, inherit_output=True)
+    click.echo(answer.report, nl=False)
+    ctx.exit(answer.code)
 
 
 @main.command()
@@ -273,52 +202,57 @@ def strategies() -> None:
 
     V is the vocabulary, k the length of the input, d the width of the model.
     """
-    table = Table("strategy", "idea", "cost for the checker")
-    for strategy in STRATEGIES.values():
-        table.add_row(strategy.name, strategy.idea, strategy.cost)
-    table.add_row(
-        EXHAUSTIVE,
-        "evaluate every input: any supported model, any task",
-        "the forward pass of V^k inputs, prefixes shared",
-    )
-    console = Console(width=120)
-    console.print(table)
-    additions = Table(
-        "strategy", "idea", "main loop of the checker", title="modular-addition: m neurons, rank R"
-    )
-    for addition in ADDITION_STRATEGIES.values():
-        additions.add_row(addition.name, addition.idea, addition.cost)
-    console.print(additions)
-    enclosures = Table(
-        "option", "names", title="enclosures of a path, for cascade, cubic and subcubic"
-    )
-    for path, known in names().items():
-        enclosures.add_row(f"--{path}", ", ".join(known))
-    console.print(enclosures)
+    tables: dict[str, Columns] = {}
+    for family in families.FAMILIES:
+        heads = ("strategy", "idea", family.cost)
+        table = tables.setdefault(family.title, Columns(family.title, heads))
+        table.rows.extend((one.name, one.idea, one.cost) for one in family.strategies.values())
+    for table in tables.values():
+        print_columns(table, WIDTH)
+    for family in families.FAMILIES:
+        if family.choices:
+            names = [
+                one.name
+                for one in family.strategies.values()
+                if family.choices[0].name in one.takes
+            ]
+            title = f"enclosures of a path, for {', '.join(names[:-1])} and {names[-1]}"
+            table = Columns(title, ("option", "names"))
+            table.rows.extend(
+                (f"--{choice.name}", ", ".join(choice.listed)) for choice in family.choices
+            )
+            print_columns(table, WIDTH)
 
 
 @main.command()
 def demo() -> None:
     """Certify a trained transformer over all of its 16 777 216 inputs, in front of your eyes."""
-    model_file = (
-        Path(__file__).parents[2] / "certificates" / "max-of-4-seed-0" / "model.safetensors"
-    )
-    if not model_file.is_file():
+    folder = Path(__file__).parents[2] / "certificates" / "max-of-4-seed-0"
+    if not folder.is_dir():
         raise Unsupported(
-            "the demo uses the repository's folder certificates/, which is not here; see 'certify prove'"
+            "the demo uses the repository's folder certificates/, which is not here;"
+            " see 'certify prove'"
         )
     click.echo(
         "A one-layer transformer was trained to name the largest of 4 tokens (vocabulary 64)."
     )
-    click.echo("1. Every input in floating point, as anyone would test it:")
-    model = load_model(model_file)
-    with progress_bar("evaluating", 1000) as advance:
-        result = evaluate_max_of_k(
-            model, UNIFORM, None, 0, lambda share: advance(round(1000 * share), "")
-        )
-    click.echo(
-        f"   {result.inputs - result.wrong} of {result.inputs} right: an estimate that trusts every rounding."
-    )
+    shipped = read_certificate(folder / "exact.json")
+    model = load_model(folder / "model.safetensors")
+    _evaluate_all(model, shipped.task)
     click.echo("2. A proof of the same number, found in floats and checked in exact arithmetic:")
-    with tempfile.TemporaryDirectory(prefix="certify-demo-") as folder:
-        _prove(model_file, "max-of-k", UNIFORM, "exact", Options(), Path(folder) / "exact.json")
+    with tempfile.TemporaryDirectory(prefix="certify-demo-") as scratch:
+        out = Path(scratch) / "exact.json"
+        with progress_bar(f"proving ({shipped.strategy})") as advance:
+            certificate = api.prove(
+                model, task=shipped.task, strategy=shipped.strategy, out=out, progress=advance
+            )
+        _print_certificate(certificate, shipped.strategy, out)
+
+
+def _evaluate_all(model: Model, task: str) -> None:
+    """Print what floats say of every input."""
+    click.echo("1. Every input in floating point, as anyone would test it:")
+    with progress_bar("evaluating") as advance:
+        result = api.evaluate(model, task=task, progress=advance)
+    right = result.inputs - result.wrong
+    click.echo(f"   {right} of {result.inputs} right: an estimate that trusts every rounding.")

@@ -17,11 +17,10 @@ rows and share nearly all of their work.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
-from certify.errors import BadInput, Unsupported
+from certify.errors import BadInput
 from certify.evaluation.separable import (
     evaluate_max_of_k,
 )
@@ -35,18 +34,18 @@ from certify.evaluation.tally import (
     Tokens,
     all_inputs,
     is_enumerable,
-    less_best_other,
     sampled,
     smallest_of,
     uncertain_of,
 )
-from certify.model.config import Config, require_one_layer
+from certify.model.config import Config, is_one_layer
 from certify.model.file import Model
-from certify.model.forward import batch_size
+from certify.model.forward import batch_size, margins
 from certify.model.forward import logits as network_logits
 from certify.model.tensors import optional_shapes, required_shapes
+from certify.progress import Progress, silent
 from certify.question.scope import UNIFORM, Scope
-from certify.question.tasks import TASKS, Task
+from certify.question.tasks import MAX_OF_K, Task, task_named
 
 MAXIMUM_PRODUCTS = 1 << 41
 
@@ -57,23 +56,23 @@ def evaluate(
     scope: Scope = UNIFORM,
     samples: int | None = None,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Return an estimate of how often the model answers as the task asks.
 
-    Requires: ``task`` is a name in ``TASKS``; ``samples`` forces a sample of that
-              size; by default every input is evaluated where that takes at most
-              2^25 inputs and 2^41 multiplications, and 10^6 samples are drawn
-              elsewhere.  ``progress`` is called with the finished share.
+    Requires: ``samples``, if given, is at least 1 and forces a sample of that size; by default
+              every input is evaluated where that takes at most 2^25 inputs and 2^41
+              multiplications, and 10^6 samples are drawn elsewhere.  ``progress`` is called as
+              inputs are finished.
     Ensures:  the same arguments give the same result.
-    Errors:   ``Unsupported`` if the task is not about such a model, ``BadInput``
-              if the scope does not fit it.
+    Errors:   ``Unsupported`` if there is no such task or it is not about such a model,
+              ``BadInput`` if the scope does not fit it.
     Cost:     the forward pass of every input; half a minute for 65 536 inputs of
               a two-layer model of width 32.
     """
-    config, chosen = model.config, TASKS[task]
+    config, chosen = model.config, task_named(task)
     chosen.require_fits(config)
-    if task == "max-of-k" and is_one_layer(config):
+    if chosen is MAX_OF_K and is_one_layer(config):
         return evaluate_max_of_k(model, scope, samples, seed, progress)
     if samples is not None and samples < 1:
         raise BadInput(f"evaluate: samples must be at least 1, not {samples}")
@@ -95,16 +94,7 @@ def network_margins(model: Model, task: Task, tokens: Tokens) -> Floats:
     Requires: ``task.require_fits`` accepts the model; ``tokens`` [batch, n_ctx].
     Ensures:  infinity where there is no other output.
     """
-    return less_best_other(network_logits(model, tokens), task.answer(tokens, model.config))
-
-
-def is_one_layer(config: Config) -> bool:
-    """Return whether the path decomposition covers the model."""
-    try:
-        require_one_layer(config, "")
-    except Unsupported:
-        return False
-    return True
+    return margins(network_logits(model, tokens), task.answer(tokens, model.config))
 
 
 def _products(config: Config) -> int:
@@ -126,7 +116,7 @@ def _every_input(
     size: int,
     scope: Scope,
     config: Config,
-    progress: Callable[[float], None] | None,
+    progress: Progress,
 ) -> Evaluation:
     """Return the accuracy over every input that the scope does not exclude, ``size`` inputs at a
     time.
@@ -159,6 +149,5 @@ def _every_input(
                 smallest_of(batch),
             )
         )
-        if progress is not None:
-            progress((start + len(batch)) / inputs)
+        progress(start + len(batch), inputs, "")
     return all_inputs(tallies, scope.total(config))

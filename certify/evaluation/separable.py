@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,16 +20,17 @@ from certify.evaluation.tally import (
     Tokens,
     all_inputs,
     is_enumerable,
-    less_best_other,
     sampled,
     smallest_of,
     uncertain_of,
 )
 from certify.model.config import Config
 from certify.model.file import Model
+from certify.model.forward import margins as network_margins
 from certify.model.paths import Paths, decompose
+from certify.progress import Progress, silent
 from certify.question.scope import UNIFORM, Scope
-from certify.question.tasks import TASKS
+from certify.question.tasks import MAX_OF_K
 
 _TAIL_INPUTS = 4096
 _SAFE_SPREAD = 600.0
@@ -40,13 +41,13 @@ def evaluate_max_of_k(
     scope: Scope = UNIFORM,
     samples: int | None = None,
     seed: int = 0,
-    progress: Callable[[float], None] | None = None,
+    progress: Progress = silent,
 ) -> Evaluation:
     """Return an estimate of how often the model answers with the maximum of its tokens.
 
     Requires: ``samples`` forces a sample of that size; by default every input
               is evaluated where there are at most 2^25, and 10^6 samples are
-              drawn elsewhere.  ``progress`` is called with the finished share.
+              drawn elsewhere.  ``progress`` is called as inputs are finished.
     Ensures:  the same arguments give the same result.
     Errors:   ``Unsupported`` if the model has fewer outputs than tokens or is not
               one layer of attention with one head, ``BadInput`` if the scope
@@ -54,7 +55,7 @@ def evaluate_max_of_k(
     Cost:     about two seconds for 64^4 inputs.
     """
     config = model.config
-    TASKS["max-of-k"].require_fits(config)
+    MAX_OF_K.require_fits(config)
     if samples is not None and samples < 1:
         raise BadInput(f"evaluate: samples must be at least 1, not {samples}")
     scope.require_fits(config)
@@ -89,19 +90,16 @@ def margins(paths: Paths, tokens: Tokens) -> Floats:
         batch, d_vocab
     )
     logits = paths.EU[query] + by_token @ paths.EVOU + pattern @ paths.PVOU
-    return less_best_other(logits, tokens.max(axis=1))
+    return network_margins(logits, tokens.max(axis=1))
 
 
-def _exhaustive(
-    paths: Paths, scope: Scope, config: Config, progress: Callable[[float], None] | None
-) -> Evaluation:
+def _exhaustive(paths: Paths, scope: Scope, config: Config, progress: Progress) -> Evaluation:
     """Return the accuracy over every input that the scope does not exclude."""
     tail = _Tail.build(scope, config)
     tallies: list[Tally] = []
     for query in tail.allowed[-1]:
         tallies.extend(_query_tallies(paths, tail, query))
-        if progress is not None:
-            progress((query + 1) / config.d_vocab)
+        progress(query + 1, config.d_vocab, "")
     return all_inputs(tallies, scope.total(config))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certify.model.config import Config
+from certify.progress import Progress
 from certify.question.scope import Scope
 
 UNCERTAIN_MARGIN = 1e-9
@@ -58,15 +59,6 @@ class Tally:
     uncertain: int
     correct: int
     smallest_margin: float
-
-
-def less_best_other(logits: Floats, answers: Tokens) -> Floats:
-    """Return the logit of each answer less the largest of the others; ``logits`` is overwritten."""
-    rows = np.arange(len(answers))
-    right = logits[rows, answers]
-    logits[rows, answers] = -np.inf
-    result: Floats = right - logits.max(axis=1)
-    return result
 
 
 def is_enumerable(config: Config) -> bool:
@@ -119,7 +111,7 @@ def sampled(
     config: Config,
     samples: int,
     seed: int,
-    progress: Callable[[float], None] | None,
+    progress: Progress,
 ) -> Evaluation:
     """Return an estimate from inputs drawn independently from the scope's distribution, ``size`` at
     a time.
@@ -133,8 +125,7 @@ def sampled(
         wrong += int(np.count_nonzero(~(batch > 0)))
         uncertain += uncertain_of(batch)
         smallest = min(smallest, smallest_of(batch))
-        if progress is not None:
-            progress((start + len(tokens)) / samples)
+        progress(start + len(tokens), samples, "")
     low, high = clopper_pearson(samples - wrong, samples)
     return Evaluation(
         exhaustive=False,

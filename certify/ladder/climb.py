@@ -1,11 +1,9 @@
 """The ladder: prove and check one model in many ways, and compare proof length with tightness.
 
 Every rung is a run of ``certify prove`` in a process of its own and then a run of the checker on
-the certificate that
-it wrote; bounds and proof lengths are the checker's, never the prover's.  A rung that is refused,
-fails or takes too
-long becomes a row with the reason.  Nothing here is trusted: each certificate can be checked on its
-own.
+the certificate that it wrote; bounds and proof lengths are the checker's, never the prover's.  A
+rung that is refused, fails, proves nothing or takes too long becomes a row with the reason.
+Nothing here is trusted: each certificate can be checked on its own.
 """
 
 from __future__ import annotations
@@ -18,25 +16,35 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from certify.certificate.client import VERIFIED, run_checker
 from certify.certificate.document import MAXIMUM_FILE_BYTES
+from certify.errors import CertifyError, CheckerRejected, ProvesNothing, UnusedOption
 from certify.files import read_bytes
 from certify.ladder.rung import Rung
 from certify.model.config import Config
-from certify.model.file import Model
+from certify.model.file import Model, file_of
+from certify.progress import Progress, silent
 from certify.question.scope import UNIFORM
 
-TASK = "max-of-k"
-OUTCOMES = {0: "VERIFIED", 2: "NOT RUN", 10: "REJECTED", 20: "DECLINED"}
-FAILED, STOPPED, NOT_RUN = "FAILED", "STOPPED", "NOT RUN"
+FAILED, STOPPED, NOT_RUN, NOTHING = "FAILED", "STOPPED", "NOT RUN", "NOTHING"
+OUTCOMES = {
+    VERIFIED: "VERIFIED",
+    UnusedOption.exit_code: NOT_RUN,
+    CheckerRejected.exit_code: "REJECTED",
+    ProvesNothing.exit_code: NOTHING,
+    CertifyError.exit_code: "DECLINED",
+}
+"""What becomes of a rung, by the exit code of ``certify prove``."""
 
-Progress = Callable[[int, str], None]
+Details = Callable[[Mapping[str, Any]], dict[str, int | None]]
+"""What a family tells of a proof beside its bounds, from the object ``proof`` of a certificate."""
+
 Seconds = tuple[float, float, float]
 """Of the prover, of the checker, and of the checker's processor."""
 
@@ -49,9 +57,8 @@ class Proof:
     ``processor_seconds``: of the checker, on all processors.
 
     ``smallest`` and ``median``: margins that hold for all, and for at least half, of the inputs
-    proved right; None if there
-    are none.  ``rank`` and ``switches``: of a proof of sums, how many columns and switches it hints
-    at, where it has them.
+    proved right; None if there are none.  ``details``: what the family tells of the proof beside
+    that.
     """
 
     operations: int
@@ -64,14 +71,13 @@ class Proof:
     multiplications: int = 0
     smallest: Fraction | None = None
     median: Fraction | None = None
-    rank: int | None = None
-    switches: int | None = None
+    details: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """The outcome of one rung: a proof if the verdict is VERIFIED, else the reason why there is
-    none.
+    none.  The verdict NOTHING stands for the bounds 0 and all inputs.
     """
 
     rung: Rung
@@ -87,7 +93,7 @@ class Ladder:
     model_sha256: str
     config: Config
     rows: tuple[Row, ...]
-    task: str = TASK
+    task: str
 
     @property
     def total(self) -> int:
@@ -121,36 +127,35 @@ class Ladder:
 
 
 def climb(
-    model_file: Path,
     model: Model,
+    task: str,
     run: Sequence[Rung],
     listed: Sequence[Rung],
     time_limit: float,
-    folder: Path | None,
-    progress: Progress,
-    task: str = TASK,
+    details: Details,
+    folder: Path | None = None,
+    progress: Progress = silent,
 ) -> Ladder:
     """Return the ladder of one model: every rung of ``run`` proved and checked, those of ``listed``
     as not run.
 
-    Requires: ``model`` is what ``model_file`` holds; ``progress`` is called with the finished rungs
-              and the next name.
+    Requires: ``model`` was read from a file; ``progress`` is told the name of the next rung.
     Ensures:  one row for each rung; the certificates are kept in ``folder`` if there is one, one
               file a rung.
     Cost:     each rung at most ``time_limit`` seconds of ``certify prove``, which checks too, and
               as many of checking again.
     """
+    model_file = file_of(model)
     rows = []
     with contextlib.ExitStack() as stack:
         kept = folder or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="certify-ladder-"))
         )
         for done, rung in enumerate(run):
-            progress(done, rung.name)
-            rows.append(
-                run_rung(model_file, rung, kept / f"{file_name(rung)}.json", time_limit, task)
-            )
-        progress(len(run), "")
+            progress(done, len(run), rung.name)
+            out = kept / f"{file_name(rung)}.json"
+            rows.append(run_rung(model_file, task, rung, out, time_limit, details))
+        progress(len(run), len(run), "")
     skipped = [Row(rung, NOT_RUN, "expensive: run with --all") for rung in listed]
     return Ladder(model.sha256, model.config, (*rows, *skipped), task)
 
@@ -161,7 +166,9 @@ def file_name(rung: Rung) -> str:
     return "-".join(words)
 
 
-def run_rung(model_file: Path, rung: Rung, out: Path, time_limit: float, task: str = TASK) -> Row:
+def run_rung(
+    model_file: Path, task: str, rung: Rung, out: Path, time_limit: float, details: Details
+) -> Row:
     """Return the row of one rung, whatever becomes of it."""
     command = [
         "prove",
@@ -188,7 +195,7 @@ def run_rung(model_file: Path, rung: Rung, out: Path, time_limit: float, task: s
         ["--time-limit", str(max(1, round(time_limit))), "--json", "--", str(model_file), str(out)]
     )
     seconds = (prover_seconds, time.monotonic() - start, _processor_seconds() - used)
-    return _checked(rung, checked, read_bytes(out, MAXIMUM_FILE_BYTES), seconds)
+    return _checked(rung, checked, read_bytes(out, MAXIMUM_FILE_BYTES), seconds, details)
 
 
 def _processor_seconds() -> float:
@@ -200,7 +207,11 @@ def _processor_seconds() -> float:
 
 
 def _checked(
-    rung: Rung, ended: subprocess.CompletedProcess[str], data: bytes, seconds: Seconds
+    rung: Rung,
+    ended: subprocess.CompletedProcess[str],
+    data: bytes,
+    seconds: Seconds,
+    details: Details,
 ) -> Row:
     """Return the row of a rung whose certificate the checker has looked at."""
     try:
@@ -214,11 +225,10 @@ def _checked(
         lower, upper = int(facts["correct_lower"]), int(facts["correct_upper"])
         operations, multiplications = (int(facts["operations"][key]) for key in ("total", "mul"))
         margins = _margins(facts["cells"], int(facts["margin_lower_exact"][1]))
-        sums = json.loads(data)["proof"].get("sums", {})
-        hinted = [len(sums[key]["rows"]) if key in sums else None for key in ("right", "tables")]
+        told = details(json.loads(data)["proof"])
     except (ValueError, KeyError, TypeError, IndexError):
         return Row(rung, FAILED, f"the checker crashed (exit {ended.returncode})")
-    proof = Proof(operations, lower, upper, len(data), *seconds, multiplications, *margins, *hinted)
+    proof = Proof(operations, lower, upper, len(data), *seconds, multiplications, *margins, told)
     return Row(rung, "VERIFIED", "", proof)
 
 

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar
+
+Point = tuple[float, float]
 
 
-class Scale(Protocol):
-    """The axes of a panel."""
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The axes of a panel, lengths on a log scale: the ends of both."""
 
-    def share(self, x: float, y: float) -> tuple[float, float]:
+    x: Point
+    y: Point
+    vertical: ClassVar[str] = "linear"
+
+    def share(self, x: float, y: float) -> Point:
         """Return the place of a point as shares of the panel's width and height."""
+        return _log_share(x, self.x), (y - self.y[0]) / (self.y[1] - self.y[0])
+
+
+@dataclass(frozen=True, slots=True)
+class LogScale(Scale):
+    """The axes of a panel with heights on a log scale too."""
+
+    vertical: ClassVar[str] = "log"
+
+    def share(self, x: float, y: float) -> Point:
+        """Return the place of a point as shares of the panel's width and height."""
+        return _log_share(x, self.x), _log_share(y, self.y)
+
+
+def _log_share(value: float, ends: Point) -> float:
+    return math.log(value / ends[0]) / math.log(ends[1] / ends[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from certify.cells.published import (
-    ATTENTION,
-)
-
 Level = Literal["quick", "default", "all"]
 
 
@@ -38,13 +34,3 @@ class Rung:
     def option(self, key: str, default: str = "") -> str:
         """Return one option, or the default."""
         return dict(self.options).get(key, default)
-
-    def published_names(self) -> tuple[str, ...]:
-        """Return the published configurations that this rung stands for: one for each way to handle
-        attention.
-        """
-        if self.strategy != "subcubic":
-            return ()
-        return tuple(
-            f"{self.option('direct')}/{attention}/{self.option('qk')}" for attention in ATTENTION
-        )

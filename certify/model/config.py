@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
+from certify.canonical import canonical_text
 from certify.errors import BadInput, Unsupported
 
 
@@ -54,7 +55,7 @@ class Config:
 
     def canonical_json(self) -> str:
         """Return the fields as JSON with sorted keys and no spaces."""
-        return json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
+        return canonical_text(self.as_dict())
 
     @property
     def mix(self) -> float:
@@ -171,6 +172,15 @@ def quoted(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def is_one_layer(config: Config) -> bool:
+    """Return whether ``require_one_layer`` accepts the architecture."""
+    try:
+        require_one_layer(config, "")
+    except Unsupported:
+        return False
+    return True
+
+
 def _require_size(size: object, name: str, origin: str) -> None:
     """Refuse a size that is no positive integer, or past its limit."""
     if type(size) is not int or size < 1:
@@ -207,10 +217,13 @@ def _require_present(
 
 
 def _require_hex(found: object, name: str, origin: str, *, most: float) -> None:
-    """Refuse a value that is no finite float from 0 to ``most`` in the spelling of ``float.hex``."""
+    """Refuse a value that is no finite float from 0 to ``most`` in the spelling of
+    ``float.hex``.
+    """
     if not isinstance(found, str) or _HEX_FLOAT.fullmatch(found) is None:
         raise BadInput(
-            f"{origin}: config field {name} must be a hexadecimal float such as {(0.5).hex()}, not {quoted(found)}"
+            f"{origin}: config field {name} must be a hexadecimal float such as {(0.5).hex()}, not"
+            f" {quoted(found)}"
         )
     try:
         number = float.fromhex(found)

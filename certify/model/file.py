@@ -50,6 +50,7 @@ import numpy as np
 import safetensors
 from numpy.typing import NDArray
 
+from certify.canonical import canonical_text
 from certify.errors import BadInput, Unsupported
 from certify.files import read_bytes, write_bytes
 from certify.model.config import (
@@ -76,12 +77,13 @@ class Model:
     """A model: its configuration, its tensors by name (read-only) and the SHA-256 of its file.
 
     Tensors keep their stored precision; bfloat16, which numpy lacks, is widened
-    exactly to float32.
+    exactly to float32.  ``file`` is where it was read from, None if it never was in a file.
     """
 
     config: Config
     tensors: Mapping[str, Tensor]
     sha256: str
+    file: Path | None = None
 
     def tensor(self, name: str) -> NDArray[np.float64]:
         """Return one tensor in float64 (exact: every stored format embeds in it)."""
@@ -94,6 +96,16 @@ class Model:
         return np.zeros(
             optional_shapes(self.config, hidden_size(self.tensors))[name], dtype=np.float64
         )
+
+
+def file_of(model: Model) -> Path:
+    """Return the file that a model was read from, which certificates about it bind.
+
+    Errors: ``BadInput`` for a model that was never in a file.
+    """
+    if model.file is None:
+        raise BadInput("a certificate binds a file: save the model and load it again")
+    return model.file
 
 
 def load_model(path: Path | str) -> Model:
@@ -115,7 +127,7 @@ def load_model(path: Path | str) -> Model:
         )
     config = _config_from_metadata(metadata, origin)
     require_tensors(tensors, config, origin)
-    return Model(config, MappingProxyType(tensors), hashlib.sha256(data).hexdigest())
+    return Model(config, MappingProxyType(tensors), hashlib.sha256(data).hexdigest(), path)
 
 
 def decode_tensors(data: bytes, origin: str, ignored: tuple[str, ...] = ()) -> dict[str, Tensor]:
@@ -141,7 +153,8 @@ def decode_tensors(data: bytes, origin: str, ignored: tuple[str, ...] = ()) -> d
             array = np.frombuffer(raw, dtype=_STORED_DTYPES[stored])
         else:
             raise Unsupported(
-                f"{origin}: tensor {quoted(name)} has dtype {stored}, only F64, F32, F16 and BF16 are supported"
+                f"{origin}: tensor {quoted(name)} has dtype {stored}, only F64, F32, F16 and BF16"
+                " are supported"
             )
         array = array.reshape(entry["shape"]).copy()
         array.setflags(write=False)
@@ -189,7 +202,7 @@ def encode_model(tensors: Mapping[str, Tensor], config: Config) -> bytes:
         }
         chunks.append(chunk)
         offset += len(chunk)
-    text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode("ascii")
+    text = canonical_text(header).encode("ascii")
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(8, "little") + text + b"".join(chunks)
 
@@ -206,7 +219,8 @@ def save_model(path: Path | str, tensors: Mapping[str, Tensor], config: Config) 
     for name, tensor in tensors.items():
         if tensor.dtype.name not in _WRITTEN_DTYPES:
             raise Unsupported(
-                f"{origin}: tensor {quoted(name)} has dtype {tensor.dtype.name}, which cannot be stored"
+                f"{origin}: tensor {quoted(name)} has dtype {tensor.dtype.name}, which cannot be"
+                " stored"
             )
     require_tensors(tensors, config, origin)
     write_bytes(path, encode_model(tensors, config))
@@ -219,13 +233,13 @@ def _config_from_metadata(metadata: Mapping[str, str], origin: str) -> Config:
     text = metadata["config"]
     try:
         value = json.loads(text)
-        canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
+        spelled = canonical_text(value)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{origin}: metadata field config is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise BadInput(f"{origin}: metadata field config must be a JSON object")
     config = config_from_dict(value, origin)
-    if canonical != text:
+    if spelled != text:
         raise BadInput(
             f"{origin}: metadata field config is not canonical JSON (sorted keys, no spaces)"
         )

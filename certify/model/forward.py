@@ -83,6 +83,19 @@ def logits(model: Model, tokens: Tokens) -> Floats:
     return result
 
 
+def margins(scores: Floats, answers: Tokens) -> Floats:
+    """Return the logit of each answer less the largest other one; infinity if there is no other.
+
+    Requires: ``scores`` [..., outputs]; ``answers`` [...], each an index of the outputs.
+    """
+    places = answers[..., None]
+    others = scores.copy()
+    np.put_along_axis(others, places, -np.inf, axis=-1)
+    right = np.take_along_axis(scores, places, axis=-1)[..., 0]
+    found: Floats = right - others.max(axis=-1)
+    return found
+
+
 def _attention(model: Model, block: str, rows: Floats, queries: slice) -> Floats:
     """Return what attention adds at the chosen positions, [batch, chosen, d_model], from the
     normalised residuals.

@@ -115,7 +115,8 @@ def import_model(
             tensors, stored = _read_pt(data, origin)
         case suffix:
             raise Unsupported(
-                f"{origin}: files ending in {suffix!r} are not supported (.safetensors, .pt, .pth, .npz are)"
+                f"{origin}: files ending in {suffix!r} are not supported (.safetensors, .pt, .pth,"
+                " .npz are)"
             )
     if given is not None:
         return tensors_from_state_dict(tensors, origin, translated_config(given, str(config_file)))
@@ -163,7 +164,8 @@ def _config_from_shapes(tensors: Mapping[str, Tensor], origin: str) -> Config:
         for pattern, what in _NEEDS_CONFIG:
             if pattern.fullmatch(name):
                 raise Unsupported(
-                    f"{origin}: tensor {name} means {what}, which needs a configuration (--config FILE, or stored in the file)"
+                    f"{origin}: tensor {name} means {what}, which needs a configuration (--config"
+                    " FILE, or stored in the file)"
                 )
     smallest = Config(d_vocab=1, d_vocab_out=1, n_ctx=1, d_model=1, d_head=1)
     for name, shape in required_shapes(smallest).items():
@@ -172,7 +174,8 @@ def _config_from_shapes(tensors: Mapping[str, Tensor], origin: str) -> Config:
         found = tensors[name].shape
         if len(found) != len(shape) or 0 in found:
             raise BadInput(
-                f"{origin}: tensor {name} has shape {list(found)}, expected {len(shape)} axes, none empty"
+                f"{origin}: tensor {name} has shape {list(found)}, expected {len(shape)} axes,"
+                " none empty"
             )
     n_heads, d_model, d_head = tensors["blocks.0.attn.W_Q"].shape
     layers = [int(matched[1]) for name in tensors if (matched := _LAYER.fullmatch(name))]

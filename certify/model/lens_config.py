@@ -159,12 +159,14 @@ def _require_without_effect(given: Mapping[str, object], origin: str) -> None:
             allowed = _MUST_BE[name]
         else:
             raise Unsupported(
-                f"{origin}: config field {json.dumps(name)} is not known: leave it out if the logits do not depend on it"
+                f"{origin}: config field {json.dumps(name)} is not known: leave it out if the"
+                " logits do not depend on it"
             )
         if not any(
             found == one and isinstance(found, bool) == isinstance(one, bool) for one in allowed
         ):
             shown = " or ".join(json.dumps(one) for one in allowed)
             raise Unsupported(
-                f"{origin}: config field {name} is {json.dumps(found, default=repr)}, supported is {shown}"
+                f"{origin}: config field {name} is {json.dumps(found, default=repr)}, supported is"
+                f" {shown}"
             )

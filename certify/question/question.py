@@ -14,12 +14,12 @@ from certify.errors import Unsupported
 from certify.files import read_bytes
 from certify.model.config import Config
 from certify.model.file import Model
-from certify.model.forward import logits
+from certify.model.forward import logits, margins
 from certify.question.table import (
     MAXIMUM_FILE_BYTES,
     decode_table,
 )
-from certify.question.tasks import TASKS, Task, Tokens
+from certify.question.tasks import Task, Tokens, task_named
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +43,10 @@ class Question:
             and config.read == "all"
             and (self.task.name == "table" or config.attention_dir != "causal")
         ):
-            missing = 'causal attention and another task than table where the config field readout is "all"'
+            missing = (
+                "causal attention and another task than table where the config field readout"
+                ' is "all"'
+            )
         if missing:
             raise Unsupported(f"task {self.task.name} needs {missing}")
 
@@ -55,31 +58,23 @@ class Question:
         """
         scores, config = logits(model, tokens), model.config
         if scores.ndim == 2:
-            return _margins(scores, self.task.answer(tokens, config))
+            return margins(scores, self.task.answer(tokens, config))
         ends = range(1, config.n_ctx + 1)
         each = [
-            _margins(scores[:, end - 1], self.task.answer(tokens[:, :end], config)) for end in ends
+            margins(scores[:, end - 1], self.task.answer(tokens[:, :end], config)) for end in ends
         ]
         found: Floats = np.min(each, axis=0)
         return found
 
 
-def _margins(scores: Floats, answers: Tokens) -> Floats:
-    rows = np.arange(len(answers))
-    others = scores.copy()
-    others[rows, answers] = -np.inf
-    found: Floats = scores[rows, answers] - others.max(axis=1)
-    return found
-
-
 def read_question(text: str) -> Question:
     """Return the question that ``--task`` names: a task, or ``table:FILE``.
 
-    Errors: ``BadInput`` or ``Unsupported`` for a file that is no table; ``KeyError`` for an unknown
-            name.
+    Errors: ``BadInput`` or ``Unsupported`` for a file that is no table, ``Unsupported`` for an
+            unknown name.
     """
     if not text.startswith("table:"):
-        return Question(TASKS[text], text, text)
+        return Question(task_named(text), text, text)
     path = Path(text.removeprefix("table:"))
     data = read_bytes(path, MAXIMUM_FILE_BYTES)
     value = decode_table(data, str(path))
@@ -92,7 +87,10 @@ def read_question(text: str) -> Question:
 
     def lacks(config: Config) -> str:
         if (config.n_ctx, config.d_vocab) != (n, vocab):
-            return f"n_ctx = {n} and d_vocab = {vocab}, the model has {config.n_ctx} and {config.d_vocab}"
+            return (
+                f"n_ctx = {n} and d_vocab = {vocab}, the model has {config.n_ctx} and"
+                f" {config.d_vocab}"
+            )
         return (
             ""
             if config.d_vocab_out > largest

@@ -20,6 +20,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from certify.canonical import canonical
 from certify.errors import BadInput, Unsupported
 from certify.files import read_bytes
 from certify.model.config import Config
@@ -46,7 +47,9 @@ class Scope:
         return self.name if self.sha256 is None else f"{self.name}:sha256:{self.sha256}"
 
     def total(self, config: Config) -> int:
-        """Return the weight of the whole domain: an exact integer, the number of inputs if uniform."""
+        """Return the weight of the whole domain: an exact integer, the number of inputs if
+        uniform.
+        """
         if self.weights is None:
             inputs: int = config.d_vocab**config.n_ctx
             return inputs
@@ -58,12 +61,14 @@ class Scope:
             return
         if len(self.weights) != config.n_ctx:
             raise BadInput(
-                f"{self.origin}: field weights has {len(self.weights)} positions, the model has {config.n_ctx}"
+                f"{self.origin}: field weights has {len(self.weights)} positions, the model has"
+                f" {config.n_ctx}"
             )
         for position, weights in enumerate(self.weights):
             if len(weights) != config.d_vocab:
                 raise BadInput(
-                    f"{self.origin}: field weights[{position}] has {len(weights)} tokens, the model has {config.d_vocab}"
+                    f"{self.origin}: field weights[{position}] has {len(weights)} tokens, the"
+                    f" model has {config.d_vocab}"
                 )
 
 
@@ -95,14 +100,14 @@ def decode_weights(data: bytes, origin: str) -> tuple[tuple[int, ...], ...]:
     """
     try:
         value = json.loads(data.decode("ascii"))
-        canonical = json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+        spelled = canonical(value)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{origin}: not JSON: {error}") from error
     if not isinstance(value, dict):
         raise BadInput(f"{origin}: not a JSON object")
     if value.get("format") != FORMAT:
         raise Unsupported(f"{origin}: field format must be {FORMAT}")
-    if canonical != data:
+    if spelled != data:
         raise BadInput(
             f"{origin}: not canonical JSON (sorted keys, no spaces, one newline at the end)"
         )
@@ -119,7 +124,7 @@ def decode_weights(data: bytes, origin: str) -> tuple[tuple[int, ...], ...]:
 def scope_bytes(weights: tuple[tuple[int, ...], ...]) -> bytes:
     """Return the canonical file that ``decode_weights`` reads back as ``weights``."""
     value = {"format": FORMAT, "weights": [[str(weight) for weight in row] for row in weights]}
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    return canonical(value)
 
 
 def _position(row: object, field: str) -> tuple[int, ...]:

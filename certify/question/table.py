@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from certify.canonical import canonical
 from certify.errors import BadInput, Unsupported
 from certify.model.config import Config
 from certify.model.file import Model
@@ -34,14 +35,14 @@ def decode_table(data: bytes, origin: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(data.decode("ascii"))
-        canonical = _canonical(value)
+        spelled = canonical(value)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{origin}: not JSON: {error}") from error
     if not isinstance(value, dict) or set(value) != {"answers", "format", "n", "vocab"}:
         raise BadInput(f"{origin}: the fields must be answers, format, n and vocab, nothing else")
     if value["format"] != FORMAT:
         raise Unsupported(f"{origin}: field format must be {FORMAT}")
-    if canonical != data:
+    if spelled != data:
         raise BadInput(
             f"{origin}: not canonical JSON (sorted keys, no spaces, one newline at the end)"
         )
@@ -72,7 +73,8 @@ def table_of(model: Model) -> bytes:
     inputs = config.d_vocab**config.n_ctx
     if inputs > MAXIMUM_ANSWERS:
         raise Unsupported(
-            f"a table holds at most {MAXIMUM_ANSWERS} answers, here are {config.d_vocab}^{config.n_ctx} inputs"
+            f"a table holds at most {MAXIMUM_ANSWERS} answers, here are"
+            f" {config.d_vocab}^{config.n_ctx} inputs"
         )
     size = batch_size(model)
     answers: list[int] = []
@@ -82,7 +84,7 @@ def table_of(model: Model) -> bytes:
             .argmax(axis=1)
             .tolist()
         )
-    return _canonical(
+    return canonical(
         {"answers": answers, "format": FORMAT, "n": config.n_ctx, "vocab": config.d_vocab}
     )
 
@@ -92,7 +94,3 @@ def tokens_between(config: Config, start: int, stop: int) -> Tokens:
     return np.stack(
         np.unravel_index(np.arange(start, stop), (config.d_vocab,) * config.n_ctx), axis=1
     )
-
-
-def _canonical(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"

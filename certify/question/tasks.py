@@ -95,26 +95,35 @@ def _lacks_brackets(config: Config) -> str:
     return _outputs(config, 2, "2")
 
 
-TASKS = MappingProxyType(
-    {
-        task.name: task
-        for task in (
-            Task(
-                "max-of-k",
-                _largest,
-                lambda config: {"k": config.n_ctx, "vocab": config.d_vocab},
-                lambda config: _outputs(config, config.d_vocab, "d_vocab"),
-            ),
-            Task("modular-addition", _sum, lambda config: {"modulus": config.d_vocab}, _lacks_sum),
-            Task(
-                "balanced-brackets", _balanced, lambda config: {"n": config.n_ctx}, _lacks_brackets
-            ),
-            Task(
-                "argmax",
-                _first_largest,
-                lambda config: {"n": config.n_ctx, "vocab": config.d_vocab},
-                lambda config: _outputs(config, config.n_ctx, "n_ctx"),
-            ),
-        )
-    }
+MAX_OF_K = Task(
+    "max-of-k",
+    _largest,
+    lambda config: {"k": config.n_ctx, "vocab": config.d_vocab},
+    lambda config: _outputs(config, config.d_vocab, "d_vocab"),
 )
+MODULAR_ADDITION = Task(
+    "modular-addition", _sum, lambda config: {"modulus": config.d_vocab}, _lacks_sum
+)
+BALANCED_BRACKETS = Task(
+    "balanced-brackets", _balanced, lambda config: {"n": config.n_ctx}, _lacks_brackets
+)
+ARGMAX = Task(
+    "argmax",
+    _first_largest,
+    lambda config: {"n": config.n_ctx, "vocab": config.d_vocab},
+    lambda config: _outputs(config, config.n_ctx, "n_ctx"),
+)
+TASKS = MappingProxyType(
+    {task.name: task for task in (MAX_OF_K, MODULAR_ADDITION, BALANCED_BRACKETS, ARGMAX)}
+)
+"""Every task by its name."""
+
+
+def task_named(name: str) -> Task:
+    """Return the task of this name.
+
+    Errors: ``Unsupported`` if there is none.
+    """
+    if name not in TASKS:
+        raise Unsupported(f"there is no task {name!r}, there are {', '.join(TASKS)}")
+    return TASKS[name]

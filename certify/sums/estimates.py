@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certify.model.file import Model
+from certify.model.forward import margins
 
 Array = NDArray[np.float64]
 
@@ -30,7 +31,7 @@ class Tables:
 
     def margins(self, columns: Array, right: Array) -> Array:
         """Return the margins if neurons write ``columns @ right``."""
-        return margins_of_sums(
+        return margins_of_pairs(
             (self.active.reshape(-1, len(columns)) @ columns @ right).reshape(self.direct.shape)
             + self.direct
         )
@@ -41,15 +42,11 @@ class Tables:
         return int((np.abs(self.margins(left, right)) <= self.active @ rest).sum())
 
 
-def margins_of_sums(logits: Array) -> Array:
-    """Return the logit of the right answer less the largest other one."""
-    vocab = len(logits)
-    answers = ((np.arange(vocab)[:, None] + np.arange(vocab)) % vocab)[..., None]
-    right = np.take_along_axis(logits, answers, axis=2)[..., 0]
-    others = logits.copy()
-    np.put_along_axis(others, answers, -np.inf, axis=2)
-    margins: Array = right - others.max(axis=2)
-    return margins
+def margins_of_pairs(scores: Array) -> Array:
+    """Return the margins of the logits of every pair of tokens, [first, second, answer]."""
+    tokens = np.arange(len(scores))
+    found: Array = margins(scores, (tokens[:, None] + tokens) % len(scores))
+    return found
 
 
 def fold(model: Model) -> Tables:

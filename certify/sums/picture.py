@@ -4,13 +4,12 @@ margins.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 from certify.ladder.climb import Ladder, Proof
-from certify.ladder.labels import Labels
-from certify.ladder.plot import GREY, STYLE, saved
+from certify.ladder.labels import Labels, Point, Scale
+from certify.ladder.plot import GREY, STYLE, fix_axes, saved, write_corner
 from certify.ladder.rung import Rung
 from certify.sums.rungs import (
     BRUTE_FORCE,
@@ -21,7 +20,6 @@ from certify.sums.rungs import (
     OTHER_RANKS,
     OWN_FREQUENCY,
     QUADRATURE,
-    title,
 )
 
 COLOURS = {
@@ -32,7 +30,19 @@ COLOURS = {
     QUADRATURE: "#d62728",
     OTHER_PHASES: "#b05cb0",
 }
-Point = tuple[float, float]
+MARKS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+
+
+def title(ladder: Ladder) -> str:
+    """Return what the ladder is about, for a reader."""
+    mix = ladder.config.mix
+    attention = {0.0: "constant attention", 1.0: "softmax attention"}.get(
+        mix, f"attention mix {mix:g}"
+    )
+    return (
+        f"{ladder.task}, modulus {ladder.config.d_vocab}, {attention}, model"
+        f" {ladder.model_sha256[:12]}"
+    )
 
 
 def draw(ladder: Ladder, ending: str) -> bytes:
@@ -70,17 +80,7 @@ def draw(ladder: Ladder, ending: str) -> bytes:
         right.set_ylabel(
             "margin of certified inputs, at least: of half of them (dot), of all (end of the line)"
         )
-        note = "\n".join(_exhaustive(ladder))
-        left.text(
-            0.985,
-            0.02,
-            note,
-            transform=left.transAxes,
-            ha="right",
-            va="bottom",
-            fontsize=8,
-            color=GREY,
-        )
+        write_corner(left, "\n".join(_exhaustive(ladder)))
         handles, labels = left.get_legend_handles_labels()
         if handles:
             figure.legend(
@@ -99,29 +99,14 @@ def _different(ladder: Ladder) -> list[tuple[Rung, Proof]]:
     return list(first.values())[::-1]
 
 
-class _Scale:
-    """The axes of a panel, operations on a log scale, with room for names on the right."""
-
-    def __init__(self, lengths: Sequence[float], y: Point) -> None:
-        """Fix the limits."""
-        self.x = (min(lengths, default=1.0) / 1.12, max(lengths, default=10.0) * 1.45)
-        self.y = y
-
-    def share(self, x: float, y: float) -> Point:
-        """Return the place of a point as shares of the panel's width and height."""
-        across = math.log(x / self.x[0]) / math.log(self.x[1] / self.x[0])
-        return across, (y - self.y[0]) / (self.y[1] - self.y[0])
-
-
 def _draw_panel(
     axes: Any, ladder: Ladder, found: Sequence[tuple[Rung, Proof, float]], y: Point
 ) -> None:
     """Draw rungs at these heights, and which of them no other one beats."""
-    from matplotlib import ticker  # noqa: PLC0415
-
-    scale = _Scale(
-        [float(proof.operations) for rung, proof in ladder.proved() if rung.group != EXHAUSTIVE], y
-    )
+    lengths = [
+        float(proof.operations) for rung, proof in ladder.proved() if rung.group != EXHAUSTIVE
+    ]
+    scale = Scale((min(lengths, default=1.0) / 1.12, max(lengths, default=10.0) * 1.45), y)
     labels = Labels(axes, scale)
     for group in GROUPS:
         dots = [
@@ -146,19 +131,13 @@ def _draw_panel(
     )
     for rung, proof, height in sorted(found, key=lambda point: (-point[2], point[1].operations)):
         labels.write(_name(rung, proof), (float(proof.operations), height), COLOURS[rung.group])
-    axes.set_xscale("log")
-    axes.set_xlim(scale.x)
-    axes.set_ylim(scale.y)
-    if scale.x[1] < scale.x[0] * 1000:
-        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
-        axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
-        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
-    axes.set_xlabel("proof length: operations of the checker")
-    axes.grid(visible=True, which="major", color="#e4e4e4", lw=0.8)
+    fix_axes(axes, scale, "proof length: operations of the checker", MARKS)
 
 
 def _draw_whiskers(axes: Any, proofs: Sequence[Proof]) -> None:
-    """Draw a line from the margin that half of the certified inputs have to the one that all have."""
+    """Draw a line from the margin that half of the certified inputs have to the one that all
+    have.
+    """
     for proof in proofs:
         if proof.smallest is not None and proof.median is not None:
             ends = [float(proof.smallest), float(proof.median)]
@@ -185,15 +164,17 @@ def _draw_frontier(axes: Any, ladder: Ladder) -> None:
 
 def _name(rung: Rung, proof: Proof) -> str:
     """Return what to write beside a rung's dot: what tells it from the others of its colour."""
-    if proof.switches is not None:
-        return f"{proof.switches} switches"
-    return rung.name if proof.rank is None or rung.group == OWN_FREQUENCY else f"rank {proof.rank}"
+    rank, switches = (proof.details.get(name) for name in ("rank", "switches"))
+    if switches is not None:
+        return f"{switches} switches"
+    return rung.name if rank is None or rung.group == OWN_FREQUENCY else f"rank {rank}"
 
 
 def _exhaustive(ladder: Ladder) -> list[str]:
     """Return what is known of the proof that is far off the panel."""
     return [
-        f"{EXHAUSTIVE}, far off to the right: {proof.operations:.1e} operations, {proof.lower} of {ladder.total}"
+        f"{EXHAUSTIVE}, far off to the right: {proof.operations:.1e} operations, {proof.lower} of"
+        f" {ladder.total}"
         for rung, proof in ladder.proved()
         if rung.group == EXHAUSTIVE
     ]

@@ -1,20 +1,8 @@
-"""The ladder of modular addition: its rungs, and what its files say.
-
-Most rungs that certify anything certify every input, so beside the certified inputs there are
-margins: one that all
-of them have, and one that at least half of them have.
-"""
+"""The rungs of the ladder of modular addition."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
-from certify.ladder.climb import Ladder
-from certify.ladder.file import csv_of, row_facts, subject
 from certify.ladder.rung import Level, Rung
-from certify.leaves.draft import STRATEGY
-from certify.sums.draft import TASK
 
 BRUTE_FORCE, LOW_RANK, OWN_FREQUENCY, QUADRATURE = (
     "brute-force",
@@ -23,35 +11,10 @@ BRUTE_FORCE, LOW_RANK, OWN_FREQUENCY, QUADRATURE = (
     "quadrature",
 )
 EXHAUSTIVE, OTHER_RANKS, OTHER_PHASES = (
-    STRATEGY,
+    "exhaustive",
     "low-rank, other ranks",
     "quadrature, other phases",
 )
-COLUMNS = (
-    "name",
-    "group",
-    "strategy",
-    "options",
-    "verdict",
-    "reason",
-    "operations",
-    "multiplications",
-    "correct_lower",
-    "correct_upper",
-    "total",
-    "accuracy_lower",
-    "accuracy_upper",
-    "smallest_margin",
-    "median_margin",
-    "rank",
-    "switches",
-    "bytes",
-    "prover_seconds",
-    "checker_seconds",
-    "processor_seconds",
-    "frontier",
-)
-
 QUICK = tuple(
     Rung(name, name, (), name) for name in (BRUTE_FORCE, LOW_RANK, OWN_FREQUENCY, QUADRATURE)
 )
@@ -72,37 +35,3 @@ def rungs(level: Level) -> tuple[tuple[Rung, ...], tuple[Rung, ...]]:
     if level == "all":
         return (*QUICK, *OTHERS, EXHAUSTIVE_RUNG), ()
     return (QUICK if level == "quick" else QUICK + OTHERS), (EXHAUSTIVE_RUNG,)
-
-
-def facts(ladder: Ladder) -> dict[str, Any]:
-    """Return the ladder as JSON values; exact integers that may be large are strings."""
-    config = ladder.config
-    sizes = {
-        "modulus": config.d_vocab,
-        "d_model": config.d_model,
-        "d_mlp": config.d_mlp,
-        "attention_mix": config.mix.hex(),
-    }
-    return {
-        **subject(ladder, sizes),
-        "rows": [row_facts(ladder, row, COLUMNS) for row in ladder.rows],
-    }
-
-
-def as_json(ladder: Ladder) -> bytes:
-    """Return the ladder as a JSON file."""
-    return json.dumps(facts(ladder), indent=1).encode("ascii") + b"\n"
-
-
-def as_csv(ladder: Ladder) -> bytes:
-    """Return the rows as a CSV file, one line each, what is not known left empty."""
-    return csv_of(ladder, COLUMNS, facts(ladder)["rows"])
-
-
-def title(ladder: Ladder) -> str:
-    """Return what the ladder is about, for a reader."""
-    mix = ladder.config.mix
-    attention = {0.0: "constant attention", 1.0: "softmax attention"}.get(
-        mix, f"attention mix {mix:g}"
-    )
-    return f"{TASK}, modulus {ladder.config.d_vocab}, {attention}, model {ladder.model_sha256[:12]}"

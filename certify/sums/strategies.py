@@ -2,18 +2,15 @@
 which neurons share a switch.
 
 Everything here is an estimate in floating point; the checker forms what is left over exactly and
-bounds it.  With U, V
-the activations by first and by second token and M = W_out W_U:
+bounds it.  With U, V the activations by first and by second token and M = W_out W_U:
 
     logit_j = sum_i relu(U_ai + V_bi) M_ij + direct_j.
 
 M has the rank of the circle of every frequency, two each, so M = P Q + R with a small R.  A neuron
-sees its two tokens
-as ``cos(w k a + phi) + cos(w k b + phi)`` and some more, so neurons of one frequency k and nearly
-one phase phi are on
-for the same inputs: they share a switch.  A sum over the switches of all phases is the rectangle
-rule for an integral
-over the circle, which is how these networks double a frequency.
+sees its two tokens as ``cos(w k a + phi) + cos(w k b + phi)`` and some more, so neurons of one
+frequency k and nearly one phase phi are on for the same inputs: they share a switch.  A sum over
+the switches of all phases is the rectangle rule for an integral over the circle, which is how these
+networks double a frequency.
 """
 
 from __future__ import annotations
@@ -25,9 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from certify.certificate.document import matrix
+from certify.certificate.job import EFFORT, SEMANTICS, Strategy
 from certify.errors import Unsupported
 from certify.model.file import Model
-from certify.sums.estimates import Array, Tables, fold, margins_of_sums
+from certify.sums.estimates import Array, Tables, fold, margins_of_pairs
 
 Sums = dict[str, Any]
 
@@ -42,21 +41,11 @@ CLEAR = 0.05
 """A singular value above this share of the largest belongs to a frequency of the model."""
 
 
-def integral(values: Array, bits: int) -> dict[str, Any]:
-    """Return a matrix as the certificate spells it: integers of at most so many bits times a power
-    of two.
-    """
-    largest = float(np.abs(values).max())
-    exponent = int(np.clip(np.frexp(largest)[1] - bits if largest else 0, -128, 128))
-    scaled = np.clip(np.rint(np.ldexp(values, -exponent)), -(2**31), 2**31)
-    return {"exponent": exponent, "rows": [[int(x) for x in row] for row in scaled]}
-
-
 def _hints(left: Array, right: Array, *, settle: bool) -> Sums:
     """Return the keys of two matrices: the parts of the product share its size evenly."""
     return {
-        "left": integral(left, ENTRY_BITS),
-        "right": integral(right, ENTRY_BITS),
+        "left": matrix(left, ENTRY_BITS),
+        "right": matrix(right, ENTRY_BITS),
         "settle": int(settle),
     }
 
@@ -120,7 +109,9 @@ def own_frequency(model: Model, effort: float) -> Sums:
 
 
 def quadrature(model: Model, effort: float) -> Sums:
-    """Return the fewest phases whose switches decide every input, or else those that decide most."""
+    """Return the fewest phases whose switches decide every input, or else those that decide
+    most.
+    """
     tables = fold(model)
     if tables.tokens is None:
         raise Unsupported("strategy quadrature is for constant attention, attention_mix 0")
@@ -158,11 +149,13 @@ class Switches:
         unit = float(self.scales.max()) / 2**SCALE_BITS
         scales = np.maximum(1, np.rint(self.scales / unit))
         named = {"neurons": [int(x) for x in self.neurons], "scales": [int(x) for x in scales]}
-        return {**named, "tables": integral(self.tables * unit, ENTRY_BITS)}
+        return {**named, "tables": matrix(self.tables * unit, ENTRY_BITS)}
 
 
 def _switches(tokens: Array, left: Array, right: Array, phases: int) -> Switches:
-    """Return a switch for every frequency and phase that neurons have, weighted by what they write."""
+    """Return a switch for every frequency and phase that neurons have, weighted by what they
+    write.
+    """
     vocab = len(tokens) // 2
     waves = np.fft.fft(tokens.reshape(2, vocab, -1), axis=1)[:, 1 : (vocab + 1) // 2 + 1]
     sizes = np.sqrt(np.square(np.abs(waves)).sum(axis=0))
@@ -203,43 +196,41 @@ def _decided(tables: Tables, left: Array, right: Array, found: Switches) -> int:
         error += levels[np.minimum(np.abs(values) / step, LEVELS).astype(np.int64)]
         written = tokens @ columns[held]
         sums += (values > 0)[..., None] * (written[:vocab, None] + written[vocab:])
-    margins = margins_of_sums(sums[..., :-1] @ right + tables.direct)
+    margins = margins_of_pairs(sums[..., :-1] @ right + tables.direct)
     return int((np.abs(margins) > error + sums[..., -1]).sum())
 
 
-@dataclass(frozen=True, slots=True)
-class AdditionStrategy:
-    """A named way to build a proof of sums, with a line for the reader and the cost for the
-    checker's main loop.
-    """
-
-    name: str
-    idea: str
-    cost: str
-    build: Callable[[Model, float], Sums]
-
-
+Build = Callable[[Model, float], Sums]
+ARITHMETIC = frozenset({SEMANTICS})
 STRATEGIES = {
     strategy.name: strategy
     for strategy in (
-        AdditionStrategy("brute-force", "every input, every neuron, every answer", "m V^3", exact),
-        AdditionStrategy(
+        Strategy(
+            "brute-force", "every input, every neuron, every answer", "m V^3", exact, ARITHMETIC
+        ),
+        Strategy(
             "low-rank",
-            "the unembedding as two thin matrices, what that leaves open settled exactly: lower = upper (from --effort 1)",
+            "the unembedding as two thin matrices, what that leaves open settled exactly:"
+            " lower = upper (from --effort 1)",
             "(R + 1) m V^2 + R V^3",
             low_rank,
+            ARITHMETIC | {EFFORT},
         ),
-        AdditionStrategy(
+        Strategy(
             "own-frequency",
-            "each neuron writes its own frequency alone: two columns for a neuron; open inputs stay open",
+            "each neuron writes its own frequency alone: two columns for a neuron;"
+            " open inputs stay open",
             "3 m V^2 + R V^3",
             own_frequency,
+            ARITHMETIC,
         ),
-        AdditionStrategy(
+        Strategy(
             "quadrature",
-            "neurons of one frequency and nearly one phase share a switch: no sum over neurons; open inputs stay open",
+            "neurons of one frequency and nearly one phase share a switch: no sum over neurons;"
+            " open inputs stay open",
             "S V^2 (R + 1) additions + R V^3, S switches",
             quadrature,
+            ARITHMETIC | {EFFORT},
         ),
     )
 }

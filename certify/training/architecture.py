@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from certify.errors import BadInput
-from certify.model.config import Config
+from certify.model.config import (
+    MAXIMUM_HEADS,
+    MAXIMUM_LAYERS,
+    MLP_ACTIVATIONS,
+    POOLED_READOUTS,
+    Config,
+)
 from certify.training.pytorch import require_sizes
+from certify.training.recipe import setting
 
 EPS = 1e-5
-
-Progress = Callable[[int, float], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """What can be chosen about a network besides what its task fixes."""
 
-    layers: int = 2
-    heads: int = 2
-    d_model: int = 32
-    d_mlp: int = 64
-    act: str = "relu"
-    normalization: str | None = None
-    readout: str = "last"
+    readout: str = setting(
+        "Read the last position, or a head on the sum or mean over the positions.",
+        "last",
+        choices=("last", *POOLED_READOUTS),
+    )
+    layers: int = setting("Layers.", 2, least=1, most=MAXIMUM_LAYERS)
+    heads: int = setting("Heads.", 2, least=1, most=MAXIMUM_HEADS)
+    d_model: int = setting("Width of the model.", 32, least=1, most=1024)
+    d_mlp: int = setting("Width of the MLP.", 64, least=1, most=4096)
+    act: str = setting("Activation of the MLP.", "relu", choices=MLP_ACTIVATIONS)
+    normalization: str | None = setting("Layer norm.", None, choices=("none", "LN", "LNPre"))
 
     def config(self, *, d_vocab: int, d_vocab_out: int, n_ctx: int) -> Config:
         """Return the causal configuration for a task; the heads share the width.

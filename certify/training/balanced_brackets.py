@@ -1,4 +1,8 @@
-"""Train causal transformers on balanced brackets."""
+"""Train causal transformers on balanced brackets, bitwise reproducibly for each seed.
+
+They learn from strings of which half are balanced and half are balanced strings with one or two
+brackets turned round.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,20 @@ from numpy.typing import NDArray
 from certify.errors import BadInput
 from certify.model.config import Config
 from certify.model.tensors import Tensor
-from certify.question.tasks import balanced
-from certify.training.architecture import Architecture, Progress, require_rates
+from certify.question.tasks import BALANCED_BRACKETS, balanced
+from certify.training.architecture import Architecture, require_rates
 from certify.training.network import Weights, initial_weights, network_logits
 from certify.training.pytorch import deterministic, finished, import_torch, require_sizes
+from certify.training.recipe import (
+    Part,
+    Report,
+    Trainable,
+    decay,
+    learning_rate,
+    seed,
+    setting,
+    weight_decay,
+)
 
 LARGEST_ENUMERATION = 20
 
@@ -28,21 +42,28 @@ class BracketsRecipe:
     has a margin of at least ``margin``, or after ``steps``.
     """
 
-    seed: int = 0
-    steps: int = 20_000
-    batch: int = 256
-    learning_rate: float = 0.001
-    weight_decay: float = 0.01
-    decay: float = 0.0
-    margin: float = 1.0
-    every: int = 500
+    seed: int = seed("data")
+    steps: int = setting("The most optimiser steps.", 20_000, least=1)
+    batch: int = setting("Strings for each step.", 256, least=1)
+    learning_rate: float = learning_rate()
+    weight_decay: float = weight_decay(0.01)
+    decay: float = decay()
+    margin: float = setting("Stop when every input has at least this margin.", 1.0)
+    every: int = setting("Steps between two trials of all inputs.", 500, least=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the task is."""
+
+    n: int = setting("Length of the strings, an even number.", least=2, most=LARGEST_ENUMERATION)
 
 
 def train_balanced_brackets(
     n: int,
     architecture: Architecture | None = None,
     recipe: BracketsRecipe | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> tuple[dict[str, Tensor], Config]:
     """Return the float32 tensors and the configuration of a model trained to recognise balanced
     strings.
@@ -79,9 +100,11 @@ def _fit_brackets(
     config: Config,
     recipe: BracketsRecipe,
     generator: Any,
-    progress: Progress | None,
+    progress: Report | None,
 ) -> None:
-    """Update ``weights`` in place until every input has the wanted margin, or the steps are over."""
+    """Update ``weights`` in place until every input has the wanted margin, or the steps are
+    over.
+    """
     strings = np.array(list(np.ndindex(*(2,) * config.n_ctx)), dtype=np.int64)
     answers = balanced(strings)
     everything, right = torch.from_numpy(strings), torch.from_numpy(answers)
@@ -143,3 +166,35 @@ def _smallest_margin(
             found = float(margins.min())
             smallest = min(smallest, -math.inf if math.isnan(found) else found)
     return smallest
+
+
+def _told(
+    sizes: Sizes, architecture: Architecture, recipe: BracketsRecipe, steps: int, smallest: float
+) -> list[str]:
+    return [
+        f"balanced brackets, n {sizes.n}, readout {architecture.readout}, seed {recipe.seed},"
+        f" {steps} steps",
+        f"smallest margin {smallest:.4f} (float32 estimate, not a bound)",
+    ]
+
+
+TRAINABLE = Trainable(
+    task=BALANCED_BRACKETS.name,
+    about="""Train a causal transformer to tell whether a string of N brackets is balanced.
+
+    Half of the strings it learns from are balanced, half are balanced strings
+    with one or two brackets turned round.  Training stops when a float estimate
+    says that every one of the 2^N inputs is right by the wanted margin.
+
+    \b
+      certify train balanced-brackets --n 16 --margin 4 --out model.safetensors
+      certify train balanced-brackets --n 12 --act silu --normalization LN --out other.safetensors
+    """,
+    parts=(Part(Sizes), Part(Architecture()), Part(BracketsRecipe())),
+    steps=lambda sizes, architecture, recipe: recipe.steps,
+    train=lambda sizes, architecture, recipe, report: train_balanced_brackets(
+        sizes.n, architecture, recipe, report
+    ),
+    measured=lambda smallest: f"smallest margin {smallest:.4f}",
+    told=_told,
+)

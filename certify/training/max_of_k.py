@@ -1,4 +1,4 @@
-"""Train small transformers with PyTorch, bitwise reproducibly for each seed.
+"""Train one layer of attention on Max-of-K, bitwise reproducibly for each seed.
 
 The recipe is that of the published Max-of-K models (Gross et al., "Compact
 Proofs of Model Performance via Mechanistic Interpretability", arXiv 2406.11779,
@@ -15,25 +15,35 @@ when training starts, since nothing else in the package needs it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from certify.errors import BadInput
 from certify.model.config import Config
 from certify.model.tensors import Tensor
+from certify.question.tasks import MAX_OF_K
 from certify.training.pytorch import deterministic, finished, import_torch, require_sizes
+from certify.training.recipe import (
+    Part,
+    Report,
+    Trainable,
+    decay,
+    learning_rate,
+    seed,
+    setting,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """What training depends on besides the task: all of it, so that a seed names one model."""
 
-    seed: int = 0
-    steps: int = 3000
-    batch: int = 128
-    learning_rate: float = 0.001
-    decay: float = 0.0
+    seed: int = seed("data")
+    steps: int = setting("Optimiser steps.", 3000, least=1)
+    batch: int = setting("Inputs for each step.", 128, least=1)
+    learning_rate: float = learning_rate()
+    decay: float = decay()
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of one step: constant, then linear to zero over the last
@@ -44,12 +54,21 @@ class Recipe:
         return self.learning_rate * min(1.0, (self.steps - step) / (self.decay * self.steps))
 
 
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the task is, and how wide the model."""
+
+    k: int = setting("Length of the input.", least=1, most=64)
+    vocab: int = setting("How many tokens.", 64, least=2, most=1024)
+    d_model: int = setting("Width of the model and of its head.", 32, least=1, most=1024)
+
+
 def train_max_of_k(
     k: int,
     vocab: int,
     d_model: int,
     recipe: Recipe | None = None,
-    progress: Callable[[int, float], None] | None = None,
+    progress: Report | None = None,
 ) -> tuple[dict[str, Tensor], Config]:
     """Return the float32 tensors and the configuration of a model trained to answer with the
     maximum.
@@ -103,7 +122,9 @@ def _initial_weights(torch: Any, config: Config, generator: Any) -> dict[str, An
 
 
 def _last_logits(weights: Mapping[str, Any], tokens: Any, d_head: int) -> Any:
-    """Return the logits at the last position, [batch, d_vocab_out], for ``tokens`` [batch, n_ctx]."""
+    """Return the logits at the last position, [batch, d_vocab_out], for ``tokens`` [batch,
+    n_ctx].
+    """
     residual = weights["embed.W_E"][tokens] + weights["pos_embed.W_pos"]
     W_Q, W_K = weights["blocks.0.attn.W_Q"][0], weights["blocks.0.attn.W_K"][0]
     W_V, W_O = weights["blocks.0.attn.W_V"][0], weights["blocks.0.attn.W_O"][0]
@@ -120,7 +141,7 @@ def _optimise(
     config: Config,
     recipe: Recipe,
     generator: Any,
-    progress: Callable[[int, float], None] | None,
+    progress: Report | None,
 ) -> None:
     """Update ``weights`` in place, ``recipe.steps`` times."""
     optimiser = torch.optim.AdamW(
@@ -140,3 +161,31 @@ def _optimise(
         optimiser.step()
         if progress is not None and ((step + 1) % every == 0 or step + 1 == recipe.steps):
             progress(step + 1, float(loss.item()))
+
+
+def _told(sizes: Sizes, recipe: Recipe, steps: int, loss: float) -> list[str]:
+    return [
+        f"max-of-{sizes.k}, vocab {sizes.vocab}, d_model {sizes.d_model}, seed {recipe.seed},"
+        f" {recipe.steps} steps"
+    ]
+
+
+TRAINABLE = Trainable(
+    task=MAX_OF_K.name,
+    about="""Train one layer of attention to answer with the largest of K tokens.
+
+    The same options give the same file.  If the accuracy disappoints, train
+    for longer and let the learning rate fall:
+
+    \b
+      certify train max-of-k --k 4 --seed 0 --out model.safetensors
+      certify train max-of-k --k 10 --steps 6000 --lr-decay 0.5 --out better.safetensors
+    """,
+    parts=(Part(Sizes), Part(Recipe())),
+    steps=lambda sizes, recipe: recipe.steps,
+    train=lambda sizes, recipe, report: train_max_of_k(
+        sizes.k, sizes.vocab, sizes.d_model, recipe, report
+    ),
+    measured=lambda loss: f"loss {loss:.4f}",
+    told=_told,
+)

@@ -1,4 +1,13 @@
-"""Train one layer with a ReLU MLP on modular addition."""
+"""Train one layer with a ReLU MLP on modular addition, bitwise reproducibly for each seed.
+
+The recipe is that of the grokking literature (the released code of Gross et al., "Modular addition
+without black-boxes", arXiv 2412.03773): one layer, four heads, width 128, an MLP of 512 ReLUs, no
+biases but the MLP's; every weight drawn from N(0, (0.8/sqrt(d_model))^2); AdamW with learning rate
+0.001, weight decay 1 and betas 0.9 and 0.98; a linear warm-up of ten steps; the whole training set,
+four fifths of all pairs, in every step; the log-softmax in float64.  With constant attention every
+key has weight 1, as in Zhong et al. (arXiv 2306.17844), not 1/2.  Its W_Q and W_K have no effect
+and are written as zeros.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +20,19 @@ from typing import Any
 from certify.errors import BadInput
 from certify.model.config import Config
 from certify.model.tensors import Tensor
-from certify.training.architecture import Architecture, Progress, require_rates
+from certify.question.tasks import MODULAR_ADDITION
+from certify.training.architecture import Architecture, require_rates
 from certify.training.network import Weights, initial_weights
 from certify.training.pytorch import deterministic, finished, import_torch, require_sizes
+from certify.training.recipe import (
+    Part,
+    Report,
+    Trainable,
+    learning_rate,
+    seed,
+    setting,
+    weight_decay,
+)
 
 ADDITION = Architecture(layers=1, heads=4, d_model=128, d_mlp=512)
 
@@ -22,12 +41,24 @@ ADDITION = Architecture(layers=1, heads=4, d_model=128, d_mlp=512)
 class AdditionRecipe:
     """What training on modular addition depends on besides the modulus and the attention."""
 
-    seed: int = 0
-    steps: int = 10_000
-    learning_rate: float = 0.001
-    weight_decay: float = 1.0
-    fraction: float = 0.8
+    seed: int = seed("training set")
+    steps: int = setting("Steps, each on the whole training set.", 10_000, least=1)
+    learning_rate: float = learning_rate()
+    weight_decay: float = weight_decay(1.0)
+    fraction: float = setting("Share of all pairs to train on.", 0.8, above=0, most=1)
     warm_up: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the task is, and which attention learns it."""
+
+    modulus: int = setting("Both tokens and the answer are below it.", least=2, most=512)
+    attention: str = setting(
+        "Weight 1 on both positions, or ordinary attention.",
+        "constant",
+        choices=("constant", "softmax"),
+    )
 
 
 def train_modular_addition(
@@ -35,7 +66,7 @@ def train_modular_addition(
     attention: str,
     recipe: AdditionRecipe | None = None,
     architecture: Architecture | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> tuple[dict[str, Tensor], Config]:
     """Return the float32 tensors and the configuration of a model trained to add modulo
     ``modulus``.
@@ -60,7 +91,8 @@ def train_modular_addition(
         architecture.readout,
     ) != (1, "relu", None, "last"):
         raise BadInput(
-            "train: modular addition is trained with one layer, ReLU, no layer norm, read at the last position"
+            "train: modular addition is trained with one layer, ReLU, no layer norm, read at the"
+            " last position"
         )
     torch = import_torch()
     config = dataclasses.replace(
@@ -130,7 +162,7 @@ def _fit_addition(
     config: Config,
     recipe: AdditionRecipe,
     examples: tuple[Any, Any, Any],
-    progress: Progress | None,
+    progress: Report | None,
 ) -> None:
     """Update ``weights`` in place, on all examples in every step."""
     rate, decay = recipe.learning_rate, recipe.weight_decay
@@ -151,3 +183,32 @@ def _fit_addition(
         optimiser.step()
         if progress is not None and ((step + 1) % every == 0 or step + 1 == recipe.steps):
             progress(step + 1, float(loss.item()))
+
+
+def _told(
+    sizes: Sizes, architecture: Architecture, recipe: AdditionRecipe, steps: int, loss: float
+) -> list[str]:
+    return [
+        f"modular addition, modulus {sizes.modulus}, {sizes.attention} attention,"
+        f" seed {recipe.seed}, {recipe.steps} steps"
+    ]
+
+
+TRAINABLE = Trainable(
+    task=MODULAR_ADDITION.name,
+    about="""Train one layer with a ReLU MLP to answer (A + B) mod P, read at the second position.
+
+    The same options give the same file.  Ten thousand steps at modulus 59 take
+    four minutes with constant attention and nine with softmax.
+
+    \b
+      certify train modular-addition --modulus 59 --seed 0 --out model.safetensors
+    """,
+    parts=(Part(Sizes), Part(ADDITION, ("heads", "d_model", "d_mlp")), Part(AdditionRecipe())),
+    steps=lambda sizes, architecture, recipe: recipe.steps,
+    train=lambda sizes, architecture, recipe, report: train_modular_addition(
+        sizes.modulus, sizes.attention, recipe, architecture, report
+    ),
+    measured=lambda loss: f"loss {loss:.2e}",
+    told=_told,
+)

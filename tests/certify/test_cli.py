@@ -145,12 +145,14 @@ def test_import_reads_a_configuration(tmp_path: Path) -> None:
     given.write_text(config.canonical_json())
     require_failure(
         run("import", source, "--out", out),
-        f"{source}: tensor blocks.0.mlp.W_in means an MLP, which needs a configuration (--config FILE, or stored in the file)",
+        f"{source}: tensor blocks.0.mlp.W_in means an MLP, which needs a configuration (--config"
+        " FILE, or stored in the file)",
     )
     result = run("import", source, "--config", given, "--out", out)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1] == (
-        "read as: causal attention, scores divided by sqrt(d_head), learned positions, MLP with relu, no layer norm,"
+        "read as: causal attention, scores divided by sqrt(d_head), learned positions, MLP with"
+        " relu, no layer norm,"
         " readout last; weights as given, nothing folded or centred"
     )
     assert load_model(out).config == config
@@ -353,7 +355,7 @@ def test_running_out_of_memory_is_a_failure_not_a_crash(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("certify.command.models.evaluate_model", fail)
+    monkeypatch.setattr("certify.api.evaluate_model", fail)
     result = run("evaluate", model_file, "--task", "max-of-k")
     require_failure(result, "not enough memory for this input")
 

@@ -1,4 +1,6 @@
-"""SwitchHints of every name: the checker accepts their form, and encloses as tightly as was estimated."""
+"""SwitchHints of every name: the checker accepts their form, and encloses as tightly as was
+estimated.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,9 @@ def direct_margin(model: Model, tokens: tuple[int, ...]) -> float:
 
 
 def direct(model: Model, weights: tuple[tuple[int, ...], ...]) -> tuple[int, int, int, float]:
-    """Return correct weight, inputs, wrong inputs and smallest margin by going through all inputs."""
+    """Return correct weight, inputs, wrong inputs and smallest margin by going through all
+    inputs.
+    """
     correct = inputs = wrong = 0
     smallest = math.inf
     for tokens in itertools.product(range(model.config.d_vocab), repeat=model.config.n_ctx):
@@ -156,13 +158,27 @@ def test_samples_follow_the_scope_and_the_seed() -> None:
         assert sample != evaluate_max_of_k(model, scope, samples=40000, seed=6)
 
 
+class Seen:
+    """A report of progress that keeps the shares."""
+
+    def __init__(self) -> None:
+        self.shares: list[float] = []
+
+    def __call__(self, done: int, of: int, _note: str) -> None:
+        self.shares.append(done / of)
+
+    def require_rising_to_one(self) -> None:
+        """Require shares that only rise, the last one being 1."""
+        assert self.shares == sorted(self.shares)
+        assert self.shares[-1] == 1.0
+
+
 def test_progress_ends_at_one() -> None:
     model = random_model(config(2, 3, 3))
     for samples in (None, 20000):
-        seen: list[float] = []
-        evaluate_max_of_k(model, samples=samples, progress=seen.append)
-        assert seen == sorted(seen)
-        assert seen[-1] == 1.0
+        seen = Seen()
+        evaluate_max_of_k(model, samples=samples, progress=seen)
+        seen.require_rising_to_one()
 
 
 @pytest.mark.parametrize(
@@ -247,13 +263,12 @@ def test_every_task_agrees_with_the_definition(
                 found.append(row[answer] - max(logit for j, logit in enumerate(row) if j != answer))
                 correct += weight_of(tokens) if found[-1] > 0 else 0
                 wrong += found[-1] <= 0
-        seen: list[float] = []
-        result = evaluate(model, task, scope, progress=seen.append)
+        seen = Seen()
+        result = evaluate(model, task, scope, progress=seen)
         assert (result.correct, result.wrong, result.inputs) == (correct, wrong, len(found))
         assert result.total == sum(map(weight_of, inputs))
         assert math.isclose(result.smallest_margin, min(found), rel_tol=1e-9)
-        assert seen == sorted(seen)
-        assert seen[-1] == 1.0
+        seen.require_rising_to_one()
         sample = evaluate(model, task, scope, samples=3000, seed=1)
         assert not sample.exhaustive
         assert sample.low < result.accuracy < sample.high

@@ -132,7 +132,7 @@ def test_ties_are_wrong_where_they_can_be_shown(tmp_path: Path) -> None:
     assert [leaf["method"] for leaf in proof(tmp_path / "out.json")["leaves"]] == ["wrong"]
 
 
-def test_what_stays_undecided_is_skipped_and_reported(tmp_path: Path) -> None:
+def test_a_model_of_which_all_stays_undecided_is_refused(tmp_path: Path) -> None:
     model = networks.of(random.Random("open"), {}, vocab=2, n=2, outputs=2, d_model=2, d_head=1)
     tensors = copy.deepcopy(model.tensors)
     tensors |= {
@@ -141,11 +141,19 @@ def test_what_stays_undecided_is_skipped_and_reported(tmp_path: Path) -> None:
         "blocks.0.attn.W_O": [[[1, 0]]],
     }
     model = Model(model.config, {**tensors, "unembed.W_U": [[1, 1], [2, 3]]})
-    said = proved(written(tmp_path, model), tmp_path / "out.json", "max-of-k")
-    assert (said["correct_lower"], said["correct_upper"]) == ("0", "4")
-    code, lines, _ = run("show", tmp_path / "out.json")
-    assert code == 0
-    assert any("undecided" in line for line in lines)
+    out = tmp_path / "out.json"
+    code, lines, errors = run(
+        "prove",
+        written(tmp_path, model),
+        "--task",
+        "max-of-k",
+        "--strategy",
+        "exhaustive",
+        "--out",
+        out,
+    )
+    assert (code, lines, out.exists()) == (11, [], False)
+    assert errors == "certify: strategy exhaustive proves nothing of this model\n"
 
 
 def test_tiny_margins_are_settled_by_precision(tmp_path: Path) -> None:
@@ -266,7 +274,7 @@ def test_questions_that_do_not_fit(tmp_path: Path) -> None:
             "--out",
             out,
         )[0]
-        == 20
+        == 2
     )
     assert not out.exists()
 

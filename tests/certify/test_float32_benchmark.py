@@ -1,4 +1,6 @@
-"""The comparison of float32 with float64: every input once, planted errors seen, claims compared."""
+"""The comparison of float32 with float64: every input once, planted errors seen, claims
+compared.
+"""
 
 import io
 from fractions import Fraction

@@ -15,14 +15,12 @@ import oracle
 import pytest
 from models import ATTENTION, Model
 
-from certify.cells.draft import prove
+import certify
 from certify.cells.slack import slack
 from certify.cells.strategies import STRATEGIES
-from certify.certificate.finish import Options
-from certify.errors import Unsupported
+from certify.errors import ProvesNothing, Unsupported
 from certify.model.file import load_model
 from certify.question.float32 import LEAST_EPS, LEAST_ETA, MOST, NAME, Float32
-from certify.question.scope import UNIFORM
 from checker.check import parse
 from checker.float32 import cells as float32
 from checker.ground.ledger import Ledger
@@ -89,13 +87,12 @@ def test_nothing_is_left_where_weights_vanish(tmp_path: Path) -> None:
     file.write_bytes(Model(config, zero).bytes)
     assert slack(load_model(file), Float32(eta_exp=MOST)).bracket == float("inf")
     with pytest.raises(Unsupported, match=r"SPEC-12\.3"):
-        prove(
+        certify.prove(
             file,
-            UNIFORM,
-            "exact",
-            tmp_path / "c.json",
-            Options(float32=Float32(eta_exp=MOST)),
-            silent,
+            task="max-of-k",
+            strategy="exact",
+            out=tmp_path / "c.json",
+            float32=Float32(eta_exp=MOST),
         )
     assert not (tmp_path / "c.json").exists()
 
@@ -112,7 +109,9 @@ def test_float64_is_not_supported(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(models.good_model(random.Random(0), dtype="F64").bytes)
     with pytest.raises(Unsupported, match="float64"):
-        prove(file, UNIFORM, "exact", tmp_path / "c.json", Options(float32=Float32()), silent)
+        certify.prove(
+            file, task="max-of-k", strategy="exact", out=tmp_path / "c.json", float32=Float32()
+        )
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +127,9 @@ def test_every_strategy_proves_float32(strategy: str, sharp: Model, tmp_path: Pa
     truth = oracle.truth(sharp.tensors, sharp.config)
     for name, semantics in (("float32", Float32()), ("worst", Float32(MOST, MOST))):
         out = tmp_path / f"{name}.json"
-        facts = prove(file, UNIFORM, strategy, out, Options(float32=semantics), silent).facts
+        facts = certify.prove(
+            file, task="max-of-k", strategy=strategy, out=out, float32=semantics
+        ).verdict.fields
         statement = parse(sharp.bytes, out.read_bytes()).statement
         assert (facts["semantics"], statement.semantics) == (NAME, NAME)
         assert statement.exp_errors == (semantics.eps_exp, semantics.eta_exp)
@@ -136,7 +137,9 @@ def test_every_strategy_proves_float32(strategy: str, sharp: Model, tmp_path: Pa
         assert numbers[name][0] <= truth.correct <= numbers[name][1]
     assert numbers["worst"][0] <= numbers["float32"][0]
     assert numbers["float32"][0] >= truth.correct // 2
-    real = prove(file, UNIFORM, strategy, tmp_path / "real.json", Options(), silent).facts
+    real = certify.prove(
+        file, task="max-of-k", strategy=strategy, out=tmp_path / "real.json"
+    ).verdict.fields
     assert real["semantics"] == "real"
     assert numbers["float32"][0] <= int(real["correct_lower"])
 
@@ -153,9 +156,9 @@ def test_a_strategy_widens_where_float32_may_differ(tmp_path: Path) -> None:
     )
     file = tmp_path / "model.safetensors"
     file.write_bytes(model.bytes)
-    real, loose = (
-        prove(file, UNIFORM, "exact", tmp_path / "c.json", Options(float32=semantics), silent).facts
-        for semantics in (None, Float32())
-    )
-    assert (real["correct_lower"], real["correct_upper"]) == ("3", "3")
-    assert (loose["correct_lower"], loose["correct_upper"]) == ("0", "4")
+    real = certify.prove(file, task="max-of-k", strategy="exact").verdict
+    assert (real.correct_lower, real.correct_upper) == (3, 3)
+    out = tmp_path / "c.json"
+    with pytest.raises(ProvesNothing, match="strategy exact proves nothing of this model"):
+        certify.prove(file, task="max-of-k", strategy="exact", out=out, float32=Float32())
+    assert not out.exists()

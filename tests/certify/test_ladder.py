@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,12 +22,16 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certify import decimals, families
 from certify.cells import picture, published, rungs
+from certify.cells.family import FAMILY
+from certify.cells.form import FORM, normalised
 from certify.certificate import client
 from certify.command import ladder as command
 from certify.command import main
-from certify.ladder import climb, file, plot
+from certify.ladder import climb, plot
 from certify.ladder.climb import Ladder, Proof, Row
+from certify.ladder.file import DIGITS
 from certify.ladder.rung import Level, Rung
 from certify.model.config import Config
 
@@ -51,9 +56,22 @@ def model_file(tmp_path: Path) -> Path:
     return path
 
 
+def with_rungs(
+    monkeypatch: pytest.MonkeyPatch, run_now: tuple[Rung, ...], listed: tuple[Rung, ...]
+) -> None:
+    """Let the ladder consist of these rungs."""
+    form = replace(FORM, rungs=lambda _level: (run_now, listed))
+    monkeypatch.setattr(families, "FAMILIES", (replace(FAMILY, ladder=form),))
+
+
+def run_rung(model_file: Path, rung: Rung, out: Path, limit: float) -> Row:
+    """Return the row of one rung of Max-of-K."""
+    return climb.run_rung(model_file, "max-of-k", rung, out, limit, FORM.details)
+
+
 @pytest.fixture
 def _few_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "rungs", lambda _level: (SOME, (rungs.BRUTE_FORCE_RUNG,)))
+    with_rungs(monkeypatch, SOME, (rungs.BRUTE_FORCE_RUNG,))
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -68,7 +86,8 @@ def a_ladder(*proofs: tuple[int, int, int], total_config: Config = CONFIG) -> La
         Row(rungs.cascade(str(i)), "VERIFIED", "", Proof(operations, lower, upper, 10, 1.0, 1.0))
         for i, (operations, lower, upper) in enumerate(proofs)
     ]
-    return Ladder("0" * 64, total_config, (*rows, Row(UNKNOWN, "NOT RUN", "no such strategy")))
+    missing = Row(UNKNOWN, "NOT RUN", "no such strategy")
+    return Ladder("0" * 64, total_config, (*rows, missing), "max-of-k")
 
 
 @pytest.mark.usefixtures("_few_rungs")
@@ -170,14 +189,14 @@ def test_a_plot_of_another_kind_is_refused_at_once(model_file: Path, tmp_path: P
 
 
 def test_nothing_else_needs_matplotlib() -> None:
-    code = "import sys, certify.cli; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, certify.command; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_ladder_without_a_verified_rung_fails(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "rungs", lambda _level: ((UNKNOWN,), ()))
+    with_rungs(monkeypatch, (UNKNOWN,), ())
     files = ["--out", tmp_path / "l.json", "--plot", tmp_path / "l.svg"]
     code, printed, errors = run(model_file, "--task", "max-of-k", *files)
     assert (code, errors) == (20, "certify: no rung was verified\n")
@@ -223,7 +242,7 @@ def test_only_the_checker_verifies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _answer(monkeypatch, stdout, code)
-    row = climb.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
+    row = run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
     assert (row.verdict, row.reason, row.proof) == (verdict, reason, None)
 
 
@@ -234,9 +253,8 @@ def test_a_rung_that_takes_too_long_is_stopped_and_leaves_nothing(
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     model_file.write_bytes((CERTIFICATES / "max-of-20-seed-0" / "model.safetensors").read_bytes())
-    row = climb.run_rung(
-        model_file, Rung("count", "count", (), "count"), tmp_path / "count.json", 3
-    )
+    rung = Rung("count", "count", (), "count")
+    row = run_rung(model_file, rung, tmp_path / "count.json", 3)
     assert (row.verdict, row.reason, row.proof) == ("STOPPED", "no proof within 3 s", None)
     assert not (tmp_path / "count.json").exists()
     assert list(scratch.iterdir()) == []
@@ -250,10 +268,10 @@ def test_a_rung_that_crashes_is_a_row(
         "_run_certify",
         lambda _arguments, _limit: (1, "", "Traceback\nValueError: shapes\n"),
     )
-    row = climb.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
+    row = run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
     assert (row.verdict, row.reason) == ("FAILED", "ValueError: shapes")
     monkeypatch.setattr(climb, "_run_certify", lambda _arguments, _limit: (-9, "", ""))
-    row = climb.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
+    row = run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
     assert (row.verdict, row.reason) == ("FAILED", "exit -9, and no message")
 
 
@@ -267,26 +285,26 @@ def test_the_frontier_is_what_no_rung_beats() -> None:
 def test_the_best_bounds_are_those_proved() -> None:
     climbed = a_ladder((10, 50, 100), (5, 40, 90))
     assert (climbed.best_lower(), climbed.best_upper()) == (50, 90)
-    assert file.normalised(climbed, climbed.proved()[0][1]) == 50 / 90
+    assert normalised(climbed, climbed.proved()[0][1]) == 50 / 90
     assert (a_ladder().best_lower(), a_ladder().best_upper()) == (0, 64**4)
     nothing = a_ladder((1, 0, 0))
-    assert file.normalised(nothing, nothing.proved()[0][1]) == 0.0
+    assert normalised(nothing, nothing.proved()[0][1]) == 0.0
 
 
 @given(st.integers(1, 10**40), st.data())
 def test_decimals_never_cross_the_bound(total: int, data: st.DataObject) -> None:
     part = data.draw(st.integers(0, total))
-    down, up = file.decimal(part, total), file.decimal(part, total, up=True)
+    down, up = decimals.cut(part, total, DIGITS), decimals.raised(part, total, DIGITS)
     assert Fraction(down) <= Fraction(part, total) <= Fraction(up)
-    assert Fraction(up) - Fraction(down) <= Fraction(1, 10**file.DIGITS)
+    assert Fraction(up) - Fraction(down) <= Fraction(1, 10**DIGITS)
 
 
 def test_all_published_configurations_have_a_rung() -> None:
-    names = [name for rung in rungs.SUBCUBIC_ALL for name in rung.published_names()]
+    names = [name for rung in rungs.SUBCUBIC_ALL for name in rungs.published_names(rung)]
     assert len(set(names)) == len(names) == 100
     sizes = dict.fromkeys(published.GROUPS[2:], 0)
     for rung in rungs.SUBCUBIC_ALL:
-        sizes[rung.group] += len(rung.published_names())
+        sizes[rung.group] += len(rungs.published_names(rung))
     assert list(sizes.values()) == [8, 20, 12, 30, 12, 18]
 
 
@@ -388,7 +406,7 @@ def test_levels(
     asked: list[object] = []
 
     def climb(
-        _file: Path, model: object, run: object, listed: object, limit: float, *_rest: object
+        _model: object, _task: str, run: object, listed: object, limit: float, *_rest: object
     ) -> Ladder:
         asked.extend([run, listed, limit])
         return a_ladder((1, 2, 3))

@@ -6,6 +6,7 @@ import csv
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,18 @@ import pytest
 from click.testing import CliRunner
 from test_addition import P, config, trained
 
+from certify import families
 from certify.certificate import client
 from certify.command import main
 from certify.ladder import climb
 from certify.ladder.climb import Ladder, Proof, Row
+from certify.ladder.file import DIGITS
 from certify.ladder.rung import Level, Rung
 from certify.model.config import Config
 from certify.sums import picture as plot_addition
 from certify.sums import rungs as ladder_addition
+from certify.sums.family import FAMILY
+from certify.sums.form import COLUMNS, FORM
 from certify.sums.strategies import STRATEGIES
 
 CONSTANT = "0x0.0p+0"
@@ -46,7 +51,7 @@ def a_ladder(
             Rung(f"{group} {i}", group, (), group),
             "VERIFIED",
             "",
-            Proof(length, lower, P * P, 10, 1.0, 1.0, 1.0, 1, *margins, 2),
+            Proof(length, lower, P * P, 10, 1.0, 1.0, 1.0, 1, *margins, {"rank": 2}),
         )
         for i, (group, length, lower, *margins) in enumerate(proofs)
     ]
@@ -63,9 +68,8 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         quadrature,
         UNKNOWN,
     )
-    monkeypatch.setattr(
-        ladder_addition, "rungs", lambda _level: (some, (ladder_addition.EXHAUSTIVE_RUNG,))
-    )
+    form = replace(FORM, rungs=lambda _level: (some, (ladder_addition.EXHAUSTIVE_RUNG,)))
+    monkeypatch.setattr(families, "FAMILIES", (replace(FAMILY, ladder=form),))
     out, table, picture, folder = (tmp_path / name for name in ("l.json", "l.csv", "l.svg", "kept"))
     folder.mkdir()
     files = ["--out", out, "--csv", table, "--plot", picture, "--folder", folder]
@@ -103,13 +107,12 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             else [None, None]
         )
         assert all(
-            f is d or 0 <= d - f <= Fraction(1, 10**DIGITS)
-            for f, d in zip(found, due, strict=True)
+            f is d or 0 <= d - f <= Fraction(1, 10**DIGITS) for f, d in zip(found, due, strict=True)
         )
 
     with table.open(newline="") as stream:
         lines = list(csv.DictReader(stream))
-    assert tuple(lines[0]) == ladder_addition.COLUMNS
+    assert tuple(lines[0]) == COLUMNS
     assert [line["verdict"] for line in lines] == ["VERIFIED", "VERIFIED", "NOT RUN", "NOT RUN"]
     assert lines[0]["options"] == "--effort 0.5"
     assert (lines[1]["median_margin"], lines[2]["median_margin"]) == (switches["median_margin"], "")
@@ -118,9 +121,8 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_rung_that_does_not_apply_is_a_row(tmp_path: Path) -> None:
     model_file = trained(tmp_path / "model.safetensors", None)
-    row = climb.run_rung(
-        model_file, ladder_addition.QUICK[3], tmp_path / "c.json", 60, "modular-addition"
-    )
+    rung, out = ladder_addition.QUICK[3], tmp_path / "c.json"
+    row = climb.run_rung(model_file, "modular-addition", rung, out, 60, FORM.details)
     assert (row.verdict, row.proof) == ("DECLINED", None)
     assert "quadrature is for constant attention" in row.reason
 

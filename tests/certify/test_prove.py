@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import models
 import oracle
 import pytest
 from click.testing import CliRunner
+from jobs import named
 
 from certify.cells import draft as cells_draft
 from certify.certificate import client, finish
 from certify.command import main
 from certify.errors import CheckerRejected
+from certify.model import load_model
 from checker.check import parse
 
 
@@ -100,6 +102,11 @@ def test_a_refused_certificate_is_not_left_behind(
         "certificate.json",
         "model.safetensors",
     ]
+
+
+def claiming(document: finish.Document) -> finish.Drafting:
+    """Claim a document, and give up where it is not verified."""
+    yield finish.Claim(document, 0)
 
 
 @pytest.mark.parametrize("damage", ["missing", "folder", "empty", "text", "truncated"])
@@ -187,10 +194,13 @@ def test_only_verified_is_verified(
     code: int, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every prover ends here: what a checker declines, or crashes on, is not put in its place."""
-    ended = subprocess.CompletedProcess([], code, printed, "")
-    monkeypatch.setattr(finish, "run_timed", lambda _arguments: (ended, 0.0))
+    model_file = tmp_path / "model.safetensors"
+    model_file.write_bytes(models.good_model(random.Random(3)).bytes)
+    job = replace(named(load_model(model_file), "test", "max-of-k"), out=tmp_path / "c.json")
+    document = {"statement": {"correct_lower": "1", "correct_upper": "2", "total": "2"}}
+    monkeypatch.setattr(finish, "ask", lambda *_: client.Answer(code, printed, "", 0.0))
     out = tmp_path / "c.json"
     out.write_text("as before")
     with pytest.raises(CheckerRejected, match="not verified"):
-        finish.finish(tmp_path / "m", tmp_path / "draft", b"{}", out)
+        finish.finish(job, claiming(document))
     assert out.read_text() == "as before"

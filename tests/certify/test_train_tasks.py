@@ -176,7 +176,8 @@ def test_half_of_the_strings_are_balanced_and_the_others_are_close() -> None:
         ({"recipe": AdditionRecipe(fraction=0.0)}, "train: fraction must be above 0 and at most 1"),
         (
             {"architecture": dataclasses.replace(ADDITION, layers=2)},
-            "train: modular addition is trained with one layer, ReLU, no layer norm, read at the last position",
+            "train: modular addition is trained with one layer, ReLU, no layer norm, read at the"
+            " last position",
         ),
         (
             {"architecture": dataclasses.replace(ADDITION, d_mlp=0)},

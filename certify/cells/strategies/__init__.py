@@ -7,28 +7,14 @@ registry.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from certify.cells.forest import Cell
 from certify.cells.problem import Problem
 from certify.cells.strategies import brute_force, cascade, copies, count, exact
+from certify.certificate.job import BUDGET, EFFORT, PATHS, SEMANTICS, Strategy
 
-
-@dataclass(frozen=True, slots=True)
-class Strategy:
-    """A named way to build a proof, with a line for the reader and the cost for the checker.
-
-    ``encloses``: it can work with paths that are not multiplied out.  ``frugal``: less effort makes
-    a shorter proof.
-    """
-
-    name: str
-    idea: str
-    cost: str
-    build: Callable[[Problem], list[Cell]]
-    encloses: bool = False
-    frugal: bool = False
-
+Build = Callable[[Problem], list[Cell]]
+ARITHMETIC, PATH_NAMES = frozenset({SEMANTICS}), frozenset(PATHS)
 
 STRATEGIES = {
     strategy.name: strategy
@@ -38,43 +24,45 @@ STRATEGIES = {
             "every sequence, every wrong answer, nothing pruned",
             "about V^k log V",
             brute_force.build,
+            ARITHMETIC,
         ),
         Strategy(
             "exact",
             "prove pooled cells whole, enumerate the undecided queries: lower = upper",
             "2 V^2 d and about 500 V^2, plus the enumeration of undecided cells",
             exact.build,
+            ARITHMETIC,
         ),
         Strategy(
             "count",
             "prove pooled cells whole, count failing sequences by generating functions: any k",
             "2 V^2 d and about 500 V^2, plus about V^2 k^2 bins for undecided cells",
             count.build,
+            ARITHMETIC | {EFFORT},
         ),
         Strategy(
             "cascade",
-            "pool over queries, coarse to fine, operations where they pay: the shortest proofs; lower side only",
+            "pool over queries, coarse to fine, operations where they pay: the shortest proofs;"
+            " lower side only",
             "2 V^2 d and about 150 V^2, plus what the model's failures ask for",
             cascade.build,
-            encloses=True,
-            frugal=True,
+            ARITHMETIC | PATH_NAMES | {EFFORT, BUDGET},
         ),
         Strategy(
             "cubic",
-            "one query, one maximum, c other tokens, any set of them: the published cubic proof made sound",
+            "one query, one maximum, c other tokens, any set of them: the published cubic proof"
+            " made sound",
             "2 V^2 d and V^3, plus V^2 |J| k for the answers left",
             copies.cubic,
-            encloses=True,
+            ARITHMETIC | PATH_NAMES,
         ),
         Strategy(
             "subcubic",
-            "many queries, one maximum, c other tokens, all up to a gap: the published sub-cubic proofs made sound",
+            "many queries, one maximum, c other tokens, all up to a gap: the published sub-cubic"
+            " proofs made sound",
             "V^2 d or less, and about 150 V^2",
             copies.subcubic,
-            encloses=True,
-            frugal=True,
+            ARITHMETIC | PATH_NAMES | {EFFORT, BUDGET},
         ),
     )
 }
-
-__all__ = ["STRATEGIES", "Problem", "Strategy"]

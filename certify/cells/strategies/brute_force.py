@@ -17,7 +17,8 @@ def build(problem: Problem) -> list[Cell]:
     vocab, k = problem.model.config.d_vocab, problem.model.config.n_ctx
     if vocab**k > LARGEST_DOMAIN:
         raise Unsupported(
-            f"strategy brute-force stops at {LARGEST_DOMAIN} inputs, here are {vocab}^{k}; use exact or count"
+            f"strategy brute-force stops at {LARGEST_DOMAIN} inputs, here are {vocab}^{k}; use"
+            " exact or count"
         )
     return [
         found

@@ -2,14 +2,11 @@
 inputs are.
 
 Per maximum: one screen of all wrong answers; what it leaves goes to cells with many queries, near
-tokens single and far
-tokens in blocks, whose undecided tuples of blocks are enumerated (or, for long inputs, counted).
-Queries are split
-where that removes more possible failures than it costs, along the two numbers that distinguish
-queries: how steeply
-attention falls below the maximum, and the direct path's logit of the maximum.  Everything is chosen
-by one price,
-the operations that the certified share of one whole domain is worth.
+tokens single and far tokens in blocks, whose undecided tuples of blocks are enumerated (or, for
+long inputs, counted). Queries are split where that removes more possible failures than it costs,
+along the two numbers that distinguish queries: how steeply attention falls below the maximum, and
+the direct path's logit of the maximum.  Everything is chosen by one price, the operations that the
+certified share of one whole domain is worth.
 """
 
 from __future__ import annotations
@@ -48,7 +45,9 @@ APART, MOST_APART = (0, 1, 2, 4), 8
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Cells of a proof, the share of the domain that they leave open, and the operations they cost."""
+    """Cells of a proof, the share of the domain that they leave open, and the operations they
+    cost.
+    """
 
     cells: tuple[Cell, ...]
     loss: float
@@ -90,8 +89,9 @@ def build(problem: Problem) -> list[Cell]:
 
 def plans(problem: Problem, worth: float, leaves: Leaves) -> Iterator[Plan]:
     """Yield the best plan found for each maximum, with the cells that ``leaves`` offers."""
-    for m in range(problem.model.config.d_vocab):
-        problem.progress(m, f"maximum {m}")
+    vocab = problem.model.config.d_vocab
+    for m in range(vocab):
+        problem.progress(m, vocab, f"maximum {m}")
         yield _Search(problem.cells, m, worth, leaves).plan()
 
 

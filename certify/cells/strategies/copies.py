@@ -2,12 +2,10 @@
 maximum.
 
 The published cubic proof groups by query, maximum, the number c of such positions and a set of
-tokens that may stand
-there; the sub-cubic one takes all tokens up to m - g, with a gap g for each group.  Both are groups
-of SPEC 7.14, on
-the separable form: nothing is said about orderings or attention intervals, which were where the
-published
-derivations could fail.  Source: arXiv 2406.11779 and its released code.
+tokens that may stand there; the sub-cubic one takes all tokens up to m - g, with a gap g for each
+group.  Both are groups of SPEC 7.14, on the separable form: nothing is said about orderings or
+attention intervals, which were where the published derivations could fail.  Source: arXiv
+2406.11779 and its released code.
 """
 
 from __future__ import annotations
@@ -90,8 +88,8 @@ def grouped(
     """Return groups for a cell, the weight of the inputs in them, and the operations.  (SPEC 7.14)
 
     Per number c of free positions without the maximum, the blocks are taken in ascending order (or,
-    for ``any_tokens``,
-    from the least to the most dangerous), as many as keep every wrong answer beaten.
+    for ``any_tokens``, from the least to the most dangerous), as many as keep every wrong answer
+    beaten.
     Cost: n |J| blocks log n for each c.
     """
     positions, count, width = examined.terms.shape

@@ -2,13 +2,10 @@
 functions.
 
 For an undecided query and maximum the checker counts, for every wrong answer j, the sequences whose
-terms can sum to
-zero or more, on a grid of ``bins`` steps.  Rounding costs about as much as the grid is coarse, so
-the bins go
-where the failing mass is: an estimate of every count and of its rounding error at a coarse grid is
-made here by
-discrete Fourier transform, and the bins minimise (sum of errors) + price * (time of the
-polynomials).
+terms can sum to zero or more, on a grid of ``bins`` steps.  Rounding costs about as much as the
+grid is coarse, so the bins go where the failing mass is: an estimate of every count and of its
+rounding error at a coarse grid is made here by discrete Fourier transform, and the bins minimise
+(sum of errors) + price * (time of the polynomials).
 """
 
 from __future__ import annotations
@@ -106,8 +103,8 @@ def _shares(leaf: Leaf, probabilities: Array, price: float) -> tuple[list[Share]
     """Return the hints ``blocks`` and ``lower`` of one leaf.
 
     Every answer of the estimate gets its own polynomial or, where one for all of them is as good,
-    shares one; whatever
-    else the checker may find undecided falls into the last block, which takes all that is left.
+    shares one; whatever else the checker may find undecided falls into the last block, which takes
+    all that is left.
     """
     size = _share(leaf, probabilities)
     for resolution in (COARSE, FINE):
@@ -144,10 +141,8 @@ def _allocate(
     minima.
 
     The count on b bins is taken as ``middle * (upper/middle)^(resolution/b)``: rounding shifts
-    every sum by a number
-    of steps, and tails of sums fall off about exponentially.  Grids coarser than the estimate's own
-    are for counts
-    that do not matter.
+    every sum by a number of steps, and tails of sums fall off about exponentially.  Grids coarser
+    than the estimate's own are for counts that do not matter.
     """
     choices = np.array(CHOICES)
     least = np.maximum(middle, 1e-30)[:, None]

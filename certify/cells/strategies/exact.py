@@ -31,13 +31,16 @@ def _blind(m: int, q: int) -> Cell:
 
 
 def _enumerate(examined: Examined) -> Cell:
-    """Return an enumerated cell, unless the checker could not hold its masks and sums (SPEC 3.5)."""
+    """Return an enumerated cell, unless the checker could not hold its masks and sums (SPEC
+    3.5).
+    """
     sizes = np.isfinite(examined.terms).sum(axis=2)
     free, width = len(sizes) - 1, examined.maximum + 1
     at, _ = cut(sizes[[free, *range(free)]], width)
     tuples = sizes[:at].prod(axis=0, dtype=float) + sizes[at:free].prod(axis=0, dtype=float)
     if 2 * tuples.max() * (width ** (free - at) + BITS) > MASK_BITS:
         raise Unsupported(
-            f"strategy exact cannot enumerate {width}^{free} sequences of one cell; use --strategy count"
+            f"strategy exact cannot enumerate {width}^{free} sequences of one cell; use --strategy"
+            " count"
         )
     return cell("enumerate", examined.queries.tolist(), singles(examined.maximum))
