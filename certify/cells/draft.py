@@ -20,7 +20,7 @@ from certify.certificate.client import REJECTED, Answer
 from certify.certificate.document import Document, document_of, dyadic, with_bounds
 from certify.certificate.finish import Claim, Draft, Drafting, nothing
 from certify.certificate.job import Job
-from certify.errors import Unsupported
+from certify.errors import CertifyError, Unsupported
 from certify.model.paths import decompose
 from certify.progress import Progress
 
@@ -86,13 +86,18 @@ def draft(job: Job, progress: Progress) -> Drafting:
     else:
         made = yield from _within(options.budget, attempt, options.chosen_effort)
     best = max(made, key=lambda found: found.lower, default=None)
-    if best is None:
-        budget = f"within {options.budget} operations"
-        raise Unsupported(f"no proof by {job.strategy.name} {budget} was found")
-    if best.facts is None:
-        raise nothing(job)
+    if best is None or best.facts is None:
+        raise _no_proof(job)
     dimension = unexplained_dimension(model.config, job.strategy.name, options.enclosures)
     yield Claim(with_claims(best.drafted, best.facts), dimension)
+
+
+def _no_proof(job: Job) -> CertifyError:
+    """Return the failure of a job without a proof that shows anything."""
+    if job.options.budget is None:
+        return nothing(job)
+    within = f"within {job.options.budget} operations"
+    return Unsupported(f"no proof by {job.strategy.name} {within} was found")
 
 
 def document(job: Job, cells: Sequence[Cell], hints: Mapping[str, Hint]) -> Document:

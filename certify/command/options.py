@@ -64,6 +64,10 @@ class Listed(click.ParamType[str]):
         """Return what the help shows for the value."""
         return self._choice().get_metavar(param, ctx)
 
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str | None:
+        """Return what there is to choose from, where an option is missing."""
+        return self._choice().get_missing_message(param, ctx)
+
 
 def task_option(tasks: Callable[[], Iterable[str]]) -> Callable[[Command], Command]:
     """Return what adds the required ``--task`` to a command."""

@@ -139,7 +139,7 @@ def test_other_strategies_refuse_a_budget(strategy: str, model_file: Path, tmp_p
 def test_strategies_that_do_not_enclose_refuse_enclosures(
     strategy: str, path: str, model_file: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(Unsupported, match=f"no use for --{path}"):
+    with pytest.raises(UnusedOption, match=f"no use for --{path}"):
         certify.prove(
             model_file,
             task="max-of-k",
