@@ -25,7 +25,7 @@ from benchmarks.recipes import RECIPES, trained
 from certify import families
 from certify.cells.published import Reference, references
 from certify.files import write_bytes
-from certify.ladder.climb import NOTHING, climb
+from certify.ladder.climb import PROVES_NOTHING, climb
 from certify.ladder.file import as_json
 from certify.ladder.rung import Level
 from certify.model.file import load_model
@@ -70,7 +70,7 @@ def verified(ladders: Iterable[Facts]) -> Iterator[Facts]:
     """
     for whole in ladders:
         for row in whole["rows"]:
-            if row["verdict"] in ("VERIFIED", NOTHING):
+            if row["verdict"] in ("VERIFIED", PROVES_NOTHING):
                 gap = (int(whole["best"]["correct_upper"]) - int(row["correct_lower"])) / int(
                     whole["total"]
                 )
@@ -146,7 +146,7 @@ def tables(ladders: Sequence[Facts], published: dict[str, Reference]) -> Iterato
         row
         for whole in ladders
         for row in whole["rows"]
-        if row["verdict"] not in ("VERIFIED", NOTHING)
+        if row["verdict"] not in ("VERIFIED", PROVES_NOTHING)
     ]
     reasons = dict.fromkeys(f"- {row['name']}: {row['verdict']}, {row['reason']}" for row in failed)
     yield from ("", "## Not verified", "", *reasons)

@@ -6,7 +6,7 @@ shares no code with it, decides.
 
 Layers; a package imports from those above it, and from nothing below or beside it:
 
-    errors, canonical, progress, decimals, columns
+    errors, canonical, progress, decimals, columns, archive
     files
     model           configuration, file, forward pass, path decomposition, importers
     question        tasks, tables, scopes, the float32 semantics

@@ -10,7 +10,7 @@ from certify.cells.published import SOURCE, references
 from certify.cells.rungs import published_names, rungs, unexplained_dimension
 from certify.columns import Columns
 from certify.decimals import cut
-from certify.ladder.climb import NOTHING, Ladder, Proof, Row
+from certify.ladder.climb import PROVES_NOTHING, Ladder, Proof, Row
 from certify.ladder.form import Form
 from certify.model.config import Config
 
@@ -69,7 +69,7 @@ def more_of_row(ladder: Ladder, row: Row) -> dict[str, Any]:
     }
     if row.proof is not None:
         known["normalised"] = normalised(ladder, row.proof)
-    elif row.verdict == NOTHING:
+    elif row.verdict == PROVES_NOTHING:
         known["normalised"] = 0.0
     return known
 
@@ -100,7 +100,7 @@ def table(ladder: Ladder) -> Columns:
         rung, proof = row.rung, row.proof
         name = f"{rung.group}\n  {rung.spelled()}"
         reference = f"{published[rung.group].mean:.3f}" if rung.group in published else ""
-        if row.verdict == NOTHING:
+        if row.verdict == PROVES_NOTHING:
             bounds = (cut(0, total), f"{1:.2e}", f"{0:.6f}", reference)
             found.rows.append((name, "", *bounds, "", "", ""))
         if proof is None:

@@ -32,12 +32,12 @@ from certify.model.file import Model, file_of
 from certify.progress import Progress, silent
 from certify.question.scope import UNIFORM
 
-FAILED, STOPPED, NOT_RUN, NOTHING = "FAILED", "STOPPED", "NOT RUN", "NOTHING"
+FAILED, STOPPED, NOT_RUN, PROVES_NOTHING = "FAILED", "STOPPED", "NOT RUN", "PROVES 0"
 OUTCOMES = {
     VERIFIED: "VERIFIED",
     UnusedOption.exit_code: NOT_RUN,
     CheckerRejected.exit_code: "REJECTED",
-    ProvesNothing.exit_code: NOTHING,
+    ProvesNothing.exit_code: PROVES_NOTHING,
     CertifyError.exit_code: "DECLINED",
 }
 """What becomes of a rung, by the exit code of ``certify prove``."""
@@ -77,7 +77,7 @@ class Proof:
 @dataclass(frozen=True, slots=True)
 class Row:
     """The outcome of one rung: a proof if the verdict is VERIFIED, else the reason why there is
-    none.  The verdict NOTHING stands for the bounds 0 and all inputs.
+    none.  The verdict PROVES 0 stands for the bounds 0 and all inputs.
     """
 
     rung: Rung

@@ -10,7 +10,7 @@ from typing import Any
 
 from certify import __version__
 from certify.decimals import cut, raised
-from certify.ladder.climb import NOTHING, Ladder, Proof, Row
+from certify.ladder.climb import PROVES_NOTHING, Ladder, Proof, Row
 from certify.ladder.form import Form
 
 FORMAT = "certify.ladder/1"
@@ -50,7 +50,7 @@ def row_facts(ladder: Ladder, row: Row, form: Form) -> dict[str, Any]:
         "reason": row.reason,
         "total": str(ladder.total),
     }
-    if row.verdict == NOTHING:
+    if row.verdict == PROVES_NOTHING:
         known |= _bounds(0, ladder.total, ladder.total)
     if row.proof is not None:
         known |= _bounds(row.proof.lower, row.proof.upper, ladder.total)

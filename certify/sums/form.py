@@ -12,7 +12,7 @@ from typing import Any
 
 from certify.columns import Columns
 from certify.decimals import cut
-from certify.ladder.climb import NOTHING, Ladder
+from certify.ladder.climb import PROVES_NOTHING, Ladder
 from certify.ladder.form import Form
 from certify.model.config import Config
 from certify.sums.picture import draw
@@ -86,7 +86,7 @@ def table(ladder: Ladder) -> Columns:
     )
     for row in ladder.rows:
         proof, name = row.proof, row.rung.spelled()
-        if row.verdict == NOTHING:
+        if row.verdict == PROVES_NOTHING:
             found.rows.append((name, "", "", f"0 to {ladder.total}", "", "", "", "", ""))
         if proof is None:
             continue

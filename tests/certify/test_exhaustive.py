@@ -132,15 +132,29 @@ def test_ties_are_wrong_where_they_can_be_shown(tmp_path: Path) -> None:
     assert [leaf["method"] for leaf in proof(tmp_path / "out.json")["leaves"]] == ["wrong"]
 
 
-def test_a_model_of_which_all_stays_undecided_is_refused(tmp_path: Path) -> None:
+def test_what_stays_undecided_is_skipped_and_reported(tmp_path: Path) -> None:
+    model = undecided([[1, 0], [2, 1]])  # the logits of an input that ends in 0 are equal
+    said = proved(written(tmp_path, model), tmp_path / "out.json", "max-of-k")
+    assert (said["correct_lower"], said["correct_upper"]) == ("2", "4")
+    code, lines, _ = run("show", tmp_path / "out.json")
+    assert code == 0
+    assert any("undecided" in line for line in lines)
+
+
+def undecided(embedding: list[list[int]]) -> Model:
+    """Return a model of which float estimates and balls leave inputs open."""
     model = networks.of(random.Random("open"), {}, vocab=2, n=2, outputs=2, d_model=2, d_head=1)
     tensors = copy.deepcopy(model.tensors)
     tensors |= {
-        "embed.W_E": [[1, 0], [2, 0]],
+        "embed.W_E": embedding,
         "pos_embed.W_pos": [[0, 0]] * 2,
         "blocks.0.attn.W_O": [[[1, 0]]],
     }
-    model = Model(model.config, {**tensors, "unembed.W_U": [[1, 1], [2, 3]]})
+    return Model(model.config, {**tensors, "unembed.W_U": [[1, 1], [2, 3]]})
+
+
+def test_a_model_of_which_all_stays_undecided_is_refused(tmp_path: Path) -> None:
+    model = undecided([[1, 0], [2, 0]])
     out = tmp_path / "out.json"
     code, lines, errors = run(
         "prove",

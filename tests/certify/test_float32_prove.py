@@ -127,9 +127,15 @@ def test_every_strategy_proves_float32(strategy: str, sharp: Model, tmp_path: Pa
     truth = oracle.truth(sharp.tensors, sharp.config)
     for name, semantics in (("float32", Float32()), ("worst", Float32(MOST, MOST))):
         out = tmp_path / f"{name}.json"
-        facts = certify.prove(
-            file, task="max-of-k", strategy=strategy, out=out, float32=semantics
-        ).verdict.fields
+        try:
+            facts = certify.prove(
+                file, task="max-of-k", strategy=strategy, out=out, float32=semantics
+            ).verdict.fields
+        except ProvesNothing:
+            assert name == "worst"
+            assert not out.exists()
+            numbers[name] = (0, truth.total)
+            continue
         statement = parse(sharp.bytes, out.read_bytes()).statement
         assert (facts["semantics"], statement.semantics) == (NAME, NAME)
         assert statement.exp_errors == (semantics.eps_exp, semantics.eta_exp)

@@ -64,8 +64,9 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     model_file = trained(tmp_path / "model.safetensors", CONSTANT)
     quadrature = Rung("quadrature", "quadrature", (), "quadrature")
     some = (
-        Rung("low-rank effort 0.5", "low-rank", (("effort", "0.5"),), ladder_addition.OTHER_RANKS),
+        Rung("low-rank effort 1.2", "low-rank", (("effort", "1.2"),), ladder_addition.OTHER_RANKS),
         quadrature,
+        Rung("low-rank effort 0.5", "low-rank", (("effort", "0.5"),), ladder_addition.OTHER_RANKS),
         UNKNOWN,
     )
     form = replace(FORM, rungs=lambda _level: (some, (ladder_addition.EXHAUSTIVE_RUNG,)))
@@ -75,20 +76,26 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     files = ["--out", out, "--csv", table, "--plot", picture, "--folder", folder]
     code, printed, errors = run(model_file, "--task", "modular-addition", *files)
     assert (code, errors) == (0, "")
-    assert "2 of 4 rungs verified" in printed
+    assert "2 of 5 rungs verified" in printed
+    assert "PROVES 0  low-rank, other ranks: low-rank --effort 0.5: " in printed
+    assert f"0 to {P * P}" in printed
     assert "exhaustive: exhaustive: expensive: run with --all" in printed
 
     whole = json.loads(out.read_text())
     assert (whole["task"], whole["modulus"], whole["total"]) == ("modular-addition", P, str(P * P))
-    half, switches, unknown, listed = whole["rows"]
+    low, switches, nothing, unknown, listed = whole["rows"]
+    assert (nothing["verdict"], nothing["operations"]) == ("PROVES 0", None)
+    assert (nothing["correct_lower"], nothing["correct_upper"]) == ("0", str(P * P))
+    assert nothing["reason"] == "strategy low-rank proves nothing of this model"
+    assert not (folder / "low-rank-effort-0.5.json").exists()
     assert (unknown["verdict"], unknown["operations"], listed["verdict"]) == (
         "NOT RUN",
         None,
         "NOT RUN",
     )
-    assert (half["rank"], half["switches"]) == (3, None)
+    assert (low["rank"], low["switches"]) == (7, None)
     assert switches["switches"] > 0
-    for row, name in ((half, "low-rank-effort-0.5"), (switches, "quadrature")):
+    for row, name in ((low, "low-rank-effort-1.2"), (switches, "quadrature")):
         file = folder / f"{name}.json"
         facts = json.loads(client.run_checker([str(model_file), str(file), "--json"]).stdout)
         assert all(row[key] == facts[key] for key in ("correct_lower", "correct_upper", "total"))
@@ -113,8 +120,9 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with table.open(newline="") as stream:
         lines = list(csv.DictReader(stream))
     assert tuple(lines[0]) == COLUMNS
-    assert [line["verdict"] for line in lines] == ["VERIFIED", "VERIFIED", "NOT RUN", "NOT RUN"]
-    assert lines[0]["options"] == "--effort 0.5"
+    verdicts = ["VERIFIED", "VERIFIED", "PROVES 0", "NOT RUN", "NOT RUN"]
+    assert [line["verdict"] for line in lines] == verdicts
+    assert lines[0]["options"] == "--effort 1.2"
     assert (lines[1]["median_margin"], lines[2]["median_margin"]) == (switches["median_margin"], "")
     assert ElementTree.fromstring(picture.read_bytes()).tag.endswith("svg")
 

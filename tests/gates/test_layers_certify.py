@@ -89,7 +89,7 @@ def named_tasks(name: str, text: str) -> list[str]:
 
 def test_every_module_has_a_layer() -> None:
     rooms = {room(name) for name in CERTIFY} - {"__init__", "__main__"}
-    assert rooms == set(LAYERS)
+    assert rooms <= set(LAYERS)
     assert len(set(LAYERS.values())) > 8
 
 
