@@ -34,7 +34,8 @@ HEAD = """# Certificates
 
 Every file here was checked to make this table. To check one again, with nothing but Python:
 
-    python3 -S -m checker MODEL.safetensors CERTIFICATE.json
+    make checker.pyz
+    python3 -I -S checker.pyz MODEL.safetensors CERTIFICATE.json
 
 or all of them: `make certificates`. Models were trained by the project's own commands (recipes:
 `benchmarks/recipes.py`), for example `certify train max-of-k --k K --vocab 64 --d-model 32 --seed S
@@ -107,7 +108,10 @@ def write_table() -> None:
         rows.append("| " + " | ".join(cells) + " |\n")
         click.echo(rows[-1], nl=False)
     heads = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n"
-    write_bytes(CERTIFICATES / "README.md", (HEAD + heads + "".join(rows)).encode())
+    readme = CERTIFICATES / "README.md"
+    # The chapters below the table are kept.
+    _, mark, below = readme.read_text("utf-8").partition("\n## ")
+    write_bytes(readme, (HEAD + heads + "".join(rows) + mark + below).encode())
 
 
 def compare(effort: float) -> None:

@@ -29,15 +29,11 @@ from checker.statement.model import load_model as load_exactly
 SCALES = (300, 300)
 
 
-def silent(done: int, note: str) -> None:
-    """Show no progress."""
-
-
 def derived(model: Model, semantics: Float32) -> tuple[float, float]:
     """Return theta and B / rho as the checker derives them."""
     exp = semantics.eps_exp, semantics.eta_exp
     found = float32.slack(load_exactly(model.bytes), exp, SCALES, Ledger(lambda done: None))
-    theta = float(Fraction(found.width, 2 << SCALES[0])) / math.sqrt(model.config["d_head"])
+    theta = float(Fraction(found.score_error, 2 << SCALES[0])) / math.sqrt(model.config["d_head"])
     return theta, float(Fraction(found.raised(0), 1 << SCALES[1]))
 
 
