@@ -71,19 +71,22 @@ class Part:
     values: Any
     fields: tuple[str, ...] = ()
 
+    @property
+    def _is_class(self) -> bool:
+        return isinstance(self.values, type)
+
     def settings(self) -> list[tuple[str, Any, Setting]]:
         """Return name, default and setting of each field that is asked for."""
         found = []
         for field in dataclasses.fields(self.values):
             if KEY in field.metadata and (not self.fields or field.name in self.fields):
-                default = getattr(self.values, field.name, field.default)
-                default = field.default if isinstance(self.values, type) else default
-                found.append((field.name, default, field.metadata[KEY]))
+                usual = field.default if self._is_class else getattr(self.values, field.name)
+                found.append((field.name, usual, field.metadata[KEY]))
         return found
 
     def made(self, given: dict[str, Any]) -> Any:
         """Return the values with those that were given."""
-        if isinstance(self.values, type):
+        if self._is_class:
             return self.values(**given)
         return dataclasses.replace(self.values, **given)
 

@@ -204,3 +204,23 @@ def test_only_verified_is_verified(
     with pytest.raises(CheckerRejected, match="not verified"):
         finish.finish(job, claiming(document))
     assert out.read_text() == "as before"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unused"),
+    [
+        (("exact", "--effort", "10"), "--effort"),
+        (("exact", "--effort", "1"), "--effort"),
+        (("count", "--budget", "10", "--qk", "exact"), "--budget, --qk"),
+        (("cubic", "--effort", "2", "--qk", "svd"), "--effort"),
+        (("exhaustive", "--semantics", "float32:any-order"), "--semantics"),
+    ],
+)
+def test_an_option_that_a_strategy_does_not_use_is_wrong_usage(
+    arguments: tuple[str, ...], unused: str, model_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "c.json"
+    line = ["prove", model_file, "--task", "max-of-k", "--out", out, "--strategy", *arguments]
+    code, lines, errors = run(*line)
+    assert (code, lines, out.exists()) == (2, [], False)
+    assert errors == f"certify: strategy {arguments[0]} has no use for {unused}\n"
