@@ -80,7 +80,8 @@ class Scores:
             highs = []
             for q in queries:
                 if first <= q <= last:
-                    low, high = [0], [0]
+                    low = [0]
+                    high = [0]
                     if q != m:
                         low, high = self.tables.differences([q], q, q, m)
                     lows.append(low[0] + self.tables.places[q][-1])
