@@ -185,10 +185,10 @@ def verify(
 ) -> None:
     """Run the independent checker; the last line is its verdict, the exit code is its own.
 
-    The same without installing anything, from a checkout:
+    The same without certify, with the file that `make checker.pyz` builds:
 
     \b
-      python -S -m checker MODEL.safetensors CERTIFICATE.json
+      python3 -I -S checker.pyz MODEL.safetensors CERTIFICATE.json
     """
     asked = {name.replace("_", "-"): value for name, value in required.items()}
     answer = api.ask_checker(model_file, certificate, asked, inherit_output=True)
