@@ -7,6 +7,7 @@
 # make certificates  verify every shipped certificate with the bare checker
 # make mutants       damage the checker in every way we know; each damage must fail a test
 #                    (PART=1/4 runs a part; a run that was interrupted goes on; see make mutants-summary)
+# make hostile       files made to take memory or time: verdict, seconds and megabytes of each
 # make benchmarks    prover time, checker time, proof length and bound of each shipped certificate
 # make ladder        the published rows and ours for ten seeds, trained first (half an hour)
 # make scaling       proof length against vocabulary and input length, models trained first (hours)
@@ -28,7 +29,7 @@ QUICK := tests/gates/test_architecture.py tests/gates/test_token_budget.py tests
     tests/checker/test_vectors.py::test_the_vectors_are_what_the_generator_writes
 
 .PHONY: demo quick test test-all format lint checker.pyz certificates mutants mutants-summary
-.PHONY: benchmarks ladder scaling clean
+.PHONY: hostile benchmarks ladder scaling clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNTIME)
@@ -79,6 +80,9 @@ mutants: $(TESTING)
 
 mutants-summary: $(TESTING)
 	$(BIN)/python tests/gates/mutants.py --summary
+
+hostile: $(TESTING)
+	$(BIN)/python tests/gates/hostile.py
 
 benchmarks: $(RUNTIME)
 	$(BIN)/python -m benchmarks

@@ -1,1 +1,3 @@
-"""Measurements, not tests: prover time, checker time, proof length and bound of the shipped models."""
+"""Measurements, not tests: prover time, checker time, proof length and bound of the shipped
+models.
+"""

@@ -1,10 +1,8 @@
 """Print (or write) tables of the shipped models and certificates.
 
-    python -m benchmarks                 prove and check every shipped model with every strategy
-    that ships, side by side
-    python -m benchmarks --effort 1,10   the same for 'count' at several efforts
-    python -m benchmarks --table         check every shipped certificate and rewrite
-    certificates/README.md
+    python -m benchmarks               prove and check what ships again, and print one table
+    python -m benchmarks --effort 10   the same at ten times the effort of the certificates
+    python -m benchmarks --table       check what ships and rewrite certificates/README.md
 
 Times are wall-clock on whatever machine this runs on; compare them within one run, and quote
 ratios.
@@ -23,13 +21,13 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from certify.addition import prove as prove_addition
-from certify.certificate import Options, prove, run_checker
-from certify.exhaustive import prove_leaves
+from certify import Certificate, Float32, families, prove
+from certify.certificate.client import run_checker
+from certify.certificate.job import EFFORT
+from certify.certificate.show import Summary, read_certificate
+from certify.decimals import cut
 from certify.files import write_bytes
-from certify.float32 import Float32
-from certify.question import read_question
-from certify.scope import UNIFORM
+from certify.question.float32 import NAME as FLOAT32
 
 CERTIFICATES = Path(__file__).parent.parent / "certificates"
 HEAD = """# Certificates
@@ -37,20 +35,30 @@ HEAD = """# Certificates
 Every file here was checked to make this table. To check one again, with nothing but Python:
 
     make checker.pyz
-    python3 -I -S checker.pyz certificates/max-of-4-seed-0/model.safetensors certificates/max-of-4-seed-0/exact.json
+    python3 -I -S checker.pyz MODEL.safetensors CERTIFICATE.json
 
-or all of them: `make certificates`. Models were trained by the project's own commands (recipes: `benchmarks/recipes.py`),
-for example `certify train max-of-k --k K --vocab 64 --d-model 32 --seed S --out model.safetensors`, and each certificate
-made by `certify prove model.safetensors --task TASK --strategy STRATEGY --effort EFFORT --out STRATEGY.json`, with
-`--semantics float32:any-order` where the name of the file ends in `-float32`. The task is `max-of-k`, `modular-addition`
-(modadd) or `balanced-brackets` (brackets). The effort is 1, but for `cascade` 10 at k = 4 and 0.3 at k = 10 and 20. The
-claim is about all inputs, ties counting as wrong: in real arithmetic, or of every execution in float32 with sums in any
-order, eps_exp = 2^-22, eta_exp = 2^-126. Proof length is in scalar operations (SPEC 8.1, 13, 14.8); the check time is one
-core of one machine, bare Python, and only good for comparison within this table.
+or all of them: `make certificates`. Models were trained by the project's own commands (recipes:
+`benchmarks/recipes.py`), for example `certify train max-of-k --k K --vocab 64 --d-model 32 --seed S
+--out model.safetensors`, and each certificate made by `certify prove model.safetensors --task TASK
+--strategy STRATEGY --out STRATEGY.json`, with `--semantics float32:any-order` where the name of the
+file ends in `-float32`. The task is `max-of-k`, `modular-addition` (modadd) or `balanced-brackets`
+(brackets). The effort is 1, but for `cascade` 10 at k = 4 and 0.3 at k = 10 and 20. The claim is
+about all inputs, ties counting as wrong: in real arithmetic, or of every execution in float32 with
+sums in any order, eps_exp = 2^-22, eta_exp = 2^-126. Proof length is in scalar operations (SPEC
+8.1, 13, 14.8); the check time is one core of one machine, bare Python, and only good for comparison
+within this table.
 
-| model | strategy | correct, at least | correct, at most | undecided share | bytes | proof length | check |
-|---|---|---|---|---|---|---|---|
 """
+COLUMNS = (
+    "model",
+    "strategy",
+    "correct, at least",
+    "correct, at most",
+    "undecided share",
+    "bytes",
+    "proof length",
+    "check",
+)
 
 
 EFFORTS = {
@@ -59,8 +67,6 @@ EFFORTS = {
     ("cascade", "max-of-20"): 0.3,
 }
 """The effort with which a certificate was made, where it is not 1, by strategy and model."""
-
-FLOAT32_SUFFIX = "-float32"
 
 
 def _order(folder: Path) -> list[str | int]:
@@ -78,7 +84,7 @@ def _certificates() -> Iterator[tuple[str, Path, Path]]:
 
 
 def _decimal(part: int, total: int) -> str:
-    return f"{part * 10**10 // total / 10**10:.10f}" if part < total else "1"
+    return cut(part, total) if part < total else "1"
 
 
 def write_table() -> None:
@@ -101,10 +107,11 @@ def write_table() -> None:
         ]
         rows.append("| " + " | ".join(cells) + " |\n")
         click.echo(rows[-1], nl=False)
+    heads = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|\n"
     readme = CERTIFICATES / "README.md"
     # The chapters below the table are kept.
     _, mark, below = readme.read_text("utf-8").partition("\n## ")
-    write_bytes(readme, (HEAD + "".join(rows) + mark + below).encode())
+    write_bytes(readme, (HEAD + heads + "".join(rows) + mark + below).encode())
 
 
 def compare(effort: float) -> None:
@@ -126,30 +133,35 @@ def compare(effort: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, model, file in _certificates():
             out = Path(folder) / "certificate.json"
-            strategy = file.stem.removesuffix(FLOAT32_SUFFIX)
-            own = effort * EFFORTS.get((strategy, model.parent.name.split("-seed")[0]), 1.0)
-            options = Options(
-                own, float32=Float32() if file.stem.endswith(FLOAT32_SUFFIX) else None
-            )
-            if name.startswith("brackets"):
-                proved = prove_leaves(
-                    model, read_question("balanced-brackets"), UNIFORM, out, lambda _share: None
-                )
-            else:
-                chosen = prove_addition if name.startswith("modadd") else prove
-                proved = chosen(model, UNIFORM, strategy, out, options, lambda _done, _note: None)
-            lower, upper, total = (
-                int(proved.facts[key]) for key in ("correct_lower", "correct_upper", "total")
-            )
+            shipped = read_certificate(file)
+            own = effort * EFFORTS.get((shipped.strategy, name.split("-seed")[0]), 1.0)
+            found = _again(model, shipped, own, out)
+            verdict = found.verdict
+            lower, upper, total = verdict.correct_lower, verdict.correct_upper, verdict.total
             row = [name, file.stem, f"{own:g}", _decimal(lower, total), _decimal(upper, total)]
             row += [
                 f"{(upper - lower) / total:.2e}",
-                f"{proved.prover_seconds:.2f}",
-                f"{proved.checker_seconds:.2f}",
+                f"{found.prover_seconds:.2f}",
+                f"{verdict.seconds:.2f}",
             ]
-            table.add_row(*row, f"{proved.facts['operations']['total']:,}", f"{proved.size:,}")
+            table.add_row(*row, f"{verdict.operations:,}", f"{len(found.data):,}")
             print(f"{name} {file.stem} done", file=sys.stderr)
     Console(width=140).print(table)
+
+
+def _again(model: Path, shipped: Summary, effort: float, out: Path) -> Certificate:
+    """Return the certificate of a shipped one's statement by its strategy, at this effort if the
+    strategy takes one.
+    """
+    strategy = families.of_proof(shipped.proof).strategies[shipped.strategy]
+    return prove(
+        model,
+        task=shipped.task,
+        strategy=strategy.name,
+        effort=effort if EFFORT in strategy.takes else None,
+        float32=Float32() if shipped.statement["semantics"] == FLOAT32 else None,
+        out=out,
+    )
 
 
 @click.command(help=__doc__)

@@ -5,17 +5,14 @@ float64.
     python -m benchmarks.float32 certificates/max-of-10-seed-0 --samples 1000000
 
 Every input is run where there are at most 2^25, a random sample elsewhere; the emulated ways of
-``tests.oracles.float32`` always run
-on a sample.  For every way and stage the table gives the largest |float32 - float64| of any entry
-(of ``logits``: of the
-logits less that of the maximum), then how many inputs are wrong, how many of those float64 gets
-right, and the reverse.  A
-tie is wrong.  Where bounds are claimed, each is compared with the worst of all ways: a ratio below
-one refutes the claim.
+``tests.oracles.float32`` always run on a sample.  For every way and stage the table gives the
+largest |float32 - float64| of any entry (of ``logits``: of the logits less that of the maximum),
+then how many inputs are wrong, how many of those float64 gets right, and the reverse.  A tie is
+wrong.  Where bounds are claimed, each is compared with the worst of all ways: a ratio below one
+refutes the claim.
 
 The float64 run is a measurement too: its own error is some 1e-14.  All nine ways together take a
-quarter of an hour of
-processor time for 64^4 inputs, and 1 GB.
+quarter of an hour of processor time for 64^4 inputs, and 1 GB.
 """
 
 from __future__ import annotations
@@ -36,9 +33,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from certify.float32 import Float32, slack
-from certify.model import Model, load_model
-from certify.paths import decompose
+from certify.cells.slack import slack
+from certify.model.file import Model, load_model
+from certify.model.paths import decompose
+from certify.question.float32 import Float32
 from tests.oracles.float32 import Execution, Stages, bounded_exp, forward
 
 BATCH = 1 << 14
@@ -148,7 +146,8 @@ def torch_run(
     def run(tokens: Tokens) -> Stages:
         torch.set_num_threads(threads)
         parts = []
-        for chosen in torch.from_numpy(tokens).split(batch):
+        for start in range(0, len(tokens), batch):
+            chosen = torch.from_numpy(tokens[start : start + batch])
             x = w["W_E"][chosen] + w["W_pos"]
             query = product(x[:, -1], w["W_Q"]) + w["b_Q"]
             key, value = product(x, w["W_K"]) + w["b_K"], product(x, w["W_V"]) + w["b_V"]
@@ -241,8 +240,8 @@ def claims(model: Model) -> dict[str, Fraction]:
     included.
 
     Log-weights that are off by theta move attention weights by at most tanh(theta)/2 each, and in
-    sum by tanh(theta): that
-    times the range of what they weigh comes on top of the errors of the products.
+    sum by tanh(theta): that times the range of what they weigh comes on top of the errors of the
+    products.
     Cost: the path decomposition, in float64.
     """
     found, paths = slack(model, Float32()), decompose(model)

@@ -1,14 +1,12 @@
 """Climb the ladder for many seeds, and print mean and spread beside the published mean and spread.
 
-    python -m benchmarks.ladder                      ten seeds of max-of-4, vocabulary 64, the quick
-    ladder
-    python -m benchmarks.ladder --level default      with the cascade's frontier
-    python -m benchmarks.ladder --reuse              tabulate again what the folder already holds
+    python -m benchmarks.ladder                   ten seeds of max-of-4, V = 64, the quick ladder
+    python -m benchmarks.ladder --level default   with the cascade's frontier
+    python -m benchmarks.ladder --reuse           tabulate again what the folder already holds
 
 Models are trained by the published recipe when they are not in the folder yet.  Published bounds
-are the best
-configuration of each group, seed by seed; the first table does the same with ours, the second has
-every rung.
+are the best configuration of each group, seed by seed; the first table does the same with ours, the
+second has every rung.
 """
 
 from __future__ import annotations
@@ -24,13 +22,16 @@ from typing import Any
 import click
 
 from benchmarks.recipes import RECIPES, trained
+from certify import families
+from certify.cells.published import Reference, references
 from certify.files import write_bytes
-from certify.ladder import as_json, climb
-from certify.model import load_model
-from certify.published import Reference, references
-from certify.rungs import Level, rungs
+from certify.ladder.climb import PROVES_NOTHING, climb
+from certify.ladder.file import as_json
+from certify.ladder.rung import Level
+from certify.model.file import load_model
 
 Facts = dict[str, Any]
+TASK = "max-of-k"
 COLUMNS = (
     "published, normalised",
     "ours, normalised",
@@ -50,26 +51,26 @@ def climbed(
     """Return the ladder of one model as JSON values; it is kept beside the model."""
     kept = folder / f"{model_file.stem}.{level}.json"
     if not (reuse and kept.is_file()):
-        run, listed = rungs(level)
+        _, form = families.with_ladder(TASK)
+        run, listed = form.rungs(level)
 
-        def progress(done: int, name: str) -> None:
-            print(f"{model_file.stem}: {done}/{len(run)} {name}", file=sys.stderr)
+        def progress(done: int, of: int, name: str) -> None:
+            print(f"{model_file.stem}: {done}/{of} {name}", file=sys.stderr)
 
-        write_bytes(
-            kept,
-            as_json(
-                climb(model_file, load_model(model_file), run, listed, time_limit, None, progress)
-            ),
-        )
+        model = load_model(model_file)
+        ladder = climb(model, TASK, run, listed, time_limit, form.details, progress=progress)
+        write_bytes(kept, as_json(ladder, form))
     whole: Facts = json.loads(kept.read_text("utf-8"))
     return whole
 
 
 def verified(ladders: Iterable[Facts]) -> Iterator[Facts]:
-    """Yield every verified row, with its gap to the best upper bound of its model."""
+    """Yield every verified row, with its gap to the best upper bound of its model; one that proves
+    nothing has the bound 0, and no length.
+    """
     for whole in ladders:
         for row in whole["rows"]:
-            if row["verdict"] == "VERIFIED":
+            if row["verdict"] in ("VERIFIED", PROVES_NOTHING):
                 gap = (int(whole["best"]["correct_upper"]) - int(row["correct_lower"])) / int(
                     whole["total"]
                 )
@@ -82,9 +83,21 @@ def spread(values: Sequence[float], digits: int = 4) -> str:
     return f"{statistics.fmean(values):.{digits}f} ± {deviation}"
 
 
+def _lengths(operations: Sequence[int]) -> list[str]:
+    """Return mean, least and most as one cell."""
+    if not operations:
+        return ["-"]
+    return [f"{statistics.fmean(operations):,.0f} ({min(operations):,} to {max(operations):,})"]
+
+
+def _mean(seconds: Sequence[float]) -> str:
+    return f"{statistics.fmean(seconds):.2f}" if seconds else "-"
+
+
 def line(name: str, rows: Sequence[Facts], reference: Reference | None) -> str:
     """Return one line of a table."""
-    operations = [row["operations"] for row in rows]
+    proofs = [row for row in rows if row["verdict"] == "VERIFIED"]
+    operations = [row["operations"] for row in proofs]
     gaps = [row["gap"] for row in rows]
     flops = (
         ""
@@ -98,9 +111,8 @@ def line(name: str, rows: Sequence[Facts], reference: Reference | None) -> str:
         spread([float(row["accuracy_lower"]) for row in rows], 6),
         f"{statistics.fmean(gaps):.1e} ({max(gaps):.1e})",
         flops,
-        f"{statistics.fmean(operations):,.0f} ({min(operations):,} to {max(operations):,})",
-        f"{statistics.fmean(row['prover_seconds'] for row in rows):.2f}",
-        f"{statistics.fmean(row['checker_seconds'] for row in rows):.2f}",
+        *_lengths(operations),
+        *(_mean([row[key] for row in proofs]) for key in ("prover_seconds", "checker_seconds")),
         str(len(rows)),
     ]
     return "| " + " | ".join(cells) + " |"
@@ -130,7 +142,12 @@ def tables(ladders: Sequence[Facts], published: dict[str, Reference]) -> Iterato
         line(f"{group}: {name}", rows, published.get(group))
         for (group, name), rows in by_rung.items()
     )
-    failed = [row for whole in ladders for row in whole["rows"] if row["verdict"] != "VERIFIED"]
+    failed = [
+        row
+        for whole in ladders
+        for row in whole["rows"]
+        if row["verdict"] not in ("VERIFIED", PROVES_NOTHING)
+    ]
     reasons = dict.fromkeys(f"- {row['name']}: {row['verdict']}, {row['reason']}" for row in failed)
     yield from ("", "## Not verified", "", *reasons)
 

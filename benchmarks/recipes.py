@@ -10,8 +10,7 @@ on one core of one machine, k = 4: 5 for ``published`` at V = 64, 11, 17, 33 and
 ``converged``.
 
 ``ADDITIONS`` and ``BRACKETS`` name the models of the other tasks.  Inputs that are right, smallest
-margin (float64) and seconds
-of training, on one core that was shared with other work:
+margin (float64) and seconds of training, on one core that was shared with other work:
 
 =============================  ================  =======  =======
 model                                     right   margin  seconds
@@ -38,15 +37,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from certify.model import Config, Tensor, save_model
-from certify.train import Recipe, train_max_of_k
-from certify.train_tasks import (
-    AdditionRecipe,
-    Architecture,
-    BracketsRecipe,
-    train_balanced_brackets,
-    train_modular_addition,
-)
+from certify.model.config import Config
+from certify.model.file import save_model
+from certify.model.tensors import Tensor
+from certify.training.architecture import Architecture
+from certify.training.balanced_brackets import BracketsRecipe, train_balanced_brackets
+from certify.training.max_of_k import Recipe, train_max_of_k
+from certify.training.modular_addition import AdditionRecipe, train_modular_addition
 
 WIDTH = 32
 RECIPES = ("published", "converged")
@@ -94,7 +91,9 @@ def recipe_of(name: str, vocab: int, seed: int) -> Recipe:
 
 
 def trained(folder: Path, name: str, k: int, vocab: int, seed: int) -> Path:
-    """Return the file of a Max-of-K model in the folder, which is trained first if it is not there."""
+    """Return the file of a Max-of-K model in the folder, which is trained first if it is not
+    there.
+    """
     path = folder / f"max-of-{k}-v{vocab}-{name}-seed-{seed}.safetensors"
     return _kept(path, lambda: train_max_of_k(k, vocab, WIDTH, recipe_of(name, vocab, seed)))
 

@@ -1,17 +1,13 @@
 """How proof length grows with the vocabulary and with the length of the input, at equal tightness.
 
-    python -m benchmarks.scaling                                   V = 64, 128, 256 and k = 4, 5,
-    10, 20
-    python -m benchmarks.scaling --k 4 --recipe published          models as the published recipe
-    leaves them
+    python -m benchmarks.scaling                            V = 64 to 256 and k = 4, 5, 10, 20
+    python -m benchmarks.scaling --k 4 --recipe published   models of the published recipe
     python -m benchmarks.scaling --k 4 --vocab 64,128,256,512 --efforts 1,10
 
 A gap is truth less proved accuracy.  For k = 4 the truth is counted in float64 over every input
-(``benchmarks.truth``);
-for other k it is not known, and the gap is taken to the least upper bound at hand: that of a
-certificate, or the upper
-end of a 99 % interval of a random sample, which the column says.  Models are trained when they are
-first asked for.
+(``benchmarks.truth``); for other k it is not known, and the gap is taken to the least upper bound
+at hand: that of a certificate, or the upper end of a 99 % interval of a random sample, which the
+column says.  Models are trained when they are first asked for.
 """
 
 from __future__ import annotations
@@ -28,14 +24,16 @@ import click
 
 from benchmarks.recipes import RECIPES, trained
 from benchmarks.truth import accuracy_of_four
-from certify.evaluate import evaluate_max_of_k
+from certify import families
+from certify.evaluation.separable import evaluate_max_of_k
 from certify.files import write_bytes
-from certify.ladder import Row, file_name, run_rung
-from certify.model import load_model
-from certify.rungs import Rung
-from certify.scope import UNIFORM
+from certify.ladder.climb import Row, file_name, run_rung
+from certify.ladder.rung import Rung
+from certify.model.file import load_model
+from certify.question.scope import UNIFORM
 
 Facts = dict[str, Any]
+TASK = "max-of-k"
 
 
 def truth_of(model_file: Path, samples: int, seed: int) -> Facts:
@@ -58,9 +56,7 @@ def study(
     for rung in chosen:
         print(f"{model_file.stem}: {rung.spelled()}", file=sys.stderr)
         out = folder / f"{model_file.stem}.{file_name(rung)}.certificate.json"
-        points.append(
-            _point(run_rung(model_file, rung, out, time_limit), UNIFORM.total(model.config))
-        )
+        points.append(_point(_row(model_file, rung, out, time_limit), UNIFORM.total(model.config)))
     known = [point["upper"] for point in points if point["verdict"] == "VERIFIED"]
     limit = min([truth["high"], *known])
     for point in points:
@@ -73,6 +69,12 @@ def study(
         "truth": truth,
         "points": points,
     }
+
+
+def _row(model_file: Path, rung: Rung, out: Path, time_limit: float) -> Row:
+    """Return the row of one rung of Max-of-K."""
+    _, form = families.with_ladder(TASK)
+    return run_rung(model_file, TASK, rung, out, time_limit, form.details)
 
 
 def _point(row: Row, total: int) -> Facts:
@@ -104,7 +106,10 @@ def shortest(found: Facts, gap: float) -> int | None:
 
 def points_table(studies: Sequence[Facts]) -> Iterator[str]:
     """Yield a line for every proof."""
-    yield "| k | V | accuracy | known by | proof | operations | / V^2 | / V^3 | proved | gap | prover s | checker s |"
+    yield (
+        "| k | V | accuracy | known by | proof | operations | / V^2 | / V^3 | proved | gap |"
+        " prover s | checker s |"
+    )
     yield "|---" * 12 + "|"
     for found in studies:
         vocab, truth = found["vocab"], found["truth"]

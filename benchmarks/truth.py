@@ -9,12 +9,10 @@ separable form of softmax, see ``certify.evaluate``)::
     token t, position i)
 
 For every query and maximum, answers whose largest sum is negative are dropped; what is left is
-decided by comparing
-the sums themselves, first token fixed, over the rectangle of second and third tokens that can
-matter at all.  Every
-input is accounted for, so this is the truth up to rounding: an input whose margin is smaller than
-about 1e-12 may be
-misjudged, which is why it is a measurement and no proof.  A tie is wrong.
+decided by comparing the sums themselves, first token fixed, over the rectangle of second and third
+tokens that can matter at all.  Every input is accounted for, so this is the truth up to rounding:
+an input whose margin is smaller than about 1e-12 may be misjudged, which is why it is a measurement
+and no proof.  A tie is wrong.
 """
 
 from __future__ import annotations
@@ -25,8 +23,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.model import Model
-from certify.paths import decompose
+from certify.model.file import Model
+from certify.model.paths import decompose
 
 Floats = NDArray[np.float64]
 
@@ -58,7 +56,9 @@ def failures_of_four(model: Model, progress: Callable[[int], None] = lambda _don
 
 
 def accuracy_of_four(model: Model, progress: Callable[[int], None] = lambda _done: None) -> float:
-    """Return the share of right answers over all inputs of a max-of-4 model (``failures_of_four``)."""
+    """Return the share of right answers over all inputs of a max-of-4 model
+    (``failures_of_four``).
+    """
     total = int(model.config.d_vocab) ** 4
     return (total - failures_of_four(model, progress)) / total
 

@@ -1,5 +1,5 @@
 """Run the command line as ``python -m certify``."""
 
-from certify.cli import main
+from certify.command import main
 
 main(prog_name="certify")

@@ -1,7 +1,7 @@
 """The failures that a ``certify`` command reports, one class for each exit code.
 
-Every message is one line that names the file and the field.  ``certify.cli`` is
-the only place that turns these into text on standard error and an exit code.
+Every message is one line that names the file and the field.  ``certify.command``
+is the only place that turns these into text on standard error and an exit code.
 """
 
 from __future__ import annotations
@@ -23,11 +23,21 @@ class BadInput(CertifyError):
     """The input cannot be read, or is not what its format says it must be."""
 
 
+class UnusedOption(CertifyError):
+    """An option was given that the chosen strategy has no use for."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class ProvesNothing(CertifyError):
+    """The strategy shows nothing of this model: neither that an input is right nor that one is
+    wrong.
+    """
+
+    exit_code: ClassVar[int] = 11
+
+
 class CheckerRejected(CertifyError):
     """The independent checker did not verify a certificate."""
 
     exit_code: ClassVar[int] = 10
-
-
-class ShowsNothing(CheckerRejected):
-    """The checker refused a proof that holds of every model.  (SPEC 9.5)"""

@@ -77,7 +77,11 @@ def _filled(terms: Terms) -> Rows:
     return [*filled, list(last.values())]
 
 
-def _worst(rows: Rows, chosen: list[int], copies: int) -> int:
+def _worst(
+    rows: Rows,
+    chosen: list[int],
+    copies: int,
+) -> int:
     """Return the largest sum if that many free positions hold chosen blocks, the others the
     maximum: sum F_i, the c largest of G_i - F_i, and M_{n-1}.  (SPEC 7.14)
     """
@@ -89,7 +93,11 @@ def _worst(rows: Rows, chosen: list[int], copies: int) -> int:
     return sum(own) + sum(gains[:copies]) + max(last)
 
 
-def _weight(frame: Frame, chosen: list[int], copies: int) -> int:
+def _weight(
+    frame: Frame,
+    chosen: list[int],
+    copies: int,
+) -> int:
     """Return the weight of a group: the coefficient of z^copies of prod_i (weight of m + z * weight
     of the blocks), times the weight of Q.
     """

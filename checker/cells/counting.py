@@ -14,7 +14,10 @@ from operator import floordiv
 
 from checker.cells.cell import Failures
 from checker.cells.terms import BlockTerms, Frame, Left, Terms, max_of_terms
-from checker.ground.errors import require
+from checker.ground.errors import require, require_support
+
+MAX_POLYNOMIAL_BITS = 1 << 22
+"""Two factors as large as this are multiplied in less than a second.  (SPEC 3.5)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,10 @@ def rounded_up(deficit: int, step: int) -> int:
 
 
 def _counted(
-    frame: Frame, terms: Terms, bins: int, scaled: Callable[[int, int], int]
+    frame: Frame,
+    terms: Terms,
+    bins: int,
+    scaled: Callable[[int, int], int],
 ) -> int:
     """Return the weight of the inputs whose deficits, ``scaled`` by a step, add up to at most the
     sum of the largest terms.
@@ -112,7 +118,11 @@ def _counted(
     return _within(frame, deficits, total // step)
 
 
-def _within(frame: Frame, deficits: list[BlockTerms], limit: int) -> int:
+def _within(
+    frame: Frame,
+    deficits: list[BlockTerms],
+    limit: int,
+) -> int:
     """Return the weight of the cell's inputs whose deficits add up to at most ``limit``.
 
     Cost: a multiplication and an addition per position, distinct deficit and coefficient of the
@@ -122,6 +132,11 @@ def _within(frame: Frame, deficits: list[BlockTerms], limit: int) -> int:
     """
     # 7.9: slots are wider than the number of all inputs, so nothing carries
     slot = prod(map(sum, frame.multiplicities)).bit_length() + 1
+    require_support(
+        slot * (limit + 1) <= MAX_POLYNOMIAL_BITS,
+        "SPEC-3.5",
+        "a polynomial is too large to multiply",
+    )
     words = -(-slot // 512)
     live = (1 << slot * (limit + 1)) - 1  # the slots of the degrees up to limit
     found = []

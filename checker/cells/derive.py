@@ -44,8 +44,8 @@ class Cells:
         ledger.charge(add=sum(map(len, scope.weights)))
         # 7.2: the weight of the free positions with tokens below t, and of a last token below t
         *free, last = (list(accumulate(row, initial=0)) for row in scope.weights)
-        sums = list(zip(*free, strict=True))
-        self.below = list(map(prod, sums)) if free else [1] * len(last)
+        sums = zip(*free, strict=True) if free else [()] * len(last)
+        self.below = list(map(prod, sums))
         self.last = last
         values = (paths.evou_low, paths.evou_high, paths.pvou)
         rows = [row for rows in (*values, paths.eu_low, paths.eu_high) for row in rows]
@@ -63,8 +63,8 @@ class Cells:
         self.ledger.spend(1 + len(cell.queries))
         found = self._derive(cell, given)
         if isinstance(found, Known):
-            places = len(self.scope.weights)
-            room = len(found.answers) * places * (NUMBER_BITS + len(self.last))
+            masks = len(found.answers) * len(self.scope.weights)
+            room = masks * (NUMBER_BITS + len(self.scope.weights[0]))
             self.above += room
             for child in cell.children:
                 self.visit(child, found)
@@ -111,7 +111,11 @@ class Cells:
         return Outcome(failures.lower, failures.upper, size, shown)
 
     def _left(
-        self, cell: Cell, frame: Frame, given: Known, mu: int
+        self,
+        cell: Cell,
+        frame: Frame,
+        given: Known,
+        mu: int,
     ) -> tuple[dict[int, Terms], int | None]:
         """Return the upper terms with which answers may still win, and a margin over all that is
         removed.  (SPEC 7.6)

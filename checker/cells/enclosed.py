@@ -136,7 +136,11 @@ def parse_hints(value: object) -> dict[str, PathHint]:
     return hints
 
 
-def _spectral(factors: Chain, squarings: int, ledger: Ledger) -> int:
+def _spectral(
+    factors: Chain,
+    squarings: int,
+    ledger: Ledger,
+) -> int:
     """Return an upper bound over 2^-48 on the range of any row of the product, sqrt(2) sigma.
     (SPEC 6.7)
 
@@ -166,7 +170,11 @@ def _spectral(factors: Chain, squarings: int, ledger: Ledger) -> int:
     return root_up(sum(squares(power, ledger)), scale, squarings + 2)
 
 
-def _split(factors: Chain, bound: Bound, ledger: Ledger) -> Row:
+def _split(
+    factors: Chain,
+    bound: Bound,
+    ledger: Ledger,
+) -> Row:
     """Return bounds over 2^-48 on the row ranges of A B from those of B: sum |A + shift| rng(B) +
     rng(shift B).  (SPEC 6.7)
 
@@ -175,7 +183,9 @@ def _split(factors: Chain, bound: Bound, ledger: Ledger) -> Row:
     """
     at = bound.number
     require_form(
-        0 < at < len(factors), "SPEC-6.7", "a split leaves no factor on one side"
+        0 < at < len(factors),
+        "SPEC-6.7",
+        "a split leaves no factor on one side",
     )
     front = multiply(factors[:at], ledger)  # A
     rest = factors[at:]  # B
@@ -187,12 +197,20 @@ def _split(factors: Chain, bound: Bound, ledger: Ledger) -> Row:
     inner = _ranges(rest, bound.parts[0], ledger)  # beta
     rows = front.rows
     entries = len(rows) * len(rows[0])
-    ledger.charge(mul=entries, add=entries + len(rows), cmp=entries)
+    ledger.charge(
+        mul=entries,
+        add=entries + len(rows),
+        cmp=entries,
+    )
     sums = [sum(map(mul, map(abs, row), inner)) for row in rows]
     return tuple(base + raised(value, front.scale, 0) for value in sums)
 
 
-def _ranges(factors: Chain, bound: Bound, ledger: Ledger) -> Row:
+def _ranges(
+    factors: Chain,
+    bound: Bound,
+    ledger: Ledger,
+) -> Row:
     """Return over 2^-48, for every row of the product, an upper bound on its largest minus its
     smallest entry.  (SPEC 6.7)
 
@@ -216,7 +234,12 @@ def _ranges(factors: Chain, bound: Bound, ledger: Ledger) -> Row:
     return least if bound.rule == "least" else (max(least),) * rows
 
 
-def _weighted(a: Matrix, b: Matrix, epsilon: int, ledger: Ledger) -> Row:
+def _weighted(
+    a: Matrix,
+    b: Matrix,
+    epsilon: int,
+    ledger: Ledger,
+) -> Row:
     """Return over 2^-48, per row, an upper bound on sqrt(||a||^2 + epsilon ||b||^2); epsilon is
     over 2^-48.  (SPEC 6.8)
 
@@ -230,7 +253,11 @@ def _weighted(a: Matrix, b: Matrix, epsilon: int, ledger: Ledger) -> Row:
     return tuple(root_up(x, TABLE_SCALE + scale, 1) for x in map(add, widths, rests))
 
 
-def _radii(factors: Chain, bound: Bound, ledger: Ledger) -> tuple[Row, Row]:
+def _radii(
+    factors: Chain,
+    bound: Bound,
+    ledger: Ledger,
+) -> tuple[Row, Row]:
     """Return (s, r) over 2^-48: up to a constant of row x, no entry (x, c) of the product exceeds
     s_x r_c.  (SPEC 6.7, 6.8)
 
@@ -258,7 +285,11 @@ def _radii(factors: Chain, bound: Bound, ledger: Ledger) -> tuple[Row, Row]:
     return heights, _weighted(columns, transposed(last), epsilon, ledger)
 
 
-def _formed(chain: Chain, form: Sequence[int], ledger: Ledger) -> list[Matrix]:
+def _formed(
+    chain: Chain,
+    form: Sequence[int],
+    ledger: Ledger,
+) -> list[Matrix]:
     """Return F_1 .. F_L: consecutive factors, multiplied; of no factor, an identity.  (SPEC 6.5)"""
     formed = []
     for length in form:
@@ -272,7 +303,11 @@ def _formed(chain: Chain, form: Sequence[int], ledger: Ledger) -> list[Matrix]:
     return formed
 
 
-def enclose(chain: Chain, hint: PathHint | None, ledger: Ledger) -> Enclosed:
+def enclose(
+    chain: Chain,
+    hint: PathHint | None,
+    ledger: Ledger,
+) -> Enclosed:
     """Return the path matrix exactly, or enclosed up to a constant of each row as its hint says.
     (SPEC 6.5, 6.6)
 

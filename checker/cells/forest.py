@@ -61,7 +61,10 @@ class Forest:
 
 
 def parse_forest(
-    proof: dict[str, object], model: Model, statement: Statement, precision: int
+    proof: dict[str, object],
+    model: Model,
+    statement: Statement,
+    precision: int,
 ) -> Forest:
     """Return the proof of cells that these keys hold, for a model that has a path decomposition.
     (SPEC 4.4, 6.5, 7.1)
@@ -69,7 +72,9 @@ def parse_forest(
     Raises: Malformed, Rejected or Declined, with the clause.
     """
     require_support(
-        statement.task == "max-of-k", "SPEC-7", "cells are about the task max-of-k only"
+        statement.task == "max-of-k",
+        "SPEC-7",
+        "cells are about the task max-of-k only",
     )
     require_plain(model)
     hints = parse_hints(proof["paths"]) if "paths" in proof else {}

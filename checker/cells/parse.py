@@ -112,7 +112,12 @@ def _ascending(ranges: Sequence[Range]) -> bool:
     return apart and all(first <= last for first, last in ranges)
 
 
-def _queries(value: object, where: str, maximum: int, method: str) -> Ranges:
+def _queries(
+    value: object,
+    where: str,
+    maximum: int,
+    method: str,
+) -> Ranges:
     ranges = pairs(value, where, 0, maximum)
     require(len(ranges) > 0, "SPEC-7.2", f"{where} is empty")
     require(_ascending(ranges), "SPEC-7.2", f"{where}: ranges overlap or do not ascend")
@@ -133,7 +138,11 @@ def _queries(value: object, where: str, maximum: int, method: str) -> Ranges:
     return tuple(ranges)
 
 
-def _layout(found: Found, where: str, maximum: int) -> tuple[Run, ...]:
+def _layout(
+    found: Found,
+    where: str,
+    maximum: int,
+) -> tuple[Run, ...]:
     single = [[1, maximum]] if maximum else []
     runs = pairs(found.get("layout", single), f"{where} layout", 1, 1024)
     require(
@@ -144,7 +153,11 @@ def _layout(found: Found, where: str, maximum: int) -> tuple[Run, ...]:
     return tuple(runs)
 
 
-def _numbered(value: object, where: str, what: str) -> list[list[object]]:
+def _numbered(
+    value: object,
+    where: str,
+    what: str,
+) -> list[list[object]]:
     """Return a list of pairs, each a number of something and a list."""
     found = [listing(item, where) for item in listing(value, where)]
     require_form(
@@ -178,12 +191,18 @@ def _groups(
     return tuple(groups)
 
 
-def _shares(value: object, where: str, answers: int) -> tuple[Share, ...]:
+def _shares(
+    value: object,
+    where: str,
+    answers: int,
+) -> tuple[Share, ...]:
     shares = []
     for written, named in _numbered(value, where, "bins, answers"):
         bins = integer(written, f"{where} bins", 0, 1 << 24)
         require_support(
-            bins <= MAX_BINS, "SPEC-3.5", f"{where} asks for more than {MAX_BINS} bins"
+            bins <= MAX_BINS,
+            "SPEC-3.5",
+            f"{where} asks for more than {MAX_BINS} bins",
         )
         shares.append(Share(bins, integers(named, f"{where} answers", 0, answers - 1)))
     return tuple(shares)
@@ -219,7 +238,9 @@ class Reader:
         given = item.get("method") if type(item) is dict else None
         name = typed(given, str, f"{where} method")
         require_support(
-            name in METHODS, "SPEC-7.5", f"{where} has the unknown method {name}"
+            name in METHODS,
+            "SPEC-7.5",
+            f"{where} has the unknown method {name}",
         )
         keys, may, kind = METHODS[name]
         roots = " maximum mu" if root is None else ""
@@ -248,14 +269,21 @@ class Reader:
             blocks = sum(count for _, count in layout)
             written = found["groups"]
             fields_of_method["groups"] = _groups(
-                written, f"{where} groups", blocks, most
+                written,
+                f"{where} groups",
+                blocks,
+                most,
             )
         claim = _claim(found, where)
         method = kind(**fields_of_method)
         return Cell(where, m, queries, root.mu, layout, method, children, claim)
 
     def _children(
-        self, found: Found, where: str, root: Root, depth: int
+        self,
+        found: Found,
+        where: str,
+        root: Root,
+        depth: int,
     ) -> tuple[Cell, ...]:
         """Return the cells that follow as children of one with these fields."""
         if "children" not in found:
@@ -269,7 +297,11 @@ class Reader:
         return tuple([self.cell(root, depth + 1) for _ in range(count)])
 
 
-def _require_partition(cells: Iterable[Cell], whole: Ranges, where: str) -> None:
+def _require_partition(
+    cells: Iterable[Cell],
+    whole: Ranges,
+    where: str,
+) -> None:
     """Require that the query sets are disjoint and that their union is ``whole``."""
     held = sorted(pair for cell in cells for pair in cell.queries)
     require(_ascending(held), "SPEC-7.1", f"{where}: two cells overlap")

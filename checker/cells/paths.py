@@ -87,7 +87,10 @@ def _over(table: Enclosed, scale: int, ledger: Ledger) -> tuple[Rows, Rows]:
 
 
 def decompose(
-    model: Model, hints: dict[str, PathHint], ledger: Ledger, fine: int = 0
+    model: Model,
+    hints: dict[str, PathHint],
+    ledger: Ledger,
+    fine: int = 0,
 ) -> Paths:
     """Return the path decomposition of the model: a path without a hint exactly, the others
     enclosed.  (SPEC 4.4, 6.5)

@@ -51,7 +51,10 @@ def _kept(
 
 
 def screened(
-    scores: Scores, inputs: Inputs, answers: dict[int, Allowed], mu: int
+    scores: Scores,
+    inputs: Inputs,
+    answers: dict[int, Allowed],
+    mu: int,
 ) -> tuple[dict[int, Allowed], int | None, int]:
     """Return the answers that may still win with the tokens they may win with, ``mu`` added to
     every bracket; the largest sum removed, None if there is none; and W, which no input's sum of

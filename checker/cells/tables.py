@@ -19,7 +19,12 @@ class Extremes:
     of doubling length.
     """
 
-    def __init__(self, lines: Sequence[Line], choose: Choose, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        lines: Sequence[Line],
+        choose: Choose,
+        ledger: Ledger,
+    ) -> None:
         self.levels: list[list[Line]] = [list(lines)]
         self.choose = choose
         self.ledger = ledger
@@ -41,7 +46,12 @@ class Extremes:
         lines = self.levels[level]
         return lines[first], lines[last + 1 - (1 << level)]
 
-    def of(self, queries: Line, first: int, last: int) -> list[int]:
+    def of(
+        self,
+        queries: Line,
+        first: int,
+        last: int,
+    ) -> list[int]:
         """Return the extremes of lines ``first`` to ``last`` in the entries of the queries."""
         one, two = self.windows(first, last)
         if one is two:
@@ -98,7 +108,11 @@ class Tables:
         self.direct_low = _running(low, min)
 
     def differences(
-        self, queries: Line, first: int, last: int, maximum: int
+        self,
+        queries: Line,
+        first: int,
+        last: int,
+        maximum: int,
     ) -> tuple[list[int], list[int]]:
         """Return per query bounds (low, high) on EQKE[q,t] - EQKE[q,maximum] for all tokens t of a
         block.

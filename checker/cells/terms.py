@@ -90,11 +90,16 @@ class Frame:
     ``multiplicities[i][b]``: how much the tokens of block b count at position i.  (SPEC 7.8)
     """
 
-    def __init__(self, scores: Scores, inputs: Inputs, counts: Sequence[Row]) -> None:
+    def __init__(
+        self,
+        scores: Scores,
+        inputs: Inputs,
+        counts: Sequence[Row],
+    ) -> None:
         """Set up a cell; ``counts[i][t]`` is how much token t counts at position i (1 in the
         uniform scope).
 
-        Cost: the weights, and one comparison per block of several tokens.
+        Cost: the weights, and one comparison per block that no single window covers.
         """
         tables = scores.tables
         self.scores = scores
@@ -108,13 +113,12 @@ class Frame:
         single = len(self.queries) == 1 and len(self.blocks) == m + 1
         self.exact = self.paths.exact and single
         self.weights = scores.weights(self.queries, self.blocks)
-        asked = [0] * len(
-            counts[-1]
-        )  # 7.8: at the last position only the queries count
+        last = counts[-1]
+        asked = [0] * len(last)  # 7.8: at the last position only the queries count
         for q in self.queries:
-            asked[q] = counts[-1][q]
+            asked[q] = last[q]
         self.multiplicities = [
-            [sum(row[first : last + 1]) for first, last in self.blocks]
+            [sum(row[first : end + 1]) for first, end in self.blocks]
             for row in [*counts[:-1], tuple(asked)]
         ]
         self.values = Values(tables, inputs)
@@ -125,7 +129,12 @@ class Frame:
         """Return per position the tokens of the blocks that are left."""
         return tuple(sum(self.values.masks[b] for b in row) for row in terms.rows)
 
-    def upper_terms(self, j: int, allowed: Allowed, mu: int) -> Terms:
+    def upper_terms(
+        self,
+        j: int,
+        allowed: Allowed,
+        mu: int,
+    ) -> Terms:
         """Return upper bounds on the terms of wrong answer j, ``mu`` added to every bracket.  (SPEC
         7.5)
 
@@ -141,12 +150,18 @@ class Frame:
         """
         return self._terms(j, allowed, -self.drop, term_lower)
 
-    def _terms(self, j: int, allowed: Allowed, mu: int, term: Term) -> Terms:
+    def _terms(
+        self,
+        j: int,
+        allowed: Allowed,
+        mu: int,
+        term: Term,
+    ) -> Terms:
         """Return the term of every block that is allowed, from its weight and v.  (SPEC 7.5)
 
-        Cost: per query two operations for the direct path; per block two, or three if it has
-              several tokens; per position three additions; per entry an addition, a multiplication
-              and a comparison.
+        Cost: per query two operations for the direct path; per block an addition, and a comparison
+              if no single window covers it; per position three additions; per entry an addition, a
+              multiplication and a comparison.
         """
         m = self.maximum
         paths = self.paths

@@ -15,7 +15,10 @@ MAX_PRECISION = 4096
 
 
 def is_wrong(
-    scores: Scores, m: int, tokens: tuple[int, ...], answers: list[int]
+    scores: Scores,
+    m: int,
+    tokens: tuple[int, ...],
+    answers: list[int],
 ) -> bool | None:
     """Return whether some answer reaches the logit of m on one input; None if 4 096 bits do not
     tell.

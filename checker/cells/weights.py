@@ -23,13 +23,23 @@ class Scores:
     ``slack.score_error`` below them.  (SPEC 12.5)
     """
 
-    def __init__(self, tables: Tables, precision: int, slack: Slack = REAL) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        precision: int,
+        slack: Slack = REAL,
+    ) -> None:
         self.tables = tables
         self.precision = precision
         self.ledger = tables.ledger
         self.slack = slack
 
-    def exp_ends(self, below_low: int, below_high: int, precision: int) -> Ends:
+    def exp_ends(
+        self,
+        below_low: int,
+        below_high: int,
+        precision: int,
+    ) -> Ends:
         """Return (lower, upper) with lower <= exp(-y/sqrt(d_head)) <= upper, in units of
         2^-precision, for all y between.
 
@@ -70,7 +80,8 @@ class Scores:
             highs = []
             for q in queries:
                 if first <= q <= last:
-                    low, high = [0], [0]
+                    low = [0]
+                    high = [0]
                     if q != m:
                         low, high = self.tables.differences([q], q, q, m)
                     lows.append(low[0] + self.tables.places[q][-1])
@@ -115,7 +126,9 @@ class Scores:
         for low, high in reach:
             # exp(H_b + h_i) is the product of two enclosures, rounded outward.
             down, up = self.exp_ends(
-                top - token_top - high, top - token_top - low, bits
+                top - token_top - high,
+                top - token_top - low,
+                bits,
             )
             rows.append(
                 {

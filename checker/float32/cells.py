@@ -67,7 +67,8 @@ def _either(w: dict[str, Matrix], letter: str, ledger: Ledger) -> Fraction:
 
     Cost: two products, a sum of rows, norms.
     """
-    weight, bias = w[f"W_{letter}"], w[f"b_{letter}"]
+    weight = w[f"W_{letter}"]
+    bias = w[f"b_{letter}"]
     tokens = add_row(product(w["W_E"], weight, ledger), bias, ledger)
     places = product(w["W_pos"], weight, ledger)
     return largest_norm(tokens, ledger) + largest_norm(places, ledger)
@@ -93,11 +94,13 @@ def _logits(
 
     Cost: norms, and the centring of W_U.
     """
-    n, Z = len(w["W_pos"].rows), value.norm
+    n = len(w["W_pos"].rows)
+    Z = value.norm
     output = affine_norms(w["W_O"], w["b_O"], ledger)
     logits = logit_norms(w["W_U"], w["b_U"], ledger)
     L = apart(w["W_U"], ledger)
-    kappa, alpha = kappa_of(n), 3 * eta_exp
+    kappa = kappa_of(n)
+    alpha = 3 * eta_exp
     # z: a sum of n computed values by computed weights, which sum to at most 1 + kappa.
     z = AffineNorms(n, 1 + kappa, ZERO).image(value)
     # y: b_O and the computed residual are two more terms of one sum, gamma_{h+2}.

@@ -51,7 +51,8 @@ def _pattern(
     """
     eps_exp, eta_exp = exp_errors
     h = model.sizes["d_head"]
-    theta, reached = Fraction(0), list[Fraction]()
+    theta = Fraction(0)
+    reached = list[Fraction]()
     for head in range(model.sizes["n_heads"]):
         ledger.charge(mul=50, add=50, cmp=1)
         query, key = (
@@ -82,7 +83,8 @@ class _Stream:
 
 def _of_two(rows: Matrix, ledger: Ledger) -> Fraction:
     """Return the largest norm of a row of a first token plus that of one of a second."""
-    norms, half = row_norms(rows, ledger), len(rows.rows) // 2
+    norms = row_norms(rows, ledger)
+    half = len(rows.rows) // 2
     return max(norms[:half]) + max(norms[half:])
 
 
@@ -91,7 +93,8 @@ def _values(w: dict[str, Matrix], tokens: Matrix, ledger: Ledger) -> Fraction:
 
     Cost: a product, a sum of rows, norms.
     """
-    stack, bias = w["W_V"], w["b_V"]
+    stack = w["W_V"]
+    bias = w["b_V"]
     d = len(tokens.rows[0])
     heads = [stack.rows[i::d] for i in range(d)]
     weights = Matrix(tuple(sum(rows, ()) for rows in heads), stack.scale)
@@ -117,10 +120,12 @@ def _stream(
     tokens = Matrix(first.rows + second.rows, first.scale)
     x = residual(largest_norm(tokens, ledger))
     pattern = _pattern(model, exp_errors, x, ledger)
-    W_V, b_V = frobenius(w["W_V"], ledger), frobenius(w["b_V"], ledger)
+    W_V = frobenius(w["W_V"], ledger)
+    b_V = frobenius(w["b_V"], ledger)
     value = AffineNorms(len(w["W_in"].rows) + 1, W_V, b_V)
     # z: weights wrong by sigma, two values that are wrong, and a sum of two products.
-    V, e_v = _values(w, tokens, ledger), value.error(x)
+    V = _values(w, tokens, ledger)
+    e_v = value.error(x)
     mixing = AffineNorms(2, 1 + pattern.sigma, ZERO)
     both = Computed(V, 2 * e_v)
     z = Computed(V, pattern.sigma * V + mixing.error(both))
@@ -152,7 +157,8 @@ def drift(
               every head.
     """
     w = short_names(model)
-    vocab, outputs = model.sizes["d_vocab"], model.sizes["d_vocab_out"]
+    vocab = model.sizes["d_vocab"]
+    outputs = model.sizes["d_vocab_out"]
     compared = (4 + 2 * len(pre)) * vocab + 3 * outputs
     ledger.charge(mul=100, add=100, cmp=compared)
     stream = _stream(model, w, exp_errors, ledger)
@@ -170,7 +176,8 @@ def drift(
         + (y.error + f.error) * apart(w["W_U"], ledger)
         + 2 * logits.error(Computed(f.reached()))
     )
-    into_neurons, computed = reading.reach(y.reached()), f.reached()
+    into_neurons = reading.reach(y.reached())
+    computed = f.reached()
     ends = into_neurons, g.reached(), computed, logits.reach(computed)
     largest = max(*stream.reached, *ends)
     require_support(

@@ -115,7 +115,8 @@ def fields(
     found: dict[str, object] = typed(value, dict, where)
     due = set(required.split())
     allowed = set(found) if optional is None else due | set(optional.split())
-    missing, unknown = sorted(due - set(found)), sorted(set(found) - allowed)
+    missing = sorted(due - set(found))
+    unknown = sorted(set(found) - allowed)
     require_form(not missing, "SPEC-3.4", f"{where} lacks {', '.join(missing)}")
     require_form(not unknown, "SPEC-3.4", f"{where} has the unknown key {unknown[:1]}")
     return found
@@ -183,7 +184,8 @@ def dyadic(value: object, where: str) -> tuple[int, int]:
     require_form(
         len(pair) == 2, "SPEC-3.3", f"{where} is not a pair of integer strings"
     )
-    mantissa, exponent = big(pair[0], where), big(pair[1], where)
+    mantissa = big(pair[0], where)
+    exponent = big(pair[1], where)
     lowest_terms = mantissa % 2 == 1 or (mantissa, exponent) == (0, 0)
     require_form(
         lowest_terms and abs(exponent) <= 4096,
@@ -212,7 +214,8 @@ def ratio(written: str, where: str) -> tuple[int, int]:
     line.
     """
     numerator, bar, denominator = written.partition("/")
-    p, q = big(numerator, where), big(denominator, where) if bar else 1
+    p = big(numerator, where)
+    q = big(denominator, where) if bar else 1
     require_form(
         p >= 0 and q > 0,
         "SPEC-3.3",

@@ -17,7 +17,8 @@ class Refusal(Exception):
 
     def __init__(self, rule: str, why: str) -> None:
         super().__init__(rule, why)
-        self.rule, self.why = rule, ascii(why)[1:-1][:300]
+        self.rule = rule
+        self.why = ascii(why)[1:-1][:300]
 
 
 class Rejected(Refusal):

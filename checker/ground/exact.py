@@ -78,7 +78,8 @@ def _association(sizes: Sequence[int]) -> tuple[int, int]:
     """
     found = []
     for at in range(1, len(sizes) - 1):
-        front, back = _association(sizes[: at + 1]), _association(sizes[at:])
+        front = _association(sizes[: at + 1])
+        back = _association(sizes[at:])
         joint = sizes[0] * sizes[at] * sizes[-1]
         found.append((front[0] + back[0] + joint, at))
     return min(found, default=(0, 0))

@@ -54,7 +54,8 @@ def exp_enclosure(y: int, scale: int, precision: int) -> tuple[int, int]:
     p = unit
     for j in range(width // k + 1, 0, -1):
         p = unit - (r * p >> width) // j
-    lower, upper = p - 4, min(p + 4, unit)
+    lower = p - 4
+    upper = min(p + 4, unit)
     for _ in range(s):
         lower = lower * lower >> width
         upper = shift_up(upper * upper, width)

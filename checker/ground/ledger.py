@@ -30,7 +30,8 @@ class Room:
 
     def __init__(self, most: int, held: int = 0) -> None:
         """Start with what is held already; the count may reach ``most`` bits."""
-        self.most, self.held = most, held
+        self.most = most
+        self.held = held
 
     def hold(self, numbers: int, bits: int) -> None:
         """Count so many numbers of at most so many bits, before they are formed.
@@ -58,7 +59,9 @@ class Ledger(Room):
         """
         super().__init__(MAX_HELD_BITS, held)
         self.mul = self.add = self.cmp = self.exp = self.total = 0
-        self.spent, self.budget, self.watch = spent, CEILING, watch
+        self.spent = spent
+        self.budget = CEILING
+        self.watch = watch
 
     def charge(
         self,

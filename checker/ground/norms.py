@@ -58,7 +58,8 @@ def minus(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     Cost:     one addition per entry.
     """
     scale = max(a.scale, b.scale)
-    left, right = rescale(a, scale, ledger), rescale(b, scale, ledger)
+    left = rescale(a, scale, ledger)
+    right = rescale(b, scale, ledger)
     entries = len(a.rows) * len(a.rows[0])
     hold(entries, max(bits(left), bits(right)) + 1, ledger)
     ledger.charge(add=entries)

@@ -22,12 +22,17 @@ def slope(precision: int) -> int:
     At pi the slope of sqrt(8/x) is -0.26, so this moves the result by less than 2^-15; the two
     floors by less than 1.5.
     """
-    unit, pi = 1 << precision + GUARD, 0
+    unit = 1 << precision + GUARD
+    pi = 0
     for factor, x in ((16, 5), (-4, 239)):
-        power, odd, sign = unit // x, 1, factor
+        power = unit // x
+        odd = 1
+        sign = factor
         while power:
             pi += sign * (power // odd)
-            power, odd, sign = power // (x * x), odd + 2, -sign
+            power = power // (x * x)
+            odd = odd + 2
+            sign = -sign
     return isqrt((unit << 2 * precision + 3) // pi)
 
 
@@ -47,10 +52,13 @@ def activated(function: str, ball: Ball, precision: int) -> Ball:
     if function == "relu":
         # Lipschitz constant 1.
         return Ball([max(value, 0) for value in ball.middles], ball.radius)
-    found, error, one = list[int](), 0, 1 << precision
+    found = list[int]()
+    error = 0
+    one = 1 << precision
     million = MILLION << 2 * precision
     for x in ball.middles:
-        z, blur = x, 0
+        z = x
+        blur = 0
         if function == "gelu_new":
             t = x * (million + 44715 * x * x) // million
             z = slope(precision) * t >> precision

@@ -51,7 +51,8 @@ def require_small(top: int, precision: int, what: str) -> None:
 def rounded_down(matrix: Matrix, scale: int) -> list[list[int]]:
     """Return the rows over ``2^-scale``, rounded down."""
     finer = scale - matrix.scale
-    left, right = max(finer, 0), max(-finer, 0)
+    left = max(finer, 0)
+    right = max(-finer, 0)
     rows = matrix.rows
     return [[value << left >> right for value in row] for row in rows]
 
@@ -79,7 +80,8 @@ class Affine:
         weights = [model.weights[name] for name in names]
         biases = [model.weights[name.replace("W_", "b_")] for name in names]
         scale = max(matrix.scale for matrix in (*weights, *biases))
-        self.precision, self.inputs = precision, len(weights[0].rows) // heads
+        self.precision = precision
+        self.inputs = len(weights[0].rows) // heads
         # s = 8 ceil(min(scale, precision) / 8): exact, unless that is less than the scale.
         self.drop = (min(scale, precision) + 7) // 8
         kept = 8 * self.drop
@@ -100,7 +102,8 @@ class Affine:
 
         Raises: Declined (SPEC-14.3) if a middle is 2^32 or larger.
         """
-        one, top = 1 << self.precision, ball.top()
+        one = 1 << self.precision
+        top = ball.top()
         require_small(top, self.precision, "an activation")
         # r norm + e, with e = d (max |X| + r) + 2^precision for what W and b were rounded by.
         blur = ball.radius * self.norm
@@ -115,7 +118,8 @@ class Norm:
     """Layer normalisation of balls, or nothing where the model has none.  (SPEC 14.6)"""
 
     def __init__(self, model: Model, name: str, precision: int) -> None:
-        self.precision, d = precision, model.sizes["d_model"]
+        self.precision = precision
+        d = model.sizes["d_model"]
         self.weight = model.weights.get(f"{name}.w")
         self.bias = model.weights.get(f"{name}.b")
         written = model.config.get("eps", "0x0.0p+0")
@@ -131,7 +135,8 @@ class Norm:
         normal = self._normal(ball)
         if self.weight is None or self.bias is None:
             return normal
-        (weight,), scale = self.weight.rows, self.weight.scale
+        (weight,) = self.weight.rows
+        scale = self.weight.scale
         (bias,) = rounded_down(self.bias, self.precision)
         products = map(mul, normal.middles, weight)
         # The floors of the product, of the bias and of the radius cost one each.
@@ -141,8 +146,11 @@ class Norm:
 
     def _normal(self, ball: Ball) -> Ball:
         """Return ``(x - mean) / sqrt(variance + eps)``, N over R."""
-        p, d, r = self.precision, len(ball.middles), ball.radius
-        total, t = sum(ball.middles), isqrt(d) + 1
+        p = self.precision
+        d = len(ball.middles)
+        r = ball.radius
+        total = sum(ball.middles)
+        t = isqrt(d) + 1
         N = [d * value - total for value in ball.middles]
         R = isqrt(sum(map(mul, N, N)) // d + self.eps)
         spare = R - d * r

@@ -49,12 +49,14 @@ class Layer:
     def __init__(self, model: Model, block: str, precision: int) -> None:
         sizes = model.sizes
         self.precision = precision
-        self.heads, self.width = sizes["n_heads"], sizes["d_head"]
+        self.heads = sizes["n_heads"]
+        self.width = sizes["d_head"]
         self.root = inverse_sqrt(self.width, precision)[0]
         written = model.config.get("attention_mix", "0x1.0p+0")
         mantissa, exponent = hexadecimal(written, "config field attention_mix")
         # c and 1 - c, over 2^-shift.
-        self.mix, self.rest = mantissa, (1 << -exponent) - mantissa
+        self.mix = mantissa
+        self.rest = (1 << -exponent) - mantissa
         self.shift = -exponent
         names = [f"{block}attn.W_Q", f"{block}attn.W_K"]
         self.scoring = Affine(model, names, precision, self.heads)
@@ -64,7 +66,8 @@ class Layer:
         room = 2 * precision + 1 + WHOLE_BITS + sizes["n_ctx"].bit_length()
         self.slots = Slots(self.width, room, precision // 8)
         self.norms = [Norm(model, f"{block}ln{which}", precision) for which in (1, 2)]
-        self.function, units = str(model.config["act_fn"]), sizes.get("d_mlp", 0)
+        self.function = str(model.config["act_fn"])
+        units = sizes.get("d_mlp", 0)
         self.mlp = [
             Affine(model, [f"{block}mlp.W_{which}"], precision)
             for which in ("in", "out")
@@ -90,8 +93,11 @@ class Layer:
 
     def project(self, ball: Ball) -> Position:
         """Return queries, keys and values of one position."""
-        normal, width, heads = self.norms[0](ball), self.width, self.heads
-        scoring, moving = self.scoring(normal), self.moving(normal)
+        normal = self.norms[0](ball)
+        width = self.width
+        heads = self.heads
+        scoring = self.scoring(normal)
+        moving = self.moving(normal)
         top = moving.top()
         require_small(top, self.precision, "a value")
         cut = _cut(scoring.middles, width)
@@ -120,7 +126,8 @@ class Layer:
         delta = self._score_error(position, seen)
         value_radius = max(other.value_radius for other in seen)
         value_top = max(other.value_top for other in seen)
-        found, blur = list[int](), 0
+        found = list[int]()
+        blur = 0
         for head, query in enumerate(position.queries):
             keys = [other.keys[head] for other in seen]
             shares, width = self._shares(query, keys)
@@ -135,7 +142,9 @@ class Layer:
 
     def _score_error(self, position: Position, seen: Sequence[Position]) -> int:
         """Return delta, by how much any score may be wrong.  (SPEC 14.4)"""
-        r, Q, D = position.score_radius, position.score_top, self.width
+        r = position.score_radius
+        Q = position.score_top
+        D = self.width
         rho = max(other.score_radius for other in seen)
         K = max(other.score_top for other in seen)
         dots = D * (r * (K + rho) + rho * Q)

@@ -100,7 +100,8 @@ class Leaves:
                 SPEC-14.3).
         """
         networks = cache(lambda bits: Network(self.model, bits, ledger))
-        found, begin = list[Outcome](), 0
+        found = list[Outcome]()
+        begin = 0
         for leaf in self.leaves:
             ledger.hold(3, self.statement.total.bit_length())
             evaluated = 0 if isinstance(leaf, Skip) else leaf.inputs
@@ -115,8 +116,12 @@ class Leaves:
         """Return the outcome of so many inputs from number ``begin``; those without weight are not
         evaluated.  (SPEC 14.7)
         """
-        n, vocab = self.model.sizes["n_ctx"], self.model.sizes["d_vocab"]
-        lower, upper, size, margin = 0, 0, 0, None
+        n = self.model.sizes["n_ctx"]
+        vocab = self.model.sizes["d_vocab"]
+        lower = 0
+        upper = 0
+        size = 0
+        margin = None
         for index in range(begin, begin + count):
             ledger.charge(add=2 * n)
             tokens = [index // vocab ** (n - 1 - place) % vocab for place in range(n)]
@@ -130,7 +135,8 @@ class Leaves:
                 "SPEC-14.7",
                 f"the input {tokens} is not shown to be {leaf.method}",
             )
-            lower, upper = lower + found.lower, upper + found.upper
+            lower = lower + found.lower
+            upper = upper + found.upper
             size += weight
             if found.margin is not None:
                 margin = found.margin if margin is None else min(margin, found.margin)
@@ -156,10 +162,12 @@ class Leaves:
 
         Cost: that of SPEC 14.8, at every precision that is tried.
         """
-        answers, precision = self._answers(tokens), self.precision
+        answers = self._answers(tokens)
+        precision = self.precision
         while precision <= MAX_PRECISION:
             network = networks(precision)
-            least, most = list[int](), list[int]()
+            least = list[int]()
+            most = list[int]()
             for ball, answer in zip(network.read(tokens), answers, strict=True):
                 logits = list(ball.middles)
                 gap = logits.pop(answer) - max(logits)

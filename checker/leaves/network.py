@@ -22,7 +22,8 @@ MAX_HELD_BITS = 1 << 30
 
 def held_bits(model: Model, precision: int) -> int:
     """Return how many bits a network at this precision may take.  (SPEC 3.5)"""
-    matrices, sizes = model.weights.values(), model.sizes
+    matrices = model.weights.values()
+    sizes = model.sizes
     whole = max(0, *(bits(matrix) - matrix.scale for matrix in matrices))
     numbers = sum(len(matrix.rows) * len(matrix.rows[0]) for matrix in matrices)
     entries = sizes["n_heads"] * sizes["d_head"] + sizes["d_model"]
@@ -49,8 +50,11 @@ class Network:
         # Embeddings are not packed: so many numbers, whose bits are counted above.
         places = model.sizes["d_vocab"] + model.sizes["n_ctx"]
         ledger.hold(places * model.sizes["d_model"], 0)
-        self.precision, self.ledger, w = precision, ledger, model.weights
-        self.n, n_layers = model.sizes["n_ctx"], model.sizes["n_layers"]
+        self.precision = precision
+        self.ledger = ledger
+        w = model.weights
+        self.n = model.sizes["n_ctx"]
+        n_layers = model.sizes["n_layers"]
         self.causal = model.config["attention_dir"] == "causal"
         self.readout = str(model.config.get("readout", "last"))
         blocks = [f"blocks.{layer}." for layer in range(n_layers)]
@@ -63,13 +67,15 @@ class Network:
         self.hidden: Ball | None = None
         self.embedding = rounded_down(w["embed.W_E"], precision)
         self.places = rounded_down(w["pos_embed.W_pos"], precision)
-        self.tokens, self.residuals = list[int](), list[Ball]()
+        self.tokens = list[int]()
+        self.residuals = list[Ball]()
         self.seen: list[list[Position]] = [[] for _ in self.layers]
 
     def _charge(self, times: int, work: Work) -> None:
         """Charge some work, once more for every full 256 bits of precision.  (SPEC 14.8)"""
         times *= 1 + self.precision // 256
-        linear, exps = times * work.linear, times * work.exps
+        linear = times * work.linear
+        exps = times * work.exps
         self.ledger.charge(mul=linear, add=linear + times * work.others, exp=exps)
 
     def read(self, tokens: list[int]) -> list[Ball]:

@@ -100,7 +100,8 @@ def parse_container(data: bytes) -> Parts:
     require_support(
         length <= MAX_HEADER, "SPEC-3.5", "the header of the model is longer than 1 MiB"
     )
-    header, payload = data[8 : 8 + length], memoryview(data)[8 + length :]
+    header = data[8 : 8 + length]
+    payload = memoryview(data)[8 + length :]
     require_form(
         len(header) == length and header[:1] == b"{",
         "SPEC-4.1",
@@ -135,11 +136,13 @@ def _numbers(name: str, form: Format, part: memoryview) -> Iterator[Pair]:
 
     Raises: Malformed (SPEC-4.2) for NaN or infinity.
     """
-    all_ones, hidden = (1 << form.exponent_bits) - 1, 1 << form.fraction_bits
+    all_ones = (1 << form.exponent_bits) - 1
+    hidden = 1 << form.fraction_bits
     sign_bit = hidden << form.exponent_bits
     zero_exponent = (all_ones >> 1) + form.fraction_bits
     for (word,) in iter_unpack(form.code, part):
-        written, mantissa = word >> form.fraction_bits & all_ones, word & hidden - 1
+        written = word >> form.fraction_bits & all_ones
+        mantissa = word & hidden - 1
         require_form(
             written != all_ones,
             "SPEC-4.2",
@@ -165,12 +168,15 @@ def read_matrix(name: str, entry: Entry, payload: memoryview, room: Room) -> Mat
     Ensures: the scale is the least that is not negative and makes every entry an integer.
     Raises:  Malformed (SPEC-4.2) for NaN or infinity; Declined (SPEC-3.5) before it is formed.
     """
-    form, part = _FORMATS[entry.dtype], payload[entry.begin : entry.end]
-    scale, top = 0, 0
+    form = _FORMATS[entry.dtype]
+    part = payload[entry.begin : entry.end]
+    scale = 0
+    top = 0
     for mantissa, exponent in _numbers(name, form, part):
         scale = max(scale, -exponent)
         top = max(top, mantissa.bit_length() + exponent)
-    count, width = len(part) // form.size, entry.shape[-1]
+    count = len(part) // form.size
+    width = entry.shape[-1]
     hold(count, scale + top, room)
     values = (
         mantissa << exponent + scale

@@ -165,7 +165,8 @@ def _tensors(config: Config, sizes: Sizes) -> dict[str, str]:
 
     Those named b_ may be absent, which means zero.
     """
-    norm, mlp = config["normalization_type"] == "LN", "d_mlp" in sizes
+    norm = config["normalization_type"] == "LN"
+    mlp = "d_mlp" in sizes
     found = {"embed.W_E": "d_vocab d_model", "pos_embed.W_pos": "n_ctx d_model"}
     for layer in range(sizes["n_layers"]):
         block = f"blocks.{layer}."
@@ -218,7 +219,8 @@ def load_model(data: bytes) -> Model:
     )
     if config.get("readout") in ("sum-pool-mlp", "mean-pool-mlp"):
         sizes["d_hidden"] = _hidden_width(entries)
-    tensors, weights = _tensors(config, sizes), {}
+    tensors = _tensors(config, sizes)
+    weights = {}
     for name in entries:
         require_support(
             name in tensors, "SPEC-4.3", f"the model has the unknown tensor {name}"

@@ -113,7 +113,8 @@ def _scaled(a: Matrix, factors: list[int], exponent: int, ledger: Ledger) -> Mat
 
 def _residuals(w: dict[str, Matrix], ledger: Ledger) -> Matrix:
     """Return x_0, a row for each first token, then x_1, a row for each second one."""
-    tokens, places = w["W_E"], w["W_pos"]
+    tokens = w["W_E"]
+    places = w["W_pos"]
     first, second = (
         add_row(tokens, Matrix((row,), places.scale), ledger) for row in places.rows
     )
@@ -181,7 +182,8 @@ def fold(model: Model, ledger: Ledger) -> Folded:
     kept = [one - mantissa] * p + [one] * p
     # c Z_h0[a] - c Z_h1[b], through [W_in | W_U].
     moving = [mantissa] * p + [-mantissa] * p
-    moved, scores = list[Matrix](), list[Matrix]()
+    moved = list[Matrix]()
+    scores = list[Matrix]()
     for head in range(heads):
         values = _projected(model, "V", head, tokens, ledger)
         output = part(model, "W_O", head)
@@ -235,7 +237,8 @@ def packed(
     Raises: Declined (SPEC-3.5).
     """
     parts = [[row[columns] for row in table.rows] for table in tables]
-    rows, count = len(parts[0]), len(parts[0][0])
+    rows = len(parts[0])
+    count = len(parts[0][0])
     # Of every table two rows are added, each times a weight of at most one.
     terms = 2 * len(tables)
     width = max(map(bits, tables)) + shift + terms.bit_length()
@@ -257,7 +260,8 @@ def first_weight(
     """
     ledger.charge(mul=5, add=3, cmp=1, exp=2)
     first, second = tokens
-    row, one = scores.rows[second], 1 << precision
+    row = scores.rows[second]
+    one = 1 << precision
     gap = row[first] - row[len(scores.rows) + second]
     root_low, root_high = inverse_sqrt(d_head, precision + GUARD_BITS)
     fine = scores.scale + precision + GUARD_BITS

@@ -90,7 +90,8 @@ class Modular:
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
-        matrices, switches = 2 if self.pair else 0, self.hints is not None
+        matrices = 2 if self.pair else 0
+        switches = self.hints is not None
         return [
             f"sums: {matrices} matrices, switches: {switches}, "
             f"open inputs settled: {self.settle}"
@@ -148,7 +149,9 @@ class Domain:
         widths = [high - low for low, high in ends]
         attention = sum(map(mul, self.effects, widths))
         slack = (attention << TABLE_SCALE) + self.drift
-        first, second, answer = a, self.vocab + b, (a + b) % self.vocab
+        first = a
+        second = self.vocab + b
+        answer = (a + b) % self.vocab
         direct = self.direct.at(first, second, weights, ledger)
         direct = [entry << self.direct_shift for entry in direct]
         for way in self.ways:
@@ -174,8 +177,10 @@ def domain_of(proof: Modular, ledger: Ledger) -> Domain:
 
     Raises: Malformed (SPEC-6.6, SPEC-13.6), Declined (SPEC-3.5, SPEC-8.2, SPEC-13.7).
     """
-    model, folded = proof.model, fold(proof.model, ledger)
-    neurons, tables = model.sizes["d_mlp"], folded.tables
+    model = proof.model
+    folded = fold(proof.model, ledger)
+    neurons = model.sizes["d_mlp"]
+    tables = folded.tables
     # Without heads that move anything there are no weights to be over 2^-precision.
     shift = proof.precision if folded.scores else 0
     pre = packed(tables, slice(neurons), shift, ledger)
@@ -209,9 +214,11 @@ def _ways(
     proof: Modular, M: Matrix, pre: Matrix, packed_pre: PackedTables, ledger: Ledger
 ) -> tuple[Matrix, list[Way]]:
     """Return M over the scale of logits, and the ways to bound them.  (SPEC 13.3, 13.5, 13.6)"""
-    ways, room = list[Way](), 8 * packed_pre.slots.size
+    ways = list[Way]()
+    room = 8 * packed_pre.slots.size
     if proof.pair:
-        P, Q = proof.pair.left, proof.pair.right
+        P = proof.pair.left
+        Q = proof.pair.right
         M, PQ = aligned(ledger, M, low_rank(P, Q, M, ledger))
         # R = M - P Q, exactly.
         rest = _ranges(minus(M, PQ, ledger).rows, ledger)
@@ -252,7 +259,8 @@ def _effects(moved: list[Matrix], M: Matrix, ledger: Ledger) -> list[int]:
     for table in moved:
         entries = len(table.rows) * len(table.rows[0])
         ledger.charge(mul=entries, add=entries, cmp=2 * entries)
-        found, half = list(map(moves, table.rows)), len(table.rows) // 2
+        found = list(map(moves, table.rows))
+        half = len(table.rows) // 2
         effects.append(max(found[:half]) + max(found[half:]))
     return effects
 
@@ -289,7 +297,9 @@ def parse_sums(
     rule = typed(written.get("rule"), str, "sums rule")
     require_support(rule in _RULES, "SPEC-13.1", f"sums have the unknown rule {rule}")
     found = fields(written, "sums", f"rule {_RULES[rule]}")
-    pair, hints, settle = None, None, True
+    pair = None
+    hints = None
+    settle = True
     if rule != "exact":
         left = parse_matrix(found["left"], "left", MOST_NEURONS)
         right = parse_matrix(found["right"], "right", MOST_NEURONS)

@@ -45,7 +45,8 @@ class Readout:
         on = [value > 0 for value in activations]
         work = sum(compress(self.counts, on))
         ledger.charge(mul=work, add=work, cmp=len(on))
-        active, rows = compress(activations, on), compress(self.rows, on)
+        active = compress(activations, on)
+        rows = compress(self.rows, on)
         return weighed(active, rows)
 
     def logits(self, total: int, error: int, ledger: Ledger) -> Logits:

@@ -91,7 +91,8 @@ def _rest(pre: Row, alpha: int, table: Row) -> int:
     """Return E: the largest ``|pre - alpha t|``, of a first and a second token added."""
     rest = [value - alpha * t for value, t in zip(pre, table, strict=True)]
     half = len(table) // 2
-    first, second = rest[:half], rest[half:]
+    first = rest[:half]
+    second = rest[half:]
     return max(max(first) + max(second), -min(first) - min(second))
 
 
@@ -131,10 +132,12 @@ def prepare(
         "SPEC-13.6",
         "the tables are finer than the activations",
     )
-    tokens, neurons = len(pre.rows), len(spread)
+    tokens = len(pre.rows)
+    neurons = len(spread)
     hold(len(hints.tables.rows) * tokens, 8 * readout.slots.width, ledger)
     work = tokens * sum(readout.counts)
-    entries, levels = tokens * neurons, LEVELS * neurons
+    entries = tokens * neurons
+    levels = LEVELS * neurons
     ledger.charge(
         mul=work + entries + 2 * levels,
         add=work + 2 * entries + 2 * levels,
@@ -144,9 +147,11 @@ def prepare(
     columns = transposed(pre).rows
     members: list[list[_Member]] = [[] for _ in tables]
     for neuron, at in enumerate(hints.switches):
-        column, alpha = columns[neuron], hints.scales[neuron]
+        column = columns[neuron]
+        alpha = hints.scales[neuron]
         rest = _rest(column, alpha, tables[at])
-        row, by = readout.rows[neuron], spread[neuron]
+        row = readout.rows[neuron]
+        by = spread[neuron]
         members[at].append(_Member(column, alpha, rest, row, by))
     return list(map(_switch, tables, members))
 

@@ -2,8 +2,7 @@
 float64: it is not sound.
 
 Written from the description of the released code, in the project's notation, for the tests: what it
-certifies falsely,
-no strategy here may certify.  Three defects, each as in the release:
+certifies falsely, no strategy here may certify.  Three defects, each as in the release:
 
     W1  a signed deviation from the mean attention is multiplied by the largest wrong logit,
     whatever its sign
@@ -11,9 +10,8 @@ no strategy here may certify.  Three defects, each as in the release:
     W3  the cross terms of a rank-one split of the attention scores are dropped
 
 The direct path is handled as `mean_query`, its deviation by the range of the row: tighter than
-released, and the same
-where all rows are equal.  `plus_one` counts the tokens up to m - g, as is right, instead of those
-below m - g.
+released, and the same where all rows are equal.  `plus_one` counts the tokens up to m - g, as is
+right, instead of those below m - g.
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.paths import Paths
+from certify.model.paths import Paths
 
 Array = NDArray[np.float64]
 

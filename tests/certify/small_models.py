@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 
-from certify.model import Config, Model, Tensor, optional_shapes, required_shapes
+from certify.model.config import Config
+from certify.model.file import Model
+from certify.model.tensors import Tensor, optional_shapes, required_shapes
 
 
 def general_config() -> Config:

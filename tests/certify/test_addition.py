@@ -1,9 +1,10 @@
-"""Proofs of modular addition: every strategy on a small model, its estimates, and what is refused."""
+"""Proofs of modular addition: every strategy on a small model, its estimates, and what is
+refused.
+"""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,20 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from certify import certificate
-from certify.addition import PRECISIONS, prove, require_supported
-from certify.certificate import Options, canonical, run_checker
-from certify.cli import main
-from certify.errors import CheckerRejected, Unsupported
-from certify.float32 import NAME, Float32
-from certify.model import Config, load_model, save_model
-from certify.scope import UNIFORM, Scope
-from certify.strategies.addition import STRATEGIES, fold, integral
+import certify
+from certify.certificate import finish
+from certify.certificate.client import Answer, run_checker
+from certify.certificate.document import canonical, matrix
+from certify.command.group import main
+from certify.errors import CheckerRejected, Unsupported, UnusedOption
+from certify.model.config import Config
+from certify.model.file import load_model, save_model
+from certify.question.float32 import NAME, Float32
+from certify.question.scope import Scope
+from certify.sums.draft import PRECISIONS
+from certify.sums.estimates import fold
+from certify.sums.family import require
+from certify.sums.strategies import STRATEGIES
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 P = 7
@@ -82,10 +88,6 @@ def trained(path: Path, mix: str | None, noise: float = 0.01) -> Path:
     return path
 
 
-def advance(done: int, note: str) -> None:
-    """Ignore progress."""
-
-
 @pytest.fixture(scope="module")
 def constant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(tmp_path_factory.mktemp("addition") / "constant.safetensors", "0x0.0p+0")
@@ -120,12 +122,15 @@ def test_the_estimates_are_the_network(constant: Path, softmax: Path) -> None:
 def test_every_strategy_proves_what_is_true(constant: Path, tmp_path: Path, strategy: str) -> None:
     correct = int((float_margins(constant) > 0).sum())
     out = tmp_path / "proof.json"
-    proved = prove(constant, UNIFORM, strategy, out, Options(), advance)
-    lower, upper = int(proved.facts["correct_lower"]), int(proved.facts["correct_upper"])
+    proved = certify.prove(constant, task="modular-addition", strategy=strategy, out=out)
+    lower, upper = (
+        proved.verdict.correct_lower,
+        proved.verdict.correct_upper,
+    )
     assert lower <= correct <= upper
     assert lower == upper or strategy not in ("brute-force", "low-rank")
     assert lower > 0.9 * correct  # no strategy is vacuous on such a model
-    assert proved.size == len(out.read_bytes())
+    assert proved.data == out.read_bytes()
     assert proved.unexplained_dimension > 0
     assert run_checker([str(constant), str(out), "--task", "modular-addition"]).returncode == 0
     claim = json.loads(out.read_bytes())["statement"]
@@ -135,15 +140,19 @@ def test_every_strategy_proves_what_is_true(constant: Path, tmp_path: Path, stra
 @pytest.mark.parametrize("strategy", ["brute-force", "low-rank", "own-frequency"])
 def test_softmax(softmax: Path, tmp_path: Path, strategy: str) -> None:
     correct = int((float_margins(softmax) > 0).sum())
-    proved = prove(softmax, UNIFORM, strategy, tmp_path / "c.json", Options(), advance)
-    assert int(proved.facts["correct_lower"]) <= correct <= int(proved.facts["correct_upper"])
+    proved = certify.prove(
+        softmax, task="modular-addition", strategy=strategy, out=tmp_path / "c.json"
+    )
+    assert proved.verdict.correct_lower <= correct <= proved.verdict.correct_upper
     if strategy != "own-frequency":
-        assert proved.facts["correct_lower"] == proved.facts["correct_upper"]
+        assert proved.verdict.correct_lower == proved.verdict.correct_upper
 
 
 def test_switches_need_constant_attention(softmax: Path, tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="constant attention"):
-        prove(softmax, UNIFORM, "quadrature", tmp_path / "c.json", Options(), advance)
+        certify.prove(
+            softmax, task="modular-addition", strategy="quadrature", out=tmp_path / "c.json"
+        )
 
 
 def test_a_tie_takes_every_precision(tmp_path: Path) -> None:
@@ -158,35 +167,42 @@ def test_a_tie_takes_every_precision(tmp_path: Path) -> None:
     }
     tensors["unembed.W_U"][:, 1] = tensors["unembed.W_U"][:, 0]
     save_model(path, tensors, found)
-    proved = prove(path, UNIFORM, "brute-force", tmp_path / "c.json", Options(), advance)
+    proved = certify.prove(
+        path, task="modular-addition", strategy="brute-force", out=tmp_path / "c.json"
+    )
     certificate = json.loads((tmp_path / "c.json").read_bytes())
-    assert int(proved.facts["correct_lower"]) <= int(proved.facts["correct_upper"])
+    assert proved.verdict.correct_lower <= proved.verdict.correct_upper
     assert certificate["proof"]["precision"] in PRECISIONS
 
 
 @pytest.mark.parametrize("strategy", ["brute-force", "low-rank", "quadrature"])
 def test_float32(constant: Path, tmp_path: Path, strategy: str) -> None:
     real, loose = (
-        prove(constant, UNIFORM, strategy, tmp_path / "c.json", Options(float32=narrow), advance)
+        certify.prove(
+            constant,
+            task="modular-addition",
+            strategy=strategy,
+            out=tmp_path / "c.json",
+            float32=narrow,
+        )
         for narrow in (None, Float32())
     )
     statement = json.loads((tmp_path / "c.json").read_bytes())["statement"]
     assert (statement["semantics"], statement["eps_exp"]) == (NAME, "1/4194304")
-    assert 0 < int(loose.facts["correct_lower"]) <= int(real.facts["correct_lower"])
-    assert int(real.facts["correct_upper"]) <= int(loose.facts["correct_upper"])
-    assert float(loose.facts["margin_lower"]) < float(real.facts["margin_lower"])
+    assert 0 < loose.verdict.correct_lower <= real.verdict.correct_lower
+    assert real.verdict.correct_upper <= loose.verdict.correct_upper
+    assert float(loose.verdict.fields["margin_lower"]) < float(real.verdict.fields["margin_lower"])
 
 
 def test_float32_under_softmax(softmax: Path, tmp_path: Path) -> None:
-    proved = prove(
+    proved = certify.prove(
         softmax,
-        UNIFORM,
-        "low-rank",
-        tmp_path / "c.json",
-        Options(float32=Float32(Fraction(1, 1 << 20))),
-        advance,
+        task="modular-addition",
+        strategy="low-rank",
+        out=tmp_path / "c.json",
+        float32=Float32(Fraction(1, 1 << 20)),
     )
-    assert 0 < int(proved.facts["correct_lower"]) <= int((float_margins(softmax) > 0).sum())
+    assert 0 < proved.verdict.correct_lower <= int((float_margins(softmax) > 0).sum())
     assert json.loads((tmp_path / "c.json").read_bytes())["statement"]["eps_exp"] == "1/1048576"
 
 
@@ -198,20 +214,28 @@ def test_a_float64_model_has_no_float32_program(constant: Path, tmp_path: Path) 
         model.config,
     )
     with pytest.raises(Unsupported, match="stored in float64"):
-        prove(path, UNIFORM, "low-rank", tmp_path / "c.json", Options(float32=Float32()), advance)
+        certify.prove(
+            path,
+            task="modular-addition",
+            strategy="low-rank",
+            out=tmp_path / "c.json",
+            float32=Float32(),
+        )
     assert not (tmp_path / "c.json").exists()
 
 
 def test_a_product_scope(constant: Path, tmp_path: Path) -> None:
     weights = ((0, 1, 2, 3, 4, 5, 6), (1, 0, 0, 10, 0, 0, 0))
     scope = Scope("product", weights, "0" * 64)
-    proved = prove(constant, scope, "low-rank", tmp_path / "c.json", Options(), advance)
-    assert proved.facts["total"] == str(21 * 11)
+    proved = certify.prove(
+        constant, task="modular-addition", strategy="low-rank", scope=scope, out=tmp_path / "c.json"
+    )
+    assert proved.verdict.total == 21 * 11
     margins = float_margins(constant)
     correct = sum(
         weights[0][a] * weights[1][b] for a in range(P) for b in range(P) if margins[a, b] > 0
     )
-    assert proved.facts["correct_lower"] == proved.facts["correct_upper"] == str(correct)
+    assert proved.verdict.correct_lower == proved.verdict.correct_upper == correct
 
 
 @pytest.mark.parametrize(
@@ -229,16 +253,22 @@ def test_a_product_scope(constant: Path, tmp_path: Path) -> None:
 )
 def test_other_models_are_declined_in_one_line(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(Unsupported, match=field) as refused:
-        require_supported(config(None, **changes))
+        require(config(None, **changes), "")
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("options", [Options(budget=10**9), Options(enclosures={"qk": "rank-1"})])
+@pytest.mark.parametrize("options", [{"budget": 10**9}, {"enclosures": {"qk": "rank-1"}}])
 def test_options_without_a_meaning_are_refused(
-    constant: Path, tmp_path: Path, options: Options
+    constant: Path, tmp_path: Path, options: dict[str, Any]
 ) -> None:
-    with pytest.raises(Unsupported):
-        prove(constant, UNIFORM, "low-rank", tmp_path / "c.json", options, advance)
+    with pytest.raises(UnusedOption):
+        certify.prove(
+            constant,
+            task="modular-addition",
+            strategy="low-rank",
+            out=tmp_path / "c.json",
+            **options,
+        )
     assert not (tmp_path / "c.json").exists()
 
 
@@ -269,7 +299,7 @@ def test_hinted_matrices_are_small_integers() -> None:
         np.array([[1e30, 3.0]]),
         np.array([[1e-40, 1e-41]]),
     ):
-        found = integral(values, 24)
+        found = matrix(values, 24)
         back = np.ldexp(np.array(found["rows"], dtype=float), found["exponent"])
         assert np.abs(back - values).max() <= max(np.abs(values).max() * 2.0**-22, 2.0**-128)
         assert max(abs(x) for row in found["rows"] for x in row) <= 2**31
@@ -280,26 +310,25 @@ def test_a_published_checkpoint(tmp_path: Path, strategy: str) -> None:
     path = SHARED / "modadd59-constant-attention.safetensors"
     if not path.is_file():
         pytest.skip("the published checkpoint is not here")
-    proved = prove(path, UNIFORM, strategy, tmp_path / "c.json", Options(), advance)
-    assert proved.facts["correct_lower"] == "3481"
+    proved = certify.prove(
+        path, task="modular-addition", strategy=strategy, out=tmp_path / "c.json"
+    )
+    assert proved.verdict.correct_lower == 3481
 
 
 @pytest.mark.parametrize("code", [20, 10, 1])
 def test_what_the_checker_does_not_verify_is_not_written(
     code: int, constant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = certificate.run_timed
+    plain = finish.ask
 
-    def broken(arguments: Any) -> Any:
-        ended, seconds = plain(arguments)
-        if "--json" not in arguments:
-            ended = subprocess.CompletedProcess(
-                ended.args, code, "s DECLINED SPEC-8.2: too much\n", ""
-            )
-        return ended, seconds
+    def broken(model: Path, certificate: Path, *options: str) -> Answer:
+        answer = plain(model, certificate, *options)
+        report = "s DECLINED SPEC-8.2: too much\n"
+        return answer if options else Answer(code, report, "", answer.seconds)
 
-    monkeypatch.setattr(certificate, "run_timed", broken)
+    monkeypatch.setattr(finish, "ask", broken)
     out = tmp_path / "c.json"
     with pytest.raises(CheckerRejected):
-        prove(constant, UNIFORM, "brute-force", out, Options(), lambda _done, _note: None)
+        certify.prove(constant, task="modular-addition", strategy="brute-force", out=out)
     assert not out.exists()

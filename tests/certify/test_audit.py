@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from certify import audit
-from certify.audit import INPUTS, INPUTS_BELOW, Function, Record, Single
-from certify.cli import main
+from certify.audit import record as exp_record
+from certify.audit import scan
+from certify.audit.record import INPUTS, INPUTS_BELOW, Record
+from certify.audit.scan import Function, Single
+from certify.command.group import main
 from certify.errors import BadInput, Unsupported
 
 SAMPLE = 1 << 20
@@ -53,7 +55,7 @@ def planted(where: float, wrong: float) -> Function:
     """Return an exp, rounded from the reference, that is wrong at one input."""
 
     def evaluate(x: Single) -> Single:
-        y = np.where(x >= -104, audit.reference(np.maximum(x, np.float32(-104))), 0).astype(
+        y = np.where(x >= -104, scan.reference(np.maximum(x, np.float32(-104))), 0).astype(
             np.float32
         )
         y[x == np.float32(where)] = np.float32(wrong)
@@ -72,7 +74,7 @@ def is_within(record: Record, x: float, y: float) -> bool:
 
 def complete(**changes: object) -> Record:
     """Return the record of a scan that claims to be exhaustive."""
-    record = audit.scan(planted(0, 1), sample=4096)
+    record = scan.scan(planted(0, 1), sample=4096)
     return dataclasses.replace(record, inputs=INPUTS, inputs_below=INPUTS_BELOW, **changes)  # type: ignore[arg-type]
 
 
@@ -83,13 +85,13 @@ def run(*arguments: object) -> Result:
 def test_reference_is_as_close_as_stated() -> None:
     x = some_inputs()
     bound = mpmath.mpf(1) / (1 << 50)
-    assert Fraction(1, 1 << 50) == audit.REFERENCE_ERROR
-    for value, result in zip(x.tolist(), audit.reference(x).tolist(), strict=True):
+    assert Fraction(1, 1 << 50) == exp_record.REFERENCE_ERROR
+    for value, result in zip(x.tolist(), scan.reference(x).tolist(), strict=True):
         assert abs(mpmath.mpf(result) / exactly(value) - 1) < bound
 
 
 def test_table_is_as_close_as_stated() -> None:
-    table = audit._table().tolist()
+    table = scan._table().tolist()
     assert len(table) == 104 * 256 + 1
     bound = mpmath.mpf(2) ** -53 + mpmath.mpf(2) ** -84
     assert all(
@@ -103,7 +105,7 @@ def test_table_is_as_close_as_stated() -> None:
 def test_the_inputs_are_all_floats_up_to_zero() -> None:
     assert np.float32(104).view(np.uint32) + 2 == INPUTS
     assert np.float32(np.inf).view(np.uint32) + 2 == INPUTS + INPUTS_BELOW
-    chunks = list(audit._inputs(5000))
+    chunks = list(scan._inputs(5000))
     above = np.concatenate([x for inside, x in chunks if inside])
     below = np.concatenate([x for inside, x in chunks if not inside])
     assert above[:2].tolist() == [0.0, 0.0]
@@ -115,7 +117,7 @@ def test_the_inputs_are_all_floats_up_to_zero() -> None:
 
 
 def test_consecutive_inputs_are_scanned_without_a_sample() -> None:
-    chunks = audit._inputs(None)
+    chunks = scan._inputs(None)
     parts = [next(chunks)[1] for _ in range(3)]
     assert np.array_equal(
         -np.concatenate(parts[1:]).view(np.float32),
@@ -127,8 +129,8 @@ def test_consecutive_inputs_are_scanned_without_a_sample() -> None:
 def test_installed_functions_are_within_their_bounds(index: int) -> None:
     if index:
         pytest.importorskip("torch")
-    function = audit.functions("all")[index]
-    record = audit.scan(function, SAMPLE)
+    function = scan.functions("all")[index]
+    record = scan.scan(function, SAMPLE)
     assert abs(record.inputs + record.inputs_below - SAMPLE) < 4
     assert 2.0**-25 < record.relative_error < 2.0**-22
     assert record.largest_below == 0.0
@@ -143,7 +145,7 @@ def test_installed_functions_are_within_their_bounds(index: int) -> None:
 
 def test_the_exp_of_softmax_is_what_short_rows_show() -> None:
     torch = pytest.importorskip("torch")
-    softmax = audit.functions("torch")[1]
+    softmax = scan.functions("torch")[1]
     generator = np.random.default_rng(2)
     for length in (2, 3, 7, 8, 15, 16, 17, 31, 33):
         # Up to -21, the sum of a short row rounds to one, and its weights are what exp returned.
@@ -164,22 +166,22 @@ def test_softmax_that_cannot_be_isolated_is_refused() -> None:
             return torch.softmax(x, axis) * 0.75
 
     with pytest.raises(Unsupported, match="cannot be isolated"):
-        audit._softmax_exp(Blunt, np.full(3, -1, dtype=np.float32))
+        scan._softmax_exp(Blunt, np.full(3, -1, dtype=np.float32))
 
 
 @pytest.mark.parametrize("where", [-1.0, -70.0, 0.0])
 def test_one_wrong_normal_result_is_found(where: float) -> None:
-    x = next(float(v) for _, part in audit._inputs(4096) for v in part if v <= where)
+    x = next(float(v) for _, part in scan._inputs(4096) for v in part if v <= where)
     wrong = math.exp(x) * 1.001
-    record = audit.scan(planted(x, wrong), sample=4096)
+    record = scan.scan(planted(x, wrong), sample=4096)
     assert record.relative_at == x
     assert record.relative_error == pytest.approx(0.001, rel=1e-3)
     assert is_within(record, x, float(np.float32(wrong)))
 
 
 def test_one_wrong_subnormal_result_is_found() -> None:
-    x = next(float(v) for _, part in audit._inputs(4096) for v in part if v <= -90)
-    record = audit.scan(planted(x, 0.0), sample=4096)
+    x = next(float(v) for _, part in scan._inputs(4096) for v in part if v <= -90)
+    record = scan.scan(planted(x, 0.0), sample=4096)
     assert record.absolute_at == x
     assert record.absolute_error == pytest.approx(math.exp(x) * 2.0**149, rel=1e-12)
     assert is_within(record, x, 0.0)
@@ -187,7 +189,7 @@ def test_one_wrong_subnormal_result_is_found() -> None:
 
 
 def test_one_wrong_result_below_the_range_is_found() -> None:
-    record = audit.scan(planted(-math.inf, 2.0**-130), sample=4096)
+    record = scan.scan(planted(-math.inf, 2.0**-130), sample=4096)
     assert record.largest_below == 2.0**-130
     assert Fraction(record.eta_exp) == Fraction(1, 1 << 130)
 
@@ -196,32 +198,32 @@ def test_one_wrong_result_below_the_range_is_found() -> None:
 @pytest.mark.parametrize("where", [-104.0, -math.inf])
 def test_results_that_no_bound_covers_are_refused(where: float, wrong: float) -> None:
     with pytest.raises(Unsupported, match=f"planted is {wrong} at input {where}, "):
-        audit.scan(planted(where, wrong), sample=4096)
+        scan.scan(planted(where, wrong), sample=4096)
 
 
 def test_a_record_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "exp.json"
     records = [complete(), dataclasses.replace(complete(), function="another")]
-    path.write_bytes(audit.as_json(records))
-    eps, eta = audit.read_record(path)
+    path.write_bytes(exp_record.as_json(records))
+    eps, eta = exp_record.read_record(path)
     assert Fraction(*eps) == Fraction(records[0].eps_exp)
     assert Fraction(*eta) == Fraction(records[0].eta_exp) == Fraction(1, 1 << 149)
     assert eps[1].bit_count() == 1
 
 
 def test_the_worst_function_of_a_record_counts(tmp_path: Path) -> None:
-    worse = audit.scan(planted(-math.inf, 2.0**-130), sample=4096)
+    worse = scan.scan(planted(-math.inf, 2.0**-130), sample=4096)
     worse = dataclasses.replace(worse, inputs=INPUTS, inputs_below=INPUTS_BELOW)
     path = tmp_path / "exp.json"
     for records in ([complete(), worse], [worse, complete()]):
-        path.write_bytes(audit.as_json(records))
-        assert audit.read_record(path)[1] == (1, 1 << 130)
+        path.write_bytes(exp_record.as_json(records))
+        assert exp_record.read_record(path)[1] == (1, 1 << 130)
 
 
 def test_bounds_are_rounded_up() -> None:
     for relative, absolute in ((2.0**-23.5, 1.7), (1e-7, 0.3), (0.0, 0.0)):
-        eps, eta = audit._bounds(relative, absolute, 0.0)
-        assert eps >= Fraction(relative) + audit.REFERENCE_ERROR
+        eps, eta = exp_record.bounds_of(relative, absolute, 0.0)
+        assert eps >= Fraction(relative) + exp_record.REFERENCE_ERROR
         assert eps < Fraction(relative) * (1 + Fraction(1, 1 << 40)) + Fraction(1, 1 << 49)
         assert eta >= Fraction(max(absolute, 1.0)) / (1 << 149)
         assert eta < Fraction(max(absolute, 1.0)) / (1 << 149) + Fraction(1, 1 << 170)
@@ -258,12 +260,12 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_scan_is_refused(tmp_path: Path, damage: str) -> None:
     change, message = DAMAGES[damage]
-    value = json.loads(audit.as_json([complete()]))
+    value = json.loads(exp_record.as_json([complete()]))
     change(value["functions"][0])
     path = tmp_path / "exp.json"
-    path.write_bytes(audit._canonical(value))
+    path.write_bytes(exp_record._canonical(value))
     with pytest.raises(BadInput, match=rf"^{path}: functions\[0\]: {message}"):
-        audit.read_record(path)
+        exp_record.read_record(path)
 
 
 @pytest.mark.parametrize(
@@ -296,12 +298,12 @@ def test_a_damaged_file_is_refused(tmp_path: Path, data: bytes, message: str) ->
     path = tmp_path / "exp.json"
     path.write_bytes(data)
     with pytest.raises(BadInput, match=f"^{path}: {message}"):
-        audit.read_record(path)
+        exp_record.read_record(path)
 
 
 @pytest.mark.parametrize("text", ["1/4194304", "0/1", "17/2", "2/4"])
 def test_fractions_are_read(text: str) -> None:
-    p, q = audit.parse_fraction(text)
+    p, q = exp_record.parse_fraction(text)
     assert f"{p}/{q}" == text
 
 
@@ -326,7 +328,7 @@ def test_fractions_are_read(text: str) -> None:
 )
 def test_what_is_no_fraction_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="is not a fraction P/Q"):
-        audit.parse_fraction(text)
+        exp_record.parse_fraction(text)
 
 
 def test_the_command_writes_a_record_and_says_that_a_sample_bounds_nothing(tmp_path: Path) -> None:
@@ -338,10 +340,10 @@ def test_the_command_writes_a_record_and_says_that_a_sample_bounds_nothing(tmp_p
     assert "a sample, which bounds nothing" in lines[1]
     assert lines[-1] == f"wrote {out}"
     value = json.loads(out.read_bytes())
-    assert out.read_bytes() == audit._canonical(value)
+    assert out.read_bytes() == exp_record._canonical(value)
     assert [entry["function"] for entry in value["functions"]] == ["numpy.exp"]
     with pytest.raises(BadInput, match="a sample bounds nothing"):
-        audit.read_record(out)
+        exp_record.read_record(out)
 
 
 def test_the_command_without_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

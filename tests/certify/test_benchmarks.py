@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import models
@@ -16,11 +17,17 @@ from small_models import random_tensors
 
 from benchmarks import ladder as seeds
 from benchmarks import recipes, scaling, truth
-from certify.evaluate import evaluate_max_of_k
-from certify.ladder import Row
-from certify.model import Config, Model, load_model, save_model
-from certify.rungs import Rung
-from certify.train_tasks import AdditionRecipe, Architecture, BracketsRecipe
+from certify import families
+from certify.cells.family import FAMILY
+from certify.cells.form import FORM
+from certify.evaluation.separable import evaluate_max_of_k
+from certify.ladder.climb import Row
+from certify.ladder.rung import Rung
+from certify.model.config import Config
+from certify.model.file import Model, load_model, save_model
+from certify.training.architecture import Architecture
+from certify.training.balanced_brackets import BracketsRecipe
+from certify.training.modular_addition import AdditionRecipe
 
 EXACT = Rung("exact", "exact", (), "exact")
 
@@ -72,7 +79,8 @@ def test_recipes() -> None:
         0.001,
         0,
     )
-    assert [recipes.recipe_of("converged", vocab, 0).steps for vocab in (10, 64, 65, 256, 512, 600)] == [
+    sizes = (10, 64, 65, 256, 512, 600)
+    assert [recipes.recipe_of("converged", vocab, 0).steps for vocab in sizes] == [
         5000, 5000, 8000, 15000, 40000, 40000,
     ]  # fmt: skip
 
@@ -97,9 +105,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_seeds_are_tabulated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        seeds, "rungs", lambda _level: ((EXACT, Rung("none", "none", (), "cubic")), ())
-    )
+    some = (EXACT, Rung("none", "none", (), "cubic"))
+    form = replace(FORM, rungs=lambda _level: (some, ()))
+    monkeypatch.setattr(families, "FAMILIES", (replace(FAMILY, ladder=form),))
     arguments = ["--folder", str(folder), "--seeds", "2", "--vocab", "4"]
     ended = CliRunner().invoke(seeds.main, arguments)
     assert ended.exit_code == 0

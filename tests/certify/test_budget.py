@@ -13,31 +13,32 @@ import numpy as np
 import oracle
 import pytest
 from click.testing import CliRunner
+from jobs import named
 
-from certify import cli
-from certify.certificate import Options, canonical, draft, prove
-from certify.errors import ShowsNothing, Unsupported
-from certify.model import load_model
-from certify.paths import decompose
-from certify.scope import UNIFORM
-from certify.strategies import STRATEGIES, Problem, cascade, copies
-from certify.strategies.forest import cell, tree
-from certify.strategies.scaled import scale
-from checker.cells.cell import Known
-from checker.cells.derive import Cells
+import certify
+from certify.cells.draft import document
+from certify.cells.forest import cell, tree
+from certify.cells.problem import Problem
+from certify.cells.scaled import scale
+from certify.cells.strategies import STRATEGIES, cascade, copies
+from certify.certificate.document import canonical
+from certify.certificate.job import BUDGET
+from certify.command import main
+from certify.errors import ProvesNothing, Unsupported, UnusedOption
+from certify.model.file import load_model
+from certify.model.paths import decompose
+from certify.progress import silent
+from certify.question.scope import UNIFORM
+from checker.cells.derive import Checker
 from checker.cells.paths import decompose as decompose_exactly
 from checker.check import parse
 from checker.ground.ledger import Ledger
 
 TRAINED = Path(__file__).parent.parent / "data" / "max-of-4-accuracy-98.safetensors"
-FRUGAL = [name for name, strategy in STRATEGIES.items() if strategy.frugal]
+FRUGAL = [name for name, strategy in STRATEGIES.items() if BUDGET in strategy.takes]
 LEAST = {"cascade": 1e-6, "subcubic": 1e-5}
 """An effort with which the proof of `tiny` is shorter, and still shows something."""
 MAXIMA = (7, 20, 33, 41, 50, 58, 63)
-
-
-def progress(done: int, note: str) -> None:
-    """Say nothing."""
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
     left.
     """
     model = load_model(TRAINED)
-    problem = Problem(model, UNIFORM, scale(decompose(model)), 1.0, False, progress)
+    problem = Problem(model, UNIFORM, scale(decompose(model)), 1.0, False, silent)
     planned = {m: cascade._Search(problem.cells, m, worth, leaves).plan() for m in MAXIMA}
     skipped = [
         (m, part) for m in range(64) if m not in MAXIMA for part in (range(m), [m]) if len(part)
@@ -69,9 +70,9 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
     cells = [one for plan in planned.values() for one in plan.cells]
     cells += [one for m, part in skipped for one in tree(m, cell("skip", part))]
     data = TRAINED.read_bytes()
-    parsed = parse(data, canonical(draft(model, UNIFORM, "test", cells, {})))
+    parsed = parse(data, canonical(document(named(model, "test", "max-of-k"), cells, {})))
     book = Ledger(lambda done: None)
-    checker = Cells(
+    checker = Checker(
         decompose_exactly(parsed.model, {}, book), parsed.statement.scope, parsed.precision, book
     )
     before, work, lost = book.total, 0, 0
@@ -79,12 +80,11 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
         if root.maximum in MAXIMA:
             start = len(checker.outcomes)
             everything = ((2 << root.maximum) - 1,) * 4
-            wrong = {j: everything for j in range(64) if j != root.maximum}
-            checker.visit(root, Known(wrong, None))
+            checker.visit(root, {j: everything for j in range(64) if j != root.maximum}, None)
             lost += sum(outcome.upper for outcome in checker.outcomes[start:])
     work = book.total - before
-    windows = sum(len(level) * len(level[0]) for table in vars(checker.scores.tables).values() if hasattr(table, "levels")
-                  for level in table.levels[1:])  # fmt: skip
+    tables = [table for table in vars(checker.scores.tables).values() if hasattr(table, "levels")]
+    windows = sum(len(level) * len(level[0]) for table in tables for level in table.levels[1:])
     assert abs(work - windows - sum(plan.work for plan in planned.values())) < 0.15 * work
     assert lost / 64**4 == pytest.approx(sum(plan.loss for plan in planned.values()), abs=1e-9)
 
@@ -92,32 +92,32 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
 @pytest.mark.parametrize("strategy", FRUGAL)
 def test_a_budget_is_kept(strategy: str, model_file: Path, tmp_path: Path) -> None:
     truth = oracle.truth(tiny().tensors, tiny().config).correct
-    free = prove(model_file, UNIFORM, strategy, tmp_path / "free.json", Options(), progress)
-    least = prove(
-        model_file,
-        UNIFORM,
-        strategy,
-        tmp_path / "least.json",
-        Options(effort=LEAST[strategy]),
-        progress,
-    )
-    with pytest.raises(ShowsNothing):
-        prove(model_file, UNIFORM, strategy, tmp_path / "c.json", Options(effort=1e-12), progress)
-    most, few = (int(one.facts["operations"]["total"]) for one in (free, least))
+    free = certify.prove(model_file, task="max-of-k", strategy=strategy, out=tmp_path / "free.json")
+    effort = LEAST[strategy]
+    least = certify.prove(model_file, task="max-of-k", strategy=strategy, effort=effort)
+    with pytest.raises(ProvesNothing):
+        certify.prove(model_file, task="max-of-k", strategy=strategy, effort=1e-12)
+    most, few = (one.verdict.operations for one in (free, least))
     assert few < most
     for budget in (most, (most + few) // 2, few):
         try:
-            found = prove(
-                model_file, UNIFORM, strategy, tmp_path / "c.json", Options(budget=budget), progress
+            found = certify.prove(
+                model_file,
+                task="max-of-k",
+                strategy=strategy,
+                out=tmp_path / "c.json",
+                budget=budget,
             )
         except Unsupported as refusal:
             assert budget < most
             assert "\n" not in str(refusal)  # noqa: PT017 (it may also be kept)
             continue
-        assert int(found.facts["operations"]["total"]) <= budget
-        assert int(found.facts["correct_lower"]) <= truth
-    same = prove(model_file, UNIFORM, strategy, tmp_path / "c.json", Options(budget=most), progress)
-    assert same.facts["correct_lower"] == free.facts["correct_lower"]
+        assert found.verdict.operations <= budget
+        assert found.verdict.correct_lower <= truth
+    same = certify.prove(
+        model_file, task="max-of-k", strategy=strategy, out=tmp_path / "c.json", budget=most
+    )
+    assert same.verdict.correct_lower == free.verdict.correct_lower
 
 
 @pytest.mark.parametrize("strategy", FRUGAL)
@@ -127,29 +127,32 @@ def test_a_budget_that_cannot_be_kept_is_refused(
     out = tmp_path / "c.json"
     out.write_text("as it was")
     with pytest.raises(Unsupported, match=f"no proof by {strategy} within 10 operations"):
-        prove(model_file, UNIFORM, strategy, out, Options(budget=10), progress)
+        certify.prove(model_file, task="max-of-k", strategy=strategy, out=out, budget=10)
     assert out.read_text() == "as it was"
 
 
 @pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name not in FRUGAL])
 def test_other_strategies_refuse_a_budget(strategy: str, model_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(Unsupported, match="budget"):
-        prove(model_file, UNIFORM, strategy, tmp_path / "c.json", Options(budget=10**9), progress)
+    with pytest.raises(UnusedOption, match="no use for --budget"):
+        certify.prove(
+            model_file, task="max-of-k", strategy=strategy, out=tmp_path / "c.json", budget=10**9
+        )
 
 
-@pytest.mark.parametrize("strategy", [name for name, one in STRATEGIES.items() if not one.encloses])
+@pytest.mark.parametrize(
+    "strategy", [name for name, one in STRATEGIES.items() if "qk" not in one.takes]
+)
 @pytest.mark.parametrize("path", ["qk", "ov", "direct"])
-def test_strategies_that_need_exact_paths_refuse_enclosures(
+def test_strategies_that_do_not_enclose_refuse_enclosures(
     strategy: str, path: str, model_file: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(Unsupported, match="exact paths"):
-        prove(
+    with pytest.raises(UnusedOption, match=f"no use for --{path}"):
+        certify.prove(
             model_file,
-            UNIFORM,
-            strategy,
-            tmp_path / "c.json",
-            Options(enclosures={path: "rank-1"}),
-            progress,
+            task="max-of-k",
+            strategy=strategy,
+            out=tmp_path / "c.json",
+            enclosures={path: "rank-1"},
         )
 
 
@@ -169,7 +172,7 @@ def test_refusals_are_one_line_and_exit_20(model_file: Path, tmp_path: Path) -> 
             str(tmp_path / "c.json"),
             *arguments,
         ]
-        ended = CliRunner().invoke(cli.main, line)
+        ended = CliRunner().invoke(main, line)
         assert ended.exit_code in (2, 20), arguments
         assert ended.stdout == ""
         assert ended.exit_code == 2 or ended.stderr.count("\n") == 1
@@ -178,9 +181,10 @@ def test_refusals_are_one_line_and_exit_20(model_file: Path, tmp_path: Path) -> 
 
 def test_an_enclosure_is_proved_through_the_command_line(model_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "c.json"
-    line = ["prove", str(model_file), "--task", "max-of-k", "--out", str(out), "--strategy", "subcubic", "--qk", "max_diff_exact",
-            "--direct", "mean_query+max_diff", "--ov", "rank-2"]  # fmt: skip
-    ended = CliRunner().invoke(cli.main, line)
+    line = ["prove", str(model_file), "--task", "max-of-k", "--out", str(out)]
+    line += ["--strategy", "subcubic", "--qk", "max_diff_exact"]
+    line += ["--direct", "mean_query+max_diff", "--ov", "rank-2"]
+    ended = CliRunner().invoke(main, line)
     assert ended.exit_code == 0, ended.stderr
     assert ended.stdout.splitlines()[-1].startswith("s VERIFIED ")
     assert np.isin(

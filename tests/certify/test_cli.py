@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 from small_models import general_config, random_tensors
 
 from certify import __version__
-from certify.cli import main
-from certify.model import Config, load_model, save_model
-from certify.scope import scope_bytes
+from certify.command.group import main
+from certify.model.config import Config
+from certify.model.file import load_model, save_model
+from certify.question.scope import scope_bytes
 
 CONFIG = Config(d_vocab=3, d_vocab_out=3, n_ctx=2, d_model=2, d_head=2)
 
@@ -144,12 +145,14 @@ def test_import_reads_a_configuration(tmp_path: Path) -> None:
     given.write_text(config.canonical_json())
     require_failure(
         run("import", source, "--out", out),
-        f"{source}: tensor blocks.0.mlp.W_in means an MLP, which needs a configuration (--config FILE, or stored in the file)",
+        f"{source}: tensor blocks.0.mlp.W_in means an MLP, which needs a configuration (--config"
+        " FILE, or stored in the file)",
     )
     result = run("import", source, "--config", given, "--out", out)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1] == (
-        "read as: causal attention, scores divided by sqrt(d_head), learned positions, MLP with relu, no layer norm,"
+        "read as: causal attention, scores divided by sqrt(d_head), learned positions, MLP with"
+        " relu, no layer norm,"
         " readout last; weights as given, nothing folded or centred"
     )
     assert load_model(out).config == config
@@ -352,7 +355,7 @@ def test_running_out_of_memory_is_a_failure_not_a_crash(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("certify.cli.evaluate_model", fail)
+    monkeypatch.setattr("certify.api.evaluate_model", fail)
     result = run("evaluate", model_file, "--task", "max-of-k")
     require_failure(result, "not enough memory for this input")
 

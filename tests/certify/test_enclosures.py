@@ -1,4 +1,6 @@
-"""SwitchHints of every name: the checker accepts their form, and encloses as tightly as was estimated."""
+"""SwitchHints of every name: the checker accepts their form, and encloses as tightly as was
+estimated.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +11,10 @@ import numpy as np
 import pytest
 from small_models import random_model
 
+from certify.cells import enclosures
 from certify.errors import BadInput
-from certify.model import Config, Model, load_model
-from certify.strategies import enclosures
+from certify.model.config import Config
+from certify.model.file import Model, load_model
 from checker.cells.enclosed import parse_hints
 from checker.cells.paths import Paths, decompose
 from checker.ground.ledger import Ledger

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from certify import cli
-from certify.certificate import Options, prove
-from certify.evaluate import evaluate_max_of_k
-from certify.model import load_model
-from certify.scope import UNIFORM
+import certify
+from certify.command import main
+from certify.evaluation.separable import evaluate_max_of_k
+from certify.model.file import load_model
 
 DATA = Path(__file__).parent.parent / "data"
 
@@ -22,15 +21,10 @@ DATA = Path(__file__).parent.parent / "data"
     [("max-of-4-300-steps", 15942273), ("max-of-4-accuracy-98", 16464412)],
 )
 def test_poor_models_are_decided_exactly(name: str, right: int, tmp_path: Path) -> None:
-    proved = prove(
-        DATA / f"{name}.safetensors",
-        UNIFORM,
-        "exact",
-        tmp_path / "c.json",
-        Options(),
-        lambda done, note: None,
+    proved = certify.prove(
+        DATA / f"{name}.safetensors", task="max-of-k", strategy="exact", out=tmp_path / "c.json"
     )
-    assert proved.facts["correct_lower"] == proved.facts["correct_upper"] == str(right)
+    assert proved.verdict.correct_lower == proved.verdict.correct_upper == right
 
 
 def test_tied_answers_are_wrong_and_exact_ends(tmp_path: Path) -> None:
@@ -38,11 +32,11 @@ def test_tied_answers_are_wrong_and_exact_ends(tmp_path: Path) -> None:
     model = load_model(file)
     unembed = model.tensor("unembed.W_U")
     assert np.array_equal(unembed[:, 40], unembed[:, 41])
-    proved = prove(file, UNIFORM, "exact", tmp_path / "c.json", Options(), lambda done, note: None)
-    assert proved.facts["correct_lower"] == proved.facts["correct_upper"]
+    proved = certify.prove(file, task="max-of-k", strategy="exact", out=tmp_path / "c.json")
+    assert proved.verdict.correct_lower == proved.verdict.correct_upper
     # Float evaluation sees the same ties, because the two logits go through the same operations.
     estimate = evaluate_max_of_k(model)
-    assert int(proved.facts["correct_lower"]) == estimate.inputs - estimate.wrong
+    assert proved.verdict.correct_lower == estimate.inputs - estimate.wrong
     lost = sum((m + 1) ** 4 - m**4 for m in (40, 41))
     assert estimate.wrong >= lost
 
@@ -55,7 +49,7 @@ def test_a_hooked_transformer_is_imported_proved_and_verified(suffix: str, tmp_p
         ["prove", model, "--task", "max-of-k", "--out", certificate],
         ["verify", model, certificate],
     ):
-        ended = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+        ended = CliRunner().invoke(main, [str(argument) for argument in arguments])
         assert ended.exit_code == 0, ended.stderr
     assert ended.stdout.splitlines()[-1].startswith("s VERIFIED task=max-of-k k=2 vocab=5 ")
     assert load_model(model).bias("unembed.b_U").any()

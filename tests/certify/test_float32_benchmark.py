@@ -1,4 +1,6 @@
-"""The comparison of float32 with float64: every input once, planted errors seen, claims compared."""
+"""The comparison of float32 with float64: every input once, planted errors seen, claims
+compared.
+"""
 
 import io
 from fractions import Fraction
@@ -8,7 +10,8 @@ import pytest
 from rich.console import Console
 from small_models import random_model
 
-from certify.model import Config, Model
+from certify.model.config import Config
+from certify.model.file import Model
 
 pytest.importorskip("torch")
 

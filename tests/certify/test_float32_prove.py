@@ -15,22 +15,18 @@ import oracle
 import pytest
 from models import ATTENTION, Model
 
-from certify.certificate import Options, prove
-from certify.errors import ShowsNothing, Unsupported
-from certify.float32 import LEAST_EPS, LEAST_ETA, MOST, NAME, Float32, slack
-from certify.model import load_model
-from certify.scope import UNIFORM
-from certify.strategies import STRATEGIES
+import certify
+from certify.cells.slack import slack
+from certify.cells.strategies import STRATEGIES
+from certify.errors import ProvesNothing, Unsupported
+from certify.model.file import load_model
+from certify.question.float32 import LEAST_EPS, LEAST_ETA, MOST, NAME, Float32
 from checker.check import parse
 from checker.float32 import cells as float32
 from checker.ground.ledger import Ledger
 from checker.statement.model import load_model as load_exactly
 
 SCALES = (300, 300)
-
-
-def silent(done: int, note: str) -> None:
-    """Show no progress."""
 
 
 def derived(model: Model, semantics: Float32) -> tuple[float, float]:
@@ -87,13 +83,12 @@ def test_nothing_is_left_where_weights_vanish(tmp_path: Path) -> None:
     file.write_bytes(Model(config, zero).bytes)
     assert slack(load_model(file), Float32(eta_exp=MOST)).bracket == float("inf")
     with pytest.raises(Unsupported, match=r"SPEC-12\.3"):
-        prove(
+        certify.prove(
             file,
-            UNIFORM,
-            "exact",
-            tmp_path / "c.json",
-            Options(float32=Float32(eta_exp=MOST)),
-            silent,
+            task="max-of-k",
+            strategy="exact",
+            out=tmp_path / "c.json",
+            float32=Float32(eta_exp=MOST),
         )
     assert not (tmp_path / "c.json").exists()
 
@@ -110,7 +105,9 @@ def test_float64_is_not_supported(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(models.good_model(random.Random(0), dtype="F64").bytes)
     with pytest.raises(Unsupported, match="float64"):
-        prove(file, UNIFORM, "exact", tmp_path / "c.json", Options(float32=Float32()), silent)
+        certify.prove(
+            file, task="max-of-k", strategy="exact", out=tmp_path / "c.json", float32=Float32()
+        )
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +124,10 @@ def test_every_strategy_proves_float32(strategy: str, sharp: Model, tmp_path: Pa
     for name, semantics in (("float32", Float32()), ("worst", Float32(MOST, MOST))):
         out = tmp_path / f"{name}.json"
         try:
-            facts = prove(file, UNIFORM, strategy, out, Options(float32=semantics), silent).facts
-        except ShowsNothing:
+            facts = certify.prove(
+                file, task="max-of-k", strategy=strategy, out=out, float32=semantics
+            ).verdict.fields
+        except ProvesNothing:
             assert name == "worst"
             assert not out.exists()
             numbers[name] = (0, truth.total)
@@ -140,7 +139,9 @@ def test_every_strategy_proves_float32(strategy: str, sharp: Model, tmp_path: Pa
         assert numbers[name][0] <= truth.correct <= numbers[name][1]
     assert numbers["worst"][0] <= numbers["float32"][0]
     assert numbers["float32"][0] >= truth.correct // 2
-    real = prove(file, UNIFORM, strategy, tmp_path / "real.json", Options(), silent).facts
+    real = certify.prove(
+        file, task="max-of-k", strategy=strategy, out=tmp_path / "real.json"
+    ).verdict.fields
     assert real["semantics"] == "real"
     assert numbers["float32"][0] <= int(real["correct_lower"])
 
@@ -157,8 +158,9 @@ def test_a_strategy_widens_where_float32_may_differ(tmp_path: Path) -> None:
     )
     file = tmp_path / "model.safetensors"
     file.write_bytes(model.bytes)
-    real = prove(file, UNIFORM, "exact", tmp_path / "c.json", Options(), silent).facts
-    assert (real["correct_lower"], real["correct_upper"]) == ("3", "3")
-    with pytest.raises(ShowsNothing):
-        prove(file, UNIFORM, "exact", tmp_path / "f.json", Options(float32=Float32()), silent)
-    assert not (tmp_path / "f.json").exists()
+    real = certify.prove(file, task="max-of-k", strategy="exact").verdict
+    assert (real.correct_lower, real.correct_upper) == (3, 3)
+    out = tmp_path / "c.json"
+    with pytest.raises(ProvesNothing, match="strategy exact proves nothing of this model"):
+        certify.prove(file, task="max-of-k", strategy="exact", out=out, float32=Float32())
+    assert not out.exists()

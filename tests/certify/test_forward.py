@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from small_models import forward, general_config, random_model
 
-from certify.forward import batch_size, logits
-from certify.model import Config, Model
+from certify.model.config import Config
+from certify.model.file import Model
+from certify.model.forward import batch_size, logits
 
 FEATURES: dict[str, list[dict[str, Any]]] = {
     "layers": [{"n_layers": 1}, {"n_layers": 2}],
@@ -132,7 +133,7 @@ def test_every_pair_of_features_agrees_with_pytorch(biases: bool) -> None:
 
 def test_training_uses_the_same_network() -> None:
     torch = pytest.importorskip("torch")
-    from certify.network import network_logits
+    from certify.training.network import network_logits
 
     for seed, config in enumerate(pairs_of_features()):
         model = random_model(config, seed, biases=seed % 2 == 0)

@@ -14,8 +14,9 @@ from safetensors.numpy import save_file
 from small_models import general_config, random_tensors
 
 from certify.errors import BadInput, CertifyError, Unsupported
-from certify.importers import import_model, tensors_from_state_dict
-from certify.model import Config, load_model, save_model
+from certify.model.config import Config
+from certify.model.file import load_model, save_model
+from certify.model.importers import import_model, tensors_from_state_dict
 
 CONFIG = Config(d_vocab=3, d_vocab_out=4, n_ctx=2, d_model=5, d_head=6)
 ATTENTION = "blocks.0.attn."
@@ -223,7 +224,7 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
 def test_an_archive_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("certify.importers.MAXIMUM_FILE_BYTES", 4096)
+    monkeypatch.setattr("certify.model.importers.MAXIMUM_FILE_BYTES", 4096)
     path = tmp_path / "state.npz"
     np.savez_compressed(path, W_E=np.zeros(10000, dtype=np.float32))
     with pytest.raises(BadInput) as refusal:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,10 +22,18 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certify import certificate, cli, ladder, plot, published, rungs
-from certify.ladder import Ladder, Proof, Row
-from certify.model import Config
-from certify.rungs import Rung
+from certify import decimals, families
+from certify.cells import picture, published, rungs
+from certify.cells.family import FAMILY
+from certify.cells.form import FORM, normalised
+from certify.certificate import client
+from certify.command import ladder as command
+from certify.command import main
+from certify.ladder import climb, plot
+from certify.ladder.climb import Ladder, Proof, Row
+from certify.ladder.file import DIGITS
+from certify.ladder.rung import Level, Rung
+from certify.model.config import Config
 
 CERTIFICATES = Path(__file__).parents[2] / "certificates"
 CONFIG = Config(d_vocab=64, d_vocab_out=64, n_ctx=4, d_model=32, d_head=32)
@@ -47,14 +56,27 @@ def model_file(tmp_path: Path) -> Path:
     return path
 
 
+def with_rungs(
+    monkeypatch: pytest.MonkeyPatch, run_now: tuple[Rung, ...], listed: tuple[Rung, ...]
+) -> None:
+    """Let the ladder consist of these rungs."""
+    form = replace(FORM, rungs=lambda _level: (run_now, listed))
+    monkeypatch.setattr(families, "FAMILIES", (replace(FAMILY, ladder=form),))
+
+
+def run_rung(model_file: Path, rung: Rung, out: Path, limit: float) -> Row:
+    """Return the row of one rung of Max-of-K."""
+    return climb.run_rung(model_file, "max-of-k", rung, out, limit, FORM.details)
+
+
 @pytest.fixture
 def _few_rungs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "rungs", lambda _level: (SOME, (rungs.BRUTE_FORCE_RUNG,)))
+    with_rungs(monkeypatch, SOME, (rungs.BRUTE_FORCE_RUNG,))
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
     """Return exit code, standard output and standard error."""
-    ended = CliRunner().invoke(cli.main, ["ladder", *map(str, arguments)])
+    ended = CliRunner().invoke(main, ["ladder", *map(str, arguments)])
     return ended.exit_code, ended.stdout, ended.stderr
 
 
@@ -64,7 +86,8 @@ def a_ladder(*proofs: tuple[int, int, int], total_config: Config = CONFIG) -> La
         Row(rungs.cascade(str(i)), "VERIFIED", "", Proof(operations, lower, upper, 10, 1.0, 1.0))
         for i, (operations, lower, upper) in enumerate(proofs)
     ]
-    return Ladder("0" * 64, total_config, (*rows, Row(UNKNOWN, "NOT RUN", "no such strategy")))
+    missing = Row(UNKNOWN, "NOT RUN", "no such strategy")
+    return Ladder("0" * 64, total_config, (*rows, missing), "max-of-k")
 
 
 @pytest.mark.usefixtures("_few_rungs")
@@ -94,7 +117,7 @@ def test_every_rung_becomes_a_row(model_file: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["count-2.json", "exact.json"]
     for row, name in ((exact, "exact.json"), (count, "count-2.json")):
         facts = json.loads(
-            certificate.run_checker([str(model_file), str(folder / name), "--json"]).stdout
+            client.run_checker([str(model_file), str(folder / name), "--json"]).stdout
         )
         assert (row["correct_lower"], row["correct_upper"]) == (
             facts["correct_lower"],
@@ -166,14 +189,14 @@ def test_a_plot_of_another_kind_is_refused_at_once(model_file: Path, tmp_path: P
 
 
 def test_nothing_else_needs_matplotlib() -> None:
-    code = "import sys, certify.cli; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, certify.command; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_a_ladder_without_a_verified_rung_fails(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "rungs", lambda _level: ((UNKNOWN,), ()))
+    with_rungs(monkeypatch, (UNKNOWN,), ())
     files = ["--out", tmp_path / "l.json", "--plot", tmp_path / "l.svg"]
     code, printed, errors = run(model_file, "--task", "max-of-k", *files)
     assert (code, errors) == (20, "certify: no rung was verified\n")
@@ -184,7 +207,7 @@ def test_a_ladder_without_a_verified_rung_fails(
 def _answer(monkeypatch: pytest.MonkeyPatch, stdout: str, code: int) -> None:
     """Let the checker that the ladder itself runs answer this."""
     monkeypatch.setattr(
-        ladder, "run_checker", lambda _arguments: subprocess.CompletedProcess([], code, stdout, "")
+        climb, "run_checker", lambda _arguments: subprocess.CompletedProcess([], code, stdout, "")
     )
 
 
@@ -219,7 +242,7 @@ def test_only_the_checker_verifies(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     _answer(monkeypatch, stdout, code)
-    row = ladder.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
+    row = run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
     assert (row.verdict, row.reason, row.proof) == (verdict, reason, None)
 
 
@@ -230,9 +253,8 @@ def test_a_rung_that_takes_too_long_is_stopped_and_leaves_nothing(
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     model_file.write_bytes((CERTIFICATES / "max-of-20-seed-0" / "model.safetensors").read_bytes())
-    row = ladder.run_rung(
-        model_file, Rung("count", "count", (), "count"), tmp_path / "count.json", 3
-    )
+    rung = Rung("count", "count", (), "count")
+    row = run_rung(model_file, rung, tmp_path / "count.json", 3)
     assert (row.verdict, row.reason, row.proof) == ("STOPPED", "no proof within 3 s", None)
     assert not (tmp_path / "count.json").exists()
     assert list(scratch.iterdir()) == []
@@ -242,14 +264,14 @@ def test_a_rung_that_crashes_is_a_row(
     model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        ladder,
+        climb,
         "_run_certify",
         lambda _arguments, _limit: (1, "", "Traceback\nValueError: shapes\n"),
     )
-    row = ladder.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
+    row = run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
     assert (row.verdict, row.reason) == ("FAILED", "ValueError: shapes")
-    monkeypatch.setattr(ladder, "_run_certify", lambda _arguments, _limit: (-9, "", ""))
-    row = ladder.run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
+    monkeypatch.setattr(climb, "_run_certify", lambda _arguments, _limit: (-9, "", ""))
+    row = run_rung(model_file, SOME[0], tmp_path / "exact.json", 60)
     assert (row.verdict, row.reason) == ("FAILED", "exit -9, and no message")
 
 
@@ -263,26 +285,26 @@ def test_the_frontier_is_what_no_rung_beats() -> None:
 def test_the_best_bounds_are_those_proved() -> None:
     climbed = a_ladder((10, 50, 100), (5, 40, 90))
     assert (climbed.best_lower(), climbed.best_upper()) == (50, 90)
-    assert ladder.normalised(climbed, climbed.proved()[0][1]) == 50 / 90
+    assert normalised(climbed, climbed.proved()[0][1]) == 50 / 90
     assert (a_ladder().best_lower(), a_ladder().best_upper()) == (0, 64**4)
     nothing = a_ladder((1, 0, 0))
-    assert ladder.normalised(nothing, nothing.proved()[0][1]) == 0.0
+    assert normalised(nothing, nothing.proved()[0][1]) == 0.0
 
 
 @given(st.integers(1, 10**40), st.data())
 def test_decimals_never_cross_the_bound(total: int, data: st.DataObject) -> None:
     part = data.draw(st.integers(0, total))
-    down, up = ladder.decimal(part, total), ladder.decimal(part, total, up=True)
+    down, up = decimals.cut(part, total, DIGITS), decimals.raised(part, total, DIGITS)
     assert Fraction(down) <= Fraction(part, total) <= Fraction(up)
-    assert Fraction(up) - Fraction(down) <= Fraction(1, 10**ladder.DIGITS)
+    assert Fraction(up) - Fraction(down) <= Fraction(1, 10**DIGITS)
 
 
 def test_all_published_configurations_have_a_rung() -> None:
-    names = [name for rung in rungs.SUBCUBIC_ALL for name in rung.published_names()]
+    names = [name for rung in rungs.SUBCUBIC_ALL for name in rungs.published_names(rung)]
     assert len(set(names)) == len(names) == 100
     sizes = dict.fromkeys(published.GROUPS[2:], 0)
     for rung in rungs.SUBCUBIC_ALL:
-        sizes[rung.group] += len(rung.published_names())
+        sizes[rung.group] += len(rungs.published_names(rung))
     assert list(sizes.values()) == [8, 20, 12, 30, 12, 18]
 
 
@@ -293,11 +315,11 @@ def test_quick_has_one_rung_for_each_published_row() -> None:
 
 
 @pytest.mark.parametrize("level", ["quick", "default", "all"])
-def test_every_rung_has_a_name_of_its_own_and_a_colour(level: rungs.Level) -> None:
+def test_every_rung_has_a_name_of_its_own_and_a_colour(level: Level) -> None:
     chosen = [rung for part in rungs.rungs(level) for rung in part]
     assert len({rung.name for rung in chosen}) == len(chosen)
-    assert len({ladder.file_name(rung) for rung in chosen}) == len(chosen)
-    assert {rung.group for rung in chosen} <= set(plot.COLOURS)
+    assert len({climb.file_name(rung) for rung in chosen}) == len(chosen)
+    assert {rung.group for rung in chosen} <= set(picture.COLOURS)
 
 
 def test_unexplained_dimensions_are_the_published_ones() -> None:
@@ -332,9 +354,9 @@ def test_the_same_ladder_gives_the_same_picture(ending: str) -> None:
     climbed = a_ladder(
         (1_700_000, 64**4 - 7000, 64**4 - 6000), (5_000_000, 64**4 - 6000, 64**4 - 6000)
     )
-    picture = plot.draw(climbed, ending)
-    assert picture == plot.draw(climbed, ending)
-    assert len(picture) > 10_000
+    drawn = picture.draw(climbed, ending)
+    assert drawn == picture.draw(climbed, ending)
+    assert len(drawn) > 10_000
 
 
 @pytest.mark.parametrize(
@@ -349,13 +371,13 @@ def test_the_same_ladder_gives_the_same_picture(ending: str) -> None:
     ids=["no rung", "all wrong", "all right", "unpublished size", "long input"],
 )
 def test_extreme_ladders_can_be_drawn(climbed: Ladder) -> None:
-    assert ElementTree.fromstring(plot.draw(climbed, ".svg")).tag.endswith("svg")
+    assert ElementTree.fromstring(picture.draw(climbed, ".svg")).tag.endswith("svg")
 
 
 def test_prove_prints_json(model_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "certificate.json"
     arguments = ["prove", str(model_file), "--task", "max-of-k", "--out", str(out), "--json"]
-    facts = json.loads(CliRunner().invoke(cli.main, arguments).stdout)
+    facts = json.loads(CliRunner().invoke(main, arguments).stdout)
     statement = json.loads(out.read_text())["statement"]
     assert {key: facts[key] for key in ("correct_lower", "correct_upper", "total")} == {
         key: statement[key] for key in ("correct_lower", "correct_upper", "total")
@@ -384,11 +406,11 @@ def test_levels(
     asked: list[object] = []
 
     def climb(
-        _file: Path, model: object, run: object, listed: object, limit: float, *_rest: object
+        _model: object, _task: str, run: object, listed: object, limit: float, *_rest: object
     ) -> Ladder:
         asked.extend([run, listed, limit])
         return a_ladder((1, 2, 3))
 
-    monkeypatch.setattr(cli, "climb", climb)
+    monkeypatch.setattr(command, "climb", climb)
     assert run(model_file, "--task", "max-of-k", "--out", tmp_path / "l.json", *options)[0] == 0
     assert asked == [*rungs.rungs(level), limit]  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ import csv
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,19 @@ import pytest
 from click.testing import CliRunner
 from test_addition import P, config, trained
 
-from certify import certificate, cli, ladder, ladder_addition, plot_addition
-from certify.ladder import Ladder, Proof, Row
-from certify.model import Config
-from certify.rungs import Level, Rung
-from certify.strategies.addition import STRATEGIES
+from certify import families
+from certify.certificate import client
+from certify.command import main
+from certify.ladder import climb
+from certify.ladder.climb import Ladder, Proof, Row
+from certify.ladder.file import DIGITS
+from certify.ladder.rung import Level, Rung
+from certify.model.config import Config
+from certify.sums import picture as plot_addition
+from certify.sums import rungs as ladder_addition
+from certify.sums.family import FAMILY
+from certify.sums.form import COLUMNS, FORM
+from certify.sums.strategies import STRATEGIES
 
 CONSTANT = "0x0.0p+0"
 UNKNOWN = Rung("unknown", "no-such-strategy", (), "low-rank")
@@ -26,7 +35,7 @@ UNKNOWN = Rung("unknown", "no-such-strategy", (), "low-rank")
 
 def run(*arguments: object) -> tuple[int, str, str]:
     """Return exit code, standard output and standard error."""
-    ended = CliRunner().invoke(cli.main, ["ladder", *map(str, arguments)])
+    ended = CliRunner().invoke(main, ["ladder", *map(str, arguments)])
     return ended.exit_code, ended.stdout, ended.stderr
 
 
@@ -42,7 +51,7 @@ def a_ladder(
             Rung(f"{group} {i}", group, (), group),
             "VERIFIED",
             "",
-            Proof(length, lower, P * P, 10, 1.0, 1.0, 1.0, 1, *margins, 2),
+            Proof(length, lower, P * P, 10, 1.0, 1.0, 1.0, 1, *margins, {"rank": 2}),
         )
         for i, (group, length, lower, *margins) in enumerate(proofs)
     ]
@@ -60,9 +69,8 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         Rung("low-rank effort 0.5", "low-rank", (("effort", "0.5"),), ladder_addition.OTHER_RANKS),
         UNKNOWN,
     )
-    monkeypatch.setattr(
-        ladder_addition, "rungs", lambda _level: (some, (ladder_addition.EXHAUSTIVE_RUNG,))
-    )
+    form = replace(FORM, rungs=lambda _level: (some, (ladder_addition.EXHAUSTIVE_RUNG,)))
+    monkeypatch.setattr(families, "FAMILIES", (replace(FAMILY, ladder=form),))
     out, table, picture, folder = (tmp_path / name for name in ("l.json", "l.csv", "l.svg", "kept"))
     folder.mkdir()
     files = ["--out", out, "--csv", table, "--plot", picture, "--folder", folder]
@@ -70,12 +78,15 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (code, errors) == (0, "")
     assert "2 of 5 rungs verified" in printed
     assert "PROVES 0  low-rank, other ranks: low-rank --effort 0.5: " in printed
+    assert f"0 to {P * P}" in printed
     assert "exhaustive: exhaustive: expensive: run with --all" in printed
 
     whole = json.loads(out.read_text())
     assert (whole["task"], whole["modulus"], whole["total"]) == ("modular-addition", P, str(P * P))
     low, switches, nothing, unknown, listed = whole["rows"]
     assert (nothing["verdict"], nothing["operations"]) == ("PROVES 0", None)
+    assert (nothing["correct_lower"], nothing["correct_upper"]) == ("0", str(P * P))
+    assert nothing["reason"] == "strategy low-rank proves nothing of this model"
     assert not (folder / "low-rank-effort-0.5.json").exists()
     assert (unknown["verdict"], unknown["operations"], listed["verdict"]) == (
         "NOT RUN",
@@ -86,7 +97,7 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert switches["switches"] > 0
     for row, name in ((low, "low-rank-effort-1.2"), (switches, "quadrature")):
         file = folder / f"{name}.json"
-        facts = json.loads(certificate.run_checker([str(model_file), str(file), "--json"]).stdout)
+        facts = json.loads(client.run_checker([str(model_file), str(file), "--json"]).stdout)
         assert all(row[key] == facts[key] for key in ("correct_lower", "correct_upper", "total"))
         assert (row["operations"], row["multiplications"]) == (
             facts["operations"]["total"],
@@ -103,20 +114,14 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             else [None, None]
         )
         assert all(
-            f is d or 0 <= d - f <= Fraction(1, 10**ladder.DIGITS)
-            for f, d in zip(found, due, strict=True)
+            f is d or 0 <= d - f <= Fraction(1, 10**DIGITS) for f, d in zip(found, due, strict=True)
         )
 
     with table.open(newline="") as stream:
         lines = list(csv.DictReader(stream))
-    assert tuple(lines[0]) == ladder_addition.COLUMNS
-    assert [line["verdict"] for line in lines] == [
-        "VERIFIED",
-        "VERIFIED",
-        "PROVES 0",
-        "NOT RUN",
-        "NOT RUN",
-    ]
+    assert tuple(lines[0]) == COLUMNS
+    verdicts = ["VERIFIED", "VERIFIED", "PROVES 0", "NOT RUN", "NOT RUN"]
+    assert [line["verdict"] for line in lines] == verdicts
     assert lines[0]["options"] == "--effort 1.2"
     assert (lines[1]["median_margin"], lines[2]["median_margin"]) == (switches["median_margin"], "")
     assert ElementTree.fromstring(picture.read_bytes()).tag.endswith("svg")
@@ -124,9 +129,8 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_a_rung_that_does_not_apply_is_a_row(tmp_path: Path) -> None:
     model_file = trained(tmp_path / "model.safetensors", None)
-    row = ladder.run_rung(
-        model_file, ladder_addition.QUICK[3], tmp_path / "c.json", 60, "modular-addition"
-    )
+    rung, out = ladder_addition.QUICK[3], tmp_path / "c.json"
+    row = climb.run_rung(model_file, "modular-addition", rung, out, 60, FORM.details)
     assert (row.verdict, row.proof) == ("DECLINED", None)
     assert "quadrature is for constant attention" in row.reason
 
@@ -155,7 +159,7 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
 def test_margins_are_those_of_inputs_proved_right(
     cells: Sequence[Any], smallest: int | None, median: int | None
 ) -> None:
-    assert ladder._margins(cells, -1) == tuple(
+    assert climb._margins(cells, -1) == tuple(
         None if m is None else Fraction(m, 2) for m in (smallest, median)
     )
 
@@ -171,7 +175,7 @@ def test_levels() -> None:
 @pytest.mark.parametrize("level", ["quick", "default", "all"])
 def test_every_rung_has_a_name_of_its_own_and_a_group(level: Level) -> None:
     chosen = [rung for part in ladder_addition.rungs(level) for rung in part]
-    assert len({ladder.file_name(rung) for rung in chosen}) == len(chosen)
+    assert len({climb.file_name(rung) for rung in chosen}) == len(chosen)
     assert (
         {rung.group for rung in chosen}
         <= set(ladder_addition.GROUPS)
@@ -208,7 +212,7 @@ def test_extreme_ladders_can_be_drawn(climbed: Ladder) -> None:
 
 
 def test_less_effort_leaves_open_what_more_settles(tmp_path: Path) -> None:
-    from certify.model import load_model
+    from certify.model.file import load_model
 
     model = load_model(trained(tmp_path / "model.safetensors", CONSTANT))
     sums = [

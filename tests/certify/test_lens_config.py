@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from certify.errors import BadInput, CertifyError, Unsupported
-from certify.lens_config import translated_config
-from certify.model import Config
+from certify.model.config import Config
+from certify.model.lens_config import translated_config
 
 SIZES: dict[str, Any] = {"d_vocab": 4, "n_ctx": 3, "d_model": 8, "d_head": 2, "n_layers": 2}
 ATTENTION: dict[str, Any] = {**SIZES, "attn_only": True, "normalization_type": None}

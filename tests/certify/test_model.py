@@ -14,16 +14,9 @@ from safetensors.numpy import load_file
 from small_models import general_config, random_tensors
 
 from certify.errors import BadInput, CertifyError, Unsupported
-from certify.model import (
-    Config,
-    config_from_dict,
-    encode_model,
-    load_model,
-    optional_shapes,
-    require_one_layer,
-    required_shapes,
-    save_model,
-)
+from certify.model.config import Config, config_from_dict, require_one_layer
+from certify.model.file import encode_model, load_model, save_model
+from certify.model.tensors import optional_shapes, required_shapes
 
 CONFIG = Config(d_vocab=3, d_vocab_out=4, n_ctx=2, d_model=5, d_head=2)
 
@@ -67,7 +60,8 @@ def test_the_safetensors_library_reads_what_is_written(tmp_path: Path) -> None:
     header, _ = split(path.read_bytes())
     assert header["__metadata__"] == {
         "format": "certify.model/1",
-        "config": '{"act_fn":null,"attention_dir":"causal","attn_only":true,"d_head":2,"d_model":5,"d_vocab":3,'
+        "config": '{"act_fn":null,"attention_dir":"causal","attn_only":true,"d_head":2,'
+        '"d_model":5,"d_vocab":3,'
         '"d_vocab_out":4,"n_ctx":2,"n_heads":1,"n_layers":1,"normalization_type":null,'
         '"positional_embedding_type":"standard"}',
     }
@@ -596,7 +590,8 @@ def test_missing_optional_fields_are_named() -> None:
         ({"readout": "all"}, 'config field readout is "all", supported is "last"'),
         (
             {"attention_mix": (0.5).hex()},
-            'config field attention_mix is "0x1.0000000000000p-1", supported is "0x1.0000000000000p+0"',
+            'config field attention_mix is "0x1.0000000000000p-1", supported is'
+            ' "0x1.0000000000000p+0"',
         ),
     ],
 )

@@ -9,8 +9,9 @@ import pytest
 import sympy
 from small_models import forward, random_model
 
-from certify.model import Config, Model, load_model
-from certify.paths import Paths, decompose
+from certify.model.config import Config
+from certify.model.file import Model, load_model
+from certify.model.paths import Paths, decompose
 
 TINY = Config(d_vocab=3, d_vocab_out=4, n_ctx=3, d_model=2, d_head=2)
 WIDER = Config(d_vocab=5, d_vocab_out=6, n_ctx=4, d_model=3, d_head=2)

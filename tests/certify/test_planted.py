@@ -13,8 +13,8 @@ import planted
 import processor
 import pytest
 
-from certify import certificate
 from certify.archive import archive
+from certify.certificate import client
 from certify.errors import CertifyError
 
 VECTORS = {vector.name: vector for vector in conformance.vectors()}
@@ -24,7 +24,7 @@ CERTIFY = """
 import sys
 place = next(at for at, folder in enumerate(sys.path) if folder.endswith("-packages"))
 sys.path.insert(place, sys.argv.pop(1))
-from certify.cli import main
+from certify.command import main
 main()
 """
 
@@ -71,7 +71,7 @@ def test_without_a_checker_there_is_no_verdict(monkeypatch: pytest.MonkeyPatch) 
     def none() -> bytes:
         raise FileNotFoundError
 
-    monkeypatch.setattr(certificate, "archive", none)
-    certificate._checker.cache_clear()
+    monkeypatch.setattr(client, "archive", none)
+    client._checker.cache_clear()
     with pytest.raises(CertifyError, match="not installed"):
-        certificate.run_checker(["--version"])
+        client.run_checker(["--version"])

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import models
 import oracle
 import pytest
 from click.testing import CliRunner
+from jobs import named
 
-from certify import certificate, cli
+from certify.cells import draft as cells_draft
+from certify.certificate import client, finish
+from certify.command import main
 from certify.errors import CheckerRejected
+from certify.model import load_model
 from checker.check import parse
 
 
@@ -26,7 +30,7 @@ def model_file(tmp_path: Path) -> Path:
 
 def run(*arguments: object) -> tuple[int, list[str], str]:
     """Return exit code, lines of standard output, and standard error."""
-    ended = CliRunner().invoke(cli.main, [str(argument) for argument in arguments])
+    ended = CliRunner().invoke(main, [str(argument) for argument in arguments])
     return ended.exit_code, ended.stdout.splitlines(), ended.stderr
 
 
@@ -70,7 +74,7 @@ def test_certificates_are_the_same_bytes_each_time(model_file: Path, tmp_path: P
 def test_claims_are_those_the_checker_derives(model_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "certificate.json"
     run("prove", model_file, "--task", "max-of-k", "--out", out)
-    facts = json.loads(certificate.run_checker([str(model_file), str(out), "--json"]).stdout)
+    facts = json.loads(client.run_checker([str(model_file), str(out), "--json"]).stdout)
     whole = json.loads(out.read_text())
     assert whole["statement"]["correct_lower"] == facts["correct_lower"]
     assert whole["statement"]["correct_upper"] == facts["correct_upper"]
@@ -82,14 +86,14 @@ def test_a_refused_certificate_is_not_left_behind(
 ) -> None:
     out = tmp_path / "certificate.json"
     out.write_text("as it was")
-    claims = certificate.with_claims
+    claims = cells_draft.with_claims
 
     def greedy(drafted: dict[str, object], facts: dict[str, object]) -> dict[str, object]:
         whole = claims(drafted, facts)
         whole["statement"]["correct_lower"] = str(int(whole["statement"]["correct_lower"]) + 1)  # type: ignore[index]
         return whole
 
-    monkeypatch.setattr(certificate, "with_claims", greedy)
+    monkeypatch.setattr(cells_draft, "with_claims", greedy)
     code, _, errors = run("prove", model_file, "--task", "max-of-k", "--out", out)
     assert code == 10
     assert "SPEC-5.6" in errors
@@ -98,6 +102,11 @@ def test_a_refused_certificate_is_not_left_behind(
         "certificate.json",
         "model.safetensors",
     ]
+
+
+def claiming(document: finish.Document) -> finish.Drafting:
+    """Claim a document, and give up where it is not verified."""
+    yield finish.Claim(document, 0)
 
 
 @pytest.mark.parametrize("damage", ["missing", "folder", "empty", "text", "truncated"])
@@ -185,10 +194,33 @@ def test_only_verified_is_verified(
     code: int, printed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every prover ends here: what a checker declines, or crashes on, is not put in its place."""
-    ended = subprocess.CompletedProcess([], code, printed, "")
-    monkeypatch.setattr(certificate, "run_timed", lambda _arguments: (ended, 0.0))
+    model_file = tmp_path / "model.safetensors"
+    model_file.write_bytes(models.good_model(random.Random(3)).bytes)
+    job = replace(named(load_model(model_file), "test", "max-of-k"), out=tmp_path / "c.json")
+    document = {"statement": {"correct_lower": "1", "correct_upper": "2", "total": "2"}}
+    monkeypatch.setattr(finish, "ask", lambda *_: client.Answer(code, printed, "", 0.0))
     out = tmp_path / "c.json"
     out.write_text("as before")
     with pytest.raises(CheckerRejected, match="not verified"):
-        certificate.finish(tmp_path / "m", tmp_path / "draft", b"{}", out)
+        finish.finish(job, claiming(document))
     assert out.read_text() == "as before"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unused"),
+    [
+        (("exact", "--effort", "10"), "--effort"),
+        (("exact", "--effort", "1"), "--effort"),
+        (("count", "--budget", "10", "--qk", "exact"), "--budget, --qk"),
+        (("cubic", "--effort", "2", "--qk", "svd"), "--effort"),
+        (("exhaustive", "--semantics", "float32:any-order"), "--semantics"),
+    ],
+)
+def test_an_option_that_a_strategy_does_not_use_is_wrong_usage(
+    arguments: tuple[str, ...], unused: str, model_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "c.json"
+    line = ["prove", model_file, "--task", "max-of-k", "--out", out, "--strategy", *arguments]
+    code, lines, errors = run(*line)
+    assert (code, lines, out.exists()) == (2, [], False)
+    assert errors == f"certify: strategy {arguments[0]} has no use for {unused}\n"

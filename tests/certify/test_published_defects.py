@@ -2,10 +2,8 @@
 option here certifies.
 
 The defects are W1 to W3 of `released_formula.py`.  W1 is on a model of its own in `tests/data`; the
-others are on models
-of four tokens and two positions, whose path matrices are chosen: one half of the residual stream
-holds the token, the
-other half what attention adds.
+others are on models of four tokens and two positions, whose path matrices are chosen: one half of
+the residual stream holds the token, the other half what attention adds.
 """
 
 from __future__ import annotations
@@ -21,11 +19,10 @@ import pytest
 import released_formula
 from test_strategies import DIRECT, ENCLOSING, OV, QK, proved
 
-from certify.certificate import Options, prove
-from certify.model import Model, load_model
-from certify.paths import Paths, decompose
-from certify.scope import UNIFORM
-from certify.strategies import STRATEGIES
+import certify
+from certify.cells.strategies import STRATEGIES
+from certify.model.file import Model, load_model
+from certify.model.paths import Paths, decompose
 
 ADVERSARIAL = Path(__file__).parent.parent / "data" / "max-of-3-adversarial.safetensors"
 RIGHT = 1476
@@ -67,10 +64,8 @@ def test_w1_the_released_bound_is_false_here() -> None:
 
 
 def test_w1_is_decided_exactly(tmp_path: Path) -> None:
-    found = prove(
-        ADVERSARIAL, UNIFORM, "exact", tmp_path / "c.json", Options(), lambda done, note: None
-    )
-    assert found.facts["correct_lower"] == found.facts["correct_upper"] == str(RIGHT)
+    found = certify.prove(ADVERSARIAL, task="max-of-k", strategy="exact", out=tmp_path / "c.json")
+    assert found.verdict.correct_lower == found.verdict.correct_upper == RIGHT
 
 
 @pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "brute-force"])

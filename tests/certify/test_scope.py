@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from certify.errors import BadInput, CertifyError, Unsupported
-from certify.model import Config
-from certify.scope import UNIFORM, decode_weights, read_scope, scope_bytes
+from certify.model.config import Config
+from certify.question.scope import UNIFORM, decode_weights, read_scope, scope_bytes
 
 GOOD = b'{"format":"certify.scope/1","weights":[["1","2"],["3","0"]]}\n'
 CONFIG = Config(d_vocab=2, d_vocab_out=2, n_ctx=2, d_model=1, d_head=1)

@@ -8,7 +8,7 @@ import pytest
 from small_models import general_config
 
 from certify.errors import Unsupported
-from certify.tasks import TASKS, balanced
+from certify.question.tasks import TASKS, balanced
 
 
 def is_balanced(text: str) -> bool:

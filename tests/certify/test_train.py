@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from certify.errors import BadInput, Unsupported
-from certify.model import Config, encode_model
-from certify.train import Recipe, train_max_of_k
+from certify.model.config import Config
+from certify.model.file import encode_model
+from certify.training.max_of_k import Recipe, train_max_of_k
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:

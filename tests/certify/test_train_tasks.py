@@ -12,17 +12,18 @@ import pytest
 from small_models import random_model
 
 from certify.errors import BadInput, Unsupported
-from certify.evaluate import evaluate
-from certify.forward import logits
-from certify.model import Config, Model, config_from_dict, encode_model, require_tensors
-from certify.tasks import balanced
-from certify.train_tasks import (
+from certify.evaluation.evaluate import evaluate
+from certify.model.config import Config, config_from_dict
+from certify.model.file import Model, encode_model
+from certify.model.forward import logits
+from certify.model.tensors import require_tensors
+from certify.question.tasks import balanced
+from certify.training.architecture import Architecture
+from certify.training.balanced_brackets import BracketsRecipe, train_balanced_brackets
+from certify.training.modular_addition import (
     ADDITION,
     AdditionRecipe,
-    Architecture,
-    BracketsRecipe,
     addition_logits,
-    train_balanced_brackets,
     train_modular_addition,
 )
 
@@ -146,7 +147,7 @@ def test_training_on_brackets_ends_at_the_wanted_margin() -> None:
 
 def test_half_of_the_strings_are_balanced_and_the_others_are_close() -> None:
     torch = pytest.importorskip("torch")
-    from certify.train_tasks import _bracket_strings
+    from certify.training.balanced_brackets import _bracket_strings
 
     everything = np.array(list(itertools.product((0, 1), repeat=8)))
     words = everything[balanced(everything) == 1]
@@ -175,7 +176,8 @@ def test_half_of_the_strings_are_balanced_and_the_others_are_close() -> None:
         ({"recipe": AdditionRecipe(fraction=0.0)}, "train: fraction must be above 0 and at most 1"),
         (
             {"architecture": dataclasses.replace(ADDITION, layers=2)},
-            "train: modular addition is trained with one layer, ReLU, no layer norm, read at the last position",
+            "train: modular addition is trained with one layer, ReLU, no layer norm, read at the"
+            " last position",
         ),
         (
             {"architecture": dataclasses.replace(ADDITION, d_mlp=0)},

@@ -8,9 +8,11 @@ from fractions import Fraction
 import models
 import pytest
 
-from checker.ground.errors import Malformed
-from checker.statement.container import Entry, read_matrix
+from checker.ground.errors import Declined, Malformed
+from checker.ground.ledger import NUMBER_BITS, Room
+from checker.statement.container import Entry, _entry, read_matrix
 
+ROOM = 1 << 32
 # dtype: bytes, exponent bits, fraction bits
 FORMATS = {"F64": (8, 11, 52), "F32": (4, 8, 23), "F16": (2, 5, 10), "BF16": (2, 8, 7)}
 
@@ -47,7 +49,7 @@ def test_numbers_are_decoded_exactly(dtype: str) -> None:
     for pattern in patterns(dtype):
         words = [pattern, *((3,) if pattern % 3 else ())]
         payload = memoryview(b"".join(word.to_bytes(size, "little") for word in words))
-        matrix = read_matrix("t", Entry(dtype, (len(words),), 0, len(payload)), payload)
+        matrix = read_matrix("t", Entry(dtype, (len(words),), 0, len(payload)), payload, Room(ROOM))
         assert matrix.scale >= 0
         assert len(matrix.rows) == 1
         found = [Fraction(value, 1 << matrix.scale) for value in matrix.rows[0]]
@@ -59,7 +61,7 @@ def test_rows_follow_the_last_axis(dtype: str) -> None:
     size = FORMATS[dtype][0]
     words = patterns(dtype)[:6]
     payload = memoryview(b"\xff" * size + b"".join(word.to_bytes(size, "little") for word in words))
-    matrix = read_matrix("t", Entry(dtype, (1, 2, 3), size, len(payload)), payload)
+    matrix = read_matrix("t", Entry(dtype, (1, 2, 3), size, len(payload)), payload, Room(ROOM))
     found = [[Fraction(value, 1 << matrix.scale) for value in row] for row in matrix.rows]
     expected = [models.fraction_of_bits(word, dtype) for word in words]
     assert found == [expected[:3], expected[3:]]
@@ -74,5 +76,41 @@ def test_nan_and_infinity_are_refused(dtype: str, sign: int) -> None:
         word = pattern | sign << exponent_bits + fraction_bits
         payload = memoryview(word.to_bytes(size, "little"))
         with pytest.raises(Malformed) as refusal:
-            read_matrix("t", Entry(dtype, (1,), 0, size), payload)
+            read_matrix("t", Entry(dtype, (1,), 0, size), payload, Room(ROOM))
         assert refusal.value.rule == "SPEC-4.2"
+
+
+def test_the_scale_is_the_least_and_the_room_is_that_of_the_numbers() -> None:
+    for values, scale, bits in (
+        ([1, 2], 0, 2),
+        ([Fraction(1, 8), 32], 3, 9),
+        ([0, -6], 0, 3),
+        ([Fraction(-3, 4), 0], 2, 2),
+        ([0, 0], 0, 0),
+    ):
+        words = [models.bits_of_fraction(Fraction(value), "F32") for value in values]
+        payload = memoryview(b"".join(word.to_bytes(4, "little") for word in words))
+        room = Room(ROOM)
+        matrix = read_matrix("t", Entry("F32", (2, 1), 0, 8), payload, room)
+        assert matrix.scale == scale
+        assert [Fraction(row[0], 1 << scale) for row in matrix.rows] == values
+        assert room.held == 2 * (NUMBER_BITS + bits)
+        with pytest.raises(Declined) as refusal:
+            read_matrix("t", Entry("F32", (2, 1), 0, 8), payload, Room(room.held - 1))
+        assert refusal.value.rule == "SPEC-3.5"
+
+
+@pytest.mark.parametrize("offsets", [[], [0], [0, 8, 8]])
+def test_offsets_are_a_pair(offsets: list[int]) -> None:
+    with pytest.raises(Malformed) as refusal:
+        _entry("t", {"data_offsets": offsets, "dtype": "F32", "shape": [2]})
+    assert refusal.value.rule == ("SPEC-4.1" if len(offsets) > 2 else "SPEC-3.3")
+
+
+def test_there_are_at_most_three_axes() -> None:
+    for shape in ([2], [1, 2], [1, 1, 2]):
+        found = _entry("t", {"data_offsets": [0, 8], "dtype": "F32", "shape": shape})
+        assert found == Entry("F32", tuple(shape), 0, 8)
+    with pytest.raises(Malformed) as refusal:
+        _entry("t", {"data_offsets": [0, 8], "dtype": "F32", "shape": [1, 1, 1, 2]})
+    assert refusal.value.rule == "SPEC-4.1"

@@ -152,13 +152,13 @@ def test_real_arithmetic_has_no_slack() -> None:
 def assert_between(
     found: Slack, model: Model, eps: Fraction, eta: Fraction, scales: tuple[int, int]
 ) -> None:
-    """Assert that the checker finds what the page says, rounded outward at most as much as the page
-    allows.
+    """Assert that the checker finds what the page says to the last bit, rounded outward where the
+    page allows it: no term may be missing, however small.
     """
     low, high = norm_bounds.exact(model, eps, eta), norm_bounds.rounded(model, eps, eta)
-    assert low.width * 2 ** scales[0] <= found.score_error <= ceil(high.width * 2 ** scales[0])
-    assert low.B * 2 ** scales[1] <= found.logit_error <= ceil(high.B * 2 ** scales[1])
-    assert floor(high.rho * ONE) <= found.least_share <= low.rho * ONE
+    assert low.width * 2 ** scales[0] <= found.score_error == ceil(high.width * 2 ** scales[0])
+    assert low.B * 2 ** scales[1] <= found.logit_error == ceil(high.B * 2 ** scales[1])
+    assert floor(high.rho * ONE) == found.least_share <= low.rho * ONE
     # The roundings are far finer than any constant of the page.
     for above, below in ((high.width, low.width), (high.B, low.B)):
         assert above <= below * (1 + Fraction(1, 2**30))

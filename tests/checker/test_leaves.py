@@ -9,9 +9,10 @@ import itertools
 import random
 from fractions import Fraction
 from hashlib import sha256
-from math import prod
+from math import floor, isqrt, prod
 from typing import Any
 
+import leaf_bounds
 import models
 import mpmath
 import mutators
@@ -22,11 +23,13 @@ from models import Model
 from checker.check import Theorem, check, parse
 from checker.ground.errors import Declined, Rejected
 from checker.ground.exact import bits
+from checker.ground.interval import exp_enclosure
 from checker.ground.ledger import Ledger
 from checker.ground.packed import Slots
 from checker.leaves import leaves
 from checker.leaves.activation import activated, slope
-from checker.leaves.balls import Affine, Ball
+from checker.leaves.balls import Affine, Ball, Norm
+from checker.leaves.layer import Layer
 from checker.leaves.network import Network
 from checker.statement.model import load_model
 from checker.statement.tasks import TASKS as QUESTIONS
@@ -198,6 +201,115 @@ def test_the_answers_of_every_task() -> None:
         for n in range(1, 7):
             for tokens in itertools.product(range(vocab), repeat=n):
                 assert answer(list(tokens), vocab, ()) == networks.answer(name, tokens, vocab)
+
+
+# --- the page ---------------------------------------------------------------------
+
+
+def finer(rng: random.Random, model: Model) -> Model:
+    """Return the model with weights of 44 fractional bits, which 16 bits of precision round."""
+
+    def fine(value: Any) -> Any:
+        if isinstance(value, list):
+            return [fine(part) for part in value]
+        return value + Fraction(rng.randrange(2**30), 2**44)
+
+    return Model(model.config, {name: fine(w) for name, w in model.tensors.items()}, "F64")
+
+
+@pytest.mark.parametrize("precision", [16, 64])
+@pytest.mark.parametrize("at", range(len(PAIRS)))
+def test_balls_are_those_of_the_page(at: int, precision: int) -> None:
+    """Middles and radii, to the last unit: no term of a radius may be missing, or be larger."""
+    rng = random.Random(f"page {at}")
+    plain = networks.of(rng, PAIRS[at], dtype="F64", spread=20 + at)
+    for model in (plain, finer(rng, plain)):
+        page = leaf_bounds.Reading(model, precision, exp_enclosure, slope)
+        network = Network(load_model(model.bytes), precision, Ledger(lambda done: None))
+        for tokens in networks.inputs(model)[at % 9 :: 9]:
+            found, due = network.read(list(tokens)), page.logits(tokens)
+            assert [(ball.middles, ball.radius) for ball in found] == [
+                (ball.middles, ball.radius) for ball in due
+            ]
+
+
+def test_scores_that_are_nearly_exact_move_shares_by_four_delta() -> None:
+    """Where `4 delta` is less than 2, it counts; where it is more, 2 does."""
+    seen = set()
+    for at in range(40):
+        rng = random.Random(f"delta {at}")
+        model = networks.of(rng, {"n_heads": 2}, dtype="F64", spread=rng.choice((2, 400)))
+        precision = rng.choice((8, 16, 64))
+        page = leaf_bounds.Reading(model, precision, exp_enclosure, slope)
+        layer = Layer(load_model(model.bytes), "blocks.0.", precision)
+        size = 1 << precision - rng.choice((0, 6))
+        rows = [[rng.randint(-size, size) for _ in range(3)] for _ in range(3)]
+        radius = rng.choice((0, 1, size // 9))
+        kept = [layer.project(Ball(row, radius)) for row in rows]
+        due = [page.project("blocks.0.", leaf_bounds.Ball(row, radius)) for row in rows]
+        for position, own in zip(kept, due, strict=True):
+            found, expected = layer._attention(position, kept), page.attention(own, due)
+            assert (found.middles, found.radius) == (expected.middles, expected.radius)
+            seen.add(page.delta(own, due) * 4 < 2 << precision)
+    assert seen == {True, False}
+
+
+def test_where_the_radius_is_as_large_as_the_norm_nothing_is_known() -> None:
+    """At R = d r nothing bounds the root from below: the ball is all that an image can be."""
+    model = networks.of(random.Random(0), {"normalization_type": "LNPre"}, d_model=3, vocab=2)
+    norm, eps = Norm(load_model(model.bytes), "ln_final", 16), float.fromhex(model.config["eps"])
+    page, edges = leaf_bounds.Reading(model, 16, exp_enclosure, slope), 0
+    for last in range(30):
+        middles = [-70001, 70003, last]
+        N = [3 * middle - sum(middles) for middle in middles]
+        R = isqrt(sum(v * v for v in N) // 3 + floor(9 * Fraction(eps) * 4**16))
+        for radius in (R // 3 - 1, R // 3, R // 3 + 1):
+            found = norm(Ball(middles, radius))
+            due = page.normal("ln_final", leaf_bounds.Ball(middles, radius))
+            assert (found.middles, found.radius) == (due.middles, due.radius)
+            assert (found.middles == [0, 0, 0]) == (3 * radius >= R)
+            edges += 3 * radius == R
+    assert edges > 3
+
+
+def unit_near_zero(value: Fraction) -> Model:
+    """Return a model whose answer 0 is ahead of answer 1 by `max(value, 0)`, what a unit holds."""
+    chosen = {"readout": "sum-pool-mlp"}
+    model = networks.of(random.Random(0), chosen, vocab=1, n=1, outputs=2, d_model=1, d_head=1)
+    tensors = {name: _zeros_like(w) for name, w in model.tensors.items()}
+    tensors["embed.W_E"] = [[value]]
+    tensors["head.W_1"] = [[1, 0, 0]]
+    tensors["head.W_2"] = [[1, 0], [3, 3], [0, 0]]
+    return Model(model.config, tensors, "F64")
+
+
+def _zeros_like(value: Any) -> Any:
+    return [_zeros_like(part) for part in value] if isinstance(value, list) else 0
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        # Below one unit of 64 bits: the middle is 0, and the unit may be on.  It is.
+        (Fraction(1, 2**70), 1),
+        # At or below zero for certain: level.
+        (Fraction(-1), 0),
+    ],
+)
+def test_a_unit_that_may_be_on_is_not_taken_to_be_off(value: Fraction, right: int) -> None:
+    model = unit_near_zero(value)
+    proved = theorem(model, networks.document(model, "max-of-k"))
+    assert proved.correct_lower == proved.correct_upper == right
+
+
+@pytest.mark.parametrize(
+    ("middle", "radius", "level"),
+    [(-5, 5, True), (-5, 6, False), (0, 1, False), (0, 0, True), (1, 0, False), (1, 7, False)],
+)
+def test_a_unit_is_off_where_its_ball_is(middle: int, radius: int, level: bool) -> None:
+    network = Network(load_model(unit_near_zero(Fraction(1)).bytes), 64, Ledger(lambda done: None))
+    network.hidden = Ball([middle, 3, -9], radius)
+    assert network.is_level(0) == network.is_level(1) == level
 
 
 # --- precision, ties, limits ------------------------------------------------------

@@ -18,11 +18,11 @@ import pytest
 from make_vectors import BASE, PAIR, completed, document, flat, put, root
 
 from checker import __main__, check
+from checker.cells import counting, enumeration, ties
 from checker.cells import derive as cells
-from checker.cells import enumeration, ties
 from checker.cells import parse as proof
 from checker.check import parse
-from checker.ground import decode, exact
+from checker.ground import decode, exact, ledger, norms
 from checker.ground.errors import (
     Declined,
     Malformed,
@@ -32,7 +32,7 @@ from checker.ground.errors import (
     require_form,
     require_support,
 )
-from checker.ground.ledger import CEILING
+from checker.ground.ledger import CEILING, Ledger
 from checker.statement import container, model, statement
 
 
@@ -45,7 +45,9 @@ def refusal(model_bytes: bytes, certificate: bytes) -> tuple[type[Refusal], str]
 
 def test_the_limits_are_those_of_the_specification() -> None:
     assert check.MAX_CERTIFICATE_BYTES == 16 << 20
-    assert model.MAX_MODEL_BYTES == 256 << 20
+    assert model.MAX_MODEL_BYTES == 34 << 20
+    assert model.MAX_TENSOR_BITS == 1 << 31
+    assert (ledger.NUMBER_BITS, ledger.MAX_HELD_BITS, ledger.MAX_STEPS) == (384, 1 << 32, 1 << 28)
     assert container.MAX_HEADER == 1 << 20
     assert decode.MAX_DEPTH == 16
     assert exact.MAX_TABLE_BITS == 1 << 28
@@ -53,14 +55,15 @@ def test_the_limits_are_those_of_the_specification() -> None:
     assert (enumeration.MAX_TUPLE_BITS, enumeration.BITS_OF_TUPLE) == (1 << 30, 2048)
     assert ties.MAX_PRECISION == 4096
     assert enumeration.MAX_SUFFIXES == 1 << 16
-    assert cells.MAX_TERM_BITS == 1 << 30
+    assert (cells.MAX_TERM_BITS, cells.ROW_BITS, cells.TERM_BITS) == (1 << 30, 2048, 1024)
+    assert counting.MAX_POLYNOMIAL_BITS == 1 << 22
     assert CEILING == 10**11
     sizes = {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
     assert sizes | {"n_heads": 16, "n_layers": 16} == model._SIZES
     assert model._MLP_WIDTH == 4096
 
 
-def test_files_of_16_and_256_mib() -> None:
+def test_files_of_16_and_34_mib() -> None:
     text = mutators.encode(BASE)
     padded = text[:-1] + b" " * ((16 << 20) - len(text)) + b"\n"
     assert len(padded) == 16 << 20
@@ -68,8 +71,8 @@ def test_files_of_16_and_256_mib() -> None:
     assert refusal(PAIR.bytes, padded + b"\n") == (Declined, "SPEC-3.5")
     # A field of zeros costs no memory until it is read.
     doc = mutators.encode(put(BASE, "proof/precision", 64))
-    assert refusal(bytes((256 << 20) + 1), doc) == (Declined, "SPEC-3.5")
-    assert refusal(bytes(256 << 20), doc) == (Malformed, "SPEC-4.1")
+    assert refusal(bytes((34 << 20) + 1), doc) == (Declined, "SPEC-3.5")
+    assert refusal(bytes(34 << 20), doc) == (Malformed, "SPEC-4.1")
 
 
 def test_too_many_cells_are_declined_before_the_model_is_read() -> None:
@@ -325,31 +328,198 @@ def test_room_for_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
         assert found.value.rule == "SPEC-3.5"
 
 
-def test_a_tensor_widened_by_its_smallest_entry(monkeypatch: pytest.MonkeyPatch) -> None:
-    # 2^5 and 2^-3 in one tensor of F32: two entries of 5 + 1 + 3 bits, measured from the lowest
-    # fraction bit.
-    tensor = models.pair(**{"embed.W_E": [[Fraction(32)], [Fraction(1, 8)]]})
-    entries = 2
-    need = next(bits for bits in range(1, 200) if readable(tensor, entries * bits, monkeypatch))
-    assert need in (31, 32)  # the last fraction bit of 1/8 is 2^-26, and the first of 32 is 2^5
-    assert not readable(tensor, entries * need - 1, monkeypatch)
+def test_a_tensor_is_measured_by_its_widest_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 2^5 and 2^-3 in one tensor of F32: two entries of 5 + 1 + 3 bits.
+    data = models.pair(**{"embed.W_E": [[Fraction(32)], [Fraction(1, 8)]]}).bytes
+    _, entries, payload = container.parse_container(data)
+    for bits, fits in ((2 * 9, True), (2 * 9 - 1, False)):
+        monkeypatch.setattr(exact, "MAX_TABLE_BITS", bits)
+        room = ledger.Room(1 << 32)
+        if fits:
+            found = container.read_matrix("embed.W_E", entries["embed.W_E"], payload, room)
+            assert found == exact.Matrix(((256,), (1,)), 3)
+        else:
+            with pytest.raises(Declined) as refused:
+                container.read_matrix("embed.W_E", entries["embed.W_E"], payload, room)
+            assert refused.value.rule == "SPEC-3.5"
 
 
-def readable(tensor: models.Model, bits: int, monkeypatch: pytest.MonkeyPatch) -> bool:
-    monkeypatch.setattr(exact, "MAX_TABLE_BITS", bits)
-    metadata, entries, payload = container.parse_container(tensor.bytes)
-    assert set(metadata) == {"config", "format"}
-    try:
-        found = container.read_matrix("embed.W_E", entries["embed.W_E"], payload)
-    except Declined:
-        return False
-    assert found == exact.Matrix(((256,), (1,)), 3)
-    return True
+# --- room -------------------------------------------------------------------------
+
+
+def book(held: int = 0) -> Ledger:
+    return Ledger(lambda done: None, held)
+
+
+def test_room_is_counted_up_to_its_limit_and_never_given_back() -> None:
+    room = ledger.Room(1000, 100)
+    room.hold(1, 16)
+    assert room.held == 100 + 384 + 16
+    room.hold(1, 116)
+    assert room.held == 1000
+    for numbers, bits in ((1, 0), (0, 0)):
+        if numbers:
+            with pytest.raises(Declined) as refused:
+                room.hold(numbers, bits)
+            assert refused.value.rule == "SPEC-3.5"
+    assert Ledger(lambda done: None, 7).held == 7
+    assert Ledger(lambda done: None).most == ledger.MAX_HELD_BITS
+
+
+def test_all_tensors_of_a_model_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = model.load_model(PAIR.bytes)
+    header, _ = mutators.split_safetensors(PAIR.bytes)
+    due = sum(
+        len(loaded.weights[name].rows)
+        * len(loaded.weights[name].rows[0])
+        * (384 + exact.bits(loaded.weights[name]))
+        for name in header
+        if name != "__metadata__"
+    )
+    assert loaded.held == due > 0
+    monkeypatch.setattr(model, "MAX_TENSOR_BITS", due)
+    assert model.load_model(PAIR.bytes).held == due
+    monkeypatch.setattr(model, "MAX_TENSOR_BITS", due - 1)
+    with pytest.raises(Declined) as refused:
+        model.load_model(PAIR.bytes)
+    assert refused.value.rule == "SPEC-3.5"
+
+
+A, B = exact.Matrix(((7, 1), (0, -7)), 0), exact.Matrix(((15, 1, 1), (1, 1, 1)), 0)
+FORMED = {
+    "product": (lambda ledger: exact.product(A, B, ledger), 6 * (384 + 3 + 4 + 2)),
+    "finer": (lambda ledger: exact.rescale(A, 5, ledger), 4 * (384 + 3 + 5)),
+    "as fine": (lambda ledger: exact.rescale(A, 0, ledger), 0),
+    "a row": (
+        lambda ledger: exact.add_row(A, exact.Matrix(((8, 0),), 2), ledger),
+        4 * (384 + 3 + 2) + 4 * (384 + 5 + 1),
+    ),
+    "a difference": (
+        lambda ledger: norms.minus(A, exact.Matrix(((8, 0), (0, 0)), 2), ledger),
+        4 * (384 + 3 + 2) + 4 * (384 + 5 + 1),
+    ),
+    "hints": (lambda ledger: norms.low_rank(A, A, A, ledger), 4 * (384 + 3 + 3 + 2)),
+}
+
+
+@pytest.mark.parametrize("what", FORMED)
+def test_every_table_is_counted_before_it_is_formed(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form, due = FORMED[what]
+    counted = book()
+    form(counted)
+    assert counted.held == due
+    monkeypatch.setattr(ledger, "MAX_HELD_BITS", due + 5)
+    form(book(5))
+    if due:
+        with pytest.raises(Declined) as refused:
+            form(book(6))
+        assert refused.value.rule == "SPEC-3.5"
+
+
+def test_the_room_of_tables_goes_on_from_that_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    theorem = make_vectors.theorem_of(PAIR.bytes, mutators.encode(BASE))
+    used = theorem.ledger.held
+    assert used > theorem.parsed.model.held > 0
+    monkeypatch.setattr(ledger, "MAX_HELD_BITS", used)
+    assert make_vectors.theorem_of(PAIR.bytes, mutators.encode(BASE)).ledger.held == used
+    monkeypatch.setattr(ledger, "MAX_HELD_BITS", used - 1)
+    assert refusal(PAIR.bytes, mutators.encode(BASE)) == (Declined, "SPEC-3.5")
+
+
+def test_outcomes_are_counted() -> None:
+    # Every leaf keeps three numbers, the widest of them its size or its margin.
+    one, two = (
+        make_vectors.theorem_of(PAIR.bytes, mutators.encode(document(PAIR, cells_))).ledger.held
+        for cells_ in (
+            completed(2, [root(1, [[0, 0]], "skip")], "skip"),
+            completed(
+                2,
+                [
+                    {**root(1, [[0, 0]], "split", layout=[[1, 1]], children=1)},
+                    make_vectors.child([[0, 0]], "skip"),
+                ],
+                "skip",
+            ),
+        )
+    )
+    assert one == two
+    skipped = make_vectors.theorem_of(PAIR.bytes, mutators.encode(make_vectors.MINI))
+    sizes = [outcome.size.bit_length() for outcome in skipped.outcomes]
+    wide = [[2**100] * 2] * 2
+    doc = document(PAIR, completed(2, [], "skip"), wide)
+    heavy = make_vectors.theorem_of(PAIR.bytes, mutators.encode(doc))
+    more = [outcome.size.bit_length() for outcome in heavy.outcomes]
+    assert heavy.ledger.held - skipped.ledger.held == 3 * (sum(more) - sum(sizes)) > 0
+
+
+def test_hints_are_measured_before_their_product_is_formed() -> None:
+    column, row = exact.Matrix(((1,),) * 4, 0), exact.Matrix(((1,) * 4,), 0)
+    square = exact.Matrix(((1,) * 4,) * 4, 0)
+    assert norms.low_rank(column, row, square, book()) == square
+    for whole in (A, exact.Matrix(((1,) * 3,) * 4, 0), exact.Matrix(((1,) * 4,) * 3, 0)):
+        counted = book()
+        with pytest.raises(Malformed) as refused:
+            norms.low_rank(column, row, whole, counted)
+        assert refused.value.rule == "SPEC-6.6"
+        assert counted.held == counted.total == 0
+
+
+# --- steps ------------------------------------------------------------------------
+
+
+def test_steps_are_counted_beside_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    counted = Ledger(seen.append, 0, 10)
+    monkeypatch.setattr(ledger, "MAX_STEPS", 15)
+    counted.spend(5)
+    assert (counted.spent, counted.total, seen) == (15, 0, [0])
+    with pytest.raises(Declined) as refused:
+        counted.spend(1)
+    assert refused.value.rule == "SPEC-3.5"
+
+
+def test_a_step_for_every_byte_cell_and_range_of_queries() -> None:
+    text = mutators.encode(make_vectors.MINI)
+    theorem = make_vectors.theorem_of(PAIR.bytes, text)
+    cells_ = make_vectors.MINI["proof"]["cells"]
+    walked = sum(1 + len(cell["queries"]) for cell in cells_)
+    assert theorem.ledger.spent == len(PAIR.bytes) + len(text) + walked
+    # Other roots are handed the wrong answers, one each here.
+    text = mutators.encode(BASE)
+    theorem = make_vectors.theorem_of(PAIR.bytes, text)
+    walked = sum(2 + len(cell["queries"]) for cell in BASE["proof"]["cells"])
+    assert theorem.ledger.spent == len(PAIR.bytes) + len(text) + walked
+
+
+def test_a_polynomial_of_too_many_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame: Any = SimpleNamespace(multiplicities=[[1, 1]], blocks=[(0, 0), (1, 1)], forced=False)
+    # Slots of three bits, for two inputs; degrees 0 to 4.
+    monkeypatch.setattr(counting, "MAX_POLYNOMIAL_BITS", 15)
+    assert counting._within(frame, [{0: 0, 1: 4}], 4, book()) == 2
+    monkeypatch.setattr(counting, "MAX_POLYNOMIAL_BITS", 14)
+    with pytest.raises(Declined) as refused:
+        counting._within(frame, [{0: 0, 1: 4}], 4, book())
+    assert refused.value.rule == "SPEC-3.5"
+
+
+def test_the_answers_left_in_the_cells_above_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One answer, two positions, masks of two tokens; each split holds as much for its children.
+    masks = 2 * (384 + 2)
+    width = 64 + 1024 + 2 + 0
+    most = 2 * (2048 + 2 * width)
+    link = make_vectors.child([[0, 0]], "split", layout=[[1, 1]], children=1)
+    leaf = make_vectors.child([[0, 0]], "count", layout=[[1, 1]], blocks=[[0, []]])
+    for depth in (1, 3):
+        links = [{"maximum": 1, "mu": ["0", "0"], **link}, *[link] * (depth - 1), leaf]
+        doc = mutators.encode(document(PAIR, completed(2, links, "skip")))
+        assert passes(doc, most + depth * masks, monkeypatch)
+        assert not passes(doc, most + depth * masks - 1, monkeypatch)
 
 
 def test_an_enumeration_is_measured_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     from checker.cells.terms import Terms
-    from checker.ground.ledger import Ledger
 
     terms, book = Terms([{0: -7, 1: 1}, {0: 0, 1: 4}, {1: 0}], 1, False), Ledger(lambda done: None)
     frame: Any = SimpleNamespace(
@@ -370,7 +540,6 @@ def test_an_enumeration_is_measured_before_it_is_made(monkeypatch: pytest.Monkey
 
 def test_what_no_answer_can_win_needs_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
     from checker.cells.terms import Terms
-    from checker.ground.ledger import Ledger
 
     # One tuple is left of 10^8, so that all positions go into the prefix.
     tokens = [(t, t) for t in range(100)]
@@ -398,9 +567,9 @@ def test_the_terms_of_a_cell_are_measured_before_they_are_made(
             PAIR, completed(2, [root(1, [[1, 1]], "enumerate", layout=[[1, 1]], mu=["1", "200"])])
         )
     )
-    # One answer, two blocks at two positions; 64 bits of precision, 256 more, 2 of the largest
+    # One answer, two blocks at two positions; 64 bits of precision, 1 024 more, 2 of the largest
     # bracket, 201 of mu.
-    need = 4 * (64 + 256 + 2 + 201)
+    need = 2 * (2048 + 2 * (64 + 1024 + 2 + 201))
     assert passes(doc, need, monkeypatch)
     assert not passes(doc, need - 1, monkeypatch)
 

@@ -5,29 +5,37 @@ proofs are exact.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from fractions import Fraction
+from functools import partial
 from math import floor
 from operator import mul
 from typing import Any
 
 import addition
 import make_vectors
+import mpmath
 import mutators
 import pytest
 import vectors_float32
 import vectors_modular
 from addition import MIXES, document, own_pair, random_model, random_pair, random_switches, truth
 from models import Model, filled
-from test_terms import Counted, counted
+from sum_bounds import Page
+from test_terms import Counted, counted, ledger
 
 import checker.sums.fold
 import checker.sums.readout
 from checker import check
 from checker.ground.errors import Declined, Refusal
 from checker.ground.exact import Matrix, bits
+from checker.ground.interval import exp_enclosure
 from checker.ground.ledger import Ledger
+from checker.ground.norms import TABLE_SCALE
 from checker.statement.model import load_model
+from checker.sums.fold import first_weight, fold
+from checker.sums.inputs import domain_of
 
 CONSTANT = MIXES[0]
 
@@ -202,6 +210,98 @@ def test_no_work_without_operations() -> None:
             assert found.value.rule == "SPEC-8.2"
 
 
+# --- the page ---------------------------------------------------------------------
+
+
+def page_of(model: Model, sums: Any, precision: int, *, float32: bool) -> tuple[Any, Any]:
+    """Return what serves all inputs, with weights of heads at any precision, and the page."""
+    doc = document(model, sums)
+    given = vectors_float32.claimed(doc) if float32 else doc
+    proof: Any = check.parse(model.bytes, mutators.encode(given)).proof
+    found = domain_of(dataclasses.replace(proof, precision=precision), ledger())
+    heads = found.scores
+
+    def weight(head: int, a: int, b: int) -> tuple[Fraction, Fraction]:
+        low, high = first_weight(heads[head], found.d_head, (a, b), precision, ledger())
+        return Fraction(low, 2**precision), Fraction(high, 2**precision)
+
+    unit = Fraction(1, 2 ** fold(proof.model, ledger()).tables[0].scale)
+    drift = Fraction(found.drift, 2 ** (found.scale + TABLE_SCALE))
+    return found, Page(model, sums, weight, unit, drift)
+
+
+@pytest.mark.parametrize("float32", [False, True])
+def test_the_checker_proves_what_the_page_says(float32: bool) -> None:
+    """Every term of e shows: weights of heads have 4 bits, so that what they move is seen in
+    margins of 20; and what is decided, or left open, is what the page decides.
+    """
+    seen = dict.fromkeys(("margin", "wrong", "open", "moved"), 0)
+    for seed in range(60):
+        mix, rng = MIXES[seed % 4], random.Random(f"page {seed}")
+        good = seed % 3 == 0
+        model = addition.good_model(3, mix, seed) if good else random_model(f"page {seed}", mix)
+        precision = rng.choice((4, 8, 64))
+        for sums in rules_of(rng, model, mix):
+            found, page = page_of(model, sums, precision, float32=float32)
+            unit = Fraction(1, 2 ** (found.scale - (precision if found.scores else 0)))
+            assert [effect * unit for effect in found.effects] == page.effects
+            for a in range(found.vocab):
+                for b in range(found.vocab):
+                    got = found.outcome(a, b, 1, ledger())
+                    known = page.first(a, b)
+                    assert (got.lower, got.upper, got.margin) == page.outcome(a, b)
+                    seen["margin"] += got.margin is not None
+                    seen["wrong"] += got.lower
+                    seen["open"] += got.upper - got.lower
+                    seen["moved"] += got.margin not in (None, floor(known.gap * 2**20))
+    assert min(seen.values()) >= 50, seen
+
+
+# --- weights of heads -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", [1, 2, 4, 8, 64])
+def test_weights_of_heads_are_rounded_outward(precision: int) -> None:
+    """13.4, at so few bits that each rounding shows: inside, and no wider than the page says."""
+    rng, above = random.Random(precision), 0
+    for _ in range(400):
+        scale, d_head = rng.choice((0, 3, 20)), rng.choice((1, 2, 3, 4, 7))
+        size = (1 << scale) * rng.choice((1, 4, precision))
+        first, second = rng.randint(-size, size), rng.randint(-size, size)
+        scores = Matrix(((first, second),), scale)
+        low, high = first_weight(scores, d_head, (0, 0), precision, ledger())
+        with mpmath.workprec(4 * precision + 200):
+            d = mpmath.mpf(first - second) / 2**scale / mpmath.sqrt(d_head)
+            true = 2**precision / (1 + mpmath.exp(-d))
+            assert low <= true <= high
+        # The exponential has a width of at most 4 and a slope of at most one.
+        assert high - low <= 6
+        above += low < true < high
+        if first == second:
+            assert low == high == 1 << precision - 1
+    assert above > 100
+
+
+def test_the_division_of_scores_is_rounded_outward(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lower end of exp(-|d|) takes an upper bound on |d|, the upper end a lower one: with 64
+    bits to spare no weight shows it, so the arguments are looked at.
+    """
+    asked: list[tuple[int, int]] = []
+
+    def watched(y: int, scale: int, precision: int) -> tuple[int, int]:
+        asked.append((y, scale))
+        return exp_enclosure(y, scale, precision)
+
+    monkeypatch.setattr(checker.sums.fold, "exp_enclosure", watched)
+    for d_head, gap in itertools.product((2, 3, 5), (7, -7)):
+        asked.clear()
+        first_weight(Matrix(((gap, 0),), 2), d_head, (0, 0), 64, ledger())
+        (up, scale), (down, same) = asked
+        assert scale == same
+        # (y 2^-scale)^2 d_head against (gap / 4)^2.
+        assert up**2 * d_head * 16 > gap**2 << 2 * scale > down**2 * d_head * 16
+
+
 # --- limits ---------------------------------------------------------------------------
 
 
@@ -264,9 +364,8 @@ def test_huge_and_tiny_weights_are_right_or_declined() -> None:
     for seed in range(12):
         rng = random.Random(seed)
         config = addition.config_of(2, 2, 1, 1, 2, 2, MIXES[seed % 4])
-        entry = lambda rng=rng: rng.choice(
-            (0, 1, -1, Fraction(2) ** 120, -(Fraction(2) ** 120), Fraction(1, 2**140))
-        )  # noqa: E731
+        sizes = (0, 1, -1, Fraction(2) ** 120, -(Fraction(2) ** 120), Fraction(1, 2**140))
+        entry = partial(rng.choice, sizes)
         model = Model(config, {n: filled(s, entry) for n, s in addition.shapes(config).items()})
         if seed % 4 == 0:
             require_true(model, {"rule": "exact"}, exact=True)

@@ -70,7 +70,8 @@ def test_the_checker_derives_what_the_page_says(seed: int) -> None:
     scales = weights["unembed.W_U"].scale, found.direct_shift
     low, high = adder_float32.exact(model, exp, scales), adder_float32.rounded(model, exp, scales)
     unit = 1 << found.scale + TABLE_SCALE
-    assert low * unit <= found.drift <= ceil(high * unit)
+    # To the last bit: no term may be missing, however small.
+    assert low * unit <= found.drift == ceil(high * unit)
     # What is rounded up is far finer than any constant of the page.
     assert high <= low * (1 + Fraction(1, 2**30)) + Fraction(1, 2**40)
 
@@ -220,6 +221,51 @@ def test_overflow_is_declined() -> None:
                 assert refusal.value.rule == "SPEC-13.7"
             else:
                 theorem_of(model)
+
+
+def alone(x: int) -> dict[str, Model]:
+    """Return models in each of which one number of SPEC 13.7 alone reaches 2^126 at x = 2^124, by
+    its name on the page.
+
+    Three are never alone: `f + e_f` is at least `y + e_y`, that is at least `(1 + u) R`, and
+    `2 (Q K + D)` is more than `(Q + e_q)(K + e_k)`, for no error is more than 2^-20 of its number.
+    """
+    config = addition.config_of(2, 2, 1, 1, 1, 2, None)
+    shapes = addition.shapes(config)
+    names = {name.rpartition(".")[2]: name for name in shapes}
+
+    def only(**tensors: Any) -> Model:
+        zero = {
+            name: make_vectors.models.filled(shape, lambda: 0) for name, shape in shapes.items()
+        }
+        return Model(config, zero | {names[name]: value for name, value in tensors.items()})
+
+    # A residual of 2^63 along the first axis, and weights that only read the second.
+    far, across = [[2**63, 0], [0, 0]], [[0], [x >> 61]]
+    return {
+        "Q + e_q": only(b_Q=[[4 * x]]),
+        "K + e_k": only(b_K=[[4 * x]]),
+        "2 (Q K + D)": only(b_Q=[[2**63]], b_K=[[x >> 62]]),
+        "(1 + u) R |W_V| + |b_V|": only(W_E=far, W_V=[across]),
+        "V + e_z": only(b_V=[[2 * x]]),
+        "(y + e_y) |W_in| + |b_in|": only(W_E=far, W_in=across),
+        # Three tables of what one stream holds twice.
+        "P + e_p": only(b_V=[[3 * 2**60]], W_O=[[[1, 0]]], W_in=[[x >> 61], [0]]),
+        "f + e_f": only(b_out=[4 * x, 0]),
+        "(f + e_f) U + b": only(b_U=[4 * x, 0]),
+    }
+
+
+@pytest.mark.parametrize("name", alone(0))
+def test_every_number_on_the_way_has_room(name: str) -> None:
+    accepted, declined = (alone(x)[name] for x in (2**122, 2**124))
+    theorem_of(accepted)
+    with pytest.raises(Declined) as refusal:
+        theorem_of(declined)
+    assert refusal.value.rule == "SPEC-13.7"
+    found = adder_float32.reached(declined, (EPS, ETA), (0, 0))
+    assert [other for other, value in found.items() if value >= 2**126] == [name]
+    assert max(adder_float32.reached(accepted, (EPS, ETA), (0, 0)).values()) < 2**126
 
 
 def test_fractions_cost_what_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 
 def weights_of(model: Model) -> dict[str, Any]:
-    """Return all weights by short names, as nested lists of fractions; absent biases are zero."""
+    """Return all weights by short names, nested lists of fractions; absent biases are zero."""
 
     def exact(part: Any) -> Any:
         return [exact(x) for x in part] if isinstance(part, list) else Fraction(part)
@@ -111,14 +111,21 @@ def exact(model: Model, exp: tuple[Fraction, Fraction], scales: tuple[int, int])
     """Return B with nothing rounded up; ``scales`` are those of W_U and M, to which a mean is
     rounded.
     """
-    return _bound(model, exp, scales, up=False)
+    return _bound(model, exp, scales, up=False)[0]
 
 
 def rounded(model: Model, exp: tuple[Fraction, Fraction], scales: tuple[int, int]) -> Fraction:
     """Return B with norms rounded up to multiples of 2^-48 and the other numbers to multiples of
-    2^-90.
+    2^-96.
     """
-    return _bound(model, exp, scales, up=True)
+    return _bound(model, exp, scales, up=True)[0]
+
+
+def reached(
+    model: Model, exp: tuple[Fraction, Fraction], scales: tuple[int, int]
+) -> dict[str, Fraction]:
+    """Return what the page finds below 2^126, by its names, as the checker rounds it."""
+    return _bound(model, exp, scales, up=True)[1]
 
 
 def _apart(columns: list[list[Fraction]], unit: int) -> list[list[Fraction]]:
@@ -128,7 +135,7 @@ def _apart(columns: list[list[Fraction]], unit: int) -> list[list[Fraction]]:
 
 def _bound(
     model: Model, exp: tuple[Fraction, Fraction], scales: tuple[int, int], *, up: bool
-) -> Fraction:
+) -> tuple[Fraction, dict[str, Fraction]]:
     w, c, config, (eps, eta) = weights_of(model), mix_of(model), model.config, exp
     p, d, h, m, heads = (
         config[name] for name in ("d_vocab", "d_model", "d_head", "d_mlp", "n_heads")
@@ -141,7 +148,7 @@ def _bound(
         return root_of(sum((x * x for x in flat(part)), Fraction(0)), 48 if up else BITS, up=up)
 
     def short(value: Fraction) -> Fraction:
-        return Fraction(-(-(value.numerator << 90) // value.denominator), 1 << 90) if up else value
+        return Fraction(-(-(value.numerator << 96) // value.denominator), 1 << 96) if up else value
 
     def affine(x: Fraction, e: Fraction, weight: Fraction, bias: Fraction, terms: int) -> Fraction:
         return short(e * weight + gamma(terms) * ((x + e) * weight + bias) + TINY)
@@ -150,6 +157,7 @@ def _bound(
     reach = max(norm(x) for side in tokens for x in side)
     theta = Fraction(0)
     root = root_of(Fraction(h), 64 if up else BITS, up=False)
+    most = dict.fromkeys(("Q + e_q", "K + e_k", "(Q + e_q)(K + e_k)", "2 (Q K + D)"), Fraction(0))
     for k in range(heads):
         q, query = (
             reach * norm(w["W_Q"][k]) + norm(w["b_Q"][k]),
@@ -160,12 +168,12 @@ def _bound(
             affine(reach, U * reach, norm(w["W_K"][k]), norm(w["b_K"][k]), d + 1),
         )
         moved = q * e_k + query * key + query * e_k + gamma(h + 4) * (q + query) * (key + e_k)
-        score = short(short(moved / root) + TINY)
-        theta = max(
-            theta,
-            short(score + 2 * U * (q * key / root + score) + short((eps + U) / (1 - eps - U))),
-        )
-    kappa = (1 + U) ** 2 / (1 - gamma(2)) - 1 + TINY
+        score = short(moved / root + TINY)
+        found = q + query, key + e_k, (q + query) * (key + e_k), 2 * (q * key + score)
+        most = {name: max(old, new) for (name, old), new in zip(most.items(), found, strict=True)}
+        inexact = short((eps + U) / (1 - eps - U))
+        theta = max(theta, score + 2 * U * (q * key / root + score) + inexact)
+    kappa = short((1 + U) ** 2 / (1 - gamma(2))) - 1 + TINY
     sigma = short(c * (theta / 2 + kappa + 9 * eta) + 6 * U)
     heads_of = [
         [[plus(times(x, w["W_V"][k]), w["b_V"][k]) for k in range(heads)] for x in side]
@@ -173,7 +181,8 @@ def _bound(
     ]
     v = sum((max(norm(x) for x in side) for side in heads_of), Fraction(0))
     e_v = affine(reach, U * reach, norm(w["W_V"]), norm(w["b_V"]), d + 1)
-    e_z = short(sigma * v + 2 * e_v * (1 + sigma) + gamma(2) * (v + 2 * e_v) * (1 + sigma) + TINY)
+    e_z = sigma * v
+    e_z += short(2 * e_v * (1 + sigma) + gamma(2) * (v + 2 * e_v) * (1 + sigma) + TINY)
     more = norm(w["b_O"]) + (1 + U) * reach
     y, e_y = (
         v * norm(w["W_O"]) + more,
@@ -207,4 +216,14 @@ def _bound(
     unembed, through_all = _apart(columns, 1 << scales[0]), _apart(whole, 1 << scales[1])
     last = affine(f + e_f, Fraction(0), max(map(norm, columns)), norm(w["b_U"]), d + 1)
     assert p == len(tokens[0])
-    return 2 * (e_p * max(map(norm, through_all)) + (e_y + e_f) * max(map(norm, unembed)) + last)
+    B = 2 * (e_p * max(map(norm, through_all)) + (e_y + e_f) * max(map(norm, unembed)) + last)
+    return B, most | {
+        "(1 + u) R": (1 + U) * reach,
+        "(1 + u) R |W_V| + |b_V|": (1 + U) * reach * norm(w["W_V"]) + norm(w["b_V"]),
+        "V + e_z": v + e_z,
+        "y + e_y": y + e_y,
+        "(y + e_y) |W_in| + |b_in|": (y + e_y) * norm(w["W_in"]) + norm(w["b_in"]),
+        "P + e_p": pre + e_p,
+        "f + e_f": f + e_f,
+        "(f + e_f) U + b": (f + e_f) * max(map(norm, columns)) + norm(w["b_U"]),
+    }

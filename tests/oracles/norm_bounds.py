@@ -153,10 +153,9 @@ def _bounds(model: Model, eps: Fraction, eta: Fraction, *, up: bool) -> Bounds:
     b = frobenius("b_U")
     root = root_of(Fraction(h), 64 if up else BITS, up=False)
     e_q, e_k, e_v = affine(r, U * r, "Q", d), affine(R, U * R, "K", d), affine(R, U * R, "V", d)
-    D = short(
-        short((Q * e_k + e_q * K + e_q * e_k + gamma(h + 4) * (Q + e_q) * (K + e_k)) / root + TINY)
-    )
-    theta = short(D + 2 * U * (Q * K / root + D) + short((eps + U) / (1 - eps - U)))
+    moved = Q * e_k + e_q * K + e_q * e_k + gamma(h + 4) * (Q + e_q) * (K + e_k)
+    D = short(moved / root + TINY)
+    theta = D + 2 * U * (Q * K / root + D) + short((eps + U) / (1 - eps - U))
     kappa = short((1 + U) ** 2 / (1 - gamma(n))) - 1 + TINY
     alpha = 3 * eta
     z = (1 + kappa) * Z
@@ -170,7 +169,7 @@ def _bounds(model: Model, eps: Fraction, eta: Fraction, *, up: bool) -> Bounds:
     reached = [(1 + U) * R * frobenius(f"W_{a}") + frobenius(f"b_{a}") for a in "QKV"]
     reached += [(1 + U) * R, (Q + e_q) * (K + e_k), 2 * (Q * K + D), z + e_z]
     reached += [y + e_y, (y + e_y) * U_ + b]
-    above = root_of(Fraction(h), 64, up=True) + Fraction(1, 1 << 64) if up else root
+    above = root + Fraction(1, 1 << 64) if up else root
     rho = 1 - kappa - n * alpha
     return Bounds(
         r, e_q, e_k, e_v, D, theta, kappa, alpha, e_z, e_y, P, G, B, rho, above, max(reached)

@@ -1,0 +1,179 @@
+"""The functions that the command line calls, for a notebook or a program.
+
+::
+
+    import certify
+
+    model = certify.load_model("model.safetensors")
+    certificate = certify.prove(model, task="max-of-k", out="certificate.json")
+    verdict = certify.verify(model, certificate, at_least="99/100")
+    print(verdict.correct_lower, "of", verdict.total)
+
+Nothing here is trusted but what ``verify`` returns, which the separate checker says.  Failures are
+``CertifyError``, one line each.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+from certify import families
+from certify.certificate.client import Answer, Verdict, ask
+from certify.certificate.finish import Certificate, finish
+from certify.certificate.job import Job, Options
+from certify.evaluation.evaluate import evaluate as evaluate_model
+from certify.evaluation.tally import Evaluation
+from certify.files import write_bytes
+from certify.model.file import Model, file_of, load_model
+from certify.progress import Progress, silent
+from certify.question.float32 import Float32
+from certify.question.question import Question, read_question
+from certify.question.scope import Scope, read_scope
+
+ModelLike: TypeAlias = Model | Path | str
+"""A model that was read from a file, or the path of one."""
+
+
+def prove(
+    model: ModelLike,
+    *,
+    task: str | Question,
+    strategy: str | None = None,
+    scope: str | Scope = "uniform",
+    effort: float | None = None,
+    budget: int | None = None,
+    enclosures: Mapping[str, str] | None = None,
+    float32: Float32 | None = None,
+    out: Path | str | None = None,
+    progress: Progress = silent,
+) -> Certificate:
+    """Return a certificate of the model's accuracy that the checker has verified.
+
+    Requires: ``model`` was read from a file or names one: a certificate binds the bytes.
+              ``task`` is the name of a task or ``table:FILE``; ``scope`` is ``uniform`` or
+              ``product:FILE``.  ``strategy`` is one that the task has, the usual one if left out;
+              ``effort``, ``budget``, ``enclosures`` (a name for ``qk``, ``ov`` or ``direct``) and
+              ``float32`` only where that strategy takes them.
+              ``progress`` is called with what is done, of how much, and a note.
+    Ensures:  the certificate was verified by the checker.  It is written to ``out`` if that is
+              given; where anything fails, ``out`` is as it was before.
+    Raises:   ``BadInput`` for files and numbers that are not what they should be;
+              ``Unsupported`` for a model, task or strategy that do not go together;
+              ``UnusedOption`` for an option that the strategy has no use for;
+              ``ProvesNothing`` if the strategy shows nothing of this model;
+              ``CheckerRejected`` for a defect of the prover.
+    Cost:     that of the strategy and of two runs of the checker or so: seconds for 64^4 inputs,
+              minutes for 2^20 inputs that are evaluated one by one.
+    """
+    found = _model(model)
+    question = task if isinstance(task, Question) else read_question(task)
+    family, chosen = families.chosen(question, found.config, strategy)
+    options = Options(effort, budget, enclosures or {}, float32)
+    chosen.require_used(options)
+    weights = scope if isinstance(scope, Scope) else read_scope(scope)
+    question.require_fits(found.config)
+    family.require(found.config, str(file_of(found)))
+    weights.require_fits(found.config)
+    job = Job(found, question, weights, chosen, options, None if out is None else Path(out))
+    return finish(job, family.draft(job, progress))
+
+
+def verify(
+    model: ModelLike,
+    certificate: Certificate | Path | str,
+    *,
+    task: str | None = None,
+    at_least: Fraction | str | None = None,
+    semantics: str | None = None,
+    eps_exp: Fraction | str | None = None,
+    eta_exp: Fraction | str | None = None,
+    time_limit: int | None = None,
+) -> Verdict:
+    """Return what the independent checker verifies of a certificate, and nothing else.
+
+    Requires: ``model`` as for ``prove``; ``certificate`` is one, or the path of its file.  The rest
+              is what the claim must be about: ``task`` (``table:FILE`` for a table), an accuracy of
+              ``at_least`` P/Q, ``semantics`` (``real`` or ``float32:any-order``) and errors of exp
+              that are assumed to be no smaller than ``eps_exp`` and ``eta_exp``.
+              ``time_limit`` in seconds.
+    Ensures:  the checker, a process of its own, re-derived every bound from the two files; the
+              fields are those of its last line.
+    Raises:   ``CheckerRejected`` if it does not verify, or not what is asked for; ``Unsupported``
+              if it declines; ``BadInput`` for a value that is not what is asked for;
+              ``CertifyError`` if the checker cannot be run.
+    Cost:     that of checking: the operations that the certificate declares, some 10^7 a second.
+    """
+    required = {
+        "task": task,
+        "at-least": at_least,
+        "semantics": semantics,
+        "eps-exp": eps_exp,
+        "eta-exp": eta_exp,
+        "time-limit": time_limit,
+    }
+    return ask_checker(model, certificate, required).verdict()
+
+
+def ask_checker(
+    model: ModelLike,
+    certificate: Certificate | Path | str,
+    required: Mapping[str, object],
+    *,
+    inherit_output: bool | None = None,
+) -> Answer:
+    """Return what the checker says of a certificate, whatever that is.
+
+    Requires: ``required`` maps names of the checker's options to values; None asks for nothing.
+              ``inherit_output``: whether its progress and complaints go to standard error; if that
+              is a terminal, unless told.
+    Raises:   ``CertifyError`` if there is no checker.
+    """
+    options = [
+        str(word)
+        for name, value in required.items()
+        if value is not None
+        for word in (f"--{name}", _spelled(value))
+    ]
+    file = file_of(model) if isinstance(model, Model) else model
+    if not isinstance(certificate, Certificate):
+        return ask(file, certificate, *options, inherit_output=inherit_output)
+    with tempfile.TemporaryDirectory(prefix="certify-") as folder:
+        path = Path(folder) / "certificate.json"
+        write_bytes(path, certificate.data)
+        return ask(file, path, *options, inherit_output=inherit_output)
+
+
+def _spelled(value: object) -> object:
+    return f"{value.numerator}/{value.denominator}" if isinstance(value, Fraction) else value
+
+
+def evaluate(
+    model: ModelLike,
+    *,
+    task: str,
+    scope: str | Scope = "uniform",
+    samples: int | None = None,
+    seed: int = 0,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Return an estimate, in float64, of how often the model answers as the task asks.
+
+    Requires: ``task`` is the name of a task; ``scope`` as for ``prove``.  ``samples`` draws so many
+              random inputs; left out, every input is evaluated where that takes at most 2^25 inputs
+              and 2^41 multiplications, and 10^6 random ones elsewhere.
+    Ensures:  the same arguments give the same result.  It is an estimate and no bound, not even
+              where every input was evaluated.
+    Raises:   ``Unsupported`` if the task is not about such a model; ``BadInput`` for a scope that
+              does not fit or fewer samples than one.
+    Cost:     the forward pass of every input: two seconds for 64^4 inputs of Max-of-K.
+    """
+    weights = scope if isinstance(scope, Scope) else read_scope(scope)
+    return evaluate_model(_model(model), task, weights, samples, seed, progress)
+
+
+def _model(model: ModelLike) -> Model:
+    return model if isinstance(model, Model) else load_model(model)

@@ -1,0 +1,1 @@
+"""Measure the exp of installed libraries, and keep what was measured as a record."""

@@ -1,0 +1,359 @@
+"""Estimates of what the checker derives in one pooled cell, and of what that costs, in float64.
+
+The same formulas as SPEC 7.5 to 7.15, without outward rounding.  They only choose hints: where an
+estimate is close to zero the answer is kept, and a proof whose estimates were wrong is refused by
+the checker, not believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from certify.cells.scaled import SLACK, Array, Scaled
+
+Tokens = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+MOST_SUFFIXES = 1 << 16
+"""The checker cuts tuples so that no more than so many share a prefix.  (SPEC 7.8)"""
+
+NOTHING = -np.inf
+"""The term of a block with which an answer can no longer win."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """What is left after a test: wrong answers [J], and per position and answer the tokens they may
+    win with.
+
+    ``allowed`` [n, J, m + 1].
+    """
+
+    answers: Tokens
+    allowed: Flags
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A pooled cell after its extreme test.
+
+    ``terms`` [n, J, blocks], minus infinity where a block has no term; ``operations``: what the
+    checker is charged.
+    """
+
+    maximum: int
+    queries: Tokens
+    starts: Tokens
+    left: Open
+    terms: Array
+    operations: float
+
+    @property
+    def forced(self) -> bool:
+        """Return whether the inputs must hold the maximum in a free position."""
+        return bool(self.queries[-1] != self.maximum)
+
+
+class Cells:
+    """The tables of one model, arranged for many cells."""
+
+    def __init__(self, scaled: Scaled, probabilities: Array) -> None:
+        """``probabilities`` [n, V]: how much each token counts at each position, summing to one per
+        position.
+        """
+        self.s, self.probabilities = scaled, probabilities
+        self.positions, self.outputs = scaled.D.shape
+        free = self.positions - 1
+        kappa = scaled.EP[:, :free].mean(axis=1, keepdims=True) if free else 0.0
+        self.places = scaled.EP - kappa
+
+    @cached_property
+    def prefixes(self) -> tuple[Array, Array, Array, Array]:
+        """Return the extremes over the queries up to each token: direct path high and low,
+        positional scores high and low.
+        """
+        s = self.s
+        mean = s.U_low.mean(axis=1, keepdims=True)
+        return (
+            np.maximum.accumulate(s.U_high - mean, axis=0),
+            np.minimum.accumulate(s.U_low - mean, axis=0),
+            np.maximum.accumulate(self.places.max(axis=1)),
+            np.minimum.accumulate(self.places.min(axis=1)),
+        )
+
+    def spans(self, maximum: int, queries: Tokens, starts: Tokens) -> tuple[Array, Array, float]:
+        """Return per block the extremes of the scores less the maximum's, over the queries, and the
+        operations.
+        """
+        s, m = self.s, maximum
+        high = (
+            np.maximum.reduceat(s.E_high[queries, : m + 1], starts, axis=1)
+            - s.E_low[queries, m][:, None]
+        )
+        low = (
+            np.minimum.reduceat(s.E_low[queries, : m + 1], starts, axis=1)
+            - s.E_high[queries, m][:, None]
+        )
+        high[:, -1] = low[:, -1] = 0.0
+        wide = np.diff(starts) > 1
+        work = len(queries) * float(np.where(wide, 6, 3 if s.exact else 4).sum())
+        return high.max(axis=0), low.min(axis=0), work
+
+    def everything(self, maximum: int) -> Open:
+        """Return every wrong answer with every token up to the maximum."""
+        answers = np.delete(np.arange(self.outputs), maximum)
+        return Open(answers, np.ones((self.positions, len(answers), maximum + 1), dtype=bool))
+
+    def screen(self, maximum: int, starts: Tokens) -> tuple[Open, float]:
+        """Return what the screen of one maximum leaves, and the operations.  (SPEC 7.15)"""
+        s, m, n = self.s, maximum, self.positions
+        high, low, work = self.spans(m, np.arange(m + 1), starts)
+        direct_high, direct_low, most, least = (part[m] for part in self.prefixes)
+        top = high.max() + most
+        upper, lower = np.exp(high + most - top), np.exp(low + least - top - 2 * s.slack.theta)
+        floors = (
+            np.minimum.reduceat(s.A_low[: m + 1, m], starts)
+            + direct_low[m]
+            + s.D[:, m].min()
+            - s.slack.bracket
+        )
+        values = (
+            np.maximum.reduceat(s.A_high[: m + 1], starts, axis=0)
+            + direct_high
+            + s.D.max(axis=0)
+            - floors[:, None]
+        )
+        terms = np.where(values > 0, upper[:, None], lower[:, None]) * values
+        own, best = terms[-1], terms.max(axis=0)
+        slack = SLACK * (np.abs(own) + n * np.abs(best))
+        keep = own + (n - 1) * best >= -slack
+        keep[m] = False
+        answers = np.flatnonzero(keep)
+        blocks = (terms + own + max(n - 2, 0) * best >= -slack)[:, answers]
+        blocks[-1] = True
+        tokens = np.repeat(blocks, np.diff(np.append(starts, m + 1)), axis=0).T
+        count, wide = len(starts), int((np.diff(starts) > 1).sum())
+        work += (self.outputs - 1) * (6 * count + wide + n + 8) + 4 * count
+        return Open(answers, np.broadcast_to(tokens, (n, *tokens.shape))), work
+
+    def examine(self, maximum: int, queries: Tokens, starts: Tokens, left: Open) -> Examined:
+        """Return a cell after its extreme test, with what it removes.  (SPEC 7.5, 7.6)
+
+        Requires: ``queries`` ascending, all below the maximum or the maximum alone; ``starts`` the
+                  first tokens of the
+                  blocks, the last being the maximum.
+        Cost:     n |J| blocks, vectorised.
+        """
+        s, m, free, j = self.s, maximum, self.positions - 1, left.answers
+        high, low, work = self.spans(m, queries, starts)
+        places = self.places[queries]
+        own_high = (
+            np.where(queries == m, 0, s.E_high[queries, queries] - s.E_low[queries, m])
+            + places[:, free]
+        )
+        own_low = (
+            np.where(queries == m, 0, s.E_low[queries, queries] - s.E_high[queries, m])
+            + places[:, free]
+        )
+        blocks = np.searchsorted(starts, queries, side="right") - 1
+        last_high, last_low = np.full(len(starts), NOTHING), np.full(len(starts), np.inf)
+        np.maximum.at(last_high, blocks, own_high)
+        np.minimum.at(last_low, blocks, own_low)
+        top = max(float(high.max() + places[:, :free].max(initial=NOTHING)), float(own_high.max()))
+        upper = np.exp(np.vstack([high + places[:, :free].max(axis=0)[:, None], last_high]) - top)
+        lower = np.exp(
+            np.vstack([low + places[:, :free].min(axis=0)[:, None], last_low])
+            - top
+            - 2 * s.slack.theta
+        )
+        floors = np.minimum.reduceat(s.A_low[: m + 1, m], starts)
+        tops = np.maximum.reduceat(s.A_high[: m + 1, j], starts, axis=0).T - floors
+        direct = (s.U_high[np.ix_(queries, j)] - s.U_low[queries, m][:, None]).max(
+            axis=0
+        ) + s.slack.bracket
+        values = tops[None] + ((s.D[:, j] - s.D[:, m][:, None]) + direct)[:, :, None]
+        there = np.logical_or.reduceat(left.allowed, starts, axis=2)
+        there[free] &= np.isfinite(last_high)
+        with np.errstate(invalid="ignore"):
+            terms = np.where(values > 0, upper[:, None], lower[:, None]) * values
+        terms[~there] = NOTHING
+        wide = int((np.diff(starts) > 1).sum())
+        entries = float(there.sum())
+        work += 2 * len(queries) * (free + 3) + 6 * (free + 1) * len(starts)
+        work += len(j) * (2 * len(queries) + len(starts) + wide + 13 * self.positions) + 6 * entries
+        return self._tested(maximum, queries, starts, left, terms, work)
+
+    def _tested(
+        self, m: int, queries: Tokens, starts: Tokens, left: Open, terms: Array, work: float
+    ) -> Examined:
+        """Return the cell with the answers and blocks removed that the extreme test removes."""
+        free = self.positions - 1
+        forced = bool(queries[-1] != m)
+        best = terms.max(axis=2)
+        total = best.sum(axis=0)
+        with np.errstate(invalid="ignore"):
+            gains = terms[:free, :, -1] - best[:free] if forced else np.zeros((1, terms.shape[1]))
+        gains = np.where(np.isnan(gains), NOTHING, gains)
+        ordered = np.sort(np.vstack([gains, np.full((2, terms.shape[1]), NOTHING)]), axis=0)[::-1]
+        size = np.where(np.isfinite(best), np.abs(best), 0.0).sum(axis=0) * SLACK
+        with np.errstate(invalid="ignore"):
+            keep = total + ordered[0] >= -size
+            gain = np.broadcast_to(ordered[0], (free + 1, terms.shape[1])).copy()
+            if forced:
+                gain[:free] = np.where(gains == ordered[0], ordered[1], ordered[0])
+            bound = (total - best)[:, :, None] + terms + gain[:, :, None]
+            if forced:
+                bound[:free, :, -1] = (total - best)[:free] + terms[:free, :, -1]
+            stay = (bound >= -size[None, :, None]) & np.isfinite(terms)
+        stay, terms = stay[:, keep], np.where(stay, terms, NOTHING)[:, keep]
+        tokens = np.repeat(stay, np.diff(np.append(starts, m + 1)), axis=2)
+        return Examined(m, queries, starts, Open(left.answers[keep], tokens), terms, work)
+
+    def weights(self, cell: Examined) -> Array:
+        """Return how much the tokens of each block count at each position [n, blocks], the queries
+        at the last.
+        """
+        held = self.probabilities[:, : cell.maximum + 1].copy()
+        outside = np.ones(cell.maximum + 1, dtype=bool)
+        outside[cell.queries] = False
+        held[-1, outside] = 0.0
+        found: Array = np.add.reduceat(held, cell.starts, axis=1)
+        return found
+
+    def size(self, maximum: int, queries: Tokens) -> float:
+        """Return how much the inputs of a cell count."""
+        up_to = self.probabilities[:-1, : maximum + 1].sum(axis=1).prod()
+        below = (
+            self.probabilities[:-1, :maximum].sum(axis=1).prod() if queries[-1] != maximum else 0.0
+        )
+        return float((up_to - below) * self.probabilities[-1, queries].sum())
+
+
+def enumerated(cell: Examined, weights: Array) -> tuple[float, float]:
+    """Return the failing weight of a cell by enumeration of its block tuples, and the operations.
+    (SPEC 7.8)
+
+    Cost: blocks^n flags, and per answer the tuples it may win with.
+    """
+    positions, count, width = cell.terms.shape
+    free = positions - 1
+    if not count:
+        return 0.0, 0.0
+    there = np.isfinite(cell.terms)
+    present = [np.flatnonzero(there[i].any(axis=0)) for i in (free, *range(free))]
+    flags = np.zeros([len(blocks) for blocks in present], dtype=bool)
+    for j in range(count):
+        rows = [
+            cell.terms[i, j, blocks]
+            for i, blocks in zip((free, *range(free)), present, strict=True)
+        ]
+        chosen = [np.flatnonzero(np.isfinite(row)) for row in rows]
+        sums = rows[0][chosen[0]]
+        for row, kept in zip(rows[1:], chosen[1:], strict=True):
+            sums = sums[..., None] + row[kept]
+        flags[np.ix_(*chosen)] |= sums >= -1e-12
+    if cell.forced and free:
+        lacking = [np.flatnonzero(blocks != width - 1) for blocks in present[1:]]
+        flags[np.ix_(np.arange(len(present[0])), *lacking)] = False
+    failing = flags.astype(np.float64)
+    for i in reversed(range(free)):
+        failing = failing @ weights[i][present[i + 1]]
+    at, work = cut(there.sum(axis=2)[[free, *range(free)]], width)
+    found = int(flags.reshape(*flags.shape[: at + 1], -1).any(axis=-1).sum())
+    suffixes = width ** (free - at)
+    work += (
+        suffixes * free
+        + found * (at + 2)
+        + 6.0 * (free - at) * (suffixes + 2 * found * -(-suffixes // 64))
+    )
+    return float(failing @ weights[-1][present[0]]), work
+
+
+def cut(sizes: NDArray[np.intp], width: int) -> tuple[int, float]:
+    """Return where the checker cuts tuples into prefix and suffix, and what its masks cost.
+
+    ``sizes`` [n, J]: the number of terms per position, the last position first, and answer.
+    """
+    free = len(sizes) - 1
+    average = np.maximum(sizes.sum(axis=1) // sizes.shape[1], 1)[:, None]
+    places = [at for at in range(free + 1) if width ** (free - at) <= MOST_SUFFIXES]
+    best = min(places, key=lambda at: float(_masks(average, width, at).sum()))
+    return best, float(_masks(sizes, width, best).sum())
+
+
+def _masks(sizes: NDArray[np.intp], width: int, at: int) -> Array:
+    """Return the operations of the masks of each answer, cut behind so many free positions."""
+    heads, tails = (
+        np.cumprod(part, axis=0, dtype=np.float64) for part in (sizes[: at + 1], sizes[at + 1 :])
+    )
+    tail = tails[-1] if len(tails) else np.ones(sizes.shape[1])
+    words = float(-(-(width ** (len(sizes) - 1 - at)) // 64))
+    found: Array = (
+        heads.sum(axis=0)
+        + tails.sum(axis=0)
+        + 2
+        + (heads[-1] + tail) * (np.floor(np.log2(tail)) + 1 + words)
+    )
+    return found
+
+
+def counted(terms: Array, weights: Array, bins: int, *, forced: bool) -> tuple[Array, Array]:
+    """Return upper counts of the failing weight for several shares of answers, and the operations
+    of each.  (SPEC 7.9)
+
+    ``terms`` [n, shares, blocks]: per share the blockwise maximum over its answers.
+    Cost: three Fourier transforms per position and share, and as many more without the maximum.
+    """
+    positions, _shares, blocks = terms.shape
+    tops = terms.max(axis=2)
+    total = tops.sum(axis=0)
+    possible = total >= 0
+    step = np.where(possible, np.maximum(total, 1e-300), 1.0) / bins
+    deficits = np.minimum(np.floor((tops[:, :, None] - terms) / step[:, None]), bins + 1).astype(
+        np.intp
+    )
+    failing, products = within(deficits, weights, bins, positions - 1 if forced else 0)
+    work = 3.0 * positions * blocks + np.where(possible, products, 0.0)
+    return np.where(possible, failing, 0.0), work
+
+
+def within(
+    deficits: NDArray[np.intp], weights: Array, bins: int, forced: int
+) -> tuple[Array, Array]:
+    """Return per share the weight of the inputs whose deficits sum to at most ``bins``, and the
+    checker's operations.
+
+    ``deficits`` [n, shares, blocks], at most ``bins + 1``; ``weights`` [n, blocks].  One of the
+    first ``forced`` positions must hold the last block, unless there is none of them.
+    Cost: three Fourier transforms per position and share, and as many more without the last block.
+    """
+    positions, shares, blocks = deficits.shape
+    index = deficits + (bins + 2) * np.arange(shares)[:, None]
+    length = 1 << (2 * bins + 1).bit_length()
+    found, work = np.zeros(shares), np.zeros(shares)
+    for dropped, sign in ((0, 1.0), (1, -1.0))[: 2 if forced else 1]:
+        product = np.zeros((shares, bins + 1))
+        product[:, 0] = 1.0
+        degree = np.zeros(shares)
+        for place in range(positions):
+            use = blocks - (dropped if place < forced else 0)
+            chosen = index[place, :, :use].ravel()
+            mass = np.broadcast_to(weights[place, :use], (shares, use)).ravel()
+            histogram = np.bincount(chosen, mass, minlength=shares * (bins + 2)).reshape(
+                shares, bins + 2
+            )[:, : bins + 1]
+            live = (
+                np.bincount(chosen, minlength=shares * (bins + 2)).reshape(shares, bins + 2)[
+                    :, : bins + 1
+                ]
+                > 0
+            )
+            degree += np.where(live, np.arange(bins + 1), 0).max(axis=1)
+            work += 2.0 * (np.minimum(degree, bins) + 1) * live.sum(axis=1)
+            spectrum = np.fft.rfft(product, length, axis=1) * np.fft.rfft(histogram, length, axis=1)
+            product = np.fft.irfft(spectrum, length, axis=1)[:, : bins + 1]
+        found += sign * product.sum(axis=1)
+    return np.maximum(found, 0.0), work

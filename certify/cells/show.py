@@ -1,0 +1,154 @@
+"""What a proof of cells claims, group by group, and which groups prove less than in another
+proof.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from math import prod
+
+from certify.certificate.show import Showing, Summary, margin_of, reading, shown
+from certify.columns import Columns
+from certify.errors import BadInput
+
+Ranges = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One leaf cell as claimed: possible failures as a share of the domain, or a margin of all its
+    inputs.
+    """
+
+    maximum: int
+    queries: Ranges
+    method: str
+    failures: tuple[int, int] | None
+    margin: Fraction | None
+
+    def spelled(self) -> str:
+        """Return the query tokens as text: ``0-4, 7``."""
+        return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in self.queries)
+
+    @property
+    def most(self) -> int:
+        """Return how much of the group may fail."""
+        return self.failures[1] if self.failures else 0
+
+    @property
+    def tokens(self) -> set[int]:
+        """Return the query tokens."""
+        return {token for first, last in self.queries for token in range(first, last + 1)}
+
+
+def groups(summary: Summary) -> Iterator[Group]:
+    """Yield the leaf cells of a proof."""
+    weights, maximum = _weights(summary), 0
+    for cell in summary.proof["cells"]:
+        maximum = int(cell.get("maximum", maximum))
+        if "children" in cell:
+            continue
+        failures = None
+        if "failures" in cell:
+            failures = int(cell["failures"][0]), int(cell["failures"][1])
+        queries = tuple((int(first), int(last)) for first, last in cell["queries"])
+        if cell["method"] == "skip":
+            failures = (0, _size(weights, maximum, queries))
+        yield Group(maximum, queries, str(cell["method"]), failures, margin_of(cell))
+
+
+def _weights(summary: Summary) -> list[list[int]]:
+    """Return how much each token counts at each position."""
+    scope, architecture = summary.statement["scope"], summary.statement["architecture"]
+    if scope == "uniform":
+        return [[1] * int(architecture["d_vocab"])] * int(architecture["n_ctx"])
+    return [[int(weight) for weight in row] for row in scope["product"]]
+
+
+def _size(weights: list[list[int]], maximum: int, queries: Ranges) -> int:
+    """Return how much the inputs of a cell count: all of them may fail in a cell that was
+    skipped.
+    """
+    up_to, below = (prod(sum(row[: maximum + more]) for row in weights[:-1]) for more in (1, 0))
+    sequences = up_to - (0 if queries == ((maximum, maximum),) else below)
+    return sequences * sum(sum(weights[-1][first : last + 1]) for first, last in queries)
+
+
+def tables(summary: Summary, weakest: int) -> list[Columns]:
+    """Return what each method claims, and the groups of which most may fail."""
+    found = list(groups(summary))
+    methods = Columns("groups", ("method", "groups", "possible failures", "smallest margin"))
+    for method in dict.fromkeys(group.method for group in found):
+        chosen = [group for group in found if group.method == method]
+        failures = "0" if method == "extreme" else str(sum(group.most for group in chosen))
+        margin = shown([group.margin for group in chosen])
+        methods.rows.append((method, str(len(chosen)), failures, margin))
+    failing = sorted((group for group in found if group.most), key=lambda group: -group.most)
+    if not weakest or not failing:
+        return [methods]
+    heads = ("maximum", "queries", "method", "failures at least", "at most", "share")
+    table = Columns("weakest groups", heads)
+    for group in failing[:weakest]:
+        least, most = group.failures or (0, 0)
+        share = f"{most / summary.total:.3e}"
+        row = (group.maximum, group.spelled(), group.method, least, most, share)
+        table.rows.append(tuple(map(str, row)))
+    return [methods, table]
+
+
+def lost(summary: Summary, other: Summary) -> Columns:
+    """Return the smallest groups common to both certificates in which more may fail in the first.
+
+    Errors: ``BadInput`` unless both are about the same model, task and scope.
+    Cost:   linear in both.
+    """
+    for key in ("model", "task", "scope"):
+        if summary.statement[key] != other.statement[key]:
+            raise BadInput(f"the two certificates are not about the same {key}")
+    with reading(other.path):
+        theirs = list(groups(other))
+    found = _losses(list(groups(summary)), theirs)
+    heads = ("maximum", "queries", "possible failures", "there")
+    semantics = other.statement["semantics"]
+    note = f"{len(found)} groups prove less than in {other.path} (semantics {semantics})"
+    table = Columns("groups that lose", heads, note=note)
+    for group, here, there in sorted(found, key=lambda row: row[2] - row[1]):
+        table.rows.append((str(group.maximum), group.spelled(), str(here), str(there)))
+    return table
+
+
+def _losses(ours: list[Group], theirs: list[Group]) -> list[tuple[Group, int, int]]:
+    """Return the smallest common groups in which more may fail here than there, with both
+    numbers.
+    """
+    found: list[tuple[Group, int, int]] = []
+    for maximum in sorted({group.maximum for group in ours}):
+        sides = [[group for group in side if group.maximum == maximum] for side in (ours, theirs)]
+        for part in _common([group.tokens for side in sides for group in side]):
+            here, there = (
+                sum(group.most for group in side if group.tokens <= part) for side in sides
+            )
+            if here > there:
+                found.append((Group(maximum, _ranges(sorted(part)), "", None, None), here, there))
+    return found
+
+
+def _common(sets: list[set[int]]) -> list[set[int]]:
+    """Return the finest partition of which each of the sets is within one part."""
+    parts: list[set[int]] = []
+    for tokens in sets:
+        parts = [part for part in parts if not part & tokens] + [
+            tokens.union(*(part for part in parts if part & tokens))
+        ]
+    return sorted(parts, key=min)
+
+
+def _ranges(tokens: list[int]) -> Ranges:
+    firsts = [t for t in tokens if t - 1 not in tokens]
+    lasts = [t for t in tokens if t + 1 not in tokens]
+    return tuple(zip(firsts, lasts, strict=True))
+
+
+SHOWING = Showing(tables, lost=lost)

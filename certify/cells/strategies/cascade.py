@@ -1,0 +1,249 @@
+"""Strategy ``cascade``: pool over queries, coarse to fine, and spend operations where failing
+inputs are.
+
+Per maximum: one screen of all wrong answers; what it leaves goes to cells with many queries, near
+tokens single and far tokens in blocks, whose undecided tuples of blocks are enumerated (or, for
+long inputs, counted). Queries are split where that removes more possible failures than it costs,
+along the two numbers that distinguish queries: how steeply attention falls below the maximum, and
+the direct path's logit of the maximum.  Everything is chosen by one price, the operations that the
+certified share of one whole domain is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from certify.cells.estimates import Cells, Examined, Open, Tokens, counted, enumerated
+from certify.cells.forest import Cell, Layout, cell, runs, tree
+from certify.cells.problem import Problem, screen, skipped, starts_of
+
+WORTH = 3e9
+"""Operations that certifying a whole domain is worth at effort 1."""
+
+LAYOUTS = ((1, 1.0), (3, 0.5), (6, 0.5), (10, 0.3), (16, 0.2))
+QUICK = LAYOUTS[1:3]
+ROOT = (4, 0.5)
+HOPELESS = 0.3
+"""A cell whose failures are worth less than this share of its own cost is not split."""
+
+PATIENCE = 2
+"""How often in a row halves may be no better than the whole before splitting stops."""
+
+USELESS = 0.8
+"""A screen that leaves more than this share of the answers is left out."""
+
+MOST_TUPLES = 1 << 20
+BINS = (32, 64, 128, 256)
+QUICK_BINS = (64,)
+APART, MOST_APART = (0, 1, 2, 4), 8
+"""How many of the likeliest wrong answers get a polynomial of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Cells of a proof, the share of the domain that they leave open, and the operations they
+    cost.
+    """
+
+    cells: tuple[Cell, ...]
+    loss: float
+    work: float
+
+    def value(self, worth: float) -> float:
+        """Return the price of the plan: what it costs and what it leaves open, in operations."""
+        return self.work + worth * self.loss
+
+    def tops(self) -> list[bool]:
+        """Return which cells are not below another one of the plan."""
+        unread, found = 0, []
+        for one in self.cells:
+            found.append(unread == 0)
+            unread += one.get("children", 0) - (unread > 0)
+        return found
+
+
+def joined(plans: Sequence[Plan]) -> Plan:
+    """Return the plan that holds all of these, one after the other."""
+    cells = tuple(one for plan in plans for one in plan.cells)
+    return Plan(cells, sum(plan.loss for plan in plans), sum(plan.work for plan in plans))
+
+
+def build(problem: Problem) -> list[Cell]:
+    """Return one screen per maximum and pooled cells below it, or a skipped cell where that is the
+    better bargain.
+
+    Ensures: lower side only; ``correct_upper`` is the total.
+    Cost:    for the checker about 40 V^2 for the screens and 40 V^2 for pooled cells beside the
+             products, and what
+             the model's own failures ask for.
+    Source:  the pooled cascade of this project; entry pruning and split axes after SPEC 7.6.
+    """
+    if problem.cautious:
+        return skipped(problem)
+    return [one for plan in plans(problem, WORTH * problem.effort, pooled) for one in plan.cells]
+
+
+def plans(problem: Problem, worth: float, leaves: Leaves) -> Iterator[Plan]:
+    """Yield the best plan found for each maximum, with the cells that ``leaves`` offers."""
+    vocab = problem.model.config.d_vocab
+    for m in range(vocab):
+        problem.progress(m, vocab, f"maximum {m}")
+        yield _Search(problem.cells, m, worth, leaves).plan()
+
+
+Leaves = Callable[[Cells, int, Tokens, Open, bool], Iterable[Plan]]
+"""Plans with one cell: tables, maximum, queries, what is left of the answers, and whether a rough
+estimate will do.
+"""
+
+
+class _Search:
+    """The search for a plan of one maximum."""
+
+    def __init__(self, cells: Cells, maximum: int, worth: float, leaves: Leaves) -> None:
+        self.cells, self.m, self.worth, self.leaves = cells, maximum, worth, leaves
+        every = np.arange(maximum + 1)
+        parts = [every[:-1], every[-1:]] if maximum else [every]
+        self.parts = [part for part in parts if len(part)]
+        scores = cells.s.E_high[every]
+        self.axes = [
+            scores[:, maximum] - scores[:, max(maximum - 8, 0)],
+            cells.s.U_high[every, maximum],
+        ]
+        if not cells.s.exact:
+            self.axes.append((cells.s.E_high - cells.s.E_low)[every].mean(axis=1))
+
+    def plan(self) -> Plan:
+        """Return the best plan: all cells below a screen, or nothing at all."""
+        size = sum(self.cells.size(self.m, part) for part in self.parts)
+        skipped = Plan(
+            tuple(f for part in self.parts for f in tree(self.m, cell("skip", part.tolist()))),
+            size,
+            0.0,
+        )
+        if self.worth * size <= 5.0 * self.m:
+            return skipped
+        layout, left, work = screen(self.cells, self.m)
+        if len(left.answers) > USELESS * self.cells.outputs:
+            best = self._below(self.cells.everything(self.m), 0.0, None)
+        else:
+            best = self._below(left, work, layout)
+        return self._best(skipped, best)
+
+    def _best(self, *plans: Plan) -> Plan:
+        return min(plans, key=lambda plan: plan.value(self.worth))
+
+    def _below(self, left: Open, work: float, layout: Layout | None) -> Plan:
+        """Return the best plan below a screen, or with roots of their own if there is no layout of
+        a screen.
+        """
+        below = joined([self._part(part, left) for part in self.parts])
+        tops = below.tops()
+        if layout is not None:
+            root = cell("screen", range(self.m + 1), layout, children=sum(tops))
+            return Plan(tuple(tree(self.m, root, below.cells)), below.loss, work + below.work)
+        cells = [
+            tree(self.m, one)[0] if top else one for one, top in zip(below.cells, tops, strict=True)
+        ]
+        return Plan(tuple(cells), below.loss, work + below.work)
+
+    def _part(self, queries: Tokens, left: Open) -> Plan:
+        """Return the best plan for the queries of one part, given what the screen left."""
+        if not len(left.answers):
+            return self._beaten(queries)
+        direct = self._leaves(queries, left, None, PATIENCE)
+        first = starts_of(self.m, *ROOT)
+        whole = self.cells.examine(self.m, queries, first, left)
+        if not len(whole.left.answers):
+            found = cell("extreme", queries.tolist(), runs(first))
+            return self._best(direct, Plan((found,), 0.0, whole.operations))
+        below = self._leaves(queries, whole.left, None, PATIENCE)
+        root = cell("split", queries.tolist(), runs(first), children=sum(below.tops()))
+        split = Plan((root, *below.cells), below.loss, below.work + whole.operations)
+        return self._best(direct, split)
+
+    def _beaten(self, queries: Tokens) -> Plan:
+        return Plan((cell("extreme", queries.tolist(), [[self.m, 1]] if self.m else []),), 0.0, 0.0)
+
+    def _leaves(self, queries: Tokens, left: Open, whole: Plan | None, patience: int) -> Plan:
+        """Return the best plan found with these queries in one leaf, or halved along some axis, and
+        so on.
+        """
+        whole = whole or self._leaf(queries, left, quick=True)
+        if len(queries) < 2 or whole.loss * self.worth < HOPELESS * whole.work:
+            return self._leaf(queries, left, quick=False)
+        halves: list[tuple[float, int, list[Tokens], list[Plan]]] = []
+        for axis in self.axes:
+            order = np.argsort(axis[queries], kind="stable")
+            parts = [np.sort(queries[half]) for half in np.array_split(order, 2)]
+            both = [self._leaf(part, left, quick=True) for part in parts]
+            halves.append((sum(plan.value(self.worth) for plan in both), len(halves), parts, both))
+        value, _, parts, both = min(halves, key=lambda half: half[:2])
+        patience = PATIENCE if value < whole.value(self.worth) else patience - 1
+        if not patience:
+            return self._leaf(queries, left, quick=False)
+        finer = [
+            self._leaves(part, left, plan, patience) for part, plan in zip(parts, both, strict=True)
+        ]
+        return self._best(joined(finer), self._leaf(queries, left, quick=False))
+
+    def _leaf(self, queries: Tokens, left: Open, *, quick: bool) -> Plan:
+        """Return the best plan with one cell."""
+        skipped = Plan((cell("skip", queries.tolist()),), self.cells.size(self.m, queries), 0.0)
+        offered = self.leaves(self.cells, self.m, queries, left, quick)
+        return self._best(skipped, *offered)
+
+
+def pooled(cells: Cells, maximum: int, queries: Tokens, left: Open, quick: bool) -> Iterator[Plan]:  # noqa: FBT001
+    """Yield ways to bound the failures of one cell: layouts, and what to do with the answers they
+    leave.
+    """
+    layouts = {
+        tuple(first.tolist()): first
+        for first in (starts_of(maximum, *shape) for shape in (QUICK if quick else LAYOUTS))
+    }
+    for first in layouts.values():
+        examined = cells.examine(maximum, queries, first, left)
+        if not len(examined.left.answers):
+            yield Plan((cell("extreme", queries.tolist(), runs(first)),), 0.0, examined.operations)
+        else:
+            yield from _settled(cells, examined, QUICK_BINS if quick else BINS)
+
+
+def _settled(cells: Cells, examined: Examined, grids: Sequence[int]) -> Iterator[Plan]:
+    """Yield ways to bound the failures of a cell: enumerated if that is small enough, counted if
+    not.
+    """
+    weights = cells.weights(examined)
+    there = np.isfinite(examined.terms).any(axis=1).sum(axis=1, dtype=np.float64)
+    queries, layout = examined.queries.tolist(), runs(examined.starts)
+    if there.prod() <= MOST_TUPLES:
+        loss, work = enumerated(examined, weights)
+        yield Plan((cell("enumerate", queries, layout),), loss, examined.operations + work)
+        return
+    size = cells.size(examined.maximum, examined.queries)
+    likely = np.argsort(-examined.terms.max(axis=2).sum(axis=0), kind="stable")
+    terms, answers = examined.terms[:, likely], examined.left.answers[likely]
+    for bins in grids:
+        alone, costs = counted(terms[:, :MOST_APART], weights, bins, forced=examined.forced)
+        order = np.argsort(-alone, kind="stable")
+        for apart in sorted({min(count, len(alone)) for count in (*APART, MOST_APART)}):
+            first, rest = (
+                order[:apart],
+                np.concatenate([order[apart:], np.arange(len(alone), len(answers))]),
+            )
+            loss, work = float(alone[first].sum()), examined.operations + float(costs[first].sum())
+            named: list[Any] = [[bins, [int(j)]] for j in answers[first]]
+            if len(rest):
+                together = terms[:, rest].max(axis=1, keepdims=True)
+                joint, cost = counted(together, weights, bins, forced=examined.forced)
+                loss, work, named = (
+                    loss + float(joint[0]),
+                    work + float(cost[0]),
+                    [*named, [bins, []]],
+                )
+            yield Plan((cell("count", queries, layout, blocks=named),), min(loss, size), work)

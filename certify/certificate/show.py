@@ -1,0 +1,108 @@
+"""A certificate as read, for a human summary.  Nothing here is verified.
+
+The numbers are the certificate's own claims; ``certify verify`` says whether they hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from certify.certificate.document import FORMAT, MAXIMUM_FILE_BYTES
+from certify.columns import Columns
+from certify.errors import BadInput, Unsupported
+from certify.files import read_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A certificate as read: its file, its statement and its proof, the strategy's name, and the
+    operations that it declares.
+    """
+
+    path: Path
+    statement: dict[str, Any]
+    proof: dict[str, Any]
+    strategy: str
+    operations: int
+
+    @property
+    def task(self) -> str:
+        """Return the task's name."""
+        return self.statement["task"] if isinstance(self.statement["task"], str) else "table"
+
+    @property
+    def scope(self) -> str:
+        """Return the kind of scope."""
+        return self.statement["scope"] if isinstance(self.statement["scope"], str) else "product"
+
+    @property
+    def total(self) -> int:
+        """Return what the domain counts."""
+        return int(self.statement["total"])
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """Return what is claimed to be right, at least and at most."""
+        return int(self.statement["correct_lower"]), int(self.statement["correct_upper"])
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What a family can show of a proof of its kind.
+
+    ``tables`` has the largest number of weakest groups as its second argument.  ``wrong`` yields
+    the inputs that are claimed to be wrong; ``lost`` returns the groups that prove less than in
+    another certificate.  Both are None where there is no such thing.
+    """
+
+    tables: Callable[[Summary, int], list[Columns]]
+    wrong: Callable[[Summary], Iterator[tuple[int, ...]]] | None = None
+    lost: Callable[[Summary, Summary], Columns] | None = None
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong in reading a certificate's values into ``BadInput``."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        reason = f"field {error}" if isinstance(error, KeyError) else "it is not a certificate"
+        raise BadInput(f"{path}: not a certificate: {reason} is missing or malformed") from error
+
+
+def read_certificate(path: Path) -> Summary:
+    """Return a certificate file as read.
+
+    Errors: ``BadInput`` if it cannot be read or is not a certificate; ``Unsupported`` for another
+            format version.
+    Cost:   linear in the file.
+    """
+    data = read_bytes(path, MAXIMUM_FILE_BYTES)
+    with reading(path):
+        whole = json.loads(data)
+        found = whole["format"]
+        if found != FORMAT:
+            raise Unsupported(f"{path}: field format is {str(found)[:40]!r}, not {FORMAT!r}")
+        proof = dict(whole["proof"])
+        strategy, operations = str(proof["strategy"]), int(proof["operations"])
+        return Summary(path, dict(whole["statement"]), proof, strategy, operations)
+
+
+def margin_of(item: dict[str, Any]) -> Fraction | None:
+    """Return the margin that a cell or a leaf claims, if it claims one."""
+    if "margin" not in item:
+        return None
+    mantissa, exponent = item["margin"]
+    return Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
+
+
+def shown(margins: list[Fraction | None]) -> str:
+    """Return the smallest of the margins that are known, as text; empty if none is."""
+    least = min((margin for margin in margins if margin is not None), default=None)
+    return "" if least is None else f"{float(least):.6f}"

@@ -1,0 +1,230 @@
+"""Options that several commands have, read when the command line is parsed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import click
+
+from certify import families
+from certify.audit.record import read_record
+from certify.family import Choice
+from certify.question.float32 import EPS_EXP, ETA_EXP, Float32
+from certify.question.float32 import NAME as FLOAT32
+from certify.question.question import Question, read_question
+from certify.question.scope import Scope, read_scope
+from certify.question.tasks import TASKS
+
+Command = Callable[..., Any]
+
+EXISTING = click.Path(path_type=Path)
+NEW_FILE = click.Path(path_type=Path)
+
+
+class ScopeOption(click.ParamType[Scope]):
+    """``uniform`` or ``product:FILE``, read when the command line is parsed."""
+
+    name = "scope"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Scope:
+        """Return the scope; an unknown kind of scope is a usage error, a bad file is not."""
+        if isinstance(value, Scope):
+            return value
+        if value != "uniform" and not (value.startswith("product:") and value != "product:"):
+            self.fail(f"{value!r} is neither uniform nor product:FILE.", param, ctx)
+        return read_scope(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what the help shows for the value."""
+        return "uniform|product:FILE"
+
+
+class Listed(click.ParamType[str]):
+    """One of some names that are looked up when they are needed."""
+
+    name = "name"
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self.names = names
+
+    def _choice(self) -> click.Choice[str]:
+        return click.Choice(list(dict.fromkeys(self.names())))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; an unknown one is a usage error."""
+        return str(self._choice().convert(value, param, ctx))
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """Return what the help shows for the value."""
+        return self._choice().get_metavar(param, ctx)
+
+    def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str | None:
+        """Return what there is to choose from, where an option is missing."""
+        return self._choice().get_missing_message(param, ctx)
+
+
+def task_option(tasks: Callable[[], Iterable[str]]) -> Callable[[Command], Command]:
+    """Return what adds the required ``--task`` to a command."""
+    return click.option(
+        "--task",
+        type=Listed(tasks),
+        required=True,
+        help="What the model is meant to compute.",
+    )
+
+
+def scope_option(command: Command) -> Command:
+    """Add ``--scope`` to a command."""
+    decorate = click.option(
+        "--scope",
+        type=ScopeOption(),
+        default="uniform",
+        show_default=True,
+        help="Which inputs count: all of them once, or weighted by a JSON file of token weights.",
+    )
+    return decorate(command)
+
+
+class ExpError(click.ParamType[Fraction]):
+    """A bound on an error of exp, ``P/Q``."""
+
+    name = "fraction"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Fraction:
+        """Return the fraction; anything else is a usage error."""
+        if isinstance(value, Fraction):
+            return value
+        if not re.fullmatch(r"[0-9]{1,400}/0*[1-9][0-9]{0,400}", value):
+            self.fail(f"{value!r} is not a fraction P/Q.", param, ctx)
+        return Fraction(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what the help shows for the value."""
+        return "P/Q"
+
+
+def semantics_options(command: Command) -> Command:
+    """Add ``--semantics`` and what a float32 claim assumes of exp to a command."""
+    for option in (
+        click.option(
+            "--exp-from",
+            type=EXISTING,
+            metavar="FILE",
+            help="Both numbers from a record of 'certify audit-exp'.",
+        ),
+        click.option(
+            "--eta-exp",
+            type=ExpError(),
+            help="Largest absolute error of exp where results are subnormal; 2^-126.",
+        ),
+        click.option(
+            "--eps-exp",
+            type=ExpError(),
+            help="Largest relative error of exp; 1/4194304 unless told.",
+        ),
+        click.option(
+            "--semantics",
+            type=click.Choice(("real", FLOAT32)),
+            default="real",
+            show_default=True,
+            help="What runs: exact arithmetic, or every float32 execution with sums in any order.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def float32_of(
+    semantics: str, eps: Fraction | None, eta: Fraction | None, record: Path | None
+) -> Float32 | None:
+    """Return what a float32 claim assumes of exp, or None in real arithmetic."""
+    if semantics == "real":
+        if (eps, eta, record) != (None, None, None):
+            raise click.UsageError(
+                f"--eps-exp, --eta-exp and --exp-from go with --semantics {FLOAT32}."
+            )
+        return None
+    if record is not None and (eps, eta) != (None, None):
+        raise click.UsageError("--exp-from already says both --eps-exp and --eta-exp.")
+    if record is not None:
+        return Float32(*(Fraction(*pair) for pair in read_record(record)))
+    return Float32(
+        *(
+            usual if found is None else found
+            for found, usual in zip((eps, eta), (EPS_EXP, ETA_EXP), strict=True)
+        )
+    )
+
+
+class QuestionOption(click.ParamType[Question]):
+    """A task or ``table:FILE``, read when the command line is parsed."""
+
+    name = "question"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Question:
+        """Return the question; an unknown task is a usage error, a bad file is not."""
+        if isinstance(value, Question):
+            return value
+        if value not in TASKS and not (value.startswith("table:") and value != "table:"):
+            self.fail(f"{value!r} is neither {', '.join(TASKS)} nor table:FILE.", param, ctx)
+        return read_question(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what the help shows for the value."""
+        return f"{'|'.join(TASKS)}|table:FILE"
+
+
+class EnclosureName(click.ParamType[str]):
+    """The name of an enclosure of one path."""
+
+    name = "enclosure"
+
+    def __init__(self, choice: Choice) -> None:
+        self.choice = choice
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name; an unknown one is a usage error."""
+        if not self.choice.is_known(value):
+            self.fail(f"{value!r} is none of {', '.join(self.choice.listed)}.", param, ctx)
+        return str(value)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return what the help shows for the value."""
+        return "NAME"
+
+
+def enclosure_options(command: Command) -> Command:
+    """Add an option for each path that strategies may enclose."""
+    choices = [choice for family in families.FAMILIES for choice in family.choices]
+    for choice in sorted(choices, key=lambda choice: choice.name):
+        command = click.option(
+            f"--{choice.name}",
+            type=EnclosureName(choice),
+            show_default=choice.listed[0],
+            help=f"For {taking(choice.name)}: how the {choice.title} is enclosed"
+            " ('certify strategies' lists the names).",
+        )(command)
+    return command
+
+
+def taking(option: str) -> str:
+    """Return the strategies that take an option, as text."""
+    names = [f"'{one.name}'" for one in families.strategies() if option in one.takes]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def usual_strategies() -> str:
+    """Return which strategy is taken where none is named, as text."""
+    *particular, last = families.FAMILIES
+    texts = [f"'{family.usual}' for {family.usual_for}" for family in particular]
+    return f"{', '.join(texts)}, else '{last.usual}'"

@@ -1,0 +1,83 @@
+"""Commands that train models: one for each row of ``TRAINABLE``, its options made from the row."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any
+
+import click
+
+from certify.command.console import progress_bar, require_folder
+from certify.command.group import main
+from certify.command.options import NEW_FILE
+from certify.model.file import save_model
+from certify.training.recipe import Setting, Trainable
+from certify.training.tasks import TRAINABLE
+
+
+@main.group()
+def train() -> None:
+    """Train a small transformer on a task (needs PyTorch)."""
+
+
+def _kind(default: Any, setting: Setting) -> Any:
+    """Return how click reads a value."""
+    if setting.choices:
+        return click.Choice(setting.choices)
+    if not isinstance(default, float):
+        return click.IntRange(_whole(setting.least), _whole(setting.most))
+    if (setting.least, setting.above, setting.most) == (None, None, None):
+        return float
+    least = setting.least if setting.above is None else setting.above
+    return click.FloatRange(least, setting.most, min_open=setting.above is not None)
+
+
+def _whole(limit: float | None) -> int | None:
+    return None if limit is None else int(limit)
+
+
+def _option(name: str, default: Any, setting: Setting) -> click.Option:
+    spelled = f"--{setting.name or name.replace('_', '-')}"
+    kind = _kind(default, setting)
+    if default is MISSING:
+        return click.Option([spelled, name], type=kind, required=True, help=setting.help)
+    usual = "none" if default is None else default
+    return click.Option(
+        [spelled, name], type=kind, default=usual, show_default=True, help=setting.help
+    )
+
+
+def _command(row: Trainable) -> click.Command:
+    """Return the command that trains on one task."""
+    options = [_option(*one) for part in row.parts for one in part.settings()]
+    out_option = click.Option(
+        ["--out"], type=NEW_FILE, required=True, help="The model file to write."
+    )
+
+    def run(out: Path, **given: Any) -> None:
+        require_folder(out)
+        values = {name: None if value == "none" else value for name, value in given.items()}
+        objects = [
+            part.made({name: values[name] for name, _, _ in part.settings()}) for part in row.parts
+        ]
+        reached: list[tuple[int, float]] = [(0, 0.0)]
+        steps = row.steps(*objects)
+        with progress_bar("training") as advance:
+
+            def report(step: int, measured: float) -> None:
+                reached.append((step, measured))
+                advance(step, steps, row.measured(measured))
+
+            tensors, config = row.train(*objects, report)
+        save_model(out, tensors, config)
+        first, *rest = row.told(*objects, *reached[-1])
+        click.echo(f"wrote {out}: {first}")
+        for line in rest:
+            click.echo(line)
+
+    return click.Command(row.task, params=[*options, out_option], callback=run, help=row.about)
+
+
+for _row in TRAINABLE:
+    train.add_command(_command(_row))

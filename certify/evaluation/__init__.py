@@ -1,0 +1,1 @@
+"""Estimate the accuracy of a model in float64.  Nothing here is a bound."""

@@ -1,0 +1,74 @@
+"""Every family of proofs, and which of them a question about a model goes to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from certify.cells.family import FAMILY as CELLS
+from certify.certificate.job import Strategy
+from certify.errors import Unsupported
+from certify.family import Family
+from certify.ladder.form import Form
+from certify.leaves.family import FAMILY as LEAVES
+from certify.model.config import Config
+from certify.question.question import Question
+from certify.sums.family import FAMILY as SUMS
+
+FAMILIES: tuple[Family, ...] = (CELLS, SUMS, LEAVES)
+"""In the order in which they are asked; the last one takes every question.  A family is added by a
+row here.
+"""
+
+
+def strategies() -> tuple[Strategy[Any], ...]:
+    """Return every strategy of every family, in the order in which they are listed."""
+    return tuple(one for family in FAMILIES for one in family.strategies.values())
+
+
+def chosen(
+    question: Question, config: Config, strategy: str | None = None
+) -> tuple[Family, Strategy[Any]]:
+    """Return the family and the strategy for a question about a model, the usual one if none is
+    named.
+
+    Errors: ``Unsupported`` if the task has no such strategy.
+    """
+    able = [family for family in FAMILIES if family.answers(question.label)]
+    if strategy is None:
+        family = next((one for one in able if _accepts(one, config)), able[-1])
+        return family, family.strategies[family.usual]
+    for family in able:
+        if strategy in family.strategies:
+            return family, family.strategies[strategy]
+    listed = ", ".join(name for family in able for name in family.strategies)
+    raise Unsupported(f"task {question.label} has no strategy {strategy}, it has {listed}")
+
+
+def _accepts(family: Family, config: Config) -> bool:
+    try:
+        family.require(config, "")
+    except Unsupported:
+        return False
+    return True
+
+
+def of_proof(proof: Mapping[str, Any]) -> Family:
+    """Return the family of a proof, by its key; the first one where none of the keys is there."""
+    return next((family for family in FAMILIES if family.kind in proof), FAMILIES[0])
+
+
+def with_ladder(task: str) -> tuple[Family, Form]:
+    """Return the family whose ladder a task has, and how that is written.
+
+    Errors: ``Unsupported`` if it has none.
+    """
+    for family in FAMILIES:
+        if family.ladder is not None and task in (family.tasks or ()):
+            return family, family.ladder
+    raise Unsupported(f"task {task} has no ladder, {', '.join(tasks_with_ladders())} have one")
+
+
+def tasks_with_ladders() -> tuple[str, ...]:
+    """Return the tasks that a ladder can be climbed for."""
+    return tuple(task for family in FAMILIES if family.ladder for task in family.tasks or ())

@@ -1,0 +1,3 @@
+"""Many proofs of one model: how long each is, and how much it proves.  Knows no family of
+proofs.
+"""

@@ -1,0 +1,1 @@
+"""Proofs of leaves: every input is evaluated, for any question and any supported model."""

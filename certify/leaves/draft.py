@@ -1,0 +1,220 @@
+"""Strategy ``exhaustive``: every input of a finite domain is evaluated by the checker.  (SPEC 14)
+
+Floats find which inputs are right, how large the margins are, and which precision is needed; the
+checker does the rest, once.  A small draft comes first: the inputs on which floats cannot be
+trusted and the weakest of the others, each a leaf of its own.  It shows what these inputs are, and
+whether the precision costs margin.  The claims of the certificate are then known but for the
+margins of the other inputs, of which floats minus a little are claimed, and the number of
+operations follows from the formula of SPEC 14.8.  So the whole domain is evaluated by the checker
+only once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from certify.certificate.client import REJECTED, Answer
+from certify.certificate.document import Document, document_of, dyadic
+from certify.certificate.finish import Claim, Draft, Drafting, nothing
+from certify.certificate.job import Job
+from certify.errors import Unsupported
+from certify.leaves.work import Indices, operations_of
+from certify.model.config import Config
+from certify.model.forward import batch_size
+from certify.progress import Progress
+from certify.question.scope import Scope
+from certify.question.table import tokens_between
+
+MAXIMUM_INPUTS = 1 << 20
+PRECISIONS = (64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
+TRUSTED, MOST_OPEN, WEAKEST = 1e-6, 1024, 8
+MARGIN_BITS = 20
+"""Margins are multiples of 2^-20; floats are trusted where a margin is above 1e-6 of the largest,
+and of one.
+"""
+TOO_MUCH_WORK = "SPEC-8.2"
+"""The clause by which a checker declines that needs more operations than were declared."""
+
+
+@dataclass(slots=True)
+class _Domain:
+    """Every input: its estimate, whether it counts, and what is claimed of it (``margins`` in units
+    of 2^-20).
+    """
+
+    estimates: NDArray[np.float64]
+    counts: NDArray[np.bool_]
+    methods: NDArray[np.str_]
+    margins: NDArray[np.int64]
+
+
+def draft(job: Job, progress: Progress) -> Drafting:
+    """Draft the inputs that floats cannot decide, then claim all of them; more precision where the
+    checker finds that it did not do.
+
+    Requires: the question and the scope fit the model, which has two outputs or more.
+    Errors:   ``Unsupported`` for more than 2^20 inputs; ``ProvesNothing``.
+    Cost:     the forward pass of every input in floats, and once in the checker.
+    """
+    config = job.model.config
+    if config.d_vocab**config.n_ctx > MAXIMUM_INPUTS:
+        raise Unsupported(
+            f"strategy {job.strategy.name} stops at {MAXIMUM_INPUTS} inputs,"
+            f" here are {config.d_vocab}^{config.n_ctx}"
+        )
+    domain = _estimated(job, progress)
+    precisions = list(PRECISIONS)
+    while precisions:
+        surplus = yield from _pilot(job, domain, precisions)
+        runs = _runs(domain)
+        document = document_of(job, precisions[0], leaves=runs)
+        _claim(document, job, domain, precisions[0], surplus)
+        inputs = len(domain.counts)
+        progress(inputs, inputs, "")
+        answer = yield Claim(document, 0)
+        # Somewhere else the precision did not do: what floats said is tried again with more of it.
+        if answer.code != REJECTED and TOO_MUCH_WORK not in answer.last_line:
+            return
+        precisions.pop(0)
+
+
+def _weights(config: Config, scope: Scope) -> tuple[tuple[int, ...], ...]:
+    return scope.weights or ((1,) * config.d_vocab,) * config.n_ctx
+
+
+def _estimated(job: Job, progress: Progress) -> _Domain:
+    """Return the domain with the margins that floats give, and the methods they suggest."""
+    model, config = job.model, job.model.config
+    inputs, size = config.d_vocab**config.n_ctx, batch_size(model)
+    parts = []
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        for begin in range(0, inputs, size):
+            end = min(begin + size, inputs)
+            parts.append(job.question.margins(model, tokens_between(config, begin, end)))
+            # The last tenth of the bar is the checker's.
+            progress(9 * end // 10, inputs, "")
+    estimates = np.concatenate(parts)
+    counts = np.ones(1, dtype=bool)
+    for row in _weights(config, job.scope):
+        counts = np.logical_and.outer(counts, np.array([weight > 0 for weight in row])).ravel()
+    methods = np.where(estimates > 0, "right", "wrong")
+    known = np.where(np.isfinite(estimates), estimates, 0.0)
+    units = np.clip(known, 0, 2.0**40) * 2.0**MARGIN_BITS * (1 - 2.0**-30)
+    return _Domain(estimates, counts, methods, np.floor(units).astype(np.int64) - 4)
+
+
+def _pilot(job: Job, domain: _Domain, precisions: list[int]) -> Generator[Draft, Answer, int]:
+    """Settle the inputs on which floats cannot be trusted; return the operations spent on doubling
+    precision.
+
+    ``precisions`` loses those that cost margin.
+    """
+    sizes = np.where(np.isfinite(domain.estimates), np.abs(domain.estimates), 0.0)
+    sizes[~domain.counts] = np.inf
+    largest = float(np.max(sizes, initial=1.0, where=domain.counts))
+    order = np.argsort(sizes, kind="stable")
+    doubtful = int(np.count_nonzero(sizes <= TRUSTED * largest))
+    if doubtful > MOST_OPEN:
+        domain.methods[order[MOST_OPEN:doubtful]] = "skip"
+    some = np.concatenate([order[: min(doubtful, MOST_OPEN)], order[doubtful : doubtful + WEAKEST]])
+    some = np.sort(some[domain.counts[some]])
+    trusted = sizes[some] > TRUSTED * largest
+    leaves = _one_by_one(some, len(sizes))
+    while True:
+        answer = yield Draft(document_of(job, precisions[0], leaves=leaves))
+        if answer.shows_nothing():
+            # Whatever floats trust is among these inputs: more precision settles it, or nothing.
+            if not trusted.any() or len(precisions) == 1:
+                raise nothing(job)
+            precisions.pop(0)
+            continue
+        facts = answer.facts()
+        outcomes = [
+            cell
+            for cell, leaf in zip(facts["cells"], leaves, strict=False)
+            if leaf["method"] == "either"
+        ]
+        margins = np.array(
+            [-1 if cell[3] is None else cell[3] for cell in outcomes], dtype=np.float64
+        )
+        expected = domain.estimates[some] * 2.0**MARGIN_BITS
+        lossy = trusted & (expected > 0) & ~(margins >= expected * (1 - 2.0**-24) - 4)
+        undecided = [cell[0] != cell[2] and cell[1] != "0" for cell in outcomes]
+        unclear = lossy.any() or (np.array(undecided, dtype=bool) & trusted).any()
+        if not unclear or len(precisions) == 1:
+            break
+        precisions.pop(0)
+    for index, cell, is_open in zip(some.tolist(), outcomes, undecided, strict=True):
+        domain.methods[index] = "skip" if is_open else "right" if cell[1] == "0" else "wrong"
+        domain.margins[index] = cell[3] or 0
+    spent: int = facts["operations"]["total"]
+    return spent - operations_of(job.model, some, precisions[0])
+
+
+def _one_by_one(some: Indices, inputs: int) -> list[dict[str, Any]]:
+    """Return a leaf for each of these inputs, and leaves that skip what lies between."""
+    leaves = []
+    end = 0
+    for index in some.tolist():
+        leaves += [_leaf(index - end, "skip")] if index > end else []
+        leaves.append(_leaf(1, "either"))
+        end = index + 1
+    return leaves + ([_leaf(inputs - end, "skip")] if end < inputs else [])
+
+
+def _leaf(inputs: int, method: str, margin: int | None = None) -> dict[str, Any]:
+    found: dict[str, Any] = {"inputs": str(inputs), "method": method}
+    return found if margin is None else {**found, "margin": dyadic(margin, -MARGIN_BITS)}
+
+
+def _runs(domain: _Domain) -> list[dict[str, Any]]:
+    """Return one leaf for each run of inputs with the same method; inputs that do not count go with
+    those before them.
+    """
+    counted = np.flatnonzero(domain.counts)
+    methods = domain.methods[counted]
+    first = np.flatnonzero(np.concatenate([[True], methods[1:] != methods[:-1]]))
+    starts = [0, *counted[first[1:]].tolist(), len(domain.counts)]
+    least = np.minimum.reduceat(domain.margins[counted], first).tolist()
+    return [
+        _leaf(end - begin, method, max(margin, 0) if method == "right" else None)
+        for begin, end, method, margin in zip(
+            starts, starts[1:], methods[first].tolist(), least, strict=False
+        )
+    ]
+
+
+def _claim(document: Document, job: Job, domain: _Domain, precision: int, surplus: int) -> None:
+    """Fill in the bounds that the leaves prove, and the operations that this takes."""
+    config, scope = job.model.config, job.scope
+    right, wrong = (
+        _weight_of(np.flatnonzero((domain.methods == method) & domain.counts), config, scope)
+        for method in ("right", "wrong")
+    )
+    document["statement"] |= {
+        "correct_lower": str(right),
+        "correct_upper": str(scope.total(config) - wrong),
+    }
+    evaluated = np.flatnonzero((domain.methods != "skip") & domain.counts)
+    read = sum(
+        int(leaf["inputs"]) for leaf in document["proof"]["leaves"] if leaf["method"] != "skip"
+    )
+    without_weight = 2 * config.n_ctx * (read - len(evaluated))
+    operations = operations_of(job.model, evaluated, precision) + without_weight
+    document["proof"]["operations"] = str(operations + surplus)
+
+
+def _weight_of(chosen: Indices, config: Config, scope: Scope) -> int:
+    """Return how much these inputs count."""
+    if scope.weights is None:
+        return len(chosen)
+    rows = np.stack(np.unravel_index(chosen, (config.d_vocab,) * config.n_ctx), axis=1).tolist()
+    return sum(
+        math.prod(weights[t] for weights, t in zip(scope.weights, row, strict=True)) for row in rows
+    )

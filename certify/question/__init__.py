@@ -1,0 +1,1 @@
+"""What is asked of a model, of which inputs, and in which arithmetic."""

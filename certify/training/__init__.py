@@ -1,0 +1,1 @@
+"""Train small transformers with PyTorch, bitwise reproducibly for each seed."""

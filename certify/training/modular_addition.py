@@ -1,0 +1,214 @@
+"""Train one layer with a ReLU MLP on modular addition, bitwise reproducibly for each seed.
+
+The recipe is that of the grokking literature (the released code of Gross et al., "Modular addition
+without black-boxes", arXiv 2412.03773): one layer, four heads, width 128, an MLP of 512 ReLUs, no
+biases but the MLP's; every weight drawn from N(0, (0.8/sqrt(d_model))^2); AdamW with learning rate
+0.001, weight decay 1 and betas 0.9 and 0.98; a linear warm-up of ten steps; the whole training set,
+four fifths of all pairs, in every step; the log-softmax in float64.  With constant attention every
+key has weight 1, as in Zhong et al. (arXiv 2306.17844), not 1/2.  Its W_Q and W_K have no effect
+and are written as zeros.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from certify.errors import BadInput
+from certify.model.config import Config
+from certify.model.tensors import Tensor
+from certify.question.tasks import MODULAR_ADDITION
+from certify.training.architecture import Architecture, require_rates
+from certify.training.network import Weights, initial_weights
+from certify.training.pytorch import deterministic, finished, import_torch, require_sizes
+from certify.training.recipe import (
+    Part,
+    Report,
+    Trainable,
+    learning_rate,
+    seed,
+    setting,
+    weight_decay,
+)
+
+ADDITION = Architecture(layers=1, heads=4, d_model=128, d_mlp=512)
+
+
+@dataclass(frozen=True, slots=True)
+class AdditionRecipe:
+    """What training on modular addition depends on besides the modulus and the attention."""
+
+    seed: int = seed("training set")
+    steps: int = setting("Steps, each on the whole training set.", 10_000, least=1)
+    learning_rate: float = learning_rate()
+    weight_decay: float = weight_decay(1.0)
+    fraction: float = setting("Share of all pairs to train on.", 0.8, above=0, most=1)
+    warm_up: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the task is, and which attention learns it."""
+
+    modulus: int = setting("Both tokens and the answer are below it.", least=2, most=512)
+    attention: str = setting(
+        "Weight 1 on both positions, or ordinary attention.",
+        "constant",
+        choices=("constant", "softmax"),
+    )
+
+
+def train_modular_addition(
+    modulus: int,
+    attention: str,
+    recipe: AdditionRecipe | None = None,
+    architecture: Architecture | None = None,
+    progress: Report | None = None,
+) -> tuple[dict[str, Tensor], Config]:
+    """Return the float32 tensors and the configuration of a model trained to add modulo
+    ``modulus``.
+
+    Requires: ``attention`` is ``constant`` or ``softmax``; ``progress``, if
+              given, is called with the finished steps and the loss.
+    Ensures:  the same arguments and PyTorch build give the same bytes.
+    Errors:   ``Unsupported`` if PyTorch is not installed; ``BadInput`` if a
+              size is out of range or training diverges.
+    Cost:     at p = 59, about 0.02 (constant) and 0.05 (softmax) seconds a step.
+    """
+    recipe = recipe or AdditionRecipe()
+    architecture = architecture or ADDITION
+    require_sizes({"modulus": modulus, "steps": recipe.steps})
+    require_rates(recipe.seed, recipe.learning_rate, recipe.weight_decay)
+    if not 0.0 < recipe.fraction <= 1.0:
+        raise BadInput("train: fraction must be above 0 and at most 1")
+    if (
+        architecture.layers,
+        architecture.act,
+        architecture.normalization,
+        architecture.readout,
+    ) != (1, "relu", None, "last"):
+        raise BadInput(
+            "train: modular addition is trained with one layer, ReLU, no layer norm, read at the"
+            " last position"
+        )
+    torch = import_torch()
+    config = dataclasses.replace(
+        architecture.config(d_vocab=modulus, d_vocab_out=modulus, n_ctx=2),
+        attention_dir="bidirectional",
+        attention_mix=(0.0 if attention == "constant" else 1.0).hex(),
+    )
+    with deterministic(torch):
+        generator = torch.Generator(device="cpu").manual_seed(recipe.seed)
+        weights = initial_weights(torch, config, 1, generator, biases=("b_in", "b_out"))
+        chosen = torch.randperm(modulus * modulus, generator=generator)[
+            : max(1, round(recipe.fraction * modulus**2))
+        ]
+        first, second = chosen // modulus, chosen % modulus
+        _fit_addition(
+            torch, weights, config, recipe, (first, second, (first + second) % modulus), progress
+        )
+    if attention == "constant":
+        weights |= {
+            name: torch.zeros_like(weight)
+            for name, weight in weights.items()
+            if name.endswith(("W_Q", "W_K"))
+        }
+    return finished(weights), config
+
+
+def addition_logits(
+    torch: Any, weights: Mapping[str, Any], first: Any, second: Any, config: Config
+) -> Any:
+    """Return the logits at the last of two positions, [batch, d_vocab_out]: one layer with a ReLU
+    MLP.
+
+    The first layer's work is done once for each token and position, since what
+    follows the embedding is linear up to the attention pattern.
+    """
+    rows = weights["embed.W_E"] + weights["pos_embed.W_pos"][:, None, :]
+    attention = "blocks.0.attn."
+    values = rows[:, None] @ weights[f"{attention}W_V"] @ weights[f"{attention}W_O"]
+    W_in, b_in = weights["blocks.0.mlp.W_in"], weights["blocks.0.mlp.b_in"]
+    W_U = weights["unembed.W_U"]
+    if config.mix == 0.0:
+        left = values[0].sum(dim=0)
+        right = values[1].sum(dim=0) + rows[1]
+        inner = (left @ W_in)[first] + (right @ W_in + b_in)[second]
+        direct = (left @ W_U)[first] + (right @ W_U)[second]
+    else:
+        query = rows[1] @ weights[f"{attention}W_Q"]
+        key = rows[:, None] @ weights[f"{attention}W_K"]
+        scores = (query @ key.transpose(-1, -2)) / math.sqrt(config.d_head)
+        seen = torch.stack([scores[0][:, second, first], scores[1][:, second, second]])
+        pattern = config.mix * seen.softmax(dim=0) + (1.0 - config.mix)
+        attended = torch.einsum("hb,hbd->bd", pattern[0], values[0][:, first])
+        attended = attended + torch.einsum("hb,hbd->bd", pattern[1], values[1][:, second])
+        residual = rows[1][second] + attended
+        inner = residual @ W_in + b_in
+        direct = residual @ W_U
+    return (
+        inner.relu() @ (weights["blocks.0.mlp.W_out"] @ W_U)
+        + direct
+        + weights["blocks.0.mlp.b_out"] @ W_U
+    )
+
+
+def _fit_addition(
+    torch: Any,
+    weights: Weights,
+    config: Config,
+    recipe: AdditionRecipe,
+    examples: tuple[Any, Any, Any],
+    progress: Report | None,
+) -> None:
+    """Update ``weights`` in place, on all examples in every step."""
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    optimiser = torch.optim.AdamW(weights.values(), lr=rate, betas=(0.9, 0.98), weight_decay=decay)
+    first, second, answers = examples
+    every = max(1, recipe.steps // 200)
+    for step in range(recipe.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = (
+                recipe.learning_rate * min(1.0, step / recipe.warm_up)
+                if recipe.warm_up
+                else recipe.learning_rate
+            )
+        logits = addition_logits(torch, weights, first, second, config)
+        loss = torch.nn.functional.nll_loss(logits.to(torch.float64).log_softmax(dim=-1), answers)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if progress is not None and ((step + 1) % every == 0 or step + 1 == recipe.steps):
+            progress(step + 1, float(loss.item()))
+
+
+def _told(
+    sizes: Sizes, architecture: Architecture, recipe: AdditionRecipe, steps: int, loss: float
+) -> list[str]:
+    return [
+        f"modular addition, modulus {sizes.modulus}, {sizes.attention} attention,"
+        f" seed {recipe.seed}, {recipe.steps} steps"
+    ]
+
+
+TRAINABLE = Trainable(
+    task=MODULAR_ADDITION.name,
+    about="""Train one layer with a ReLU MLP to answer (A + B) mod P, read at the second position.
+
+    The same options give the same file.  Ten thousand steps at modulus 59 take
+    four minutes with constant attention and nine with softmax.
+
+    \b
+      certify train modular-addition --modulus 59 --seed 0 --out model.safetensors
+    """,
+    parts=(Part(Sizes), Part(ADDITION, ("heads", "d_model", "d_mlp")), Part(AdditionRecipe())),
+    steps=lambda sizes, architecture, recipe: recipe.steps,
+    train=lambda sizes, architecture, recipe, report: train_modular_addition(
+        sizes.modulus, sizes.attention, recipe, architecture, report
+    ),
+    measured=lambda loss: f"loss {loss:.2e}",
+    told=_told,
+)

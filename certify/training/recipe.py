@@ -1,0 +1,109 @@
+"""What a training depends on, as dataclasses whose fields say how they are asked for.
+
+A row of ``TRAINABLE`` (``certify.training.tasks``) names such dataclasses; the command line makes
+its options from their fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from certify.model.config import Config
+from certify.model.tensors import Tensor
+
+KEY = "setting"
+
+Report = Callable[[int, float], None]
+"""Called with the finished steps and what was measured: a loss, or a smallest margin."""
+
+Trained = tuple[dict[str, Tensor], Config]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How one field is asked for: help, limits (``above`` is not included), the texts that may be
+    chosen, and its name where it is not that of the field.
+    """
+
+    help: str
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+    name: str = ""
+
+
+def setting(help: str, default: Any = dataclasses.MISSING, **limits: Any) -> Any:  # noqa: A002
+    """Return a field of a dataclass that can be asked for (``Setting``)."""
+    return dataclasses.field(default=default, metadata={KEY: Setting(help, **limits)})
+
+
+def seed(what: str) -> Any:
+    """Return the field of a seed."""
+    return setting(f"Fixes weights and {what}.", 0, least=0)
+
+
+def learning_rate() -> Any:
+    """Return the field of a learning rate."""
+    return setting("Learning rate of AdamW.", 0.001, above=0, name="lr")
+
+
+def weight_decay(default: float) -> Any:
+    """Return the field of a weight decay."""
+    return setting("Weight decay of AdamW.", default, least=0)
+
+
+def decay() -> Any:
+    """Return the field of a falling learning rate."""
+    text = "Share of the steps, at the end, over which the learning rate falls to zero."
+    return setting(text, 0.0, least=0, most=1, name="lr-decay")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Values that a training needs, as an instance with the defaults or as a class where something
+    has none, and those of its fields that are asked for, all that can be if none is named.
+    """
+
+    values: Any
+    fields: tuple[str, ...] = ()
+
+    @property
+    def _is_class(self) -> bool:
+        return isinstance(self.values, type)
+
+    def settings(self) -> list[tuple[str, Any, Setting]]:
+        """Return name, default and setting of each field that is asked for."""
+        found = []
+        for field in dataclasses.fields(self.values):
+            if KEY in field.metadata and (not self.fields or field.name in self.fields):
+                usual = field.default if self._is_class else getattr(self.values, field.name)
+                found.append((field.name, usual, field.metadata[KEY]))
+        return found
+
+    def made(self, given: dict[str, Any]) -> Any:
+        """Return the values with those that were given."""
+        if self._is_class:
+            return self.values(**given)
+        return dataclasses.replace(self.values, **given)
+
+
+@dataclass(frozen=True, slots=True)
+class Trainable:
+    """A task that models can be trained on.
+
+    ``about``: its help.  ``train``: called with one object for each of ``parts`` and a report.
+    ``measured``: what a report measures, for a reader.  ``told``: what to say of the result, one
+    text for each line, from the same objects, the steps taken and what was measured last.
+    """
+
+    task: str
+    about: str
+    parts: tuple[Part, ...]
+    steps: Callable[..., int]
+    train: Callable[..., Trained]
+    measured: Callable[[float], str]
+    told: Callable[..., list[str]]

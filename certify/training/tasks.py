@@ -1,0 +1,12 @@
+"""The tasks that models can be trained on: one row adds one."""
+
+from __future__ import annotations
+
+from certify.training import balanced_brackets, max_of_k, modular_addition
+from certify.training.recipe import Trainable
+
+TRAINABLE: tuple[Trainable, ...] = (
+    max_of_k.TRAINABLE,
+    modular_addition.TRAINABLE,
+    balanced_brackets.TRAINABLE,
+)
