@@ -278,7 +278,7 @@ def test_an_interrupt_is_a_verdict(options: list[str], said: str) -> None:
     line = [sys.executable, "-S", "-c", STOPPED, MODEL, CERTIFICATE, *options]
     pipe = subprocess.PIPE
     options_of_run: dict[str, Any] = {"cwd": conformance.ROOT, "stdout": pipe, "stderr": pipe}
-    with subprocess.Popen(line, text=True, preexec_fn=heard, **options_of_run) as work:
+    with subprocess.Popen(line, text=True, preexec_fn=heard, **options_of_run) as work:  # noqa: PLW1509
         assert work.stderr is not None
         assert work.stderr.readline() == "ready\n"
         work.send_signal(signal.SIGINT)

@@ -193,7 +193,7 @@ class Record:
         return [t for t in self.tests.values() if t.starts and t.name not in set(found)]
 
 
-def record(folders: Sequence[Path], selection: Sequence[str]) -> Record:
+def record(folders: Sequence[Path], selection: Sequence[str], *, despite: bool = False) -> Record:
     """Run every test once, undamaged, with marks in the checker."""
     tests: dict[str, Test] = {}
     failing: list[str] = []
@@ -213,23 +213,28 @@ def record(folders: Sequence[Path], selection: Sequence[str]) -> Record:
                 name = worker.tests[at]
                 if not found["passed"]:
                     failing.append(name)
+                    continue
                 tests[name] = Test(name, found["seconds"], found["starts"], found["reached"])
 
     _together(work, folders)
-    if failing:
+    if failing and not despite:
         raise Insane(sorted(failing))
-    in_order = {name: tests[name] for name in hello["tests"]}
+    for name in sorted(failing):
+        print(f"left out, because it fails without any damage: {name}", flush=True)
+    in_order = {name: tests[name] for name in hello["tests"] if name in tests}
     return Record(in_order, hello["imported"])
 
 
-def recorded(folders: Sequence[Path], selection: Sequence[str], store: Path) -> Record:
+def recorded(
+    folders: Sequence[Path], selection: Sequence[str], store: Path, *, despite: bool = False
+) -> Record:
     """Return the record of this checker and these tests, from its file if there is one."""
     path = store / f"record-{State(selection).of()}.json"
     if path.is_file():
         written = json.loads(path.read_text("utf-8"))
         tests = {test["name"]: Test(**test) for test in written["tests"]}
         return Record(tests, written["imported"])
-    found = record(folders, selection)
+    found = record(folders, selection, despite=despite)
     store.mkdir(parents=True, exist_ok=True)
     for old in store.glob("record-*.json"):
         old.unlink()
@@ -311,12 +316,14 @@ def run(
     selection: Sequence[str] = SELECTION,
     store: Path = BUILD,
     results: Iterable[Result] = (),
+    *,
+    despite: bool = False,
 ) -> Iterator[tuple[Mutant, Result]]:
     """Yield (mutant, result) as the work proceeds."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as place:
         folders = [tree(Path(place) / str(job)) for job in range(max(1, jobs))]
         begin = time.monotonic()
-        found = recorded(folders, selection, store)
+        found = recorded(folders, selection, store, despite=despite)
         longest = sum(test.seconds for test in found.tests.values())
         print(
             f"{len(found.tests)} tests, {longest:.0f} s of the processor; "
@@ -502,6 +509,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print the damages, and run nothing")
     parser.add_argument("--summary", action="store_true", help="count the stored results")
     parser.add_argument("--results", type=Path, default=BUILD / "results.jsonl", metavar="FILE")
+    parser.add_argument(
+        "--despite-failures", action="store_true", help="leave out tests that fail undamaged"
+    )
     parser.add_argument("--tests", nargs="+", default=SELECTION, metavar="PATH", help="these tests")
     return parser.parse_args(argv)
 
@@ -527,7 +537,10 @@ def _todo(
     todo: Sequence[Mutant], results: Sequence[Result], options: argparse.Namespace
 ) -> Iterable[tuple[Mutant, Result]]:
     store = options.results.parent
-    return run(todo, options.jobs, options.tests, store, results) if todo else ()
+    if not todo:
+        return ()
+    despite = options.despite_failures
+    return run(todo, options.jobs, options.tests, store, results, despite=despite)
 
 
 def report(chosen: Sequence[Mutant], results: list[Result], options: argparse.Namespace) -> int:

@@ -187,7 +187,7 @@ def test_a_survivor_fails_the_run_and_a_stored_result_is_not_run_again(
     some = damages.all_mutants()[:3]
     ran: list[str] = []
 
-    def run(todo: Sequence[Mutant], *_: object) -> Any:
+    def run(todo: Sequence[Mutant], *_: object, **__: object) -> Any:
         for mutant in todo:
             ran.append(mutant.key)
             yield mutant, result_of(mutant, killed=False)
@@ -214,7 +214,7 @@ def test_a_survivor_fails_the_run_and_a_stored_result_is_not_run_again(
 def test_tests_that_fail_without_any_damage_end_the_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    def run(*_: object) -> Any:
+    def run(*_: object, **__: object) -> Any:
         raise mutants.Insane(["test_x"])
 
     monkeypatch.setattr(mutants, "run", run)
