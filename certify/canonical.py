@@ -8,9 +8,9 @@ import json
 def canonical_text(value: object) -> str:
     """Return a value as canonical JSON on no line of its own.
 
-    Errors: ``ValueError`` or ``RecursionError`` for what JSON cannot hold.
+    Errors: ``ValueError`` or ``RecursionError`` for what JSON cannot hold: NaN, infinity, circles.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical(value: object) -> bytes:

@@ -17,6 +17,7 @@ from certify.audit import record as exp_record
 from certify.audit import scan
 from certify.audit.record import INPUTS, INPUTS_BELOW, Record
 from certify.audit.scan import Function, Single
+from certify.canonical import canonical
 from certify.command.group import main
 from certify.errors import BadInput, Unsupported
 
@@ -263,7 +264,7 @@ def test_a_damaged_scan_is_refused(tmp_path: Path, damage: str) -> None:
     value = json.loads(exp_record.as_json([complete()]))
     change(value["functions"][0])
     path = tmp_path / "exp.json"
-    path.write_bytes(exp_record._canonical(value))
+    path.write_bytes(canonical(value))
     with pytest.raises(BadInput, match=rf"^{path}: functions\[0\]: {message}"):
         exp_record.read_record(path)
 
@@ -340,7 +341,7 @@ def test_the_command_writes_a_record_and_says_that_a_sample_bounds_nothing(tmp_p
     assert "a sample, which bounds nothing" in lines[1]
     assert lines[-1] == f"wrote {out}"
     value = json.loads(out.read_bytes())
-    assert out.read_bytes() == exp_record._canonical(value)
+    assert out.read_bytes() == canonical(value)
     assert [entry["function"] for entry in value["functions"]] == ["numpy.exp"]
     with pytest.raises(BadInput, match="a sample bounds nothing"):
         exp_record.read_record(out)
