@@ -6,7 +6,6 @@ of them, so that bounds on errors cost nothing beside the products.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from math import isqrt
 from operator import add, mul
 
@@ -18,6 +17,8 @@ from checker.statement.model import Model
 
 WHOLE_BITS = 32
 """What is packed into slots is below 2^32, or the proof is declined.  (SPEC 14.3)"""
+
+Rows = list[list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def require_small(top: int, precision: int, what: str) -> None:
     require_support(fits, "SPEC-14.3", f"{what} is 2^32 or larger")
 
 
-def rounded_down(matrix: Matrix, scale: int) -> list[list[int]]:
+def rounded_down(matrix: Matrix, scale: int) -> Rows:
     """Return the rows over ``2^-scale``, rounded down."""
     finer = scale - matrix.scale
     left = max(finer, 0)
@@ -57,14 +58,14 @@ def rounded_down(matrix: Matrix, scale: int) -> list[list[int]]:
     return [[value << left >> right for value in row] for row in rows]
 
 
-def _beside(stacks: list[list[list[int]]], inputs: int) -> list[list[int]]:
+def _beside(stacks: list[Rows], inputs: int) -> Rows:
     """Return all matrices side by side; each stack holds matrices of ``inputs`` rows one below the
     other.
     """
     found = []
     for at in range(inputs):
         rows = (row for stack in stacks for row in stack[at::inputs])
-        found.append(list(chain.from_iterable(rows)))
+        found.append([value for row in rows for value in row])
     return found
 
 

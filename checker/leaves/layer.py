@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from operator import mul
 
-from checker.ground.decode import hexadecimal
 from checker.ground.interval import exp_enclosure, inverse_sqrt
 from checker.ground.packed import Slots
 from checker.leaves.activation import activated
 from checker.leaves.balls import WHOLE_BITS, Affine, Ball, Norm, require_small
-from checker.statement.model import Model
+from checker.statement.model import Model, mix
 
 exponential = lru_cache(1 << 14)(exp_enclosure)
 
@@ -52,12 +51,10 @@ class Layer:
         self.heads = sizes["n_heads"]
         self.width = sizes["d_head"]
         self.root = inverse_sqrt(self.width, precision)[0]
-        written = model.config.get("attention_mix", "0x1.0p+0")
-        mantissa, exponent = hexadecimal(written, "config field attention_mix")
         # c and 1 - c, over 2^-shift.
-        self.mix = mantissa
-        self.rest = (1 << -exponent) - mantissa
+        self.mix, exponent = mix(model)
         self.shift = -exponent
+        self.rest = (1 << self.shift) - self.mix
         names = [f"{block}attn.W_Q", f"{block}attn.W_K"]
         self.scoring = Affine(model, names, precision, self.heads)
         self.moving = Affine(model, [f"{block}attn.W_V"], precision, self.heads)

@@ -103,7 +103,8 @@ class Modular:
 
 def _ranges(rows: Sequence[Row], ledger: Ledger) -> list[int]:
     """Return the range of each row.  Cost: two comparisons per entry, an addition per row."""
-    ledger.charge(add=len(rows), cmp=2 * len(rows) * len(rows[0]))
+    entries = len(rows) * len(rows[0])
+    ledger.charge(add=len(rows), cmp=2 * entries)
     return [max(row) - min(row) for row in rows]
 
 

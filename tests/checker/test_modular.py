@@ -297,7 +297,8 @@ def test_the_division_of_scores_is_rounded_outward(monkeypatch: pytest.MonkeyPat
         asked.clear()
         first_weight(Matrix(((gap, 0),), 2), d_head, (0, 0), 64, ledger())
         (up, scale), (down, same) = asked
-        assert scale == same
+        # That of the scores, the precision, and the bits to spare.
+        assert scale == same == 2 + 64 + 64
         # (y 2^-scale)^2 d_head against (gap / 4)^2.
         assert up**2 * d_head * 16 > gap**2 << 2 * scale > down**2 * d_head * 16
 
