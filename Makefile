@@ -50,7 +50,7 @@ mutants: $(TESTING)
 	$(BIN)/python tests/mutants.py --jobs $(JOBS)
 
 hostile: $(TESTING)
-	$(BIN)/python tests/gates/hostile.py
+	$(BIN)/python tests/gates/hostile.py $(SECONDS)
 
 benchmarks: $(RUNTIME)
 	$(BIN)/python -m benchmarks

@@ -12,12 +12,11 @@ from checker.cells.screen import screened
 from checker.cells.tables import Tables
 from checker.cells.terms import Allowed, Frame, Scores, Terms
 from checker.float32.cells import REAL, Slack
-from checker.ground.errors import require, require_support
+from checker.ground.errors import require
 from checker.ground.ledger import NUMBER_BITS, Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import Scope
 
-MAX_TERM_BITS = 1 << 30
 ROW_BITS, TERM_BITS = 2048, 1024
 """What Python takes for the terms of a position, and for a term beside its number."""
 
@@ -74,8 +73,6 @@ class Checker:
             )
         )
         self.outcomes: list[Outcome] = []
-        self.above = 0
-        """The room that the answers left in the cells above take, with their tokens."""
 
     def visit(self, cell: Cell, answers: Open, margin: int | None) -> None:
         """Append the outcomes of the leaves of ``cell`` in preorder, given what its parent proved.
@@ -87,11 +84,11 @@ class Checker:
         self.ledger.spend(1 + len(cell.queries))
         answers, margin, outcome = self._derive(cell, answers, margin)
         masks = len(answers) * len(self.scope.weights)
-        here = masks * (NUMBER_BITS + len(self.scope.weights[0]))
-        self.above += here
+        room = masks * (NUMBER_BITS + len(self.scope.weights[0]))
+        self.ledger.take(room)
         for child in cell.children:
             self.visit(child, answers, margin)
-        self.above -= here
+        self.ledger.release(room)
         if not cell.children:
             widest = max(outcome.size, outcome.margin or 0).bit_length()
             self.ledger.hold(3, widest)
@@ -135,6 +132,8 @@ class Checker:
             answers = {j: frame.allowed(terms) for j, terms in left.items()}
             if left and cell.method != "split":
                 lower, upper = self._failures(cell, frame, left, mu, size)
+            width = self.bits + mu.bit_length()
+            self.ledger.release(sum(_room(terms, width) for terms in left.values()))
         proved = (
             _least([margin, self._margin(mu) if left else None])
             if upper < size
@@ -155,22 +154,17 @@ class Checker:
         """
         width = self.bits + mu.bit_length()
         most = len(frame.weights) * (ROW_BITS + len(frame.blocks) * width)
-        held = self.above
         heaviest, left, sums = (
             sum(max(high for _, high in row.values()) for row in frame.weights),
             {},
             list[int](),
         )
         for j, allowed in answers.items():
-            require_support(
-                held + most <= MAX_TERM_BITS,
-                "SPEC-3.5",
-                f"{cell.where}: its terms are too large to hold",
-            )
+            self.ledger.take(most)
             terms = frame.upper_terms(j, allowed, mu)
             if cell.method == "brute-force":
                 left[j] = terms
-                held += most
+                self.ledger.release(most - _room(terms, width))
                 continue
             entries = sum(map(len, terms.rows))
             self.ledger.charge(
@@ -178,7 +172,8 @@ class Checker:
             )
             open_terms, removed = terms.tested()
             left |= {} if open_terms is None else {j: open_terms}
-            held += 0 if open_terms is None else _room(open_terms, width)
+            kept = 0 if open_terms is None else _room(open_terms, width)
+            self.ledger.release(most - kept)
             sums += [] if removed is None else [removed]
         return left, _least(
             [margin, *(self._margin(mu + -bound // heaviest) for bound in sums)]

@@ -11,7 +11,7 @@ never a sum.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate, product
 from math import prod
 from operator import itemgetter, mul
@@ -72,7 +72,7 @@ class Enumeration:
         )
         return work
 
-    def masks(self, answers: list[Terms]) -> Found:
+    def masks(self, answers: Iterable[Terms]) -> Found:
         """Return per prefix the mask of the suffixes for which some answer's terms sum to zero or
         more.
 
@@ -199,7 +199,7 @@ def failures(
     if not frame.exact:
         return 0, table.weight(possible)
     certain = table.masks(
-        [frame.lower_terms(j, frame.allowed(terms)) for j, terms in answers.items()]
+        frame.lower_terms(j, frame.allowed(terms)) for j, terms in answers.items()
     )
     undecided = {
         number: mask & ~certain.get(number, 0) for number, mask in possible.items()

@@ -8,6 +8,7 @@ from checker.ground.exact import (
     Matrix,
     Row,
     add_row,
+    bits,
     multiply,
     product,
     rescale,
@@ -96,6 +97,7 @@ def decompose(
           enclosures.
     """
     w = {name.rpartition(".")[2]: weight for name, weight in model.weights.items()}
+    before = ledger.held
     query = add_row(w["W_E"], Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale), ledger)
     constant = add_row(product(w["b_V"], w["W_O"], ledger), w["b_O"], ledger)
     scoring = [*_with_bias(query, w["W_Q"], w["b_Q"], ledger), transposed(w["W_K"])]
@@ -121,6 +123,11 @@ def decompose(
         rescale(pvou, value, ledger).rows,
     )
     scores = (*_over(eqke, score, ledger), rescale(eqkp, score, ledger).rows, score)
+    tables = [*scores[:3], *evou_rows, pvou_rows, *eu_rows]
+    # What the tables were made of is let go; they are what is held from here on.
+    ledger.release(ledger.held - before)
+    for table in {id(rows): rows for rows in tables}.values():
+        ledger.hold(len(table) * len(table[0]), bits(Matrix(table, 0)))
     return Paths(
         *scores,
         *evou_rows,

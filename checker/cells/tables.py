@@ -7,7 +7,7 @@ from itertools import accumulate
 from operator import sub
 
 from checker.cells.paths import Paths
-from checker.ground.exact import Row
+from checker.ground.exact import Matrix, Row, bits
 from checker.ground.ledger import Ledger
 
 Line = Sequence[int]
@@ -32,7 +32,9 @@ class Extremes:
         level = (last - first + 1).bit_length() - 1
         while len(self.levels) <= level:
             below, shift = self.levels[-1], 1 << len(self.levels) - 1
-            self.ledger.charge(cmp=(len(below) - shift) * len(below[0]))
+            entries = (len(below) - shift) * len(below[0])
+            self.ledger.charge(cmp=entries)
+            self.ledger.hold_places(entries)
             self.levels.append(
                 [
                     tuple(map(self.choose, a, b))
@@ -75,6 +77,7 @@ class Tables:
         free, width = len(paths.pvou) - 1, len(paths.pvou[0])
         entries = len(paths.eqkp) * (free + 1 + width)
         ledger.charge(add=3 * entries, cmp=2 * entries)
+        ledger.hold(2 * entries, bits(Matrix(paths.eu_low, 0)))
         kappas = [sum(row[:free]) // max(free, 1) for row in paths.eqkp]
         self.places = _less(paths.eqkp, kappas)
         self.place_high = list(accumulate(map(max, self.places), max))
