@@ -82,7 +82,7 @@ mutants-summary: $(TESTING)
 	$(BIN)/python tests/gates/mutants.py --summary
 
 hostile: $(TESTING)
-	$(BIN)/python tests/gates/hostile.py
+	$(BIN)/python tests/gates/hostile.py $(SECONDS)
 
 benchmarks: $(RUNTIME)
 	$(BIN)/python -m benchmarks

@@ -13,12 +13,10 @@ from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Left, Terms
 from checker.cells.weights import Scores
 from checker.float32.cells import REAL, Slack
-from checker.ground.errors import require_support
 from checker.ground.ledger import NUMBER_BITS, Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import Scope
 
-MAX_TERM_BITS = 1 << 30
 ROW_BITS = 2048
 """Room that Python takes for the terms of one position."""
 TERM_BITS = 1024
@@ -52,8 +50,6 @@ class Cells:
         longest = max(value.bit_length() for row in rows for value in row)
         self.bits = precision + TERM_BITS + longest
         self.outcomes: list[Outcome] = []
-        # The room of the answers left in the cells above, with their tokens.
-        self.above = 0
 
     def visit(self, cell: Cell, given: Known) -> None:
         """Append the outcomes of the leaves of ``cell`` in preorder, given what its parent proved.
@@ -65,10 +61,10 @@ class Cells:
         if isinstance(found, Known):
             masks = len(found.answers) * len(self.scope.weights)
             room = masks * (NUMBER_BITS + len(self.scope.weights[0]))
-            self.above += room
+            self.ledger.take(room)
             for child in cell.children:
                 self.visit(child, found)
-            self.above -= room
+            self.ledger.release(room)
             return
         self.ledger.hold(3, max(found.size, found.margin or 0).bit_length())
         self.outcomes.append(found)
@@ -101,12 +97,16 @@ class Cells:
             return given if isinstance(method, Split) else Outcome(0, 0, size, shown)
         frame = Frame(self.scores, inputs, self.scope.weights)
         left, margin = self._left(cell, frame, given, mu)
+        width = self.bits + mu.bit_length()
+        room = sum(_room(terms, width) for terms in left.values())
         if isinstance(method, Split):  # 7.7
+            self.ledger.release(room)
             return Known({j: frame.allowed(left[j]) for j in left}, margin)
         failures = Failures(0, 0)
         if left:
             failures = method.failures(Left(cell.where, frame, left, mu, size))
             margin = self._least(margin, mu)
+        self.ledger.release(room)
         shown = margin if failures.upper < size else None
         return Outcome(failures.lower, failures.upper, size, shown)
 
@@ -124,27 +124,23 @@ class Cells:
         """
         width = self.bits + mu.bit_length()
         most = len(frame.weights) * (ROW_BITS + len(frame.blocks) * width)
-        held = self.above
         left = {}
         sums = []
         for j, allowed in given.answers.items():
-            require_support(
-                held + most <= MAX_TERM_BITS,
-                "SPEC-3.5",
-                f"{cell.where}: its terms are too large to hold",
-            )
+            self.ledger.take(most)
             terms = frame.upper_terms(j, allowed, mu)
             if isinstance(cell.method, BruteForce):  # 7.12: every answer is kept
                 left[j] = terms
-                held += most
+                self.ledger.release(most - _room(terms, width))
                 continue
             places = len(terms.rows)
             work = 3 * sum(map(len, terms.rows)) + 4 * places
             self.ledger.charge(add=6 * places, cmp=work)
             kept, removed = extreme_test(terms)
+            self.ledger.release(most)
             if kept is not None:
                 left[j] = kept
-                held += _room(kept, width)
+                self.ledger.take(_room(kept, width))
             if removed is not None:
                 sums.append(removed)
         # W: the largest weights at each position

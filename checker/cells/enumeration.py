@@ -8,7 +8,7 @@ non-negative, and masks of different answers are OR-ed: a union, never a sum.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate, product
 from math import prod
 from operator import getitem, itemgetter, mul
@@ -79,7 +79,7 @@ class Enumeration:
         work: int = (heads[-1] + tails[-1]) * bisected
         return work + sum(heads) + sum(tails)
 
-    def masks(self, answers: list[Terms]) -> Found:
+    def masks(self, answers: Iterable[Terms]) -> Found:
         """Return per prefix the mask of the suffixes for which some answer's terms sum to zero or
         more.
 
@@ -198,7 +198,7 @@ class Enumerate:
             return Failures(0, table.weight(possible))
         answers = list(left.terms)
         allowed = map(frame.allowed, uppers)
-        certain = table.masks(list(map(frame.lower_terms, answers, allowed)))
+        certain = table.masks(map(frame.lower_terms, answers, allowed))
         undecided = {n: possible[n] & ~certain.get(n, 0) for n in possible}
         for number, bit, tokens in table.tuples(undecided) if left.mu == 0 else ():
             wrong = is_wrong(frame.scores, frame.maximum, tokens, answers)

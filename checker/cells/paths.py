@@ -8,6 +8,7 @@ from checker.ground.exact import (
     Matrix,
     Row,
     add_row,
+    bits,
     multiply,
     product,
     rescale,
@@ -100,6 +101,7 @@ def decompose(
     Cost: that of the additions of rows, of the chains of both position paths, and of the
           enclosures.
     """
+    before = ledger.held
     weights = model.weights.items()
     w = {name.rpartition(".")[2]: weight for name, weight in weights}
     embed = w["W_E"]
@@ -119,13 +121,18 @@ def decompose(
     pvou = multiply([places, *moving], ledger)
     score = max(eqke[0].scale, eqkp.scale, fine)
     value = max(evou[0].scale, eu[0].scale, pvou.scale, fine)
+    scores = (*_over(eqke, score, ledger), rescale(eqkp, score, ledger).rows)
+    values = (*_over(evou, value, ledger), rescale(pvou, value, ledger).rows)
+    direct = _over(eu, value, ledger)
+    # What the tables were made of is let go; they are what is held from here on.
+    ledger.release(ledger.held - before)
+    for table in {id(rows): rows for rows in (*scores, *values, *direct)}.values():
+        ledger.hold(len(table) * len(table[0]), bits(Matrix(table, 0)))
     return Paths(
-        *_over(eqke, score, ledger),
-        rescale(eqkp, score, ledger).rows,
+        *scores,
         score,
-        *_over(evou, value, ledger),
-        rescale(pvou, value, ledger).rows,
-        *_over(eu, value, ledger),
+        *values,
+        *direct,
         value,
         model.sizes["d_head"],
         not hints,

@@ -7,7 +7,7 @@ from itertools import accumulate
 from operator import sub
 
 from checker.cells.paths import Paths
-from checker.ground.exact import Row
+from checker.ground.exact import Matrix, Row, bits
 from checker.ground.ledger import Ledger
 
 Line = Sequence[int]
@@ -40,7 +40,9 @@ class Extremes:
             below = self.levels[-1]
             shift = 1 << len(self.levels) - 1
             count = len(below) - shift
-            self.ledger.charge(cmp=count * len(below[0]))
+            entries = count * len(below[0])
+            self.ledger.charge(cmp=entries)
+            self.ledger.hold_places(entries)
             pairs = zip(below, below[shift:], strict=False)
             self.levels.append([tuple(map(self.choose, *pair)) for pair in pairs])
         lines = self.levels[level]
@@ -96,6 +98,7 @@ class Tables:
         width = len(paths.pvou[0])
         entries = len(paths.eqkp) * (free + 1 + width)
         ledger.charge(add=3 * entries, cmp=2 * entries)
+        ledger.hold(2 * entries, bits(Matrix(paths.eu_low, 0)))
         most = max(free, 1)
         kappas = [sum(row[:free]) // most for row in paths.eqkp]
         self.places = _less(paths.eqkp, kappas)

@@ -4,8 +4,8 @@
 One *operation* is one scalar multiplication, addition, comparison or exponential *of the
 mathematics*.  Because every rule charges before it works, a certificate can never make the checker
 do more operations than it declares.  What is done besides is counted in *steps*, and never in
-operations.  *Room* is what numbers take in Python, all that were ever formed together: nothing is
-given back, so the count is above what is alive at any time.
+operations.  *Room* is what the numbers that are alive take in Python.  Where a number is let go is
+not always looked for, so the count may be above the truth and is never below.
 """
 
 from collections.abc import Callable
@@ -15,35 +15,53 @@ from checker.ground.errors import require_support
 CEILING = 10**11
 """No certificate is worth more operations than this, whatever it declares.  (SPEC 8.2)"""
 
-NUMBER_BITS = 384
+NUMBER_BITS, PLACE_BITS = 384, 64
 """Room of a number beside its bits: an object, and a place in a table and in the transpose."""
 
-MAX_HELD_BITS = 1 << 32
-"""Room for all tensors and tables, half a gibibyte.  (SPEC 3.5)"""
+MAX_HELD_BITS = 5 << 30
+"""Room for all tensors, tables and terms, 640 MiB.  (SPEC 3.5)"""
 
 MAX_STEPS = 1 << 28
 """Steps of reading, loading and skipping.  (SPEC 3.5)"""
 
 
 class Room:
-    """A running count of the room that numbers take."""
+    """A running count of the room that numbers take, in bits."""
 
     def __init__(self, most: int, held: int = 0) -> None:
         """Start with what is held already; the count may reach ``most`` bits."""
         self.most = most
         self.held = held
 
-    def hold(self, numbers: int, bits: int) -> None:
-        """Count so many numbers of at most so many bits, before they are formed.
+    def take(self, bits: int) -> None:
+        """Count room about to be taken.
 
         Raises: Declined (SPEC-3.5).
         """
-        self.held += numbers * (NUMBER_BITS + bits)
+        self.held += bits
         require_support(
             self.held <= self.most,
             "SPEC-3.5",
             f"tensors and tables take more than {self.most} bits together",
         )
+
+    def hold(self, numbers: int, bits: int) -> None:
+        """Count so many numbers of at most so many bits, before they are formed.
+
+        Raises: Declined (SPEC-3.5).
+        """
+        self.take(numbers * (NUMBER_BITS + bits))
+
+    def hold_places(self, places: int) -> None:
+        """Count so many places in a table, of numbers that are held already.
+
+        Raises: Declined (SPEC-3.5).
+        """
+        self.take(places * PLACE_BITS)
+
+    def release(self, bits: int) -> None:
+        """Give back room whose numbers are let go."""
+        self.held -= bits
 
 
 class Ledger(Room):

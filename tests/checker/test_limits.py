@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from fractions import Fraction
 from hashlib import sha256
+from itertools import accumulate
 from math import prod
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +16,14 @@ import make_vectors
 import models
 import mutators
 import pytest
-from make_vectors import BASE, PAIR, completed, document, flat, put, root
+from make_vectors import BASE, NOISY, PAIR, completed, document, flat, put, root
 
 from checker import __main__, check
 from checker.cells import counting, enumeration, ties
 from checker.cells import derive as cells
 from checker.cells import parse as proof
+from checker.cells.paths import decompose
+from checker.cells.tables import Extremes
 from checker.check import parse
 from checker.ground import decode, exact, ledger, norms
 from checker.ground.errors import (
@@ -47,7 +50,8 @@ def test_the_limits_are_those_of_the_specification() -> None:
     assert check.MAX_CERTIFICATE_BYTES == 16 << 20
     assert model.MAX_MODEL_BYTES == 34 << 20
     assert model.MAX_TENSOR_BITS == 1 << 31
-    assert (ledger.NUMBER_BITS, ledger.MAX_HELD_BITS, ledger.MAX_STEPS) == (384, 1 << 32, 1 << 28)
+    assert (ledger.NUMBER_BITS, ledger.PLACE_BITS) == (384, 64)
+    assert (ledger.MAX_HELD_BITS, ledger.MAX_STEPS) == (5 << 30, 1 << 28)
     assert container.MAX_HEADER == 1 << 20
     assert decode.MAX_DEPTH == 16
     assert exact.MAX_TABLE_BITS == 1 << 28
@@ -55,7 +59,7 @@ def test_the_limits_are_those_of_the_specification() -> None:
     assert (enumeration.MAX_TUPLE_BITS, enumeration.BITS_OF_TUPLE) == (1 << 30, 2048)
     assert ties.MAX_PRECISION == 4096
     assert enumeration.MAX_SUFFIXES == 1 << 16
-    assert (cells.MAX_TERM_BITS, cells.ROW_BITS, cells.TERM_BITS) == (1 << 30, 2048, 1024)
+    assert (cells.ROW_BITS, cells.TERM_BITS) == (2048, 1024)
     assert counting.MAX_POLYNOMIAL_BITS == 1 << 22
     assert CEILING == 10**11
     sizes = {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
@@ -351,17 +355,20 @@ def book(held: int = 0) -> Ledger:
     return Ledger(lambda done: None, held)
 
 
-def test_room_is_counted_up_to_its_limit_and_never_given_back() -> None:
+def test_room_is_counted_up_to_its_limit() -> None:
     room = ledger.Room(1000, 100)
     room.hold(1, 16)
     assert room.held == 100 + 384 + 16
-    room.hold(1, 116)
-    assert room.held == 1000
-    for numbers, bits in ((1, 0), (0, 0)):
-        if numbers:
-            with pytest.raises(Declined) as refused:
-                room.hold(numbers, bits)
-            assert refused.value.rule == "SPEC-3.5"
+    room.hold_places(2)
+    assert room.held == 500 + 128
+    room.take(372)
+    room.release(300)
+    assert room.held == 700
+    room.take(300)
+    for more in (lambda: room.take(1), lambda: room.hold(1, 0), lambda: room.hold_places(1)):
+        with pytest.raises(Declined) as refused:
+            more()
+        assert refused.value.rule == "SPEC-3.5"
     assert Ledger(lambda done: None, 7).held == 7
     assert Ledger(lambda done: None).most == ledger.MAX_HELD_BITS
 
@@ -418,14 +425,49 @@ def test_every_table_is_counted_before_it_is_formed(
         assert refused.value.rule == "SPEC-3.5"
 
 
+def taken(monkeypatch: pytest.MonkeyPatch, data: bytes, certificate: bytes) -> list[int]:
+    """Return what is taken by a check, in order; what is given back is negative."""
+    seen: list[int] = []
+    with monkeypatch.context() as patch:
+        take, release = ledger.Room.take, ledger.Room.release
+        patch.setattr(ledger.Room, "take", lambda room, n: (seen.append(n), take(room, n))[1])
+        patch.setattr(
+            ledger.Room, "release", lambda room, n: (seen.append(-n), release(room, n))[1]
+        )
+        make_vectors.theorem_of(data, certificate)
+    return seen
+
+
+def peak(monkeypatch: pytest.MonkeyPatch, data: bytes, certificate: bytes) -> int:
+    """Return the most room that is ever taken by a check, after the model is read."""
+    held = make_vectors.theorem_of(data, certificate).parsed.model.held
+    seen = taken(monkeypatch, data, certificate)
+    loaded = next(i for i, total in enumerate(accumulate(seen)) if total == held)
+    return held + max(accumulate(seen[loaded + 1 :]))
+
+
 def test_the_room_of_tables_goes_on_from_that_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    theorem = make_vectors.theorem_of(PAIR.bytes, mutators.encode(BASE))
-    used = theorem.ledger.held
-    assert used > theorem.parsed.model.held > 0
-    monkeypatch.setattr(ledger, "MAX_HELD_BITS", used)
-    assert make_vectors.theorem_of(PAIR.bytes, mutators.encode(BASE)).ledger.held == used
-    monkeypatch.setattr(ledger, "MAX_HELD_BITS", used - 1)
-    assert refusal(PAIR.bytes, mutators.encode(BASE)) == (Declined, "SPEC-3.5")
+    text = mutators.encode(BASE)
+    theorem, most = make_vectors.theorem_of(PAIR.bytes, text), peak(monkeypatch, PAIR.bytes, text)
+    assert most > theorem.ledger.held > theorem.parsed.model.held > 0
+    monkeypatch.setattr(ledger, "MAX_HELD_BITS", most)
+    assert make_vectors.theorem_of(PAIR.bytes, text).ledger.held == theorem.ledger.held
+    monkeypatch.setattr(ledger, "MAX_HELD_BITS", most - 1)
+    assert refusal(PAIR.bytes, text) == (Declined, "SPEC-3.5")
+
+
+def test_what_path_tables_were_made_of_is_given_back() -> None:
+    loaded, counted = model.load_model(NOISY.bytes), book()
+    paths = decompose(loaded, {}, counted)
+    tables = (paths.eqke_low, paths.eqkp, paths.evou_low, paths.pvou, paths.eu_low)
+    due = [len(rows) * len(rows[0]) * (384 + exact.bits(exact.Matrix(rows, 0))) for rows in tables]
+    assert counted.held == sum(due)
+
+
+def test_windows_are_places() -> None:
+    counted = book()
+    Extremes([(1, 2), (3, 4), (5, 6)], max, counted).windows(0, 1)
+    assert counted.held == 2 * 2 * 64
 
 
 def test_outcomes_are_counted() -> None:
@@ -506,16 +548,15 @@ def test_a_polynomial_of_too_many_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_answers_left_in_the_cells_above_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     # One answer, two positions, masks of two tokens; each split holds as much for its children.
-    masks = 2 * (384 + 2)
-    width = 64 + 1024 + 2 + 0
-    most = 2 * (2048 + 2 * width)
     link = make_vectors.child([[0, 0]], "split", layout=[[1, 1]], children=1)
     leaf = make_vectors.child([[0, 0]], "count", layout=[[1, 1]], blocks=[[0, []]])
-    for depth in (1, 3):
+    found = []
+    for depth in (1, 2, 4):
         links = [{"maximum": 1, "mu": ["0", "0"], **link}, *[link] * (depth - 1), leaf]
-        doc = mutators.encode(document(PAIR, completed(2, links, "skip")))
-        assert passes(doc, most + depth * masks, monkeypatch)
-        assert not passes(doc, most + depth * masks - 1, monkeypatch)
+        text = mutators.encode(document(PAIR, completed(2, links, "skip")))
+        found.append(peak(monkeypatch, PAIR.bytes, text))
+    masks = 2 * (384 + 2)
+    assert (found[1] - found[0], found[2] - found[1]) == (masks, 2 * masks)
 
 
 def test_an_enumeration_is_measured_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -562,25 +603,19 @@ def test_what_no_answer_can_win_needs_no_room(monkeypatch: pytest.MonkeyPatch) -
 def test_the_terms_of_a_cell_are_measured_before_they_are_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    doc = mutators.encode(
-        document(
-            PAIR, completed(2, [root(1, [[1, 1]], "enumerate", layout=[[1, 1]], mu=["1", "200"])])
-        )
-    )
+    def text(method: str, **keys: Any) -> bytes:
+        cell = root(1, [[1, 1]], method, **keys)
+        return mutators.encode(document(PAIR, completed(2, [cell], "skip")))
+
     # One answer, two blocks at two positions; 64 bits of precision, 1 024 more, 2 of the largest
     # bracket, 201 of mu.
-    need = 2 * (2048 + 2 * (64 + 1024 + 2 + 201))
-    assert passes(doc, need, monkeypatch)
-    assert not passes(doc, need - 1, monkeypatch)
-
-
-def passes(certificate: bytes, bits: int, monkeypatch: pytest.MonkeyPatch) -> bool:
-    monkeypatch.setattr(cells, "MAX_TERM_BITS", bits)
-    try:
-        make_vectors.theorem_of(PAIR.bytes, certificate)
-    except Declined as found:
-        return found.rule != "SPEC-3.5"
-    return True
+    terms = 2 * (2048 + 2 * (64 + 1024 + 2 + 201))
+    ended = make_vectors.theorem_of(PAIR.bytes, text("skip")).ledger.held
+    for method, keys in (("enumerate", {"layout": [[1, 1]]}), ("brute-force", {})):
+        wide = text(method, mu=["1", "200"], **keys)
+        assert terms in taken(monkeypatch, PAIR.bytes, wide)
+        # All of it is given back.
+        assert make_vectors.theorem_of(PAIR.bytes, wide).ledger.held == ended
 
 
 def test_ranges_that_share_only_their_ends() -> None:

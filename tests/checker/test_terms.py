@@ -1337,9 +1337,9 @@ def test_tables_are_measured_before_they_are_made(
     monkeypatch.setattr(exact, "MAX_TABLE_BITS", 6 * 8 - limit)
     if limit:
         with pytest.raises(Declined):
-            exact.rescale(Matrix(((7, 1, 1), (1, 1, -4)), 2), 7)
+            exact.rescale(Matrix(((7, 1, 1), (1, 1, -4)), 2), 7, ledger())
     else:
-        assert exact.rescale(Matrix(((7, 1, 1), (1, 1, -4)), 2), 7) == Matrix(
+        assert exact.rescale(Matrix(((7, 1, 1), (1, 1, -4)), 2), 7, ledger()) == Matrix(
             ((224, 32, 32), (32, 32, -128)), 7
         )
 
