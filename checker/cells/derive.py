@@ -77,8 +77,8 @@ class Cells:
         free = self.below[m + 1]
         if cell.queries[0][0] != m:  # 7.2: less those without the maximum
             free -= self.below[m]
-        chosen = sum(self.last[b + 1] - self.last[a] for a, b in cell.queries)
-        return free * chosen
+        last = self.last
+        return free * sum(last[b + 1] - last[a] for a, b in cell.queries)
 
     def _derive(self, cell: Cell, given: Known) -> Known | Outcome:
         """Return what the cell hands down to its children; of a leaf, the outcome."""

@@ -325,7 +325,8 @@ def enclose(
     for i, peel in enumerate(hint.peels):
         if peel:
             c, x = peel
-            rest[i] = minus(whole[i], low_rank(c, x, whole[i], ledger), ledger)
+            taken = low_rank(c, x, whole[i], ledger)  # P_i
+            rest[i] = minus(whole[i], taken, ledger)
             before = multiply([*rest[:i], c], ledger)
             behind = multiply([x, *whole[i + 1 :]], ledger)
             negated = minus(negated, product(before, behind, ledger), ledger)

@@ -102,7 +102,9 @@ def _joined(ranges: Iterable[Range]) -> list[Range]:
     """Return ascending ranges with neighbours joined, so that equal sets are equal lists."""
     found: list[Range] = []
     for first, last in ranges:
-        begin = found.pop()[0] if found and found[-1][1] + 1 == first else first
+        begin = first
+        if found and found[-1][1] + 1 == first:
+            begin, _ = found.pop()
         found.append((begin, last))
     return found
 

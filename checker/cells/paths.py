@@ -87,6 +87,13 @@ def _over(table: Enclosed, scale: int, ledger: Ledger) -> tuple[Rows, Rows]:
     return rows, rows if high is low else rescale(high, scale, ledger).rows
 
 
+def _hold(tables: list[Rows], ledger: Ledger) -> None:
+    """Count tables as held, each object once."""
+    distinct = {id(rows): rows for rows in tables}
+    for table in distinct.values():
+        ledger.hold(len(table) * len(table[0]), bits(Matrix(table, 0)))
+
+
 def decompose(
     model: Model,
     hints: dict[str, PathHint],
@@ -124,10 +131,9 @@ def decompose(
     scores = (*_over(eqke, score, ledger), rescale(eqkp, score, ledger).rows)
     values = (*_over(evou, value, ledger), rescale(pvou, value, ledger).rows)
     direct = _over(eu, value, ledger)
-    # What the tables were made of is let go; they are what is held from here on.
+    # What the tables were made of is let go.
     ledger.release(ledger.held - before)
-    for table in {id(rows): rows for rows in (*scores, *values, *direct)}.values():
-        ledger.hold(len(table) * len(table[0]), bits(Matrix(table, 0)))
+    _hold([*scores, *values, *direct], ledger)
     return Paths(
         *scores,
         score,

@@ -15,8 +15,10 @@ from checker.ground.errors import require_support
 CEILING = 10**11
 """No certificate is worth more operations than this, whatever it declares.  (SPEC 8.2)"""
 
-NUMBER_BITS, PLACE_BITS = 384, 64
+NUMBER_BITS = 384
 """Room of a number beside its bits: an object, and a place in a table and in the transpose."""
+PLACE_BITS = 64
+"""Room of another place in a table."""
 
 MAX_HELD_BITS = 5 << 30
 """Room for all tensors, tables and terms, 640 MiB.  (SPEC 3.5)"""

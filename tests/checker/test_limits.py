@@ -536,13 +536,15 @@ def test_a_step_for_every_byte_cell_and_range_of_queries() -> None:
 
 
 def test_a_polynomial_of_too_many_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    frame: Any = SimpleNamespace(multiplicities=[[1, 1]], blocks=[(0, 0), (1, 1)], forced=False)
+    frame: Any = SimpleNamespace(
+        multiplicities=[[1, 1]], blocks=[(0, 0), (1, 1)], forced=False, ledger=book()
+    )
     # Slots of three bits, for two inputs; degrees 0 to 4.
     monkeypatch.setattr(counting, "MAX_POLYNOMIAL_BITS", 15)
-    assert counting._within(frame, [{0: 0, 1: 4}], 4, book()) == 2
+    assert counting._within(frame, [{0: 0, 1: 4}], 4) == 2
     monkeypatch.setattr(counting, "MAX_POLYNOMIAL_BITS", 14)
     with pytest.raises(Declined) as refused:
-        counting._within(frame, [{0: 0, 1: 4}], 4, book())
+        counting._within(frame, [{0: 0, 1: 4}], 4)
     assert refused.value.rule == "SPEC-3.5"
 
 
