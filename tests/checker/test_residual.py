@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import random
 from fractions import Fraction
@@ -294,6 +295,61 @@ def test_a_peel_of_everything_leaves_nothing(seed: int) -> None:
     low, high = enclose([first, tail], PathHint((1, 1), ((c, x), ()), RANGE), ledger())
     truth = table(multiply([first, tail], ledger()))
     assert table(low) == table(high) == truth
+
+
+def units(value: Fraction) -> Fraction:
+    """Return a number in units of 2^-48."""
+    return value * (1 << TABLE_SCALE)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ends_finer_than_the_table_are_rounded_outward(seed: int) -> None:
+    # Nothing is left but the low-rank part, over 2^-90: the ends are its floor and its ceiling.
+    rng = random.Random(seed)
+    c, x, tail = (
+        random_matrix(rng, *shape, size=2**20, scale=30) for shape in ((3, 2), (2, 4), (4, 5))
+    )
+    first = multiply([c, x], ledger())
+    low, high = enclose([first, tail], PathHint((1, 1), ((c, x), ()), RANGE), ledger())
+    truth = table(multiply([first, tail], ledger()))
+    for under, over, row in zip(low.rows, high.rows, truth, strict=True):
+        assert under == tuple(math.floor(units(value)) for value in row)
+        assert over == tuple(math.ceil(units(value)) for value in row)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_ranges_finer_than_the_table_are_rounded_up(seed: int) -> None:
+    rng = random.Random(seed)
+    rest = random_matrix(rng, 3, 4, size=2**20, scale=rng.choice((52, 60)))
+    found = residual._ranges([rest], RANGE, ledger())
+    assert found == tuple(math.ceil(units(max(row) - min(row))) for row in table(rest))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_split_bounds_are_rounded_up(seed: int) -> None:
+    rng = random.Random(seed)
+    front, shift = (random_matrix(rng, n, 3, scale=rng.randint(3, 9)) for n in (4, 1))
+    rest = random_matrix(rng, 3, 4, size=2**20, scale=50)
+    for shifts in ((), (shift,)):
+        moved = table(front)
+        base = Fraction(0)
+        if shifts:
+            moved = plus(moved, table(shift)[0])
+            base = Fraction(residual._ranges([shift, rest], RANGE, ledger())[0])
+        inner = residual._ranges([rest], RANGE, ledger())
+        found = residual._ranges([front, rest], Bound("split", 1, (RANGE,), shifts), ledger())
+        for bound, row in zip(found, moved, strict=True):
+            sums = [abs(a) * beta for a, beta in zip(row, inner, strict=True)]
+            assert bound == math.ceil(base + sum(sums))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_half_of_a_range_is_rounded_up(seed: int) -> None:
+    rng = random.Random(seed)
+    rest = random_matrix(rng, 3, 4, size=2**20, scale=TABLE_SCALE)
+    heights, widths = residual._radii([rest], RANGE, ledger())
+    assert heights == tuple(-(-(max(row) - min(row)) // 2) for row in rest.rows)
+    assert set(widths) == {1 << TABLE_SCALE}
 
 
 @pytest.mark.parametrize("seed", range(40))
