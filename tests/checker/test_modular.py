@@ -225,9 +225,24 @@ def page_of(model: Model, sums: Any, precision: int, *, float32: bool) -> tuple[
         low, high = first_weight(heads[head], found.d_head, (a, b), precision, ledger())
         return Fraction(low, 2**precision), Fraction(high, 2**precision)
 
-    unit = Fraction(1, 2 ** fold(proof.model, ledger()).tables[0].scale)
+    page_unit = Fraction(1, 2 ** fold(proof.model, ledger()).tables[0].scale)
     drift = Fraction(found.drift, 2 ** (found.scale + TABLE_SCALE))
-    return found, Page(model, sums, weight, unit, drift)
+    return found, Page(model, sums, weight, page_unit, drift)
+
+
+def loose_switches(rng: random.Random, model: Model, mix: Any) -> list[Any]:
+    """Return proofs whose switches are near their neurons, so that errors decide near zero."""
+    found = []
+    for noise in (0, 3, 40) if mix == CONSTANT else ():
+        own = random_switches(rng, model, fitting=True)
+        for row in own["tables"]["rows"]:
+            row[:] = [entry + rng.randint(-noise, noise) for entry in row]
+        if noise == 40:
+            own["neurons"] = [rng.randrange(len(own["neurons"])) for _ in own["neurons"]]
+            own["scales"] = [rng.randint(1, 3) for _ in own["scales"]]
+        pair = {**own_pair(model, rng.choice((0, 6, 20))), "settle": rng.randint(0, 1)}
+        found.append({"rule": "switches", **pair, **own})
+    return found
 
 
 @pytest.mark.parametrize("float32", [False, True])
@@ -235,20 +250,25 @@ def test_the_checker_proves_what_the_page_says(float32: bool) -> None:
     """Every term of e shows: weights of heads have 4 bits, so that what they move is seen in
     margins of 20; and what is decided, or left open, is what the page decides.
     """
-    seen = dict.fromkeys(("margin", "wrong", "open", "moved"), 0)
+    seen = dict.fromkeys(("margin", "wrong", "open", "moved", "switch"), 0)
     for seed in range(60):
         mix, rng = MIXES[seed % 4], random.Random(f"page {seed}")
         good = seed % 3 == 0
         model = addition.good_model(3, mix, seed) if good else random_model(f"page {seed}", mix)
         precision = rng.choice((4, 8, 64))
-        for sums in rules_of(rng, model, mix):
+        for sums in (*rules_of(rng, model, mix), *loose_switches(rng, model, mix)):
             found, page = page_of(model, sums, precision, float32=float32)
             unit = Fraction(1, 2 ** (found.scale - (precision if found.scores else 0)))
             assert [effect * unit for effect in found.effects] == page.effects
             for a in range(found.vocab):
                 for b in range(found.vocab):
                     got = found.outcome(a, b, 1, ledger())
-                    known = page.first(a, b)
+                    known, (_, _, attention) = page.first(a, b), page.run(a, b)
+                    weights = [int(page.weight(h, a, b)[0] * 2**precision) for h in page.heads]
+                    logits = found.ways[0].logits(a, found.vocab + b, weights, ledger())
+                    of_rule = Fraction(logits.error, 2**found.scale)
+                    assert of_rule == known.error - attention - page.drift
+                    seen["switch"] += sums["rule"] == "switches" and of_rule > 0
                     assert (got.lower, got.upper, got.margin) == page.outcome(a, b)
                     seen["margin"] += got.margin is not None
                     seen["wrong"] += got.lower

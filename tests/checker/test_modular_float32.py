@@ -223,6 +223,15 @@ def test_overflow_is_declined() -> None:
                 theorem_of(model)
 
 
+def only(**tensors: Any) -> Model:
+    """Return a model that is zero but for these tensors."""
+    config = addition.config_of(2, 2, 1, 1, 1, 2, None)
+    shapes = addition.shapes(config)
+    names = {name.rpartition(".")[2]: name for name in shapes}
+    zero = {name: make_vectors.models.filled(shape, lambda: 0) for name, shape in shapes.items()}
+    return Model(config, zero | {names[name]: value for name, value in tensors.items()})
+
+
 def alone(x: int) -> dict[str, Model]:
     """Return models in each of which one number of SPEC 13.7 alone reaches 2^126 at x = 2^124, by
     its name on the page.
@@ -230,16 +239,6 @@ def alone(x: int) -> dict[str, Model]:
     Three are never alone: `f + e_f` is at least `y + e_y`, that is at least `(1 + u) R`, and
     `2 (Q K + D)` is more than `(Q + e_q)(K + e_k)`, for no error is more than 2^-20 of its number.
     """
-    config = addition.config_of(2, 2, 1, 1, 1, 2, None)
-    shapes = addition.shapes(config)
-    names = {name.rpartition(".")[2]: name for name in shapes}
-
-    def only(**tensors: Any) -> Model:
-        zero = {
-            name: make_vectors.models.filled(shape, lambda: 0) for name, shape in shapes.items()
-        }
-        return Model(config, zero | {names[name]: value for name, value in tensors.items()})
-
     # A residual of 2^63 along the first axis, and weights that only read the second.
     far, across = [[2**63, 0], [0, 0]], [[0], [x >> 61]]
     return {
@@ -266,6 +265,35 @@ def test_every_number_on_the_way_has_room(name: str) -> None:
     found = adder_float32.reached(declined, (EPS, ETA), (0, 0))
     assert [other for other, value in found.items() if value >= 2**126] == [name]
     assert max(adder_float32.reached(accepted, (EPS, ETA), (0, 0)).values()) < 2**126
+
+
+def errors_alone(size: int) -> dict[str, Model]:
+    """Return models in each of which a number of SPEC 13.7 reaches 2^126 by its error alone, by its
+    name on the page; ``size`` is just below 2^63.
+    """
+    far, across, below = [[2**63, 0], [0, 0]], [[0], [size]], size << 63
+    return {
+        "Q + e_q": only(b_Q=[[below]]),
+        "K + e_k": only(b_K=[[below]]),
+        "(1 + u) R |W_V| + |b_V|": only(W_E=far, W_V=[across], b_V=[[2**101]]),
+        "V + e_z": only(b_V=[[below >> 1]]),
+        "(y + e_y) |W_in| + |b_in|": only(W_E=far, W_in=[[0], [size]], b_in=[2**104]),
+        "f + e_f": only(b_out=[below, 0]),
+    }
+
+
+@pytest.mark.parametrize("name", errors_alone(0))
+def test_errors_count_among_the_numbers_on_the_way(name: str) -> None:
+    just_below, below = 2**63 - 2**39, 2**63 - 2**49
+    if name.startswith("(y"):
+        just_below = 2**63 - 2**41
+    found = adder_float32.reached(errors_alone(just_below)[name], (EPS, ETA), (0, 0))
+    assert [other for other, value in found.items() if value >= 2**126] == [name]
+    assert found[name] < 2**126 * (1 + Fraction(1, 2**16))
+    with pytest.raises(Declined) as refusal:
+        theorem_of(errors_alone(just_below)[name])
+    assert refusal.value.rule == "SPEC-13.7"
+    theorem_of(errors_alone(below)[name])
 
 
 def test_fractions_cost_what_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
