@@ -1,5 +1,5 @@
-"""What every cell is handed and what it proves is true of every input: SPEC 7.6 to 7.15, on path
-matrices.
+"""What every cell is handed and what it proves is true of every input: SPEC-7.6 to SPEC-7.15, on
+path matrices.
 
 The truth is that of `exhaustion.py`.  At every cell of a random forest: a wrong answer that is no
 longer left, and a token
@@ -245,7 +245,7 @@ def test_random_forests_reach_the_rules() -> None:
 
 
 def test_a_lower_count_over_enclosed_paths_is_refused() -> None:
-    # SPEC 7.10 needs exact brackets: upper ends of an enclosure would count failures that are none.
+    # SPEC-7.10 needs exact brackets: upper ends of an enclosure would count failures that are none.
     choose = Seeded(random.Random(0))
     true = exhaustion.random_paths(choose, 3, 2)
     rows, answers = [[1] * 3] * 2, len(true.pvou[0])
@@ -256,8 +256,18 @@ def test_a_lower_count_over_enclosed_paths_is_refused() -> None:
             {"maximum": k, "mu": ["0", "0"], "queries": [[p, p]], "method": "skip"}
             for k, p in others
         ]
-        item.append({"maximum": m, "mu": ["0", "0"], "queries": [[q, q]], "method": "count", "layout": [[1, m]] if m else [],
-                     "blocks": [[50, []]], "lower": [[50, list(range(answers))]], "failures": ["0", "9"]})  # fmt: skip
+        item.append(
+            {
+                "maximum": m,
+                "mu": ["0", "0"],
+                "queries": [[q, q]],
+                "method": "count",
+                "layout": [[1, m]] if m else [],
+                "blocks": [[50, []]],
+                "lower": [[50, list(range(answers))]],
+                "failures": ["0", "9"],
+            }
+        )
         root = parse_cells(item, {"d_vocab": 3, "d_vocab_out": answers, "n_ctx": 2})[-1]
         given = Known({j: ((2 << m) - 1,) * 2 for j in range(answers) if j != m}, None)
         exact, enclosed = (
