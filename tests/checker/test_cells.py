@@ -256,8 +256,18 @@ def test_a_lower_count_over_enclosed_paths_is_refused() -> None:
             {"maximum": k, "mu": ["0", "0"], "queries": [[p, p]], "method": "skip"}
             for k, p in others
         ]
-        item.append({"maximum": m, "mu": ["0", "0"], "queries": [[q, q]], "method": "count", "layout": [[1, m]] if m else [],
-                     "blocks": [[50, []]], "lower": [[50, list(range(answers))]], "failures": ["0", "9"]})  # fmt: skip
+        item.append(
+            {
+                "maximum": m,
+                "mu": ["0", "0"],
+                "queries": [[q, q]],
+                "method": "count",
+                "layout": [[1, m]] if m else [],
+                "blocks": [[50, []]],
+                "lower": [[50, list(range(answers))]],
+                "failures": ["0", "9"],
+            }
+        )
         root = parse_cells(item, {"d_vocab": 3, "d_vocab_out": answers, "n_ctx": 2})[-1]
         given = Known({j: ((2 << m) - 1,) * 2 for j in range(answers) if j != m}, None)
         exact, enclosed = (

@@ -151,8 +151,21 @@ class Draft:
 
     def form(self) -> list[int]:
         total = len(self.sizes) - 1
-        options = {4: ([3, 1], [1, 2, 1], [1, 1, 1, 1], [2, 2], [1, 3], [1, 1, 2], [2, 1, 1], [3, 0, 1], [2, 0, 2], [1, 2, 0, 1]),
-                   2: ([1, 1], [1, 0, 1], [1, 0, 0, 1])}  # fmt: skip
+        options = {
+            4: (
+                [3, 1],
+                [1, 2, 1],
+                [1, 1, 1, 1],
+                [2, 2],
+                [1, 3],
+                [1, 1, 2],
+                [2, 1, 1],
+                [3, 0, 1],
+                [2, 0, 2],
+                [1, 2, 0, 1],
+            ),
+            2: ([1, 1], [1, 0, 1], [1, 0, 0, 1]),
+        }
         return self.choose.pick(options[total])
 
     def bound(self, sizes: list[int], depth: int, rules: tuple[str, ...]) -> Any:
@@ -668,15 +681,29 @@ DEFECTS: list[tuple[str, Any, str]] = [
     ("no rule", changed("bound", []), "SPEC-3.4"),
     ("nothing", changed("bound", {"rule": "least", "of": []}), "SPEC-6.7"),
     ("largest of nothing", changed("bound", {"rule": "largest", "of": []}), "SPEC-6.7"),
-    ("entries", changed("bound", {"rule": "least", "of": [{"rule": "schwarz", "left": ONE, "right": ONE}]}), "SPEC-6.7"),
-    ("entries of a rest", changed("bound", {"rule": "split", "at": 1, "rest": {"rule": "schwarz", "left": ONE, "right": ONE}}),
-     "SPEC-6.7"),
+    (
+        "entries",
+        changed("bound", {"rule": "least", "of": [{"rule": "schwarz", "left": ONE, "right": ONE}]}),
+        "SPEC-6.7",
+    ),
+    (
+        "entries of a rest",
+        changed(
+            "bound",
+            {"rule": "split", "at": 1, "rest": {"rule": "schwarz", "left": ONE, "right": ONE}},
+        ),
+        "SPEC-6.7",
+    ),
     ("shift of a range", changed("bound", {"rule": "range", "shift": ONE}), "SPEC-3.4"),
-    ("null shift", changed("bound", {"rule": "split", "at": 1, "rest": {"rule": "range"}, "shift": None}), "SPEC-3.4"),
+    (
+        "null shift",
+        changed("bound", {"rule": "split", "at": 1, "rest": {"rule": "range"}, "shift": None}),
+        "SPEC-3.4",
+    ),
     ("null left", changed("bound", {"rule": "schwarz", "left": None, "right": ONE}), "SPEC-3.4"),
     ("no rest", changed("bound", {"rule": "split", "at": 1}), "SPEC-3.4"),
     ("squarings", changed("bound", {"rule": "spectral", "squarings": 9}), "SPEC-3.3"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(
@@ -693,15 +720,48 @@ WIDE = {"exponent": 0, "rows": [[1, 1, 1, 1, 1, 1, 1]]}
 SHAPES: list[tuple[str, Any, str]] = [
     ("peel columns", changed("peel", [[{"exponent": 0, "rows": [[1]] * 4}, WIDE], []]), "SPEC-6.6"),
     ("peel rows", changed("peel", [[ONE, {"exponent": 0, "rows": [[1, 1]]}], []]), "SPEC-6.6"),
-    ("peel inner", changed("peel", [[{"exponent": 0, "rows": [[1]] * 4}, {"exponent": 0, "rows": [[1, 1]] * 2}], []]),
-     "SPEC-6.6"),
-    ("shift", changed("bound", {"rule": "split", "at": 1, "rest": {"rule": "range"}, "shift": WIDE}), "SPEC-6.6"),
-    ("shifts", changed("bound", {"rule": "split", "at": 1, "rest": {"rule": "range"},
-                                 "shift": {"exponent": 0, "rows": [[1, 1]] * 2}}), "SPEC-6.7"),
-    ("split at 0", changed("bound", {"rule": "split", "at": 0, "rest": {"rule": "range"}}), "SPEC-6.7"),
-    ("split at the end", changed("bound", {"rule": "split", "at": 2, "rest": {"rule": "range"}}), "SPEC-6.7"),
-    ("schwarz without a middle", changed("bound", {"rule": "schwarz", "left": ONE, "right": ONE}), "SPEC-6.8"),
-]  # fmt: skip
+    (
+        "peel inner",
+        changed(
+            "peel",
+            [[{"exponent": 0, "rows": [[1]] * 4}, {"exponent": 0, "rows": [[1, 1]] * 2}], []],
+        ),
+        "SPEC-6.6",
+    ),
+    (
+        "shift",
+        changed("bound", {"rule": "split", "at": 1, "rest": {"rule": "range"}, "shift": WIDE}),
+        "SPEC-6.6",
+    ),
+    (
+        "shifts",
+        changed(
+            "bound",
+            {
+                "rule": "split",
+                "at": 1,
+                "rest": {"rule": "range"},
+                "shift": {"exponent": 0, "rows": [[1, 1]] * 2},
+            },
+        ),
+        "SPEC-6.7",
+    ),
+    (
+        "split at 0",
+        changed("bound", {"rule": "split", "at": 0, "rest": {"rule": "range"}}),
+        "SPEC-6.7",
+    ),
+    (
+        "split at the end",
+        changed("bound", {"rule": "split", "at": 2, "rest": {"rule": "range"}}),
+        "SPEC-6.7",
+    ),
+    (
+        "schwarz without a middle",
+        changed("bound", {"rule": "schwarz", "left": ONE, "right": ONE}),
+        "SPEC-6.8",
+    ),
+]
 
 
 @pytest.mark.parametrize(

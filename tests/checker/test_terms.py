@@ -911,7 +911,7 @@ def test_an_enumeration_costs_what_is_charged(monkeypatch: pytest.MonkeyPatch) -
 
 
 def true_sign(paths: Paths, q: int, m: int, j: int, tokens: tuple[int, ...]) -> int:
-    """Return the sign of logit_j - logit_m: by class of equal score, then with two thousand bits."""
+    """Return the sign of logit_j - logit_m: by class of equal score, then by two thousand bits."""
     sums: dict[int, int] = {}
     for i, t in enumerate([*tokens, q]):
         score = paths.eqke_low[q][t] + paths.eqkp[q][i]
@@ -948,8 +948,10 @@ def test_an_input_that_no_precision_decides_stays_open() -> None:
     # 2^5000 exp(-1/16) rounded down: the two summands agree to 5 000 bits.
     close = oracle.exp_of_minus_root(1, 16, 1, 5000)[0]
     for sums, sign in (
-        ({}, 0), ({0: 5}, 1), ({7: -5}, -1), ({0: 1, -far: -1}, 1), ({0: -1, -far: 1}, -1), ({0: 1, -1: -1}, 1),
-        ({-far: 1}, 1), ({-far: 1, -far - 1: -1}, 1), ({0: -close, -1: 1 << 5000}, None), ({0: close, -1: -(1 << 5000)}, None),
+        ({}, 0), ({0: 5}, 1), ({7: -5}, -1), ({0: 1, -far: -1}, 1), ({0: -1, -far: 1}, -1),
+        ({0: 1, -1: -1}, 1),
+        ({-far: 1}, 1), ({-far: 1, -far - 1: -1}, 1), ({0: -close, -1: 1 << 5000}, None),
+        ({0: close, -1: -(1 << 5000)}, None),
     ):  # fmt: skip
         assert _sign(scores, sums) == sign
 
@@ -968,10 +970,19 @@ def test_signs_are_looked_for_up_to_4096_bits(precision: int) -> None:
 
 @pytest.mark.parametrize(
     ("ends", "sums", "sign"),
-    [((1, 2), {0: 1}, 1), ((1, 2), {0: -1}, -1), ((0, 1), {0: 1}, None), ((0, 1), {0: -1}, None), ((1, 1), {0: 2, 1: -1}, 1),
-     ((1, 1), {0: -2, 1: 1}, -1), ((1, 2), {0: 1, 1: -1}, None), ((0, 0), {0: 1}, None),
-     ((1, 3), {0: 2, 1: -1}, None), ((1, 3), {0: -2, 1: 1}, None)],
-)  # fmt: skip
+    [
+        ((1, 2), {0: 1}, 1),
+        ((1, 2), {0: -1}, -1),
+        ((0, 1), {0: 1}, None),
+        ((0, 1), {0: -1}, None),
+        ((1, 1), {0: 2, 1: -1}, 1),
+        ((1, 1), {0: -2, 1: 1}, -1),
+        ((1, 2), {0: 1, 1: -1}, None),
+        ((0, 0), {0: 1}, None),
+        ((1, 3), {0: 2, 1: -1}, None),
+        ((1, 3), {0: -2, 1: 1}, None),
+    ],
+)
 def test_a_sign_needs_one_unit_and_no_more(
     ends: tuple[int, int], sums: dict[int, int], sign: int | None
 ) -> None:
@@ -985,7 +996,8 @@ def test_one_answer_that_is_open_leaves_the_input_open(monkeypatch: pytest.Monke
     paths = random_paths(random.Random(0), 3, 2)
     scores = scores_of(paths)
     for signs, expected in (
-        ([-1, -1], False), ([-1, None], None), ([None, -1], None), ([None, 0], True), ([1, None], True), ([-1, 0], True),
+        ([-1, -1], False), ([-1, None], None), ([None, -1], None), ([None, 0], True),
+        ([1, None], True), ([-1, 0], True),
         ([1, -1], True),
     ):  # fmt: skip
         left = iter(signs)
@@ -1062,8 +1074,19 @@ class Counted(int):
         cls.mul = cls.add = cls.cmp = cls.starts = 0
 
 
-for _name, _kind in (("mul", "mul"), ("rmul", "mul"), ("add", "add"), ("radd", "add"), ("sub", "add"), ("rsub", "add"),
-                     ("lshift", "other"), ("lt", "cmp"), ("gt", "cmp"), ("le", "cmp"), ("ge", "cmp")):  # fmt: skip
+for _name, _kind in (
+    ("mul", "mul"),
+    ("rmul", "mul"),
+    ("add", "add"),
+    ("radd", "add"),
+    ("sub", "add"),
+    ("rsub", "add"),
+    ("lshift", "other"),
+    ("lt", "cmp"),
+    ("gt", "cmp"),
+    ("le", "cmp"),
+    ("ge", "cmp"),
+):
     setattr(Counted, f"__{_name}__", Counted._counting(f"__{_name}__", _kind))
 
 

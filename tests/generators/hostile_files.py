@@ -551,5 +551,5 @@ HOSTILE: dict[str, Callable[[], Files]] = {
     "text of strings": text_of(b'""'),
     "text of short strings": text_of(b'"ab"'),
 }
-SUITE = {name: make for name, (make, _) in BOMBS.items()} | HOSTILE
+SUITE: dict[str, Callable[[], Files]] = {name: make for name, (make, _) in BOMBS.items()} | HOSTILE
 """Every file of ``make hostile``."""

@@ -84,7 +84,10 @@ class Reading:
         biases = [name.replace("W_", "b_") for name in names]
         scale = max(map(self.scale, (*names, *biases)))
         s = 8 * -(-min(scale, self.p) // 8)
-        cut = lambda v: Fraction(floor(v * 2**s), 2**s)  # noqa: E731
+
+        def cut(v: Fraction) -> Fraction:
+            return Fraction(floor(v * 2**s), 2**s)
+
         columns, offsets = [], []
         for name, bias in zip(names, biases, strict=True):
             stack, added = self.matrix(name), self.matrix(bias)
@@ -134,13 +137,16 @@ class Reading:
         scoring = self.affine(x, f"{block}attn.W_Q", f"{block}attn.W_K", heads=True)
         moving = self.affine(x, f"{block}attn.W_V", heads=True)
         D, H = self.config["d_head"], self.config["n_heads"]
-        pieces = lambda row: [row[at : at + D] for at in range(0, len(row), D)]  # noqa: E731
+
+        def pieces(row: list[int]) -> list[list[int]]:
+            return [row[at : at + D] for at in range(0, len(row), D)]
+
         cut = pieces(scoring.middles)
         return Seen(cut[:H], cut[H:], pieces(moving.middles), scoring, moving)
 
     def delta(self, own: Seen, seen: Sequence[Seen]) -> int:
         """Return by how much a score may be wrong."""
-        D, u = self.config["d_head"], self.u
+        D, u = int(self.config["d_head"]), self.u
         R = isqrt(floor(Fraction(4**self.p, D)))
         K, Q = max(other.scoring.top for other in seen), own.scoring.top
         rho, r = max(other.scoring.radius for other in seen), own.scoring.radius
@@ -160,9 +166,10 @@ class Reading:
             ]
             S = [floor(dot * R * u**2) for dot in dots]
             ends = [self.enclose(max(S) - s, self.p, self.p) for s in S]
-            w, e = [low for low, _ in ends], max(high - low for low, high in ends)
+            w = [low for low, _ in ends]
+            e = max(high - low for low, high in ends)
             A = [floor(c * floor(Fraction(v) / (sum(w) * u)) + (1 - c) / u) for v in w]
-            E = min(4 * delta, Fraction(2) / u) + 2 * n * (e + 1)
+            E = min(Fraction(4 * delta), Fraction(2) / u) + 2 * n * (e + 1)
             for k in range(D):
                 found.append(
                     floor(
