@@ -147,7 +147,7 @@ class Reading:
 
     def delta(self, own: Seen, seen: Sequence[Seen]) -> int:
         """Return by how much a score may be wrong."""
-        D, u = self.config["d_head"], self.u
+        D, u = int(self.config["d_head"]), self.u
         R = isqrt(floor(Fraction(4**self.p, D)))
         K, Q = max(other.scoring.top for other in seen), own.scoring.top
         rho, r = max(other.scoring.radius for other in seen), own.scoring.radius
@@ -168,7 +168,8 @@ class Reading:
             ]
             S = [floor(dot * R * u**2) for dot in dots]
             ends = [self.enclose(max(S) - s, self.p, self.p) for s in S]
-            w, e = [low for low, _ in ends], max(high - low for low, high in ends)
+            w = [low for low, _ in ends]
+            e = max(high - low for low, high in ends)
             A = [floor(c * floor(Fraction(v) / (sum(w) * u)) + (1 - c) / u) for v in w]
             E = min(Fraction(4 * delta), Fraction(2) / u) + 2 * n * (e + 1)
             for k in range(D):
