@@ -29,7 +29,8 @@ from certify.model.file import load_model
 from certify.model.paths import decompose
 from certify.progress import silent
 from certify.question.scope import UNIFORM
-from checker.cells.derive import Checker
+from checker.cells.cell import Known
+from checker.cells.derive import Cells
 from checker.cells.paths import decompose as decompose_exactly
 from checker.check import parse
 from checker.ground.ledger import Ledger
@@ -72,7 +73,7 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
     data = TRAINED.read_bytes()
     parsed = parse(data, canonical(document(named(model, "test", "max-of-k"), cells, {})))
     book = Ledger(lambda done: None)
-    checker = Checker(
+    checker = Cells(
         decompose_exactly(parsed.model, {}, book), parsed.statement.scope, parsed.precision, book
     )
     before, work, lost = book.total, 0, 0
@@ -80,7 +81,8 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
         if root.maximum in MAXIMA:
             start = len(checker.outcomes)
             everything = ((2 << root.maximum) - 1,) * 4
-            checker.visit(root, {j: everything for j in range(64) if j != root.maximum}, None)
+            wrong = {j: everything for j in range(64) if j != root.maximum}
+            checker.visit(root, Known(wrong, None))
             lost += sum(outcome.upper for outcome in checker.outcomes[start:])
     work = book.total - before
     tables = [table for table in vars(checker.scores.tables).values() if hasattr(table, "levels")]

@@ -331,7 +331,7 @@ def test_pytorch_in_float64_lies_in_the_balls(at: int, tmp_path: Path) -> None:
     network = Network(checked_model(model.bytes), 128, Ledger(lambda done: None))
     for row, tokens in zip(found.reshape(27, -1, 3), networks.inputs(model), strict=True):
         read = np.array(
-            [[middle / 2**128 for middle in middles] for middles, _ in network.read(list(tokens))]
+            [[middle / 2**128 for middle in ball.middles] for ball in network.read(list(tokens))]
         )
         assert np.allclose(row, read, rtol=1e-6, atol=1e-6)
 
