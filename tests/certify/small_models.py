@@ -1,6 +1,9 @@
 """Small random models for the tests of the prover's side."""
 
 import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +43,13 @@ def random_tensors(
 def random_model(config: Config, seed: int = 0, *, biases: bool = False) -> Model:
     """Return a model that was never in a file."""
     return Model(config, random_tensors(config, seed, biases=biases), "0" * 64)
+
+
+def write_npz(path: Path, tensors: Mapping[str, np.ndarray]) -> Path:
+    """Write an .npz archive."""
+    named: dict[str, Any] = dict(tensors)
+    np.savez(path, **named)
+    return path
 
 
 def forward(model: Model, tokens: tuple[int, ...]) -> list[float]:

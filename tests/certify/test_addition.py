@@ -13,11 +13,13 @@ import addition as truth
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from models import Model
 
 import certify
+from certify.canonical import canonical
 from certify.certificate import finish
-from certify.certificate.client import Answer, run_checker
-from certify.certificate.document import canonical, matrix
+from certify.certificate.client import Answer, ask, run_checker
+from certify.certificate.document import matrix
 from certify.command.group import main
 from certify.errors import CheckerRejected, Unsupported, UnusedOption
 from certify.model.config import Config
@@ -34,7 +36,7 @@ P = 7
 
 
 def config(mix: str | None, **changes: Any) -> Config:
-    sizes = {
+    fields: dict[str, Any] = {
         "d_vocab": P,
         "d_vocab_out": P,
         "n_ctx": 2,
@@ -42,10 +44,11 @@ def config(mix: str | None, **changes: Any) -> Config:
         "d_head": 4,
         "n_heads": 2,
         "d_mlp": 60,
+        "attn_only": False,
+        "act_fn": "relu",
+        "attention_mix": mix,
     }
-    return Config(
-        **{**sizes, "attn_only": False, "act_fn": "relu", "attention_mix": mix, **changes}
-    )  # type: ignore[arg-type]
+    return Config(**{**fields, **changes})
 
 
 def trained(path: Path, mix: str | None, noise: float = 0.01) -> Path:
@@ -111,9 +114,7 @@ def test_the_estimates_are_the_network(constant: Path, softmax: Path) -> None:
             name: np.asarray(t, dtype=np.float64).tolist() for name, t in model.tensors.items()
         }
         for a, b in ((0, 0), (1, 5), (6, 6), (3, 2)):
-            logits = [
-                float(x) for x in truth.logits(truth.Model(model.config.as_dict(), tensors), a, b)
-            ]
+            logits = [float(x) for x in truth.logits(Model(model.config.as_dict(), tensors), a, b)]
             right = logits.pop((a + b) % P)
             assert abs(right - max(logits) - margins[a, b]) < 1e-6
 
@@ -320,10 +321,8 @@ def test_a_published_checkpoint(tmp_path: Path, strategy: str) -> None:
 def test_what_the_checker_does_not_verify_is_not_written(
     code: int, constant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = finish.ask
-
     def broken(model: Path, certificate: Path, *options: str) -> Answer:
-        answer = plain(model, certificate, *options)
+        answer = ask(model, certificate, *options)
         report = "s DECLINED SPEC-8.2: too much\n"
         return answer if options else Answer(code, report, "", answer.seconds)
 

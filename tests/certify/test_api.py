@@ -13,10 +13,10 @@ from fractions import Fraction
 from pathlib import Path
 
 import models
-import numpy as np
 import oracle
 import pytest
 from click.testing import CliRunner
+from small_models import write_npz
 
 import certify
 from certify.command import main
@@ -122,7 +122,7 @@ def test_imported_models_are_proved(tmp_path: Path) -> None:
     file = tmp_path / "model.safetensors"
     file.write_bytes(model.bytes)
     loaded = certify.load_model(file)
-    np.savez(tmp_path / "state.npz", **loaded.tensors)
+    write_npz(tmp_path / "state.npz", loaded.tensors)
     tensors, config = certify.import_model(tmp_path / "state.npz")
     certify.save_model(tmp_path / "imported.safetensors", tensors, config)
     verdict = certify.prove(tmp_path / "imported.safetensors", task="max-of-k").verdict
@@ -213,7 +213,7 @@ def test_the_documentation_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_file: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    np.savez(tmp_path / "state.npz", **certify.load_model(model_file).tensors)
+    write_npz(tmp_path / "state.npz", certify.load_model(model_file).tensors)
     text = (ROOT / "docs" / "python.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(blocks) >= 2

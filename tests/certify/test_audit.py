@@ -49,7 +49,8 @@ def some_inputs() -> Single:
         -87.33654475,
         -103.99999,
     ]
-    return np.maximum(np.concatenate([uniform, small, edges]), -104).astype(np.float32)
+    found: Single = np.maximum(np.concatenate([uniform, small, edges]), -104).astype(np.float32)
+    return found
 
 
 def planted(where: float, wrong: float) -> Function:

@@ -16,12 +16,12 @@ from click.testing import CliRunner
 from jobs import named
 
 import certify
+from certify.canonical import canonical
 from certify.cells.draft import document
 from certify.cells.forest import cell, tree
 from certify.cells.problem import Problem
 from certify.cells.scaled import scale
 from certify.cells.strategies import STRATEGIES, cascade, copies
-from certify.certificate.document import canonical
 from certify.certificate.job import BUDGET
 from certify.command import main
 from certify.errors import ProvesNothing, Unsupported, UnusedOption
@@ -31,6 +31,7 @@ from certify.progress import silent
 from certify.question.scope import UNIFORM
 from checker.cells.cell import Known
 from checker.cells.derive import Cells
+from checker.cells.forest import Forest
 from checker.cells.paths import decompose as decompose_exactly
 from checker.check import parse
 from checker.ground.ledger import Ledger
@@ -77,10 +78,11 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
         decompose_exactly(parsed.model, {}, book), parsed.statement.scope, parsed.precision, book
     )
     before, work, lost = book.total, 0, 0
+    assert isinstance(parsed.proof, Forest)
     for root in parsed.proof.roots:
         if root.maximum in MAXIMA:
             start = len(checker.outcomes)
-            everything = ((2 << root.maximum) - 1,) * 4
+            everything: tuple[int, ...] = ((2 << root.maximum) - 1,) * 4
             wrong = {j: everything for j in range(64) if j != root.maximum}
             checker.visit(root, Known(wrong, None))
             lost += sum(outcome.upper for outcome in checker.outcomes[start:])
@@ -189,6 +191,6 @@ def test_an_enclosure_is_proved_through_the_command_line(model_file: Path, tmp_p
     ended = CliRunner().invoke(main, line)
     assert ended.exit_code == 0, ended.stderr
     assert ended.stdout.splitlines()[-1].startswith("s VERIFIED ")
-    assert np.isin(
-        ["direct", "ov", "qk"], list(parse(model_file.read_bytes(), out.read_bytes()).proof.hints)
-    ).all()
+    found = parse(model_file.read_bytes(), out.read_bytes()).proof
+    assert isinstance(found, Forest)
+    assert np.isin(["direct", "ov", "qk"], list(found.hints)).all()

@@ -6,10 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from small_models import general_config, random_tensors
+from small_models import general_config, random_tensors, write_npz
 
 from certify import __version__
 from certify.command.group import main
@@ -125,7 +124,7 @@ def test_scope_summary_shows_weights(model_file: Path, tmp_path: Path) -> None:
 
 def test_import_writes_a_model(tmp_path: Path) -> None:
     source, out = tmp_path / "state.npz", tmp_path / "model.safetensors"
-    np.savez(source, **random_tensors(CONFIG))
+    write_npz(source, random_tensors(CONFIG))
     result = run("import", source, "--out", out)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == (
@@ -141,7 +140,7 @@ def test_import_reads_a_configuration(tmp_path: Path) -> None:
         tmp_path / "model.safetensors",
         tmp_path / "config.json",
     )
-    np.savez(source, **random_tensors(config, seed=1))
+    write_npz(source, random_tensors(config, seed=1))
     given.write_text(config.canonical_json())
     require_failure(
         run("import", source, "--out", out),

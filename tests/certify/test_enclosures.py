@@ -12,6 +12,7 @@ import pytest
 from small_models import random_model
 
 from certify.cells import enclosures
+from certify.certificate.document import matrix
 from certify.errors import BadInput
 from certify.model.config import Config
 from certify.model.file import Model, load_model
@@ -31,7 +32,7 @@ NAMES = [
 SMALL = Config(d_vocab=7, d_vocab_out=9, n_ctx=3, d_model=4, d_head=3)
 
 
-def checked(file: Path, hints: dict[str, enclosures.PathHint]) -> tuple[Paths, int]:
+def checked(file: Path, hints: dict[str, enclosures.Hint]) -> tuple[Paths, int]:
     """Return what the checker makes of the hints, and its operations."""
     book = Ledger(lambda done: None)
     return decompose(
@@ -126,6 +127,6 @@ def test_unknown_names_are_refused(path: str, name: str, shipped: Model) -> None
     [[[0.0, 0.0]], [[1e-30, -3e-31]], [[1e30, 1.0]], [[float("nan"), 1.0]], [[1e300, -1e300]]],
 )
 def test_hints_are_small_integers(values: list[list[float]]) -> None:
-    hint = enclosures.matrix(np.array(values), 30)
+    hint = matrix(np.array(values), 30)
     assert abs(hint["exponent"]) <= 128
     assert all(type(x) is int and abs(x) <= 2**31 for row in hint["rows"] for x in row)

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import mpmath
@@ -224,7 +225,7 @@ def test_what_does_not_fit_is_refused() -> None:
     assert str(bad.value) == "evaluate: samples must be at least 1, not 0"
 
 
-ANSWERS = {
+ANSWERS: dict[str, Callable[[tuple[int, ...]], int]] = {
     "max-of-k": max,
     "modular-addition": lambda tokens: sum(tokens) % 3,
     "argmax": lambda tokens: tokens.index(max(tokens)),
@@ -248,13 +249,14 @@ def test_every_task_agrees_with_the_definition(
     weights = tuple(
         tuple(10**20 * ((2 * i + t) % 3) for t in range(3)) for i in range(model.config.n_ctx)
     )
-    for scope, weight_of in [
+    scopes: list[tuple[Scope, Callable[[tuple[int, ...]], int]]] = [
         (UNIFORM, lambda _: 1),
         (
             Scope("product", weights, "0" * 64),
             lambda tokens: math.prod(weights[i][t] for i, t in enumerate(tokens)),
         ),
-    ]:
+    ]
+    for scope, weight_of in scopes:
         correct, wrong, found = 0, 0, []
         for tokens in inputs:
             if weight_of(tokens):

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from float32 import Execution, Stages, forward, reference
 from rich.console import Console
 from small_models import random_model
 
@@ -16,7 +17,6 @@ from certify.model.file import Model
 pytest.importorskip("torch")
 
 from benchmarks import float32
-from tests.oracles.float32 import Execution, Stages, forward, reference
 
 CONFIG = Config(d_vocab=5, d_vocab_out=5, n_ctx=3, d_model=4, d_head=2)
 
@@ -61,7 +61,7 @@ def test_a_planted_error_is_measured_and_its_inputs_named(model: Model) -> None:
     exact = float32.torch_run(model, float32.torch.float64)
 
     def broken(tokens: float32.Tokens) -> Stages:
-        stages = exact(tokens)
+        stages: Stages = exact(tokens)
         stages.scores[3, 1] += 0.25
         stages.logits[5] = 0.0
         return stages
@@ -83,8 +83,9 @@ def test_a_planted_error_is_measured_and_its_inputs_named(model: Model) -> None:
 def test_claims_are_compared_with_the_worst_way() -> None:
     measured = {"a": float32.Measured(), "b": float32.Measured()}
     measured["a"].errors["scores"], measured["b"].errors["scores"] = 0.25, 0.125
-    console = Console(width=180, file=io.StringIO())
+    stream = io.StringIO()
+    console = Console(width=180, file=stream)
     console.print(float32.report(measured, {"scores": Fraction(1)}))
-    last = console.file.getvalue().splitlines()[-2]
+    last = stream.getvalue().splitlines()[-2]
     assert "claimed / worst measured" in last
     assert "4.0" in last

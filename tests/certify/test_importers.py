@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from small_models import general_config, random_tensors
+from small_models import general_config, random_tensors, write_npz
 
 from certify.errors import BadInput, CertifyError, Unsupported
 from certify.model.config import Config
@@ -29,12 +29,6 @@ def transformer_lens_state(*, biases: bool = False) -> dict[str, np.ndarray]:
         tensors = {n: np.zeros_like(t) if ".b_" in n else t for n, t in tensors.items()}
     buffers = {ATTENTION + "mask": np.tri(2, dtype=bool), ATTENTION + "IGNORE": np.array(-np.inf)}
     return {**tensors, **buffers}
-
-
-def write_npz(path: Path, state: dict[str, np.ndarray]) -> Path:
-    """Write an .npz archive."""
-    np.savez(path, **state)
-    return path
 
 
 @pytest.mark.parametrize("biases", [False, True])

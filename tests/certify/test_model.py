@@ -437,7 +437,7 @@ def test_nothing_is_written_on_failure(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["m.safetensors"]
 
 
-LN = {"normalization_type": "LN", "eps": (1e-5).hex()}
+LN: dict[str, Any] = {"normalization_type": "LN", "eps": (1e-5).hex()}
 
 
 @pytest.mark.parametrize(
@@ -599,10 +599,11 @@ def test_what_the_path_decomposition_does_not_cover(changes: dict[str, Any], mes
     with pytest.raises(Unsupported) as refusal:
         require_one_layer(dataclasses.replace(CONFIG, **changes), "m.safetensors")
     assert str(refusal.value) == f"m.safetensors: {message} (one layer, one head, attention only)"
-    for same in (
+    covered: list[dict[str, Any]] = [
         {},
         {"readout": "last"},
         {"attention_mix": (1.0).hex()},
         {"attention_dir": "bidirectional"},
-    ):
+    ]
+    for same in covered:
         require_one_layer(dataclasses.replace(CONFIG, **same), "m.safetensors")

@@ -3,6 +3,7 @@
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,8 @@ def logits_from_paths(paths: Paths, tokens: tuple[int, ...]) -> np.ndarray:
     pattern = np.exp((scores - scores.max()) / math.sqrt(paths.d_head))
     pattern /= pattern.sum()
     values = np.array([paths.EVOU[t] + paths.PVOU[i] for i, t in enumerate(tokens)])
-    return paths.EU[query] + pattern @ values
+    found: np.ndarray = paths.EU[query] + pattern @ values
+    return found
 
 
 @pytest.mark.parametrize("biases", [False, True])
@@ -148,7 +150,7 @@ def test_agrees_with_pytorch_in_a_causal_forward_pass(biases: bool) -> None:
     config = model.config
     tokens = np.random.default_rng(0).integers(0, config.d_vocab, size=(200, config.n_ctx))
 
-    def weight(name: str) -> object:
+    def weight(name: str) -> Any:
         return torch.from_numpy(model.bias(name) if ".b_" in name else model.tensor(name).copy())
 
     W_Q, W_K, W_V, W_O = (weight(f"blocks.0.attn.W_{letter}") for letter in "QKVO")

@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import models
 import oracle
@@ -15,6 +16,7 @@ from jobs import named
 
 from certify.cells import draft as cells_draft
 from certify.certificate import client, finish
+from certify.certificate.document import Document
 from certify.command import main
 from certify.errors import CheckerRejected
 from certify.model import load_model
@@ -88,9 +90,9 @@ def test_a_refused_certificate_is_not_left_behind(
     out.write_text("as it was")
     claims = cells_draft.with_claims
 
-    def greedy(drafted: dict[str, object], facts: dict[str, object]) -> dict[str, object]:
+    def greedy(drafted: Document, facts: dict[str, Any]) -> Document:
         whole = claims(drafted, facts)
-        whole["statement"]["correct_lower"] = str(int(whole["statement"]["correct_lower"]) + 1)  # type: ignore[index]
+        whole["statement"]["correct_lower"] = str(int(whole["statement"]["correct_lower"]) + 1)
         return whole
 
     monkeypatch.setattr(cells_draft, "with_claims", greedy)
@@ -104,7 +106,7 @@ def test_a_refused_certificate_is_not_left_behind(
     ]
 
 
-def claiming(document: finish.Document) -> finish.Drafting:
+def claiming(document: Document) -> finish.Drafting:
     """Claim a document, and give up where it is not verified."""
     yield finish.Claim(document, 0)
 

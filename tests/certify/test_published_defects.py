@@ -76,7 +76,7 @@ def test_w1_is_not_certified(strategy: str, tmp_path: Path) -> None:
     for names in (
         OPTIONS[:: 12 if strategy == "cascade" else 4] if strategy in ENCLOSING else [NONE]
     ):
-        theorem = proved(model, strategy, tmp_path, effort=1e-3, **names)
+        theorem = proved(model, strategy, tmp_path, effort=1e-3, names=names)
         assert theorem.correct_lower <= RIGHT <= theorem.correct_upper, say(names)
 
 
@@ -176,7 +176,7 @@ def test_w3_the_released_bound_is_false_here(tmp_path: Path) -> None:
 def test_w2_and_w3_are_not_certified(model: models.Model, strategy: str, tmp_path: Path) -> None:
     truth = oracle.truth(model.tensors, model.config)
     for names in OPTIONS if strategy in ENCLOSING else [NONE]:
-        theorem = proved(model, strategy, tmp_path, **names)
+        theorem = proved(model, strategy, tmp_path, names=names)
         assert theorem.correct_lower <= truth.correct <= theorem.correct_upper, say(names)
         if strategy == "exact":
             assert theorem.correct_lower == theorem.correct_upper

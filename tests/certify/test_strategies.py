@@ -5,6 +5,7 @@ truth.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import oracle
 import pytest
 from jobs import named
 
+from certify.canonical import canonical
 from certify.cells.draft import document
 from certify.cells.enclosures import (
     EXACT,
@@ -28,7 +30,6 @@ from certify.cells.problem import Problem
 from certify.cells.scaled import scale
 from certify.cells.strategies import STRATEGIES
 from certify.certificate.client import NOTHING
-from certify.certificate.document import canonical
 from certify.certificate.job import BUDGET
 from certify.model.file import load_model
 from certify.model.paths import decompose
@@ -42,6 +43,8 @@ ENCLOSING = [name for name, strategy in STRATEGIES.items() if "qk" in strategy.t
 DECIDES = ("brute-force", "exact")
 QK = (EXACT, *PUBLISHED_QK, "rank-1", "rank-2")
 DIRECT = (EXACT, *PUBLISHED_DIRECT, "rank-1")
+EXACTLY: Mapping[str, str] = {}
+"""No path is enclosed."""
 OV = (EXACT, "rank-1", "rank-2", "rank-9")
 
 
@@ -61,7 +64,7 @@ def proved(
     folder: Path,
     scope: Scope = UNIFORM,
     effort: float = 1.0,
-    **names: str,
+    names: Mapping[str, str] = EXACTLY,
 ) -> Found:
     """Return what the checker proves of the strategy's cells; the cautious plan must serve where
     the first does not.
@@ -143,7 +146,9 @@ def test_every_enclosure_of_every_path(strategy: str, qk: str, tmp_path: Path) -
             model = kind(rng)
             weights, scope = weighted(rng, model, tmp_path) if seed % 2 else (None, UNIFORM)
             truth = oracle.truth(model.tensors, model.config, weights)
-            theorem = proved(model, strategy, tmp_path, scope, qk=qk, direct=direct, ov=ov)
+            theorem = proved(
+                model, strategy, tmp_path, scope, names={"qk": qk, "direct": direct, "ov": ov}
+            )
             assert theorem.correct_lower <= truth.correct <= theorem.correct_upper, (
                 seed,
                 direct,
@@ -162,7 +167,9 @@ def test_enclosures_prove_something(strategy: str, tmp_path: Path) -> None:
         "ov": ("rank-9",),
         "direct": ("max_diff_exact", "rank-9"),
     }.items():
-        found = [proved(model, strategy, tmp_path, **{path: name}).correct_lower for name in names]
+        found = [
+            proved(model, strategy, tmp_path, names={path: name}).correct_lower for name in names
+        ]
         assert 0 < max(found) <= exact, (path, found)
 
 

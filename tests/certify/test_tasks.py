@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,9 +88,7 @@ def test_fields_of_a_statement() -> None:
         ),
     ],
 )
-def test_models_that_a_task_is_not_about(
-    task: str, changes: dict[str, object], message: str
-) -> None:
+def test_models_that_a_task_is_not_about(task: str, changes: dict[str, Any], message: str) -> None:
     config = dataclasses.replace(general_config(), **{"d_vocab": 4, "d_vocab_out": 4, **changes})
     with pytest.raises(Unsupported) as refusal:
         TASKS[task].require_fits(config)

@@ -5,6 +5,7 @@ nonsense refused.
 import dataclasses
 import itertools
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -227,10 +228,11 @@ def test_divergence_is_reported() -> None:
 
 def test_without_pytorch_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    for train in (
+    trainings: list[Callable[[], object]] = [
         lambda: train_modular_addition(5, "constant"),
         lambda: train_balanced_brackets(4),
-    ):
+    ]
+    for train in trainings:
         with pytest.raises(Unsupported) as refusal:
             train()
         assert (

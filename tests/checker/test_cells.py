@@ -123,7 +123,7 @@ def watch(
 ) -> Watched:
     """Check the cells over paths, watched; return the checker."""
     vocab, n, answers = len(true.eqkp), len(true.pvou), len(true.pvou[0])
-    roots = parse_cells(found, {"d_vocab": vocab, "d_vocab_out": answers, "n_ctx": n})
+    roots = parse_cells([*found], {"d_vocab": vocab, "d_vocab_out": answers, "n_ctx": n})
     paths = exhaustion.widened(choose, true) if wide else true
     if wide:
         roots = tuple(without_lower(root) for root in roots)
@@ -268,7 +268,7 @@ def test_a_lower_count_over_enclosed_paths_is_refused() -> None:
                 "failures": ["0", "9"],
             }
         )
-        root = parse_cells(item, {"d_vocab": 3, "d_vocab_out": answers, "n_ctx": 2})[-1]
+        root = parse_cells([*item], {"d_vocab": 3, "d_vocab_out": answers, "n_ctx": 2})[-1]
         given = Known({j: ((2 << m) - 1,) * 2 for j in range(answers) if j != m}, None)
         exact, enclosed = (
             Watched(paths, exhaustion.inputs_of(true, rows), rows, 64)

@@ -25,6 +25,7 @@ import pytest
 from checker import __main__ as command
 from checker import __version__
 from checker.check import check, parse
+from checker.ground.errors import Declined, Rejected
 from checker.statement.model import READOUTS
 
 Output = pytest.CaptureFixture[str]
@@ -166,7 +167,7 @@ def test_the_time_limit_is_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     clock[0] = 1_500_000_000
     watch(0, 1)
     clock[0] += 1
-    with pytest.raises(command.Declined) as refusal:
+    with pytest.raises(Declined) as refusal:
         watch(0, 1)
     assert refusal.value.rule == "SPEC-9.4"
 
@@ -543,7 +544,7 @@ def test_what_is_not_asked_for_is_not_assumed(
     if met:
         command.demand(asked, theorem)
     else:
-        with pytest.raises(command.Rejected) as refusal:
+        with pytest.raises(Rejected) as refusal:
             command.demand(asked, theorem)
         assert refusal.value.rule == "SPEC-9.3"
 

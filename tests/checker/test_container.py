@@ -81,13 +81,14 @@ def test_nan_and_infinity_are_refused(dtype: str, sign: int) -> None:
 
 
 def test_the_scale_is_the_least_and_the_room_is_that_of_the_numbers() -> None:
-    for values, scale, bits in (
+    cases: list[tuple[list[Fraction | int], int, int]] = [
         ([1, 2], 0, 2),
         ([Fraction(1, 8), 32], 3, 9),
         ([0, -6], 0, 3),
         ([Fraction(-3, 4), 0], 2, 2),
         ([0, 0], 0, 0),
-    ):
+    ]
+    for values, scale, bits in cases:
         words = [models.bits_of_fraction(Fraction(value), "F32") for value in values]
         payload = memoryview(b"".join(word.to_bytes(4, "little") for word in words))
         room = Room(ROOM)

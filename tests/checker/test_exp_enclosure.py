@@ -124,7 +124,9 @@ def test_inverse_square_root_by_four_libraries(precision: int) -> None:
         floors = set()
         with flint.ctx.workprec(precision + 64):
             arb = flint.arb(d).rsqrt() * flint.arb((flint.fmpz(1), flint.fmpz(precision)))
-            floors.add(int(arb.floor().unique_fmpz()))
+            whole = arb.floor().unique_fmpz()
+            assert whole is not None
+            floors.add(int(whole))
         with gmpy2.context(precision=precision + 64, round=gmpy2.RoundDown):
             floors.add(int(gmpy2.floor(gmpy2.mul_2exp(gmpy2.rec_sqrt(gmpy2.mpfr(d)), precision))))
         with mpmath.workprec(precision + 64):

@@ -15,7 +15,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import ceil, floor, prod
 from typing import Any
 
@@ -97,7 +97,7 @@ def test_errors_of_nothing_are_not_nothing() -> None:
     zero, least = Fraction(0), Fraction(1, 2**96)
     assert AffineNorms(4, zero, zero).error(Computed(zero)) == least
     nothing = score_errors(Computed(zero), Computed(zero), 1, zero)
-    assert nothing.reached == (0, 2 * least)
+    assert nothing.reached == (zero, 2 * least)
     for unit in (1, 2**10):
         x = Fraction(unit)
         found = AffineNorms(4, 5 * x, 7 * x).error(Computed(x, x / 8))
@@ -390,10 +390,10 @@ class Staged:
         for name, exact, bound in (("keys", keys, bounds.e_k), ("values", values, bounds.e_v)):
             for found, true in zip(got[name], exact, strict=True):
                 self.within(name, size(minus(found, true)), bound)
-        dots = [sum(a * b for a, b in zip(query, key, strict=True)) for key in keys]
+        dots = [sum((a * b for a, b in zip(query, key, strict=True)), Fraction(0)) for key in keys]
         for found, dot in zip(got["scores"], dots, strict=True):
-            true = dot / norm_bounds.root_of(Fraction(self.h), 400, up=False)
-            self.within("D", abs(found - true), bounds.D + abs(dot) / 2**380)
+            score = dot / norm_bounds.root_of(Fraction(self.h), 400, up=False)
+            self.within("D", abs(found - score), bounds.D + abs(dot) / 2**380)
         pattern = got["pattern"]
         self.within("kappa", abs(1 - sum(pattern)), bounds.kappa)
         if bounds.theta < 100:
@@ -633,10 +633,8 @@ def loose_inputs(slack: Slack) -> Callable[[Paths, Any], list[Input]]:
         for tokens in itertools.product(range(len(rows[0])), repeat=len(rows)):
             q, m = tokens[-1], max(tokens)
             scores = [paths.eqke_low[q][t] + paths.eqkp[q][i] for i, t in enumerate(tokens)]
-            ends = [
-                tuple(exp(max(scores) - s + more, paths) for more in (slack.score_error, 0))
-                for s in scores
-            ]
+            top = max(scores)
+            ends = [(exp(top - s + slack.score_error, paths), exp(top - s, paths)) for s in scores]
             margins = {}
             for j in range(len(paths.pvou[0])):
                 if j != m:
@@ -669,7 +667,7 @@ def test_every_cell_is_true_of_all_that_the_theorem_leaves_open(
             rng.choice((ONE - 1, ONE - (1 << 90), ONE * 3 // 4)),
         )
         monkeypatch.setattr(exhaustion, "inputs_of", loose_inputs(slack))
-        monkeypatch.setattr(test_cells, "Watched", lambda *given, slack=slack: Loose(*given, slack))
+        monkeypatch.setattr(test_cells, "Watched", partial(Loose, slack=slack))
         for make in (test_cells.build_case, test_cells.build_nested):
             watched: Any = make(Seeded(rng), wide=wide)
             single += watched.single

@@ -24,7 +24,7 @@ from checker.check import Theorem, check, parse
 from checker.ground.errors import Declined, Rejected
 from checker.ground.exact import bits
 from checker.ground.interval import exp_enclosure
-from checker.ground.ledger import Ledger
+from checker.ground.ledger import MAX_HELD_BITS, Ledger
 from checker.ground.packed import Slots
 from checker.leaves import leaves
 from checker.leaves.activation import activated, slope
@@ -41,6 +41,12 @@ TINY = Fraction(1, 1 << 150)
 def theorem(model: Model, document: dict[str, Any]) -> Theorem:
     """Return what the checker proves."""
     return check(parse(model.bytes, mutators.encode(document)), lambda done, declared: None)
+
+
+def largest(model: Model, tokens: tuple[int, ...]) -> int:
+    """Return the first answer with the largest logit."""
+    row = networks.logits(model, tokens)[0]
+    return max(range(len(row)), key=row.__getitem__)
 
 
 def test_the_pairs_are_all_there() -> None:
@@ -105,7 +111,7 @@ def test_logits_lie_in_their_balls_at_every_precision(at: int) -> None:
                     assert error <= ball.radius + TINY.numerator / TINY.denominator
 
 
-TASKS: list[tuple[str, dict[str, int]]] = [
+TASKS: list[tuple[str, dict[str, Any]]] = [
     ("max-of-k", {"vocab": 3, "n": 3, "outputs": 4}),
     ("modular-addition", {"vocab": 4, "n": 2, "outputs": 4}),
     ("balanced-brackets", {"vocab": 2, "n": 4, "outputs": 2}),
@@ -116,17 +122,14 @@ TASKS: list[tuple[str, dict[str, int]]] = [
 
 @pytest.mark.parametrize("readout", ["last", "all"])
 @pytest.mark.parametrize(("task", "sizes"), TASKS)
-def test_every_task(task: str, sizes: dict[str, int], readout: str) -> None:
+def test_every_task(task: str, sizes: dict[str, Any], readout: str) -> None:
     rng = random.Random(f"{task} {readout}")
     if (task, readout) == ("table", "all"):
         return
     model = networks.of(rng, {"mlp": "relu", "readout": readout, "biases": True}, **sizes)
     asked: Any = task
     if task == "table":
-        answers = [
-            max(range(5), key=lambda j, t=t: networks.logits(model, t)[0][j])
-            for t in networks.inputs(model)
-        ]  # type: ignore[misc]
+        answers = [largest(model, tokens) for tokens in networks.inputs(model)]
         answers[4] = (answers[4] + 1) % 5
         asked = networks.table(model, answers)
     margins = [networks.margin(model, asked, tokens) for tokens in networks.inputs(model)]
@@ -408,10 +411,7 @@ def test_radii_stay_bounded_in_deep_models(norm: str | None) -> None:
 
 def test_a_table_of_wrong_answers_proves_the_model_wrong_everywhere() -> None:
     model = networks.of(random.Random("agree"), {"mlp": "relu"}, vocab=2, n=3, outputs=3)
-    own = [
-        max(range(3), key=lambda j, t=t: networks.logits(model, t)[0][j])
-        for t in networks.inputs(model)
-    ]  # type: ignore[misc]
+    own = [largest(model, tokens) for tokens in networks.inputs(model)]
     for shift, right in ((0, 8), (1, 0), (2, 0)):
         asked = networks.table(model, [(answer + shift) % 3 for answer in own])
         proved = theorem(model, networks.document(model, asked))
@@ -623,7 +623,7 @@ def test_a_precision_that_does_not_fit_leaves_an_input_open(
 
     monkeypatch.setattr(leaves, "Network", Level)
     monkeypatch.setattr(
-        leaves, "held_bits", lambda _model, precision: leaves.MAX_HELD_BITS + (precision > 128)
+        leaves, "held_bits", lambda _model, precision: MAX_HELD_BITS + (precision > 128)
     )
     document = networks.document(model, "max-of-k", [{"inputs": "4", "method": "either"}])
     theorem = check(parse(model.bytes, mutators.encode(document)), lambda done, declared: None)

@@ -5,6 +5,7 @@ and at once.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from fractions import Fraction
 from hashlib import sha256
 from itertools import accumulate
@@ -37,6 +38,7 @@ from checker.ground.errors import (
 )
 from checker.ground.ledger import CEILING, Ledger
 from checker.statement import container, model, statement
+from checker.statement.outcome import MAX_CELLS
 
 
 def refusal(model_bytes: bytes, certificate: bytes) -> tuple[type[Refusal], str]:
@@ -55,7 +57,7 @@ def test_the_limits_are_those_of_the_specification() -> None:
     assert container.MAX_HEADER == 1 << 20
     assert decode.MAX_DEPTH == 16
     assert exact.MAX_TABLE_BITS == 1 << 28
-    assert (proof.MAX_CELLS, proof.MAX_SPLIT_DEPTH, proof.MAX_BINS) == (10**6, 32, 4096)
+    assert (MAX_CELLS, proof.MAX_SPLIT_DEPTH, proof.MAX_BINS) == (10**6, 32, 4096)
     assert (enumeration.MAX_TUPLE_BITS, enumeration.BITS_OF_TUPLE) == (1 << 30, 2048)
     assert ties.MAX_PRECISION == 4096
     assert enumeration.MAX_SUFFIXES == 1 << 16
@@ -369,7 +371,12 @@ def test_room_is_counted_up_to_its_limit() -> None:
     room.release(300)
     assert room.held == 700
     room.take(300)
-    for more in (lambda: room.take(1), lambda: room.hold(1, 0), lambda: room.hold_places(1)):
+    too_much: list[Callable[[], None]] = [
+        lambda: room.take(1),
+        lambda: room.hold(1, 0),
+        lambda: room.hold_places(1),
+    ]
+    for more in too_much:
         with pytest.raises(Declined) as refused:
             more()
         assert refused.value.rule == "SPEC-3.5"
@@ -397,7 +404,7 @@ def test_all_tensors_of_a_model_are_counted_together(monkeypatch: pytest.MonkeyP
 
 
 A, B = exact.Matrix(((7, 1), (0, -7)), 0), exact.Matrix(((15, 1, 1), (1, 1, 1)), 0)
-FORMED = {
+FORMED: dict[str, tuple[Callable[[Ledger], object], int]] = {
     "product": (lambda ledger: exact.product(A, B, ledger), 6 * (384 + 3 + 4 + 2)),
     "finer": (lambda ledger: exact.rescale(A, 5, ledger), 4 * (384 + 3 + 5)),
     "as fine": (lambda ledger: exact.rescale(A, 0, ledger), 0),
@@ -432,12 +439,19 @@ def test_every_table_is_counted_before_it_is_formed(
 def taken(monkeypatch: pytest.MonkeyPatch, data: bytes, certificate: bytes) -> list[int]:
     """Return what is taken by a check, in order; what is given back is negative."""
     seen: list[int] = []
+    take, release = ledger.Room.take, ledger.Room.release
+
+    def taking(room: ledger.Room, n: int) -> None:
+        seen.append(n)
+        take(room, n)
+
+    def releasing(room: ledger.Room, n: int) -> None:
+        seen.append(-n)
+        release(room, n)
+
     with monkeypatch.context() as patch:
-        take, release = ledger.Room.take, ledger.Room.release
-        patch.setattr(ledger.Room, "take", lambda room, n: (seen.append(n), take(room, n))[1])
-        patch.setattr(
-            ledger.Room, "release", lambda room, n: (seen.append(-n), release(room, n))[1]
-        )
+        patch.setattr(ledger.Room, "take", taking)
+        patch.setattr(ledger.Room, "release", releasing)
         make_vectors.theorem_of(data, certificate)
     return seen
 

@@ -166,7 +166,8 @@ class Draft:
             ),
             2: ([1, 1], [1, 0, 1], [1, 0, 0, 1]),
         }
-        return self.choose.pick(options[total])
+        form: list[int] = self.choose.pick(options[total])
+        return form
 
     def bound(self, sizes: list[int], depth: int, rules: tuple[str, ...]) -> Any:
         choose, factors = self.choose, len(sizes) - 1
@@ -418,7 +419,7 @@ def test_spectral_bounds_are_above_and_close(seed: int, squarings: int) -> None:
     rng = random.Random(seed)
     u, v = random_matrix(rng, 3, 1), random_matrix(rng, 1, 4)
     found = Fraction(residual._spectral([u, v], squarings, ledger()), 1 << TABLE_SCALE)
-    mean = v.rows[0] and sum(v.rows[0]) // len(v.rows[0])
+    mean = sum(v.rows[0]) // len(v.rows[0])
     square = 2 * sum(x[0] ** 2 for x in u.rows) * sum((x - mean) ** 2 for x in v.rows[0])
     true_square = Fraction(square, 1 << 2 * (u.scale + v.scale))
     assert true_square <= found**2

@@ -38,8 +38,8 @@ def verdict_of(model: Model, certificate: bytes) -> Verdict:
     """Return what the checker proves; it must not refuse."""
     theorem = check(parse(model.bytes, certificate), lambda done, declared: None)
     line = facts(theorem)
-    numbers = (int(line[key]) for key in ("total", "correct_lower", "correct_upper"))
-    return Verdict(*numbers, Fraction(theorem.margin, 1 << MARGIN_BITS))
+    total, lower, upper = (int(line[key]) for key in ("total", "correct_lower", "correct_upper"))
+    return Verdict(total, lower, upper, Fraction(theorem.margin, 1 << MARGIN_BITS))
 
 
 def assert_true(verdict: Verdict, model: Model, weights: list[list[int]] | None) -> None:

@@ -187,7 +187,8 @@ def learn(frame: Frame, paths: Paths, q: int, mu: int, answers: list[int]) -> Fa
     for (i, t), b in held.items():
         factor.between(weights[i, t], *frame.weights[i][b])
     heaviest = sum(
-        max(low for (i, _), (low, _) in weights.items() if i == place) for place in range(n)
+        (max(low for (i, _), (low, _) in weights.items() if i == place) for place in range(n)),
+        Fraction(0),
     )
     factor.at_most(
         (heaviest, heaviest), 1, sum(max(high for _, high in row.values()) for row in frame.weights)
@@ -284,10 +285,13 @@ def test_each_end_of_a_weight_takes_its_own_end_of_the_root(
 ) -> None:
     # Real enclosures of a root are too narrow to tell their ends apart at 64 bits.
     asked: list[tuple[int, int, int]] = []
+
+    def numbered(d: int, scale: int, precision: int) -> tuple[int, int]:
+        asked.append((d, scale, precision))
+        return len(asked), 10
+
     monkeypatch.setattr(weights, "inverse_sqrt", lambda d, precision: (5, 7))
-    monkeypatch.setattr(
-        weights, "exp_enclosure", lambda *args: (asked.append(args), (len(asked), 10))[1]
-    )
+    monkeypatch.setattr(weights, "exp_enclosure", numbered)
     scores = scores_of(random_paths(random.Random(1), 2, 2))
     assert scores.exp_ends(3, 11, 64) == (1, 10)
     scale = scores.tables.paths.score_scale + 64 + 64
@@ -660,7 +664,7 @@ def test_a_screen_is_its_definition(seed: int, wide: bool) -> None:
     falling = rng.choice(
         (0, 100, 1000)
     )  # a constant of each row, so that the last token of a block may be the least
-    evou = {
+    evou: dict[str, Any] = {
         name: tuple(
             tuple(v - falling * t for v in row) for t, row in enumerate(getattr(paths, name))
         )
@@ -747,12 +751,13 @@ def test_counts_bound_what_fails_and_are_exact_with_a_step_of_one(seed: int, gap
 def test_the_step_divides_what_may_be_lost(
     total: int, bins: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[tuple[int, int]] = []
-    monkeypatch.setattr(
-        counting,
-        "_within",
-        lambda frame, deficits, limit: seen.append((deficits, limit)) or 7,
-    )
+    seen: list[tuple[list[dict[int, int]], int]] = []
+
+    def seven(frame: Any, deficits: list[dict[int, int]], limit: int) -> int:
+        seen.append((deficits, limit))
+        return 7
+
+    monkeypatch.setattr(counting, "_within", seven)
     terms, frame = Terms([{0: 3, 1: 5}, {3: total - 5}], 3, False), SimpleNamespace()
     for scaled, lost in ((floordiv, 0), (upward, 1)):
         book = ledger()
@@ -782,8 +787,13 @@ def test_shares_bound_the_union_and_a_lower_count_one_answer(seed: int) -> None:
         ]
     )
     assert Count(shares_of(shares)).upper_count(left_of(frame, terms)) >= failing
-    frame.exact, frame.allowed, asked = True, lambda part: part, []
-    frame.lower_terms = lambda j, allowed: (asked.append(allowed is terms[j]), terms[j])[1]
+    frame.exact, frame.allowed, asked = True, lambda part: part, list[bool]()
+
+    def lower_terms(j: int, allowed: Any) -> Terms:
+        asked.append(allowed is terms[j])
+        return terms[j]
+
+    frame.lower_terms = lower_terms
     for bins in (0, 4, 4096):
         named = ((bins, tuple(terms)), (bins, (99,)))
         found = Count((), shares_of(named)).lower_count(left_of(frame, terms))
@@ -862,8 +872,9 @@ def test_the_cut_is_where_the_masks_cost_least(width: int, free: int) -> None:
     table = enumeration_of(frame, [terms, terms])
 
     def work(cut: int) -> int:
-        heads, tails = width**cut, width ** (free - cut)
-        shorter = (
+        heads: int = width**cut
+        tails: int = width ** (free - cut)
+        shorter: int = (
             sum(width**i for i in range(cut + 1)) + 1 + sum(width**i for i in range(free - cut + 1))
         )
         return shorter + (heads + tails) * (tails.bit_length() + -(-tails // 64))
@@ -1228,6 +1239,16 @@ def test_removals_cost_no_more_than_is_charged(counting_numbers: Any) -> None:
         assert counting_numbers.add + counting_numbers.starts + counting_numbers.cmp <= book.total
 
 
+def charge_ends(scores: Scores, book: Ledger) -> None:
+    """Let each pair of ends of an exp cost what is declared, and nothing else."""
+
+    def exp_ends(below_low: int, below_high: int, precision: int) -> tuple[int, int]:
+        book.charge(exp=2)
+        return Counted(1), Counted(2)
+
+    scores.exp_ends = exp_ends  # type: ignore[method-assign]
+
+
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("seed", range(12))
 def test_the_weights_cost_no_more_than_is_charged(
@@ -1244,7 +1265,7 @@ def test_the_weights_cost_no_more_than_is_charged(
     )  # a row of EU less its mean is formed for both ends, even where they are one
     assert_covered(book, twice=twice)
     scores = Scores(tables, 64)
-    scores.exp_ends = lambda low, high, precision: (book.charge(exp=2), (Counted(1), Counted(2)))[1]  # type: ignore[method-assign]
+    charge_ends(scores, book)
     frame = Frame(scores, cell, ((1,) * vocab,) * n)
     assert_covered(book, twice=twice)
     assert book.exp == 2 * (len(frame.blocks) + n - 1 + len(frame.weights[-1]))
@@ -1259,7 +1280,7 @@ def screened(seed: int, *, wide: bool) -> tuple[Ledger, int, int, int]:
     cell = make_inputs(m, list(range(m + 1)), random_lengths(rng, m))
     Counted.reset()
     scores = Scores(Tables(paths, book), 64)
-    scores.exp_ends = lambda low, high, precision: (book.charge(exp=2), (Counted(1), Counted(2)))[1]  # type: ignore[method-assign]
+    charge_ends(scores, book)
     answers = tuple(j for j in range(len(plain.pvou[0])) if j != m)
     screen.screened(scores, cell, dict.fromkeys(answers, ((2 << m) - 1,) * n), 0)
     return book, len(answers), len(cell.blocks), n

@@ -80,12 +80,12 @@ def test_the_exp_of_the_execution_is_allowed(trap: Trap) -> None:
 @each_trap
 def test_float32_does_not_count_the_input(trap: Trap) -> None:
     if trap.name == "score-overflow":
-        for alone in (True, False):
+        for single in (True, False):
             with pytest.raises(Declined) as refusal:
-                theorem_of(trap, float32=True, alone=alone)
+                theorem_of(trap, float32=True, alone=single)
             assert refusal.value.rule == "SPEC-12.3"
         return
-    alone, whole = (theorem_of(trap, float32=True, alone=alone) for alone in (True, False))
+    alone, whole = (theorem_of(trap, float32=True, alone=single) for single in (True, False))
     assert (alone.correct_lower, alone.correct_upper) == (0, 1)
     assert whole.correct_lower < theorem_of(trap, float32=False).correct_lower
     assert whole.correct_lower == {"exp-underflow": 2, "inexact-exp": 2}.get(trap.name, 0)

@@ -482,7 +482,7 @@ def few_tuples_left() -> Files:
 
 PAIR_TEXT = mutators.encode(BASE)
 LONG = 10**6
-BOMBS = {
+BOMBS: dict[str, tuple[Callable[[], Files], int | None]] = {
     "five million cells": (lambda: (PAIR.bytes, many_cells()), 20),
     "brackets without end": (lambda: (PAIR.bytes, b"[" * (16 << 20)), 20),
     "quotes without end": (lambda: (PAIR.bytes, b'"' + b'\\"' * (8 << 20)), 20),
