@@ -44,8 +44,8 @@ or all of them: `make certificates`. Models were trained by the project's own co
 file ends in `-float32`. The task is `max-of-k`, `modular-addition` (modadd) or `balanced-brackets`
 (brackets). The effort is 1, but for `cascade` 10 at k = 4 and 0.3 at k = 10 and 20. The claim is
 about all inputs, ties counting as wrong: in real arithmetic, or of every execution in float32 with
-sums in any order, eps_exp = 2^-22, eta_exp = 2^-126. Proof length is in scalar operations (SPEC
-8.1, 13, 14.8); the check time is one core of one machine, bare Python, and only good for comparison
+sums in any order, eps_exp = 2^-22, eta_exp = 2^-126. Proof length is in scalar operations
+(SPEC-8.1); the check time is one core of one machine, bare Python, and only good for comparison
 within this table.
 
 """

@@ -236,7 +236,7 @@ def measure(
 
 
 def claims(model: Model) -> dict[str, Fraction]:
-    """Return what SPEC 12 allows every stage to be off, for all inputs at once, weights' errors
+    """Return what SPEC-12 allows every stage to be off, for all inputs at once, weights' errors
     included.
 
     Log-weights that are off by theta move attention weights by at most tanh(theta)/2 each, and in

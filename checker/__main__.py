@@ -1,5 +1,5 @@
 """Command line of the checker: the only place that prints, reads files and chooses an exit code.
-(SPEC 9)
+(SPEC-9)
 """
 
 import argparse
@@ -38,11 +38,11 @@ from checker.statement.statement import (
 from checker.statement.tasks import TASKS
 
 USUAL_EXP = ((1, 1 << 22), (1, 1 << 126))
-"""What ``--at-least`` requires of eps_exp and eta_exp unless told otherwise.  (SPEC 9.3)"""
+"""What ``--at-least`` requires of eps_exp and eta_exp unless told otherwise.  (SPEC-9.3)"""
 NO_EXP = (None, None)
 """What is required of them where the user says nothing."""
 MARGIN_UNIT = 10**10
-"""The verdict prints margins in units of 10^-10, rounded down.  (SPEC 9.1)"""
+"""The verdict prints margins in units of 10^-10, rounded down.  (SPEC-9.1)"""
 
 
 def _unblocked(path: str, flags: int) -> int:
@@ -90,7 +90,7 @@ class Watch:
     terminal.
 
     The clock is read whenever work is charged.  Within ``with``, where the system has alarms, it is
-    read every second too, between any two steps of Python, each of which SPEC 3.5 bounds.
+    read every second too, between any two steps of Python, each of which SPEC-3.5 bounds.
     """
 
     def __init__(self, seconds: tuple[int, int] | None) -> None:
@@ -142,7 +142,7 @@ def errors_of_exp(said: Statement) -> dict[str, str]:
 
 
 def facts(theorem: Theorem) -> dict[str, str]:
-    """Return the fields of the verdict line, in order, each one the checker's own.  (SPEC 9.1)"""
+    """Return the fields of the verdict line, in order, each one the checker's own.  (SPEC-9.1)"""
     said = theorem.parsed.statement
     usual_readout = said.readout == READOUTS[0]
     margin = theorem.margin * MARGIN_UNIT >> MARGIN_BITS
@@ -264,7 +264,7 @@ def demand_exp(options: argparse.Namespace, said: Statement) -> None:
 
 
 def demand(options: argparse.Namespace, theorem: Theorem) -> None:
-    """Require what the user asked for on the command line.  (SPEC 9.3)
+    """Require what the user asked for on the command line.  (SPEC-9.3)
 
     Raises: Rejected (SPEC-9.3).
     """
@@ -436,7 +436,7 @@ def run(options: argparse.Namespace, watch: Watch) -> str:
 
 def refused(ended: BaseException, *, as_object: bool) -> tuple[str, int]:
     """Return the text and the exit code of a check that ended without a theorem.
-    (SPEC 9.1, 9.2)
+    (SPEC-9.1, SPEC-9.2)
     """
     refusal: Refusal = Declined("SPEC-3.5", "memory or recursion exhausted")
     if isinstance(ended, KeyboardInterrupt):
@@ -470,7 +470,7 @@ def wrote(stream: TextIO | None, text: str) -> bool:
 
 
 def say(text: str, code: int) -> int:
-    """Print the text and return the exit code: a verdict that nobody sees is none.  (SPEC 9.2)"""
+    """Print the text and return the exit code: a verdict that nobody sees is none.  (SPEC-9.2)"""
     if wrote(sys.stdout, text):
         return code
     complaint = "standard output cannot be written: no verdict\n"
@@ -478,7 +478,7 @@ def say(text: str, code: int) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Check what the command line names, print the verdict and return the exit code.  (SPEC 9.2)"""
+    """Check what the command line names, print the verdict and return the exit code.  (SPEC-9.2)"""
     try:
         options = arguments(argv)
     except SystemExit as ended:  # after --version or --help, or a usage error

@@ -1,4 +1,6 @@
-"""The order of checks, from two files of bytes to the theorem that was proved.  (SPEC 5, 7, 8)"""
+"""The order of checks, from two files of bytes to the theorem that was proved.
+(SPEC-5, SPEC-7, SPEC-8)
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +52,7 @@ KINDS = {
 class Parsed:
     """A certificate and a model that fit together, before any bound is derived.
 
-    ``steps``: what reading them took, one for each byte.  (SPEC 3.5)
+    ``steps``: what reading them took, one for each byte.  (SPEC-3.5)
     """
 
     model: Model
@@ -77,8 +79,9 @@ class Theorem:
 
 
 def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
-    """Return the decoded model and certificate, the statement re-derived and compared.  (SPEC 3, 4,
-    5, 7.1)
+    """Return the decoded model and certificate, the statement re-derived and compared.
+    (SPEC-3, SPEC-4,
+    SPEC-5, SPEC-7.1)
 
     Raises: Malformed, Rejected or Declined, with the clause.
     """
@@ -140,7 +143,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
 
 
 def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
-    """Return the theorem that the proof proves, every bound re-derived.  (SPEC 5.6, 7, 8)
+    """Return the theorem that the proof proves, every bound re-derived.  (SPEC-5.6, SPEC-7, SPEC-8)
 
     ``watch(operations done, operations declared)`` is called as work proceeds; it may raise to stop
     the check.
@@ -153,14 +156,14 @@ def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
     ledger.budget = parsed.operations
     total = parsed.statement.total
     outcomes = parsed.proof.outcomes(ledger)
-    # SPEC 7.1: the outcomes are about disjoint sets; together they are about every input.
+    # SPEC-7.1: the outcomes are about disjoint sets; together they are about every input.
     covered = sum(outcome.size for outcome in outcomes)
     require(
         covered == total,
         "SPEC-7.1",
         "the sizes of the cells do not add up to the total",
     )
-    # SPEC 5.6: at most `upper` of a set fail, so the others are right; at least `lower` fail.
+    # SPEC-5.6: at most `upper` of a set fail, so the others are right; at least `lower` fail.
     lower = total - sum(outcome.upper for outcome in outcomes)
     upper = total - sum(outcome.lower for outcome in outcomes)
     require(

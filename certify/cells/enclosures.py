@@ -1,5 +1,5 @@
 """Hints for enclosing a path instead of multiplying it out, by name, and what they give, in
-float64.  (SPEC 6.5 to 6.8)
+float64.  (SPEC-6.5 to SPEC-6.8)
 
 A path is a chain of factors, as the checker forms them (Q = W_E + W_pos[n-1]; a bias that is not
 zero widens the chain

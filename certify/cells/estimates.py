@@ -1,8 +1,8 @@
 """Estimates of what the checker derives in one pooled cell, and of what that costs, in float64.
 
-The same formulas as SPEC 7.5 to 7.15, without outward rounding.  They only choose hints: where an
-estimate is close to zero the answer is kept, and a proof whose estimates were wrong is refused by
-the checker, not believed.
+The same formulas as SPEC-7.5 to SPEC-7.15, without outward rounding.  They only choose hints: where
+an estimate is close to zero the answer is kept, and a proof whose estimates were wrong is refused
+by the checker, not believed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from certify.cells.scaled import SLACK, Array, Scaled
 Tokens = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 MOST_SUFFIXES = 1 << 16
-"""The checker cuts tuples so that no more than so many share a prefix.  (SPEC 7.8)"""
+"""The checker cuts tuples so that no more than so many share a prefix.  (SPEC-7.8)"""
 
 NOTHING = -np.inf
 """The term of a block with which an answer can no longer win."""
@@ -108,7 +108,7 @@ class Cells:
         return Open(answers, np.ones((self.positions, len(answers), maximum + 1), dtype=bool))
 
     def screen(self, maximum: int, starts: Tokens) -> tuple[Open, float]:
-        """Return what the screen of one maximum leaves, and the operations.  (SPEC 7.15)"""
+        """Return what the screen of one maximum leaves, and the operations.  (SPEC-7.15)"""
         s, m, n = self.s, maximum, self.positions
         high, low, work = self.spans(m, np.arange(m + 1), starts)
         direct_high, direct_low, most, least = (part[m] for part in self.prefixes)
@@ -140,7 +140,7 @@ class Cells:
         return Open(answers, np.broadcast_to(tokens, (n, *tokens.shape))), work
 
     def examine(self, maximum: int, queries: Tokens, starts: Tokens, left: Open) -> Examined:
-        """Return a cell after its extreme test, with what it removes.  (SPEC 7.5, 7.6)
+        """Return a cell after its extreme test, with what it removes.  (SPEC-7.5, SPEC-7.6)
 
         Requires: ``queries`` ascending, all below the maximum or the maximum alone; ``starts`` the
                   first tokens of the
@@ -234,7 +234,7 @@ class Cells:
 
 def enumerated(cell: Examined, weights: Array) -> tuple[float, float]:
     """Return the failing weight of a cell by enumeration of its block tuples, and the operations.
-    (SPEC 7.8)
+    (SPEC-7.8)
 
     Cost: blocks^n flags, and per answer the tuples it may win with.
     """
@@ -302,7 +302,7 @@ def _masks(sizes: NDArray[np.intp], width: int, at: int) -> Array:
 
 def counted(terms: Array, weights: Array, bins: int, *, forced: bool) -> tuple[Array, Array]:
     """Return upper counts of the failing weight for several shares of answers, and the operations
-    of each.  (SPEC 7.9)
+    of each.  (SPEC-7.9)
 
     ``terms`` [n, shares, blocks]: per share the blockwise maximum over its answers.
     Cost: three Fourier transforms per position and share, and as many more without the maximum.

@@ -1,4 +1,4 @@
-"""The cells of a proof as the certificate spells them, before any claim is filled in.  (SPEC 7)
+"""The cells of a proof as the certificate spells them, before any claim is filled in.  (SPEC-7)
 
 A proof is a flat list of cells in preorder.  A *root* names its maximum and its margin ``mu``; the
 children of a split follow it.  Nothing here is a bound: these are the hints from which the checker

@@ -110,7 +110,7 @@ def pooled_then_single(problem: Problem, settle: Settle, blind: Blind) -> list[C
     A screen and a split remove the wrong answers and tokens that lose whatever the query.
     ``settle`` chooses the method of a single cell whose own test leaves answers; ``blind`` where no
     estimate is trusted.
-    Source: the cells of SPEC 7, pooling over queries rather than over answers.
+    Source: the cells of SPEC-7, pooling over queries rather than over answers.
     """
     found: list[Cell] = []
     vocab = problem.model.config.d_vocab

@@ -1,7 +1,7 @@
 """Estimates of how far a float32 execution may be from the reals, for a model of one attention
 layer.
 
-Source: SPEC 12, with norms in float64.  An estimate only helps a strategy to choose; the checker
+Source: SPEC-12, with norms in float64.  An estimate only helps a strategy to choose; the checker
         derives its own.
 """
 

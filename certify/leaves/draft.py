@@ -1,11 +1,11 @@
-"""Strategy ``exhaustive``: every input of a finite domain is evaluated by the checker.  (SPEC 14)
+"""Strategy ``exhaustive``: every input of a finite domain is evaluated by the checker.  (SPEC-14)
 
 Floats find which inputs are right, how large the margins are, and which precision is needed; the
 checker does the rest, once.  A small draft comes first: the inputs on which floats cannot be
 trusted and the weakest of the others, each a leaf of its own.  It shows what these inputs are, and
 whether the precision costs margin.  The claims of the certificate are then known but for the
 margins of the other inputs, of which floats minus a little are claimed, and the number of
-operations follows from the formula of SPEC 14.8.  So the whole domain is evaluated by the checker
+operations follows from the formula of SPEC-14.8.  So the whole domain is evaluated by the checker
 only once.
 """
 

@@ -1,4 +1,4 @@
-"""What the checker counts for evaluating inputs one after the other.  (SPEC 14.8)"""
+"""What the checker counts for evaluating inputs one after the other.  (SPEC-14.8)"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Indices = NDArray[np.int64]
 
 def operations_of(model: Model, evaluated: Indices, precision: int) -> int:
     """Return what the checker counts for evaluating these inputs one after the other, at one
-    precision.  (SPEC 14.8)
+    precision.  (SPEC-14.8)
     """
     config, n = model.config, model.config.n_ctx
     if not len(evaluated):

@@ -36,7 +36,7 @@ bounds a switch.
 """
 MOST_RANK, OWN = 32, 2
 ROW_BITS, TABLE_BITS = 400, 1 << 28
-"""What an entry of a switch's rows takes at most in the checker, and all of them may (SPEC 3.5)."""
+"""What an entry of a switch's rows takes at most in the checker, and all of them may (SPEC-3.5)."""
 CLEAR = 0.05
 """A singular value above this share of the largest belongs to a frequency of the model."""
 

@@ -1,1 +1,1 @@
-"""Proofs of cells: Max-of-K on one layer, one head.  (SPEC 7)"""
+"""Proofs of cells: Max-of-K on one layer, one head.  (SPEC-7)"""

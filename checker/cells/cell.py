@@ -1,4 +1,6 @@
-"""The inputs of one cell, and what is known and claimed of them.  (SPEC 7.2 to 7.4, 7.13)"""
+"""The inputs of one cell, and what is known and claimed of them.
+(SPEC-7.2 to SPEC-7.4, SPEC-7.13)
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ Range = tuple[int, int]
 """Consecutive tokens or blocks, both ends included."""
 
 Allowed = tuple[int, ...]
-"""Per position, the tokens with which an answer may still win, as a bit mask.  (SPEC 7.6)"""
+"""Per position, the tokens with which an answer may still win, as a bit mask.  (SPEC-7.6)"""
 
 
 def expand(ranges: Iterable[Range]) -> list[int]:
@@ -21,7 +23,7 @@ def expand(ranges: Iterable[Range]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """All inputs with this maximum whose last token is one of ``queries``.  (SPEC 7.2, 7.3)
+    """All inputs with this maximum whose last token is one of ``queries``.  (SPEC-7.2, SPEC-7.3)
 
     ``blocks`` hold the tokens below the maximum in ascending order; the last is {maximum}.
     """
@@ -32,13 +34,13 @@ class Inputs:
 
     @property
     def forced(self) -> bool:
-        """Whether queries are below the maximum, so that a free position holds it.  (SPEC 7.2)"""
+        """Whether queries are below the maximum, so that a free position holds it.  (SPEC-7.2)"""
         return self.queries != [self.maximum]
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of all inputs of a cell, from its parents and itself.  (SPEC 7.6)
+    """What is known of all inputs of a cell, from its parents and itself.  (SPEC-7.6)
 
     ``answers``: the wrong answers that are left, with their allowed tokens.  ``margin`` holds over
     all that was removed, in units of 2^-20; None where nothing was.
@@ -50,7 +52,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Margin:
-    """A margin as it is written: ``mantissa * 2^exponent`` logits.  (SPEC 7.4, 7.13)"""
+    """A margin as it is written: ``mantissa * 2^exponent`` logits.  (SPEC-7.4, SPEC-7.13)"""
 
     mantissa: int
     exponent: int
@@ -60,7 +62,7 @@ class Margin:
         return raised(self.mantissa, -self.exponent, scale)
 
     def require_shown(self, where: str, outcome: Outcome) -> None:
-        """Reject a claim of a larger margin than was shown.  (SPEC 7.13)"""
+        """Reject a claim of a larger margin than was shown.  (SPEC-7.13)"""
         shown = outcome.margin or 0
         require(
             self.above(MARGIN_BITS) <= shown,
@@ -71,13 +73,13 @@ class Margin:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Bounds on the failing weight of a cell, claimed or derived.  (SPEC 7.13)"""
+    """Bounds on the failing weight of a cell, claimed or derived.  (SPEC-7.13)"""
 
     lower: int
     upper: int
 
     def require_shown(self, where: str, outcome: Outcome) -> None:
-        """Reject a claim of tighter bounds than were derived.  (SPEC 7.13)"""
+        """Reject a claim of tighter bounds than were derived.  (SPEC-7.13)"""
         require(
             self.lower <= outcome.lower,
             "SPEC-7.13",

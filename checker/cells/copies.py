@@ -1,5 +1,5 @@
-"""Method ``copies``: inputs with exactly c free positions that do not hold the maximum.  (SPEC
-7.14)
+"""Method ``copies``: inputs with exactly c free positions that do not hold the maximum.
+(SPEC-7.14)
 
 The groups of the published cubic proof (one query, single tokens) and of the sub-cubic one (the
 tokens up to m - g in one block, many queries) are both of this form.
@@ -27,7 +27,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """A leaf of groups, each right as a whole or counted as wrong.  (SPEC 7.14)"""
+    """A leaf of groups, each right as a whole or counted as wrong.  (SPEC-7.14)"""
 
     groups: tuple[Group, ...]
 
@@ -83,7 +83,7 @@ def _worst(
     copies: int,
 ) -> int:
     """Return the largest sum if that many free positions hold chosen blocks, the others the
-    maximum: sum F_i, the c largest of G_i - F_i, and M_{n-1}.  (SPEC 7.14)
+    maximum: sum F_i, the c largest of G_i - F_i, and M_{n-1}.  (SPEC-7.14)
     """
     *free, last = rows
     own = [row[-1] for row in free]  # F_i

@@ -1,4 +1,4 @@
-"""Method ``count``: sequences counted by integer generating functions.  (SPEC 7.9, 7.10)
+"""Method ``count``: sequences counted by integer generating functions.  (SPEC-7.9, SPEC-7.10)
 
 For terms g_i(b) with maxima M_i put T = sum M_i.  An input has sum g_i >= 0 exactly when its
 deficits M_i - g_i(b_i) >= 0 add up to at most T.  Divided by a step and rounded, deficits become
@@ -17,7 +17,7 @@ from checker.cells.terms import BlockTerms, Frame, Left, Terms, max_of_terms
 from checker.ground.errors import require, require_support
 
 MAX_POLYNOMIAL_BITS = 1 << 22
-"""Two factors as large as this are multiplied in less than a second.  (SPEC 3.5)"""
+"""Two factors as large as this are multiplied in less than a second.  (SPEC-3.5)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Count:
         return Failures(self.lower_count(left), min(upper, left.size))
 
     def upper_count(self, left: Left) -> int:
-        """Return an upper bound on the weight of the inputs that some answer may win.  (SPEC 7.9)
+        """Return an upper bound on the weight of the inputs that some answer may win.  (SPEC-7.9)
 
         Each share counts once for the termwise maximum over its answers; an empty list of answers
         takes all that are left.  The shares are added: an input lost to several answers may be
@@ -65,7 +65,7 @@ class Count:
 
     def lower_count(self, left: Left) -> int:
         """Return a lower bound on the weight of the inputs that some answer wins for certain.
-        (SPEC 7.10)
+        (SPEC-7.10)
 
         Every answer named is counted by itself.  One input may be lost to several answers, so the
         largest count is taken; counts of different answers are never added.

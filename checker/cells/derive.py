@@ -1,4 +1,6 @@
-"""The outcome of every cell: what its parent proved, then its own method.  (SPEC 7.6 to 7.15)"""
+"""The outcome of every cell: what its parent proved, then its own method.
+(SPEC-7.6 to SPEC-7.15)
+"""
 
 from itertools import accumulate
 from math import prod
@@ -118,7 +120,7 @@ class Cells:
         mu: int,
     ) -> tuple[dict[int, Terms], int | None]:
         """Return the upper terms with which answers may still win, and a margin over all that is
-        removed.  (SPEC 7.6)
+        removed.  (SPEC-7.6)
 
         Cost: per answer three comparisons per term and ten operations per position.
         """
@@ -151,7 +153,8 @@ class Cells:
 
     def _least(self, margin: int | None, value: int | None) -> int | None:
         """Return the lesser of a margin and that of logits which follows from a margin of the sum,
-        over 2^-value_scale, rounded down to a multiple of 2^-20; None is none.  (SPEC 7.6, 12.5)
+        over 2^-value_scale, rounded down to a multiple of 2^-20; None is none.
+        (SPEC-7.6, SPEC-12.5)
         """
         if value is None:
             return margin
@@ -166,6 +169,6 @@ def _room(terms: Terms, width: int) -> int:
 
 def _beaten(mu: int, removed: int | None, heaviest: int) -> int | None:
     """Return the margin of the sum where sums of at most ``removed`` were removed: mu + (-sum)/W,
-    rounded down.  (SPEC 7.6)
+    rounded down.  (SPEC-7.6)
     """
     return None if removed is None else mu + -removed // heaviest

@@ -1,5 +1,5 @@
 """Enclosures of a path that is not multiplied out: a low-rank part and a bound on what is left.
-(SPEC 6.5 to 6.8)
+(SPEC-6.5 to SPEC-6.8)
 
 A path matrix is a chain of exact factors.  Its hint says which neighbours are formed, F_1 .. F_L,
 which low-rank parts P_i = c_i x_i are taken off them, F_i' = F_i - P_i, and how the rest is
@@ -112,7 +112,7 @@ def _bound(value: object, where: str) -> Bound:
 
 
 def parse_hints(value: object) -> dict[str, PathHint]:
-    """Return the hints of the paths that are not exact, by name.  (SPEC 6.5)
+    """Return the hints of the paths that are not exact, by name.  (SPEC-6.5)
 
     Shapes are not looked at here: they are compared with those of the factors before anything is
     computed with them.
@@ -142,7 +142,7 @@ def _spectral(
     ledger: Ledger,
 ) -> int:
     """Return an upper bound over 2^-48 on the range of any row of the product, sqrt(2) sigma.
-    (SPEC 6.7)
+    (SPEC-6.7)
 
     Cost: that of centring, of two Gram matrices, of S and of the squarings, which are products; of
           the sum of squares of all entries, an addition per row more; a squaring once more for
@@ -176,7 +176,7 @@ def _split(
     ledger: Ledger,
 ) -> Row:
     """Return bounds over 2^-48 on the row ranges of A B from those of B: sum |A + shift| rng(B) +
-    rng(shift B).  (SPEC 6.7)
+    rng(shift B).  (SPEC-6.7)
 
     Cost: that of A, of the bound of B and of shift B; per entry of A a multiplication, an addition
           and a comparison, and with a shift an addition more; an addition per row.
@@ -212,7 +212,7 @@ def _ranges(
     ledger: Ledger,
 ) -> Row:
     """Return over 2^-48, for every row of the product, an upper bound on its largest minus its
-    smallest entry.  (SPEC 6.7)
+    smallest entry.  (SPEC-6.7)
 
     Cost: for ``range``, that of the product, two comparisons per entry and an addition per row; for
           ``least`` and ``largest``, that of the parts, and per row a comparison for every part and
@@ -241,7 +241,7 @@ def _weighted(
     ledger: Ledger,
 ) -> Row:
     """Return over 2^-48, per row, an upper bound on sqrt(||a||^2 + epsilon ||b||^2); epsilon is
-    over 2^-48.  (SPEC 6.8)
+    over 2^-48.  (SPEC-6.8)
 
     Cost: the squares; per row two multiplications, the root counting as one, and an addition.
     """
@@ -259,7 +259,7 @@ def _radii(
     ledger: Ledger,
 ) -> tuple[Row, Row]:
     """Return (s, r) over 2^-48: up to a constant of row x, no entry (x, c) of the product exceeds
-    s_x r_c.  (SPEC 6.7, 6.8)
+    s_x r_c.  (SPEC-6.7, SPEC-6.8)
 
     Cost: a bound of ranges; or that of the middle, of centring, of the three products with the
           hints, of the difference, its sum of squares with an addition per row and a root, and of
@@ -290,7 +290,7 @@ def _formed(
     form: Sequence[int],
     ledger: Ledger,
 ) -> list[Matrix]:
-    """Return F_1 .. F_L: consecutive factors, multiplied; of no factor, an identity.  (SPEC 6.5)"""
+    """Return F_1 .. F_L: consecutive factors, multiplied; of no factor, an identity.  (SPEC-6.5)"""
     formed = []
     for length in form:
         if length:
@@ -309,7 +309,7 @@ def enclose(
     ledger: Ledger,
 ) -> Enclosed:
     """Return the path matrix exactly, or enclosed up to a constant of each row as its hint says.
-    (SPEC 6.5, 6.6)
+    (SPEC-6.5, SPEC-6.6)
 
     Cost: the products that are formed; per low-rank part its product, taken off its factor, the two
           chains beside it, their product and one addition per entry of the table; the bound; at

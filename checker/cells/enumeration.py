@@ -1,5 +1,5 @@
 """Methods ``enumerate`` and ``brute-force``: the exact union over wrong answers, tuple by tuple,
-with multiplicities.  (SPEC 7.8, 7.12)
+with multiplicities.  (SPEC-7.8, SPEC-7.12)
 
 The positions are cut into a prefix, which the last position leads, and a suffix.  For every wrong
 answer the suffix tuples are sorted by the sum of their terms, with bit masks of all tuples from
@@ -134,7 +134,7 @@ class Enumeration:
 
     def weight(self, found: Found) -> int:
         """Return the total weight of the tuples in the masks: the sum of products of
-        multiplicities.  (SPEC 7.8)
+        multiplicities.  (SPEC-7.8)
 
         Cost: per suffix one multiplication; two operations per prefix, binary digit of a suffix's
               weight, and word of 64 bits.
@@ -179,7 +179,7 @@ class Enumeration:
 
 
 class Enumerate:
-    """A leaf whose tuples of blocks are enumerated after the extreme test.  (SPEC 7.8)"""
+    """A leaf whose tuples of blocks are enumerated after the extreme test.  (SPEC-7.8)"""
 
     def failures(self, left: Left) -> Failures:
         """Return bounds on the failing weight.
@@ -212,4 +212,4 @@ class Enumerate:
 
 
 class BruteForce(Enumerate):
-    """A leaf of one query and single tokens, enumerated without an extreme test.  (SPEC 7.12)"""
+    """A leaf of one query and single tokens, enumerated without an extreme test.  (SPEC-7.12)"""

@@ -1,4 +1,4 @@
-"""The extreme test, with which most cells begin, and the method that is no more.  (SPEC 7.6)
+"""The extreme test, with which most cells begin, and the method that is no more.  (SPEC-7.6)
 
 In the words of 7.6: ``M_i`` is the largest term of position i, ``F_i`` its term of {m}, and a sum
 is the largest that an input could have, so a negative one is no failing input's.
@@ -23,7 +23,7 @@ def _gains(terms: Terms, tops: list[int]) -> dict[int, int]:
 
 def extreme_test(terms: Terms) -> tuple[Terms | None, int | None]:
     """Return the upper terms with which an answer may still win, None if it cannot, and the largest
-    sum that was removed, None if there is none.  (SPEC 7.6)
+    sum that was removed, None if there is none.  (SPEC-7.6)
 
     Ensures: sums that no input has are not counted among those removed.
     """
@@ -61,7 +61,7 @@ def extreme_test(terms: Terms) -> tuple[Terms | None, int | None]:
 
 
 class Extreme:
-    """A leaf of which the extreme test leaves no answer.  (SPEC 7.6)"""
+    """A leaf of which the extreme test leaves no answer.  (SPEC-7.6)"""
 
     def failures(self, left: Left) -> Failures:
         """Return that nothing fails.  Raises: Rejected (SPEC-7.6), for an answer is left."""

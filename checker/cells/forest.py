@@ -1,4 +1,4 @@
-"""A proof of cells: how it is read, and the outcomes of its leaves.  (SPEC 7)"""
+"""A proof of cells: how it is read, and the outcomes of its leaves.  (SPEC-7)"""
 
 from dataclasses import dataclass
 
@@ -67,7 +67,7 @@ def parse_forest(
     precision: int,
 ) -> Forest:
     """Return the proof of cells that these keys hold, for a model that has a path decomposition.
-    (SPEC 4.4, 6.5, 7.1)
+    (SPEC-4.4, SPEC-6.5, SPEC-7.1)
 
     Raises: Malformed, Rejected or Declined, with the clause.
     """

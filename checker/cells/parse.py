@@ -1,5 +1,5 @@
 """The proof as typed data: a forest of cells in preorder, and the check that it tiles the domain.
-(SPEC 7.1 to 7.4)
+(SPEC-7.1 to SPEC-7.4)
 
 A cell is the set of all inputs whose maximum is ``maximum`` and whose last token lies in
 ``queries``.  Root cells name their maximum and margin; the children of a ``screen`` or a ``split``
@@ -38,11 +38,11 @@ Found = dict[str, object]
 
 
 class Split:
-    """A cell whose children partition its queries; it proves nothing by itself.  (SPEC 7.7)"""
+    """A cell whose children partition its queries; it proves nothing by itself.  (SPEC-7.7)"""
 
 
 class Skip:
-    """A leaf that proves nothing: wrong for one bound, right for the other.  (SPEC 7.11)"""
+    """A leaf that proves nothing: wrong for one bound, right for the other.  (SPEC-7.11)"""
 
 
 Method = Screen | Split | Skip | Leaf
@@ -57,14 +57,14 @@ METHODS: dict[str, tuple[str, str, Callable[..., Method]]] = {
     "skip": ("", "", Skip),
 }
 """Per method the keys that it needs beside ``method`` and ``queries``, those that it may have, and
-its class, whose fields are named like the keys that are its own.  (SPEC 7)
+its class, whose fields are named like the keys that are its own.  (SPEC-7)
 """
 
 
 Ranges = tuple[Range, ...]
 
 Run = tuple[int, int]
-"""A length and a count: so many blocks of so many tokens each.  (SPEC 7.3)"""
+"""A length and a count: so many blocks of so many tokens each.  (SPEC-7.3)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +211,7 @@ def _shares(
 
 
 def _claim(found: Found, where: str) -> Margin | Failures | None:
-    """Return what a leaf claims.  (SPEC 7.13)"""
+    """Return what a leaf claims.  (SPEC-7.13)"""
     if "margin" in found:
         return Margin(*dyadic(found["margin"], f"{where} margin"))
     if "failures" not in found:
@@ -318,7 +318,7 @@ def parse_cells(
     cells: list[object],
     sizes: dict[str, int],
 ) -> tuple[Cell, ...]:
-    """Return the root cells of a proof that tiles the domain.  (SPEC 7.1)
+    """Return the root cells of a proof that tiles the domain.  (SPEC-7.1)
 
     ``sizes``: d_vocab, d_vocab_out and n_ctx of the model.
     Ensures: every input belongs to exactly one leaf cell.

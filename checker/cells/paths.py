@@ -1,4 +1,4 @@
-"""The exact path matrices of models with one layer, one head and attention only.  (SPEC 4.4)"""
+"""The exact path matrices of models with one layer, one head and attention only.  (SPEC-4.4)"""
 
 from dataclasses import dataclass
 
@@ -56,7 +56,7 @@ class Paths:
 
 
 def require_plain(model: Model) -> None:
-    """Decline an architecture that the path decomposition does not describe.  (SPEC 4.4)"""
+    """Decline an architecture that the path decomposition does not describe.  (SPEC-4.4)"""
     for name, value in _PLAIN.items():
         require_support(
             model.config.get(name) == value,
@@ -91,7 +91,8 @@ def _hold(tables: list[Rows], ledger: Ledger) -> None:
     """Count tables as held, each object once."""
     distinct = {id(rows): rows for rows in tables}
     for table in distinct.values():
-        ledger.hold(len(table) * len(table[0]), bits(Matrix(table, 0)))
+        widest = bits(Matrix(table, 0))
+        ledger.hold(len(table) * len(table[0]), widest)
 
 
 def decompose(
@@ -101,7 +102,7 @@ def decompose(
     fine: int = 0,
 ) -> Paths:
     """Return the path decomposition of the model: a path without a hint exactly, the others
-    enclosed.  (SPEC 4.4, 6.5)
+    enclosed.  (SPEC-4.4, SPEC-6.5)
 
     Ensures: the scales are at least ``fine``.
 

@@ -1,5 +1,5 @@
 """Method ``screen``: one cheap test of every wrong answer, for all inputs with one maximum at once.
-(SPEC 7.15)
+(SPEC-7.15)
 
 Every input with maximum m holds m at least once.  So if F bounds the term of m and M the term of
 any token, at any position and for any query, then F + (n-1) M bounds the sum.
@@ -11,7 +11,7 @@ from checker.cells.weights import Ends, Scores
 
 
 class Screen:
-    """A cell of all inputs with one maximum; it hands down what its test leaves.  (SPEC 7.15)"""
+    """A cell of all inputs with one maximum; it hands down what its test leaves.  (SPEC-7.15)"""
 
 
 def _weights(scores: Scores, inputs: Inputs) -> list[Ends]:
@@ -35,7 +35,7 @@ def _kept(
     n: int,
 ) -> tuple[list[int], int | None]:
     """Return the blocks with which an answer with these terms may still win, and the largest sum
-    removed.  (SPEC 7.15)
+    removed.  (SPEC-7.15)
     """
     own = terms[-1]  # F
     largest = max(terms)  # M

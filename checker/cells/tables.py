@@ -1,5 +1,5 @@
 """The path matrices of one check, arranged so that extremes over ranges of tokens cost one
-comparison.  (SPEC 7.5)
+comparison.  (SPEC-7.5)
 """
 
 from collections.abc import Callable, Sequence

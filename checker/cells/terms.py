@@ -1,4 +1,4 @@
-"""Bounds on the terms of a wrong answer, one per position and block for a whole cell.  (SPEC 7.5)
+"""Bounds on the terms of a wrong answer, one per position and block for a whole cell.  (SPEC-7.5)
 
 For an input with maximum m and query q, and a wrong answer j, multiply logit_j - logit_m by the
 positive softmax denominator (Lemma 4.4):
@@ -34,7 +34,7 @@ def term_upper(weight: Ends, bracket: int) -> int:
 
 
 def term_lower(weight: Ends, bracket: int) -> int:
-    """Return the smallest value of weight * bracket: the mirrored term of SPEC 7.8."""
+    """Return the smallest value of weight * bracket: the mirrored term of SPEC-7.8."""
     low, high = weight
     return bracket * (low if bracket > 0 else high)
 
@@ -78,7 +78,7 @@ class Values:
         self.floors = [min(one[m], two[m]) for one, two in lows]
 
     def above(self, j: int) -> list[int]:
-        """Return max_t EVOU[t,j] - min_t EVOU[t,m] for every block.  (SPEC 7.5, 7.15)"""
+        """Return max_t EVOU[t,j] - min_t EVOU[t,m] for every block.  (SPEC-7.5, SPEC-7.15)"""
         tops = [max(one[j], two[j]) for one, two in self.tops]
         return list(map(sub, tops, self.floors))
 
@@ -87,7 +87,7 @@ class Frame:
     """One cell with its blocks and weights.
 
     ``exact``: one query, single tokens and exact paths, so that brackets are exact.
-    ``multiplicities[i][b]``: how much the tokens of block b count at position i.  (SPEC 7.8)
+    ``multiplicities[i][b]``: how much the tokens of block b count at position i.  (SPEC-7.8)
     """
 
     def __init__(
@@ -135,8 +135,8 @@ class Frame:
         allowed: Allowed,
         mu: int,
     ) -> Terms:
-        """Return upper bounds on the terms of wrong answer j, ``mu`` added to every bracket.  (SPEC
-        7.5)
+        """Return upper bounds on the terms of wrong answer j, ``mu`` added to every bracket.
+        (SPEC-7.5)
 
         Ensures: for every input of the cell, weight * (bracket + mu) <= the term of its block, at
                  each position.  Blocks without a token in ``allowed`` have no term.
@@ -144,7 +144,7 @@ class Frame:
         return self._terms(j, allowed, mu, term_upper)
 
     def lower_terms(self, j: int, allowed: Allowed) -> Terms:
-        """Return lower bounds on the terms of wrong answer j.  (SPEC 7.8, 7.10, 12.5)
+        """Return lower bounds on the terms of wrong answer j.  (SPEC-7.8, SPEC-7.10, SPEC-12.5)
 
         Requires: ``exact``.
         """
@@ -157,7 +157,7 @@ class Frame:
         mu: int,
         term: Term,
     ) -> Terms:
-        """Return the term of every block that is allowed, from its weight and v.  (SPEC 7.5)
+        """Return the term of every block that is allowed, from its weight and v.  (SPEC-7.5)
 
         Cost: per query two operations for the direct path; per block an addition, and a comparison
               if no single window covers it; per position three additions; per entry an addition, a
@@ -208,4 +208,4 @@ class Leaf(Protocol):
     """A method that proves something of a cell."""
 
     def failures(self, left: Left) -> Failures:
-        """Return bounds on the failing weight, some answer being left.  (SPEC 7.6 to 7.14)"""
+        """Return bounds on the failing weight, some answer being left.  (SPEC-7.6 to SPEC-7.14)"""

@@ -1,4 +1,4 @@
-"""The tie rule, and the sign of what is no tie, for one input with exact paths.  (SPEC 7.8)
+"""The tie rule, and the sign of what is no tie, for one input with exact paths.  (SPEC-7.8)
 
 Positions with equal exact scores have equal weights, so their exact brackets are added first.  If
 all these sums are zero the logits are equal: a tie, hence wrong.  Otherwise they differ (distinct

@@ -1,4 +1,5 @@
-"""Enclosures of attention weights, one per position and block for a whole cell.  (SPEC 6.4, 7.5)
+"""Enclosures of attention weights, one per position and block for a whole cell.
+(SPEC-6.4, SPEC-7.5)
 
 For the inputs of a cell (maximum m, query q in Q) all weights of one input may be multiplied by one
 positive number.  Per query that is exp of -(EQKE[q,m] + kappa_q), kappa_q = ``means`` of the
@@ -20,7 +21,7 @@ Weights = dict[int, Ends]
 
 class Scores:
     """Enclosures of exponentials of scores divided by sqrt(d_head): exact scores, or
-    ``slack.score_error`` below them.  (SPEC 12.5)
+    ``slack.score_error`` below them.  (SPEC-12.5)
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Scores:
 
     def spans(self, queries: Line, blocks: list[Range]) -> list[Ends]:
         """Return (L_b, H_b) per block: bounds on the scores of its tokens less that of the maximum,
-        for every query; (0, 0) for the last block, the maximum itself.  (SPEC 7.5)
+        for every query; (0, 0) for the last block, the maximum itself.  (SPEC-7.5)
 
         Cost: that of ``Tables.differences``, and two comparisons per query and block; none for the
               maximum itself.
@@ -71,7 +72,7 @@ class Scores:
 
     def _last(self, queries: Line, blocks: list[Range]) -> Weights:
         """Return for each block that holds a query (L + l, H + h) of the last position: bounds on
-        EQKE[q,q] - EQKE[q,m] + EQKP[q,n-1] - kappa_q for its queries.  (SPEC 7.5)
+        EQKE[q,q] - EQKE[q,m] + EQKP[q,n-1] - kappa_q for its queries.  (SPEC-7.5)
         """
         m = blocks[-1][0]
         spans = {}
@@ -92,7 +93,7 @@ class Scores:
 
     def weights(self, queries: Line, blocks: list[Range]) -> list[Weights]:
         """Return per position and block (lower, upper) bounds on the weight of its tokens, for
-        every query at once.  (SPEC 7.5)
+        every query at once.  (SPEC-7.5)
 
         At the last position only blocks that hold a query have a weight.
         Cost: the spans; two comparisons per query and position, and two additions and two

@@ -1,6 +1,7 @@
-"""How far a float32 execution may take scores and logits of a model of cells.  (SPEC 12.3 to 12.5)
+"""How far a float32 execution may take scores and logits of a model of cells.
+(SPEC-12.3 to SPEC-12.5)
 
-The names of SPEC 12.3 stand beside the lines that form them.
+The names of SPEC-12.3 stand beside the lines that form them.
 """
 
 from dataclasses import dataclass
@@ -28,13 +29,13 @@ from checker.ground.ledger import Ledger
 from checker.statement.model import Model
 
 SHARE_BITS = 96
-"""The sum of attention weights is rounded down to a multiple of 2^-96.  (SPEC 12.3)"""
+"""The sum of attention weights is rounded down to a multiple of 2^-96.  (SPEC-12.3)"""
 
 
 @dataclass(frozen=True, slots=True)
 class Slack:
     """How far executions may be from real arithmetic: nowhere, unless numbers are given.
-    (SPEC 12.5)
+    (SPEC-12.5)
 
     ``score_error``: ``2 theta sqrt(h)``, by how much a score may be lower before the division, over
     2^-score_scale.
@@ -63,7 +64,7 @@ REAL = Slack()
 
 
 def _either(w: dict[str, Matrix], letter: str, ledger: Ledger) -> Fraction:
-    """Return ``max |W_E[t] W + b| + max |W_pos[i] W|``, K or Z of SPEC 12.3.
+    """Return ``max |W_E[t] W + b| + max |W_pos[i] W|``, K or Z of SPEC-12.3.
 
     Cost: two products, a sum of rows, norms.
     """
@@ -90,7 +91,7 @@ def _logits(
     eta_exp: Fraction,
     ledger: Ledger,
 ) -> _LogitErrors:
-    """Return B and rho of SPEC 12.3; ``last``: r and u r, ``value``: Z and e_v.
+    """Return B and rho of SPEC-12.3; ``last``: r and u r, ``value``: Z and e_v.
 
     Cost: norms, and the centring of W_U.
     """
@@ -124,7 +125,7 @@ def slack(
     scales: tuple[int, int],
     ledger: Ledger,
 ) -> Slack:
-    """Return how far any allowed execution may be from real arithmetic.  (SPEC 12.3)
+    """Return how far any allowed execution may be from real arithmetic.  (SPEC-12.3)
 
     ``exp_errors`` is (eps_exp, eta_exp); ``scales`` are those of scores and of logits.
     Requires: a model with a path decomposition.

@@ -1,5 +1,5 @@
 """What an allowed float32 execution may do to products and attention weights, bounded by norms.
-(SPEC 12.2)
+(SPEC-12.2)
 
 Everything here is an upper bound.  Norms are rounded up to multiples of 2^-48; the other numbers
 are fractions, rounded up where they would grow long.
@@ -17,12 +17,12 @@ from checker.statement.model import Model
 
 ZERO = Fraction(0)
 UNIT = Fraction(1, 1 << 24)
-"""u: a rounding moves a number by at most so much of it.  (SPEC 12.1)"""
+"""u: a rounding moves a number by at most so much of it.  (SPEC-12.1)"""
 TINY = Fraction(1, 1 << 100)
-"""t: more than all that a sum of products loses by underflow.  (SPEC 12.2)"""
+"""t: more than all that a sum of products loses by underflow.  (SPEC-12.2)"""
 SHORT_BITS = 96
 LARGEST = 1 << 126
-"""What stays below this does not overflow.  (SPEC 12.3, 13.7)"""
+"""What stays below this does not overflow.  (SPEC-12.3, SPEC-13.7)"""
 
 
 def gamma(k: int) -> Fraction:
@@ -102,7 +102,7 @@ class Computed:
 
 
 def residual(norm: Fraction) -> Computed:
-    """Return the sum of two rows of float32 numbers: it is rounded once.  (SPEC 12.1)"""
+    """Return the sum of two rows of float32 numbers: it is rounded once.  (SPEC-12.1)"""
     return Computed(norm, UNIT * norm)
 
 
@@ -127,7 +127,7 @@ class AffineNorms:
         return gamma(self.terms) * self.reach(norm) + TINY
 
     def error(self, x: Computed) -> Fraction:
-        """Return A(x, e, W, b), the error of the computed image.  (SPEC 12.2)"""
+        """Return A(x, e, W, b), the error of the computed image.  (SPEC-12.2)"""
         return shortened(x.error * self.weight + self.rounding(x.reached()))
 
     def image(self, x: Computed) -> Computed:
@@ -155,7 +155,7 @@ def logit_norms(unembed: Matrix, bias: Matrix, ledger: Ledger) -> AffineNorms:
 
 @dataclass(frozen=True, slots=True)
 class ScoreErrors:
-    """What may become of scores.  (SPEC 12.3)
+    """What may become of scores.  (SPEC-12.3)
 
     ``theta``: a bound on the logarithm of a weight's relative error.
     ``reached``: ``(Q + e_q)(K + e_k)`` and ``2 (Q K + D)``.
@@ -168,7 +168,7 @@ class ScoreErrors:
 def score_errors(
     query: Computed, key: Computed, d_head: int, eps_exp: Fraction
 ) -> ScoreErrors:
-    """Return D and theta as bounds on all scores.  (SPEC 12.3)"""
+    """Return D and theta as bounds on all scores.  (SPEC-12.3)"""
     # 1 / sqrt(h), rounded up.
     down = Fraction(1 << 64, isqrt(d_head << 128))
     dots = query.norm * key.norm
@@ -184,5 +184,7 @@ def score_errors(
 
 
 def kappa_of(n: int) -> Fraction:
-    """Return kappa, how far computed weights of n tokens may sum from one.  (SPEC 12.3, 13.7)"""
+    """Return kappa, how far computed weights of n tokens may sum from one.
+    (SPEC-12.3, SPEC-13.7)
+    """
     return shortened(Fraction((1 + UNIT) ** 2, 1 - gamma(n))) - 1 + TINY

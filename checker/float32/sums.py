@@ -1,6 +1,6 @@
-"""How far a float32 execution may take logits of a model of sums.  (SPEC 13.7)
+"""How far a float32 execution may take logits of a model of sums.  (SPEC-13.7)
 
-The names of SPEC 13.7 stand beside the lines that form them.
+The names of SPEC-13.7 stand beside the lines that form them.
 """
 
 from dataclasses import dataclass
@@ -108,7 +108,7 @@ def _stream(
     exp_errors: tuple[Fraction, Fraction],
     ledger: Ledger,
 ) -> _Stream:
-    """Return y and e_y of SPEC 13.7.
+    """Return y and e_y of SPEC-13.7.
 
     Cost: a product, sums of rows, norms; for every head 50 multiplications, 50 additions, a
           comparison.
@@ -146,9 +146,9 @@ def drift(
     ledger: Ledger,
 ) -> int:
     """Return B, how far a difference of two logits may be from that of real arithmetic in any
-    execution, over 2^-scale.  (SPEC 13.7)
+    execution, over 2^-scale.  (SPEC-13.7)
 
-    ``pre``: the tables of SPEC 13.2, columns of neurons only: rows of a first and of a second
+    ``pre``: the tables of SPEC-13.2, columns of neurons only: rows of a first and of a second
     token, of the first table once, of the others times something from 0 to 1, sum to what the
     neurons read.  ``M`` is W_out W_U.
     Requires: a model with one layer, two positions and a ReLU MLP.

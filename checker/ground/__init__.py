@@ -1,3 +1,3 @@
-"""What every rule stands on: refusals, decoding, exact numbers, enclosures, the ledger.  (SPEC 3,
-6, 8)
+"""What every rule stands on: refusals, decoding, exact numbers, enclosures, the ledger.  (SPEC-3,
+SPEC-6, SPEC-8)
 """

@@ -1,4 +1,4 @@
-"""Bytes to plain values: one spelling for every value, everything else refused.  (SPEC 3)
+"""Bytes to plain values: one spelling for every value, everything else refused.  (SPEC-3)
 
 Nothing downstream sees JSON.  No number reaches ``int`` without a full-match pattern first, because
 ``int("1_0")``, ``int(" 7 ")`` and ``int("７")`` all succeed.
@@ -51,7 +51,7 @@ _DECODER = json.JSONDecoder(
 
 def parse_json(data: bytes, where: str) -> object:
     """Return the value of strict JSON text: ASCII, no floats, no duplicate keys, bounded depth.
-    (SPEC 3.2)
+    (SPEC-3.2)
 
     Raises: Malformed (SPEC-3.2, SPEC-3.3), Declined (SPEC-3.5) for nesting deeper than
             ``MAX_DEPTH``.
@@ -76,7 +76,7 @@ def parse_json(data: bytes, where: str) -> object:
 
 def canonical(value: object) -> bytes:
     """Return the one encoding of a value: sorted keys, no spaces, ASCII, one trailing newline.
-    (SPEC 3.2)
+    (SPEC-3.2)
     """
     return (
         json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
@@ -86,7 +86,7 @@ def canonical(value: object) -> bytes:
 def parse_canonical(data: bytes, where: str) -> object:
     """Return the value of ``data``, which must be its canonical encoding byte for byte.
 
-    (SPEC 3.2)
+    (SPEC-3.2)
     """
     value = parse_json(data, where)
     require_form(
@@ -98,7 +98,7 @@ def parse_canonical(data: bytes, where: str) -> object:
 def typed(value: object, kind: type[T], where: str) -> T:
     """Return ``value``, which must be of exactly the type ``kind``: str, list or dict.
 
-    (SPEC 3.4)
+    (SPEC-3.4)
     """
     if type(value) is kind:
         return value
@@ -108,7 +108,7 @@ def typed(value: object, kind: type[T], where: str) -> T:
 def fields(
     value: object, where: str, required: str, optional: str | None = ""
 ) -> dict[str, object]:
-    """Return ``value`` as an object with exactly the keys named (separated by spaces).  (SPEC 3.4)
+    """Return ``value`` as an object with exactly the keys named (separated by spaces).  (SPEC-3.4)
 
     ``optional`` keys may be absent; None allows any other key, for tables whose keys are names.
     """
@@ -123,7 +123,7 @@ def fields(
 
 
 def listing(value: object, where: str, most: int = 1024) -> list[object]:
-    """Return ``value`` as a list of at most ``most`` items.  (SPEC 3.4, 3.5)"""
+    """Return ``value`` as a list of at most ``most`` items.  (SPEC-3.4, SPEC-3.5)"""
     listed: list[object] = typed(value, list, where)
     require_support(
         len(listed) <= most, "SPEC-3.5", f"{where} holds more than {most} items"
@@ -132,8 +132,8 @@ def listing(value: object, where: str, most: int = 1024) -> list[object]:
 
 
 def integer(value: object, where: str, low: int, high: int) -> int:
-    """Return ``value`` as a JSON integer with ``low <= value <= high``; ``true`` is not 1.  (SPEC
-    3.3)
+    """Return ``value`` as a JSON integer with ``low <= value <= high``; ``true`` is not 1.
+    (SPEC-3.3)
     """
     if type(value) is not int:
         raise Malformed("SPEC-3.3", f"{where} is not an integer")
@@ -146,14 +146,14 @@ def integer(value: object, where: str, low: int, high: int) -> int:
 def integers(
     value: object, where: str, low: int, high: int, most: int = 1024
 ) -> tuple[int, ...]:
-    """Return ``value`` as a tuple of at most ``most`` JSON integers within bounds.  (SPEC 3.3)"""
+    """Return ``value`` as a tuple of at most ``most`` JSON integers within bounds.  (SPEC-3.3)"""
     return tuple(
         integer(item, where, low, high) for item in listing(value, where, most)
     )
 
 
 def pairs(value: object, where: str, low: int, high: int) -> list[Pair]:
-    """Return ``value`` as a list of pairs of JSON integers within bounds.  (SPEC 3.3, 3.4)"""
+    """Return ``value`` as a list of pairs of JSON integers within bounds.  (SPEC-3.3, SPEC-3.4)"""
     found = [integers(item, where, low, high) for item in listing(value, where)]
     require_form(
         all(len(pair) == 2 for pair in found),
@@ -165,7 +165,7 @@ def pairs(value: object, where: str, low: int, high: int) -> list[Pair]:
 
 def big(value: object, where: str) -> int:
     """Return the integer written as a decimal string of at most 4 000 digits in its one spelling.
-    (SPEC 3.3)
+    (SPEC-3.3)
     """
     written = typed(value, str, where)
     require_form(
@@ -178,7 +178,7 @@ def big(value: object, where: str) -> int:
 
 def dyadic(value: object, where: str) -> tuple[int, int]:
     """Return (mantissa, exponent) of ``["mantissa", "exponent"]``, mantissa odd or the pair 0, 0.
-    (SPEC 3.3)
+    (SPEC-3.3)
     """
     pair = listing(value, where)
     require_form(
@@ -197,7 +197,7 @@ def dyadic(value: object, where: str) -> tuple[int, int]:
 
 def hexadecimal(value: object, where: str) -> tuple[int, int]:
     """Return (mantissa, exponent <= 0) of a non-negative hexadecimal number such as "0x1.8p-3".
-    (SPEC 3.3)
+    (SPEC-3.3)
     """
     match = _HEX.fullmatch(typed(value, str, where))
     if match is None:
@@ -225,7 +225,7 @@ def ratio(written: str, where: str) -> tuple[int, int]:
 
 
 def fraction(value: object, where: str) -> Fraction:
-    """Return the number written ``P/Q`` in lowest terms, with P >= 0 and Q > 0.  (SPEC 3.3)"""
+    """Return the number written ``P/Q`` in lowest terms, with P >= 0 and Q > 0.  (SPEC-3.3)"""
     written = typed(value, str, where)
     found = Fraction(*ratio(written, where))
     require_form(

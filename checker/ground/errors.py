@@ -26,7 +26,7 @@ class Rejected(Refusal):
 
 
 class Malformed(Rejected):
-    """The bytes are not what SPEC 3 or SPEC 4 describe."""
+    """The bytes are not what SPEC-3 or SPEC-4 describe."""
 
 
 class Declined(Refusal):

@@ -1,4 +1,4 @@
-"""Exact linear algebra on dyadic matrices: integers over one common power of two.  (SPEC 6.1)"""
+"""Exact linear algebra on dyadic matrices: integers over one common power of two.  (SPEC-6.1)"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def shape(a: Matrix) -> tuple[int, int]:
 
 
 def require_room(entries: int, bits: int) -> None:
-    """Decline a table of exact numbers that could take more than 2^28 bits.  (SPEC 3.5)"""
+    """Decline a table of exact numbers that could take more than 2^28 bits.  (SPEC-3.5)"""
     require_support(
         entries * bits <= MAX_TABLE_BITS,
         "SPEC-3.5",
@@ -86,7 +86,7 @@ def _association(sizes: Sequence[int]) -> tuple[int, int]:
 
 
 def multiply(factors: Sequence[Matrix], ledger: Ledger) -> Matrix:
-    """Return the exact product of a short, non-empty chain of matrices.  (SPEC 6.5)
+    """Return the exact product of a short, non-empty chain of matrices.  (SPEC-6.5)
 
     Cost: that of its products, in the order that takes the fewest multiplications; so a vector
           stays a vector.

@@ -1,5 +1,5 @@
 """Outward-rounded enclosures of the two irrational functions: exp and the reciprocal square root.
-(SPEC 6)
+(SPEC-6)
 
 An enclosure at precision P is a pair of integers (lower, upper) standing for [lower, upper] * 2^-P.
 ``x >> s`` rounds toward minus infinity, ``-(-x >> s)`` toward plus infinity.
@@ -14,7 +14,7 @@ def shift_up(value: int, bits: int) -> int:
 
 
 def inverse_sqrt(d: int, precision: int) -> tuple[int, int]:
-    """Return an enclosure of 1/sqrt(d) at ``precision`` bits.  (SPEC 6.2)
+    """Return an enclosure of 1/sqrt(d) at ``precision`` bits.  (SPEC-6.2)
 
     Requires: d >= 1.
     Sound because r = isqrt(floor(4^P / d)) is the floor of 2^P/sqrt(d); exact when d is a power of
@@ -27,7 +27,7 @@ def inverse_sqrt(d: int, precision: int) -> tuple[int, int]:
 
 
 def exp_enclosure(y: int, scale: int, precision: int) -> tuple[int, int]:
-    """Return an enclosure of exp(-y * 2^-scale) at ``precision`` bits, within [0, 1].  (SPEC 6.3)
+    """Return an enclosure of exp(-y * 2^-scale) at ``precision`` bits, within [0, 1].  (SPEC-6.3)
 
     Requires: y >= 0, scale >= 0, precision >= 1.
     Cost:     about 3 sqrt(precision) multiplications of integers of that many bits.

@@ -1,5 +1,5 @@
 """What a check may do and hold: operations, other steps and room, counted before the work is done.
-(SPEC 3.5, 8)
+(SPEC-3.5, SPEC-8)
 
 One *operation* is one scalar multiplication, addition, comparison or exponential *of the
 mathematics*.  Because every rule charges before it works, a certificate can never make the checker
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from checker.ground.errors import require_support
 
 CEILING = 10**11
-"""No certificate is worth more operations than this, whatever it declares.  (SPEC 8.2)"""
+"""No certificate is worth more operations than this, whatever it declares.  (SPEC-8.2)"""
 
 NUMBER_BITS = 384
 """Room of a number beside its bits: an object, and a place in a table and in the transpose."""
@@ -21,10 +21,10 @@ PLACE_BITS = 64
 """Room of another place in a table."""
 
 MAX_HELD_BITS = 5 << 30
-"""Room for all tensors, tables and terms, 640 MiB.  (SPEC 3.5)"""
+"""Room for all tensors, tables and terms, 640 MiB.  (SPEC-3.5)"""
 
 MAX_STEPS = 1 << 28
-"""Steps of reading, loading and skipping.  (SPEC 3.5)"""
+"""Steps of reading, loading and skipping.  (SPEC-3.5)"""
 
 
 class Room:

@@ -1,4 +1,6 @@
-"""Hinted matrices, differences, roots and norms of rows, rounded up.  (SPEC 6.5 to 6.7, 12.2)"""
+"""Hinted matrices, differences, roots and norms of rows, rounded up.
+(SPEC-6.5 to SPEC-6.7, SPEC-12.2)
+"""
 
 from math import isqrt
 from operator import mul, sub
@@ -19,11 +21,11 @@ from checker.ground.interval import shift_up
 from checker.ground.ledger import Ledger
 
 TABLE_SCALE = 48
-"""Bounds and ends that are not exact are rounded outward to multiples of 2^-48.  (SPEC 6.5)"""
+"""Bounds and ends that are not exact are rounded outward to multiples of 2^-48.  (SPEC-6.5)"""
 
 
 def parse_matrix(value: object, where: str, most: int = 1024) -> Matrix:
-    """Return a hinted matrix of at most ``most`` rows and columns.  (SPEC 6.5)
+    """Return a hinted matrix of at most ``most`` rows and columns.  (SPEC-6.5)
 
     Raises: Malformed, Declined (SPEC-3.5).
     """
@@ -41,7 +43,7 @@ def parse_matrix(value: object, where: str, most: int = 1024) -> Matrix:
 
 
 def low_rank(left: Matrix, right: Matrix, whole: Matrix, ledger: Ledger) -> Matrix:
-    """Return the product of two hinted matrices that stands for part of ``whole``.  (SPEC 6.6)
+    """Return the product of two hinted matrices that stands for part of ``whole``.  (SPEC-6.6)
 
     Cost:   that of the product.
     Raises: Malformed (SPEC-6.6) if it would have another shape, before it is formed.

@@ -1,5 +1,5 @@
 """Vectors of integers packed into one integer, so that a sum of multiples of vectors is a few
-operations.  (SPEC 13.2, 14.3)
+operations.  (SPEC-13.2, SPEC-14.3)
 
 A packed row is ``sum_k row[k] * 2^(8 size k)``.  Sums and multiples of packed rows are packed rows,
 whatever the signs: slots are only looked at when they are read, after adding half of the range of

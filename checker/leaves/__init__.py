@@ -1,1 +1,1 @@
-"""Proofs of leaves: every input evaluated.  (SPEC 14)"""
+"""Proofs of leaves: every input evaluated.  (SPEC-14)"""

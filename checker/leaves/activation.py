@@ -1,4 +1,4 @@
-"""Activations of balls: ReLU, and ``x / (1 + exp(-z(x)))`` through exp.  (SPEC 4.5, 14.5)"""
+"""Activations of balls: ReLU, and ``x / (1 + exp(-z(x)))`` through exp.  (SPEC-4.5, SPEC-14.5)"""
 
 from functools import cache
 from math import isqrt
@@ -37,7 +37,7 @@ def slope(precision: int) -> int:
 
 
 def activated(function: str, ball: Ball, precision: int) -> Ball:
-    """Return a ball around the activations of a ball.  (SPEC 14.5)
+    """Return a ball around the activations of a ball.  (SPEC-14.5)
 
     Requires: ``function`` is relu; gelu_new, with z = sqrt(8/pi) (x + 0.044715 x^3); or silu, with
               z = x.

@@ -1,4 +1,5 @@
-"""Vectors of reals in ball arithmetic, affine maps and normalisation of them.  (SPEC 14.3, 14.6)
+"""Vectors of reals in ball arithmetic, affine maps and normalisation of them.
+(SPEC-14.3, SPEC-14.6)
 
 In units of ``u = 2^-precision`` a ball is a vector of integers, the middles, and one radius for all
 of them, so that bounds on errors cost nothing beside the products.
@@ -16,7 +17,7 @@ from checker.ground.packed import Slots
 from checker.statement.model import Model
 
 WHOLE_BITS = 32
-"""What is packed into slots is below 2^32, or the proof is declined.  (SPEC 14.3)"""
+"""What is packed into slots is below 2^32, or the proof is declined.  (SPEC-14.3)"""
 
 Rows = list[list[int]]
 
@@ -44,7 +45,7 @@ def largest(values: Sequence[int]) -> int:
 
 
 def require_small(top: int, precision: int, what: str) -> None:
-    """Decline middles of 2^32 and more.  (SPEC 14.3)"""
+    """Decline middles of 2^32 and more.  (SPEC-14.3)"""
     fits = top >> precision + WHOLE_BITS == 0
     require_support(fits, "SPEC-14.3", f"{what} is 2^32 or larger")
 
@@ -70,7 +71,7 @@ def _beside(stacks: list[Rows], inputs: int) -> Rows:
 
 
 class Affine:
-    """The map x -> x W + b on balls, W and b rounded to about ``precision`` bits.  (SPEC 14.3)"""
+    """The map x -> x W + b on balls, W and b rounded to about ``precision`` bits.  (SPEC-14.3)"""
 
     def __init__(
         self, model: Model, names: Sequence[str], precision: int, heads: int = 1
@@ -116,7 +117,7 @@ class Affine:
 
 
 class Norm:
-    """Layer normalisation of balls, or nothing where the model has none.  (SPEC 14.6)"""
+    """Layer normalisation of balls, or nothing where the model has none.  (SPEC-14.6)"""
 
     def __init__(self, model: Model, name: str, precision: int) -> None:
         self.precision = precision

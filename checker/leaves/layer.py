@@ -1,4 +1,4 @@
-"""One block on balls: normalisation, attention, normalisation, MLP.  (SPEC 4.5, 14.4)"""
+"""One block on balls: normalisation, attention, normalisation, MLP.  (SPEC-4.5, SPEC-14.4)"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ exponential = lru_cache(1 << 14)(exp_enclosure)
 @dataclass(frozen=True, slots=True)
 class Work:
     """Multiplications with as many additions; other operations, counted as additions; exponentials.
-    (SPEC 14.8)
+    (SPEC-14.8)
     """
 
     linear: int = 0
@@ -74,7 +74,7 @@ class Layer:
 
     def _count(self, units: int, d_model: int) -> None:
         """Set what a position costs: projected, finished, and for each position that it sees.
-        (SPEC 14.8)
+        (SPEC-14.8)
         """
         smooth = 0 if self.function == "relu" else units
         maps = self.scoring.work + self.moving.work
@@ -118,7 +118,7 @@ class Layer:
         return ball.plus(writing(activated(self.function, neurons, self.precision)))
 
     def _attention(self, position: Position, seen: Sequence[Position]) -> Ball:
-        """Return the mixed values of all heads, side by side.  (SPEC 14.4)"""
+        """Return the mixed values of all heads, side by side.  (SPEC-14.4)"""
         p = self.precision
         delta = self._score_error(position, seen)
         value_radius = max(other.value_radius for other in seen)
@@ -138,7 +138,7 @@ class Layer:
         return Ball(found, (blur >> p) + 2)
 
     def _score_error(self, position: Position, seen: Sequence[Position]) -> int:
-        """Return delta, by how much any score may be wrong.  (SPEC 14.4)"""
+        """Return delta, by how much any score may be wrong.  (SPEC-14.4)"""
         r = position.score_radius
         Q = position.score_top
         D = self.width
@@ -153,7 +153,7 @@ class Layer:
         self, query: list[int], keys: Sequence[list[int]]
     ) -> tuple[list[int], int]:
         """Return A_j, what each position gets, and e, the widest enclosure of an exponential.
-        (SPEC 14.4)
+        (SPEC-14.4)
         """
         p = self.precision
         dots = (sum(map(mul, query, key)) for key in keys)

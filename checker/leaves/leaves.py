@@ -1,5 +1,5 @@
 """A proof of leaves: runs of inputs in lexicographic order, each input evaluated.
-(SPEC 14.1, 14.2, 14.7)
+(SPEC-14.1, SPEC-14.2, SPEC-14.7)
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Networks = Callable[[int], Network]
 
 @dataclass(frozen=True)
 class Leaf:
-    """So many inputs that follow one another.  (SPEC 14.2)"""
+    """So many inputs that follow one another.  (SPEC-14.2)"""
 
     inputs: int
     method = ""
@@ -114,7 +114,7 @@ class Leaves:
         self, networks: Networks, leaf: Leaf, begin: int, count: int, ledger: Ledger
     ) -> Outcome:
         """Return the outcome of so many inputs from number ``begin``; those without weight are not
-        evaluated.  (SPEC 14.7)
+        evaluated.  (SPEC-14.7)
         """
         n = self.model.sizes["n_ctx"]
         vocab = self.model.sizes["d_vocab"]
@@ -149,7 +149,7 @@ class Leaves:
         return Outcome(lower, upper, size, margin)
 
     def _answers(self, tokens: list[int]) -> list[int]:
-        """Return the right answers at every position that is read.  (SPEC 5.2)"""
+        """Return the right answers at every position that is read.  (SPEC-5.2)"""
         right = TASKS[self.statement.task].answer
         every = self.model.config.get("readout") == "all"
         ends = range(1 if every else len(tokens), len(tokens) + 1)
@@ -158,9 +158,9 @@ class Leaves:
 
     def _decide(self, networks: Networks, tokens: list[int], weight: int) -> Outcome:
         """Return what is shown of one input, at the first precision that shows anything.
-        (SPEC 14.7)
+        (SPEC-14.7)
 
-        Cost: that of SPEC 14.8, at every precision that is tried.
+        Cost: that of SPEC-14.8, at every precision that is tried.
         """
         answers = self._answers(tokens)
         precision = self.precision
@@ -190,7 +190,7 @@ class Leaves:
 
 
 def _parse_leaf(value: object) -> Leaf:
-    """Return one leaf.  (SPEC 14.2)"""
+    """Return one leaf.  (SPEC-14.2)"""
     written = typed(value, dict, "a leaf")
     method = typed(written.get("method"), str, "method of a leaf")
     require_support(method in METHODS, "SPEC-14.2", f"the method {method} is not known")
@@ -206,7 +206,7 @@ def _parse_leaf(value: object) -> Leaf:
 def parse_leaves(
     proof: dict[str, object], model: Model, statement: Statement, precision: int
 ) -> Leaves:
-    """Return the proof of leaves that these keys hold.  (SPEC 14.1, 14.2)
+    """Return the proof of leaves that these keys hold.  (SPEC-14.1, SPEC-14.2)
 
     Raises: Malformed, Rejected or Declined, with the clause.
     """

@@ -1,5 +1,5 @@
 """The forward pass of any supported transformer on balls, on a stack of positions.
-(SPEC 4.5, 14.3 to 14.8)
+(SPEC-4.5, SPEC-14.3 to SPEC-14.8)
 
 In a causal model what a position computes depends on the tokens up to it, so positions stay on a
 stack while inputs share a prefix; a bidirectional model computes all its positions at once.
@@ -17,11 +17,11 @@ from checker.leaves.layer import Layer, Position, Work
 from checker.statement.model import Model
 
 MAX_HELD_BITS = 1 << 30
-"""Weights of a network, with the positions of one input.  (SPEC 3.5)"""
+"""Weights of a network, with the positions of one input.  (SPEC-3.5)"""
 
 
 def held_bits(model: Model, precision: int) -> int:
-    """Return how many bits a network at this precision may take.  (SPEC 3.5)"""
+    """Return how many bits a network at this precision may take.  (SPEC-3.5)"""
     matrices = model.weights.values()
     sizes = model.sizes
     whole = max(0, *(bits(matrix) - matrix.scale for matrix in matrices))
@@ -72,14 +72,14 @@ class Network:
         self.seen: list[list[Position]] = [[] for _ in self.layers]
 
     def _charge(self, times: int, work: Work) -> None:
-        """Charge some work, once more for every full 256 bits of precision.  (SPEC 14.8)"""
+        """Charge some work, once more for every full 256 bits of precision.  (SPEC-14.8)"""
         times *= 1 + self.precision // 256
         linear = times * work.linear
         exps = times * work.exps
         self.ledger.charge(mul=linear, add=linear + times * work.others, exp=exps)
 
     def read(self, tokens: list[int]) -> list[Ball]:
-        """Return the logits of an input, at every position that is read.  (SPEC 4.5)"""
+        """Return the logits of an input, at every position that is read.  (SPEC-4.5)"""
         self._keep(tokens)
         kept = len(self.tokens)
         if self.causal:
@@ -145,7 +145,7 @@ class Network:
 
     def is_level(self, answer: int) -> bool:
         """Return whether another answer has the same logit as this one at the input last read.
-        (SPEC 14.7)
+        (SPEC-14.7)
         """
         rows = self.last
         if self.hidden:

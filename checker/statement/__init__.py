@@ -1,1 +1,1 @@
-"""The model, the task and what is claimed, built from bytes.  (SPEC 4, 5)"""
+"""The model, the task and what is claimed, built from bytes.  (SPEC-4, SPEC-5)"""

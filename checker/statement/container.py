@@ -1,4 +1,4 @@
-"""The safetensors container: bytes to exact dyadic matrices.  (SPEC 4.1, 4.2)
+"""The safetensors container: bytes to exact dyadic matrices.  (SPEC-4.1, SPEC-4.2)
 
 A finite binary floating-point number is ``(-1)^sign * mantissa * 2^exponent`` with integer mantissa
 and exponent; a tensor is decoded to integers over one common power of two.  NaN and infinity are
@@ -88,7 +88,7 @@ def _begin(item: tuple[str, Entry]) -> tuple[int, int]:
 
 
 def parse_container(data: bytes) -> Parts:
-    """Return the parts of a safetensors file.  (SPEC 4.1)
+    """Return the parts of a safetensors file.  (SPEC-4.1)
 
     Ensures: the tensors fill the payload without overlap, hole or trailing byte.
     Raises:  Malformed (SPEC-4.1), Declined (SPEC-4.1) for an unsupported dtype.
@@ -132,7 +132,7 @@ def parse_container(data: bytes) -> Parts:
 
 def _numbers(name: str, form: Format, part: memoryview) -> Iterator[Pair]:
     """Yield every number as (mantissa, exponent): ``mantissa * 2^exponent`` with an odd mantissa,
-    or both zero.  (SPEC 4.2)
+    or both zero.  (SPEC-4.2)
 
     Raises: Malformed (SPEC-4.2) for NaN or infinity.
     """
@@ -163,7 +163,7 @@ def _numbers(name: str, form: Format, part: memoryview) -> Iterator[Pair]:
 
 def read_matrix(name: str, entry: Entry, payload: memoryview, room: Room) -> Matrix:
     """Return the tensor ``name``, decoded exactly, as a matrix of rows along its last axis.
-    (SPEC 4.2)
+    (SPEC-4.2)
 
     Ensures: the scale is the least that is not negative and makes every entry an integer.
     Raises:  Malformed (SPEC-4.2) for NaN or infinity; Declined (SPEC-3.5) before it is formed.

@@ -1,5 +1,5 @@
 """Transformers, and the exact path matrices of those with one layer, one head and attention only.
-(SPEC 4.3, 4.4)
+(SPEC-4.3, SPEC-4.4)
 
     x_i    = W_E[t_i] + W_pos[i],   q = t_{n-1}
     a      = softmax_i( (x_{n-1} W_Q + b_Q) . (x_i W_K + b_K) / sqrt(d_head) )
@@ -28,11 +28,11 @@ from checker.statement.container import Entry, parse_container, read_matrix
 
 MAX_NUMBERS = 1 << 22
 MAX_MODEL_BYTES = 34 << 20
-"""2^22 numbers of eight bytes, and a header.  (SPEC 3.5)"""
+"""2^22 numbers of eight bytes, and a header.  (SPEC-3.5)"""
 
 MAX_TENSOR_BITS = 1 << 31
-"""Room for all tensors, a part of that for all tables: the text of a proof is still there.  (SPEC
-3.5)
+"""Room for all tensors, a part of that for all tables: the text of a proof is still there.
+(SPEC-3.5)
 """
 
 MODEL_FORMAT = "certify.model/1"
@@ -91,7 +91,7 @@ class Model:
 
 def parse_config(metadata: dict[str, str]) -> tuple[Config, Sizes]:
     """Return the architecture and its sizes, every field of which must be one this checker
-    supports.  (SPEC 4.3)
+    supports.  (SPEC-4.3)
 
     Raises: Malformed (SPEC-4.3), Declined (SPEC-3.5, SPEC-4.3) naming the field that is not
             supported.
@@ -127,7 +127,7 @@ def parse_config(metadata: dict[str, str]) -> tuple[Config, Sizes]:
 
 
 def _parse_sizes(config: Config, limits: Sizes) -> Sizes:
-    """Return the fields that are sizes, each within its limit.  (SPEC 3.5)"""
+    """Return the fields that are sizes, each within its limit.  (SPEC-3.5)"""
     sizes = {
         name: integer(config[name], f"config field {name}", 1, 1 << 24)
         for name in limits
@@ -148,7 +148,7 @@ def _is_known(name: str, value: object) -> bool:
 
 
 def _require_numbers(config: Config) -> None:
-    """Decline an attention mix above one, and an eps of zero.  (SPEC 4.3)"""
+    """Decline an attention mix above one, and an eps of zero.  (SPEC-4.3)"""
     written = config.get("attention_mix", "0x0.0p+0")
     mantissa, exponent = hexadecimal(written, "config field attention_mix")
     require_support(
@@ -202,7 +202,7 @@ def _hidden_width(entries: dict[str, Entry]) -> int:
 
 
 def load_model(data: bytes) -> Model:
-    """Return the exact model held by the bytes of a safetensors file.  (SPEC 4)
+    """Return the exact model held by the bytes of a safetensors file.  (SPEC-4)
 
     Of a stack of matrices, the rows of all are one matrix.
     Raises: Malformed or Declined (SPEC-3.5, SPEC-4.x), naming the tensor or the config field.

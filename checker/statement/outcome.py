@@ -1,12 +1,12 @@
-"""What is proved of one set of inputs, whatever the kind of proof.  (SPEC 7)"""
+"""What is proved of one set of inputs, whatever the kind of proof.  (SPEC-7)"""
 
 from dataclasses import dataclass
 
 MAX_CELLS = 10**6
-"""The most cells or leaves of a proof.  (SPEC 3.5)"""
+"""The most cells or leaves of a proof.  (SPEC-3.5)"""
 
 MARGIN_BITS = 20
-"""Margins are derived in multiples of 2^-20 logits, rounded down.  (SPEC 7.6)"""
+"""Margins are derived in multiples of 2^-20 logits, rounded down.  (SPEC-7.6)"""
 
 
 @dataclass(frozen=True, slots=True)

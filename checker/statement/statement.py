@@ -1,5 +1,5 @@
 """What is claimed: task, scope and semantics as values of closed enumerations, and the exact total.
-(SPEC 5)
+(SPEC-5)
 
 The statement is built from the model's bytes and from these three names.  The certificate names
 them too, and its copy must be identical; it never supplies the text that is printed.
@@ -115,7 +115,7 @@ def _exp_errors(
     written: dict[str, object], semantics: str, model: Model
 ) -> tuple[Fraction, Fraction] | None:
     """Return eps_exp and eta_exp, which are there exactly if the semantics is float32.
-    (SPEC 5.4)
+    (SPEC-5.4)
     """
     known = [fraction(written[key], key) for key in EXP if key in written]
     require_form(
@@ -139,7 +139,7 @@ def _exp_errors(
 
 def _question(written: object, model: Model) -> tuple[Task, Answers, str]:
     """Return the task, and the answers and the label of the table that may come with it.
-    (SPEC 5.2)
+    (SPEC-5.2)
     """
     if isinstance(written, dict):
         held = fields(written, "task", "table")["table"]
@@ -151,7 +151,7 @@ def _question(written: object, model: Model) -> tuple[Task, Answers, str]:
 
 
 def told(task: Task, model: Model, label: str) -> dict[str, str]:
-    """Return the fields that the verdict line has for the task.  (SPEC 9.1)"""
+    """Return the fields that the verdict line has for the task.  (SPEC-9.1)"""
     n = str(model.sizes["n_ctx"])
     vocab = str(model.sizes["d_vocab"])
     known = {"k": n, "n": n, "vocab": vocab, "modulus": vocab}
@@ -160,7 +160,7 @@ def told(task: Task, model: Model, label: str) -> dict[str, str]:
 
 
 def _scope(written: object, model: Model) -> Scope:
-    """Return the scope; ``uniform`` counts every input once.  (SPEC 5.3)"""
+    """Return the scope; ``uniform`` counts every input once.  (SPEC-5.3)"""
     n = model.sizes["n_ctx"]
     vocab = model.sizes["d_vocab"]
     if written == "uniform":
@@ -172,7 +172,7 @@ def build_statement(
     model: Model, model_sha256: str, written: dict[str, object]
 ) -> Statement:
     """Return the statement the certificate is about, every part but the names re-derived.
-    (SPEC 5.1 to 5.5)
+    (SPEC-5.1 to SPEC-5.5)
 
     Requires: ``written`` is the certificate's object ``statement``.
     Raises:   Declined for a task, scope or semantics this checker does not know; Malformed for a

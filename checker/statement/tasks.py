@@ -1,5 +1,5 @@
 """The tasks: what the right answer to an input is, and the tables that a user may give.
-(SPEC 5.2)
+(SPEC-5.2)
 
 A new task is a new row of ``TASKS``, and nothing else in the checker.
 """
@@ -23,7 +23,7 @@ Answers = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A question that has one right answer to every input.  (SPEC 5.2)
+    """A question that has one right answer to every input.  (SPEC-5.2)
 
     ``fields``:   what the verdict line says of it, by the names of ``statement.told``.
     ``sentence``: what a model that answers right does, in English.
@@ -101,7 +101,7 @@ TASKS = {task.name: task for task in _ROWS}
 
 
 def parse_table(value: object, model: Model) -> tuple[Answers, str]:
-    """Return the answers of the table that a certificate holds, and its label.  (SPEC 5.2)
+    """Return the answers of the table that a certificate holds, and its label.  (SPEC-5.2)
 
     Raises: Malformed or Declined (SPEC-3.x, SPEC-5.2).
     """
@@ -121,7 +121,7 @@ def parse_table(value: object, model: Model) -> tuple[Answers, str]:
 
 
 def require_fit(task: Task, model: Model) -> None:
-    """Decline a model that does not have what the task needs.  (SPEC 5.2)"""
+    """Decline a model that does not have what the task needs.  (SPEC-5.2)"""
     sizes = model.sizes
     fits = task.fits(sizes["n_ctx"], sizes["d_vocab"], sizes["d_vocab_out"])
     require_support(fits, "SPEC-5.2", f"the task {task.name} needs {task.needs}")

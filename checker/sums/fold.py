@@ -1,5 +1,5 @@
 """Transformers that add two tokens, folded exactly: one layer of attention over two positions, then
-a ReLU MLP.  (SPEC 13.2 to 13.4)
+a ReLU MLP.  (SPEC-13.2 to SPEC-13.4)
 
 With ``x_i = W_E + W_pos[i]`` for the two positions, ``s_h`` the softmax weight of head h on the
 first token a when the second is b, and c the attention mix, heads weigh the tokens by
@@ -35,7 +35,7 @@ from checker.ground.packed import Slots
 from checker.statement.model import Model, mix, part
 
 ENTRY_BITS = 128
-"""Bits that an entry of the tables counts at least, so that few of them are ever held.  (SPEC 3.5)
+"""Bits that an entry of the tables counts at least, so that few of them are ever held.  (SPEC-3.5)
 """
 GUARD_BITS = 64
 """Bits beyond the precision of weights, for the division by sqrt(d_head)."""
@@ -157,7 +157,7 @@ def _together(entries: int, tables: list[Matrix], ledger: Ledger) -> list[Matrix
 
 
 def fold(model: Model, ledger: Ledger) -> Folded:
-    """Return the exact tables of a model with one layer, two positions and a ReLU MLP.  (SPEC 13.2)
+    """Return the exact tables of a model with one layer, two positions and a ReLU MLP.  (SPEC-13.2)
 
     Cost:   that of the products and the additions of rows and of tables; per head and entry of what
             it writes, and of its values if c is not zero, one multiplication.
@@ -218,7 +218,7 @@ class PackedTables:
         self, first: int, second: int, weights: Sequence[int], ledger: Ledger
     ) -> list[int]:
         """Return the row of an input: ``first`` and ``second`` are rows, ``weights`` the heads'.
-        (SPEC 13.3)
+        (SPEC-13.3)
 
         Cost: per column an addition, and for each head a multiplication and two additions.
         """
@@ -253,7 +253,7 @@ def first_weight(
     scores: Matrix, d_head: int, tokens: tuple[int, int], precision: int, ledger: Ledger
 ) -> tuple[int, int]:
     """Return an enclosure, at ``precision`` bits, of the softmax weight of the first of two tokens.
-    (SPEC 13.4)
+    (SPEC-13.4)
 
     Exact if the scores are equal.
     Cost: two exponentials, five multiplications, three additions and a comparison.

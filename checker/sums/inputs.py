@@ -1,5 +1,5 @@
 """Proofs about adding two tokens modulo the vocabulary: the logits of every input, exactly or
-within a bound.  (SPEC 13)
+within a bound.  (SPEC-13)
 
 For an input (a, b) with the right answer j0 = (a + b) mod p, and another answer j:
 
@@ -39,7 +39,7 @@ _RULES = {
     "low-rank": "left right settle",
     "switches": "left right settle neurons scales tables",
 }
-"""Per rule the keys it has beside ``rule``.  (SPEC 13.1)"""
+"""Per rule the keys it has beside ``rule``.  (SPEC-13.1)"""
 _NEEDED = {
     "n_layers": 1,
     "n_ctx": 2,
@@ -55,7 +55,7 @@ _SUPPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class LowRank:
-    """P and Q, which a proof names in the place of M.  (SPEC 13.5)"""
+    """P and Q, which a proof names in the place of M.  (SPEC-13.5)"""
 
     left: Matrix
     right: Matrix
@@ -135,7 +135,7 @@ class Domain:
     drift: int
 
     def outcome(self, a: int, b: int, weight: int, ledger: Ledger) -> Outcome:
-        """Return what is proved about one input.  (SPEC 13.3)
+        """Return what is proved about one input.  (SPEC-13.3)
 
         Cost: that of its heads' weights and, until the margin has a sign, of the ways.
         """
@@ -145,7 +145,7 @@ class Domain:
         ]
         ledger.charge(mul=len(ends), add=2 * len(ends))
         ledger.hold(3, weight.bit_length())  # the outcome
-        # Evaluated at the lower ends; what the widths move is e_att.  (SPEC 13.4)
+        # Evaluated at the lower ends; what the widths move is e_att.  (SPEC-13.4)
         weights = [low for low, _ in ends]
         widths = [high - low for low, high in ends]
         attention = sum(map(mul, self.effects, widths))
@@ -214,7 +214,9 @@ def domain_of(proof: Modular, ledger: Ledger) -> Domain:
 def _ways(
     proof: Modular, M: Matrix, pre: Matrix, packed_pre: PackedTables, ledger: Ledger
 ) -> tuple[Matrix, list[Way]]:
-    """Return M over the scale of logits, and the ways to bound them.  (SPEC 13.3, 13.5, 13.6)"""
+    """Return M over the scale of logits, and the ways to bound them.
+    (SPEC-13.3, SPEC-13.5, SPEC-13.6)
+    """
     ways = list[Way]()
     room = 8 * packed_pre.slots.size
     if proof.pair:
@@ -240,7 +242,7 @@ def _ways(
 
 def _effects(moved: list[Matrix], M: Matrix, ledger: Ledger) -> list[int]:
     """Return L_h per head, over the scale of margins: how much one unit in the last place of its
-    weight moves any.  (SPEC 13.4)
+    weight moves any.  (SPEC-13.4)
 
     Cost: ranges of M, if any head moves anything; per entry of the tables a multiplication, an
           addition and two comparisons.
@@ -272,7 +274,7 @@ def _effects(moved: list[Matrix], M: Matrix, ledger: Ledger) -> list[int]:
 def parse_sums(
     proof: dict[str, object], model: Model, statement: Statement, precision: int
 ) -> Modular:
-    """Return the proof of sums that these keys hold, for a model that adds two tokens.  (SPEC 13.1)
+    """Return the proof of sums that these keys hold, for a model that adds two tokens.  (SPEC-13.1)
 
     Raises: Malformed (SPEC-3.x, SPEC-6.5, SPEC-13.6), Declined (SPEC-3.5, SPEC-13.x), with the
             clause.

@@ -1,4 +1,4 @@
-"""What neurons write to the logits, by M itself or by two matrices.  (SPEC 13.3, 13.5)
+"""What neurons write to the logits, by M itself or by two matrices.  (SPEC-13.3, SPEC-13.5)
 
 Neuron i writes row i of M.  Where a proof names P and Q it writes row i of P, and the sum over
 neurons is multiplied by Q afterwards; one entry more of the row bounds what ``P Q`` leaves out of
@@ -86,7 +86,7 @@ def readout(
 
 @dataclass(frozen=True, slots=True)
 class EveryNeuron:
-    """A sum over all neurons that are on.  (SPEC 13.3)"""
+    """A sum over all neurons that are on.  (SPEC-13.3)"""
 
     readout: Readout
     pre: PackedTables

@@ -1,4 +1,4 @@
-"""Switches that turn many neurons on or off together.  (SPEC 13.6)
+"""Switches that turn many neurons on or off together.  (SPEC-13.6)
 
 A switch is a table: ``t = u[a] + v[b]`` for the tokens of an input.  Every neuron has a switch and
 a scale alpha > 0, so that ``pre_i = alpha_i t + e_i`` with ``|e_i| <= E_i`` on all inputs; e_i is
@@ -22,9 +22,9 @@ from checker.ground.norms import parse_matrix
 from checker.sums.readout import Logits, Readout
 
 LEVELS = 64
-"""In how many steps of |t| the bound on a switch's error is tabulated.  (SPEC 13.6)"""
+"""In how many steps of |t| the bound on a switch's error is tabulated.  (SPEC-13.6)"""
 MOST_NEURONS = 4096
-"""Neurons and switches in a list, rows and columns of a matrix.  (SPEC 3.5)"""
+"""Neurons and switches in a list, rows and columns of a matrix.  (SPEC-3.5)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def prepare(
 
 @dataclass(frozen=True, slots=True)
 class EverySwitch:
-    """A sum over the switches that are on.  (SPEC 13.6)"""
+    """A sum over the switches that are on.  (SPEC-13.6)"""
 
     readout: Readout
     switches: list[Switch]

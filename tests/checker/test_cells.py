@@ -1,5 +1,5 @@
-"""What every cell is handed and what it proves is true of every input: SPEC 7.6 to 7.15, on path
-matrices.
+"""What every cell is handed and what it proves is true of every input: SPEC-7.6 to SPEC-7.15, on
+path matrices.
 
 The truth is that of `exhaustion.py`.  At every cell of a random forest: a wrong answer that is no
 longer left, and a token
@@ -245,7 +245,7 @@ def test_random_forests_reach_the_rules() -> None:
 
 
 def test_a_lower_count_over_enclosed_paths_is_refused() -> None:
-    # SPEC 7.10 needs exact brackets: upper ends of an enclosure would count failures that are none.
+    # SPEC-7.10 needs exact brackets: upper ends of an enclosure would count failures that are none.
     choose = Seeded(random.Random(0))
     true = exhaustion.random_paths(choose, 3, 2)
     rows, answers = [[1] * 3] * 2, len(true.pvou[0])

@@ -1,5 +1,5 @@
-"""The checker's command line: what it prints, what it demands, and with which code it exits.  (SPEC
-9)
+"""The checker's command line: what it prints, what it demands, and with which code it exits.
+(SPEC-9)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every finite bit pattern stands for exactly its number.  (SPEC 4.2)"""
+"""Every finite bit pattern stands for exactly its number.  (SPEC-4.2)"""
 
 from __future__ import annotations
 

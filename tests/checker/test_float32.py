@@ -1,9 +1,9 @@
-"""SPEC 12: what float32 executions may do, against the page itself, against executions, and cell by
+"""SPEC-12: what float32 executions may do, against the page itself, against executions, and cell by
 cell.
 
-The bounds are compared with `norm_bounds.py`, a second reading of SPEC 12.3, from below and from
+The bounds are compared with `norm_bounds.py`, a second reading of SPEC-12.3, from below and from
 above; executions over random trees are compared with every bound, stage by stage, in exact
-fractions; and the use of SPEC 12.5 is compared with the worst that the theorem leaves open, at
+fractions; and the use of SPEC-12.5 is compared with the worst that the theorem leaves open, at
 every cell of random forests.
 """
 
@@ -357,7 +357,7 @@ def weight_of(score: Fraction, top: Fraction, d_head: int) -> tuple[Fraction, Fr
 
 
 class Staged:
-    """Compares executions with every bound of SPEC 12.3; counts how near any comes."""
+    """Compares executions with every bound of SPEC-12.3; counts how near any comes."""
 
     def __init__(self, model: Model) -> None:
         self.model, self.w, self.bounds = (
@@ -569,7 +569,7 @@ def averages(values: list[int], weights: list[tuple[int, int]]) -> tuple[Fractio
 
 
 class Loose(Watched):
-    """A checker with some slack, watched against what SPEC 12.4 leaves open, worst and best."""
+    """A checker with some slack, watched against what SPEC-12.4 leaves open, worst and best."""
 
     def __init__(
         self, paths: Paths, truth: list[Input], rows: list[list[int]], precision: int, slack: Slack

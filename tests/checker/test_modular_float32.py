@@ -1,4 +1,4 @@
-"""SPEC 13.7: B against a second reading of the page, and float32 executions over random trees
+"""SPEC-13.7: B against a second reading of the page, and float32 executions over random trees
 against B and every claim.
 """
 
@@ -233,7 +233,7 @@ def only(**tensors: Any) -> Model:
 
 
 def alone(x: int) -> dict[str, Model]:
-    """Return models in each of which one number of SPEC 13.7 alone reaches 2^126 at x = 2^124, by
+    """Return models in each of which one number of SPEC-13.7 alone reaches 2^126 at x = 2^124, by
     its name on the page.
 
     Three are never alone: `f + e_f` is at least `y + e_y`, that is at least `(1 + u) R`, and
@@ -268,7 +268,7 @@ def test_every_number_on_the_way_has_room(name: str) -> None:
 
 
 def errors_alone(size: int) -> dict[str, Model]:
-    """Return models in each of which a number of SPEC 13.7 reaches 2^126 by its error alone, by its
+    """Return models in each of which a number of SPEC-13.7 reaches 2^126 by its error alone, by its
     name on the page; ``size`` is just below 2^63.
     """
     far, across, below = [[2**63, 0], [0, 0]], [[0], [size]], size << 63

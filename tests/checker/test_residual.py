@@ -1,7 +1,7 @@
-"""SPEC 6.5 to 6.8: whatever a hint says, the ends enclose the exact path up to a constant of each
-row.
+"""SPEC-6.5 to SPEC-6.8: whatever a hint says, the ends enclose the exact path up to a constant of
+each row.
 
-The exact paths are computed here from the tensors with Fractions, by the formulas of SPEC 4.4 and
+The exact paths are computed here from the tensors with Fractions, by the formulas of SPEC-4.4 and
 nothing else.
 """
 
@@ -258,7 +258,7 @@ def test_every_accepted_bound_is_true_with_enclosures(seed: int) -> None:
     whole = json.loads(forests.build_forest(choose, model))
     whole["proof"]["paths"] = document(choose, model)
     for cell in whole["proof"]["cells"]:
-        cell.pop("lower", None)  # a lower count needs exact paths (SPEC 7.10)
+        cell.pop("lower", None)  # a lower count needs exact paths (SPEC-7.10)
     try:
         verdict = verdict_of(model, mutators.encode(whole))
     except Refusal as refusal:

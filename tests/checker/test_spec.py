@@ -41,7 +41,7 @@ EVERYWHERE = (
     *("checker/**/*.py", "docs/*.md", "tests/*.md", "tests/**/*.py"),
 )
 # Where only the one spelling of a clause may occur, as patterns under the repository.
-SPELLED = ("checker/**/*.md",)
+SPELLED = EVERYWHERE
 SPELLED_OTHERWISE = "tests/gates/test_architecture.py"  # it shows the lint what it must catch
 
 

@@ -617,7 +617,7 @@ def test_a_screen_of_ties_removes_nothing() -> None:
 
 
 def screen_terms(scores: Scores, cell: Inputs, j: int, mu: int) -> tuple[list[int], int]:
-    """Return the terms of SPEC 7.15 from their definition, and the largest weight."""
+    """Return the terms of SPEC-7.15 from their definition, and the largest weight."""
     paths, m, upto = scores.tables.paths, cell.maximum, range(cell.maximum + 1)
     mean = [sum(row) // len(row) for row in paths.eu_low]
     direct = max(paths.eu_high[q][j] - mean[q] for q in upto) - min(
@@ -642,7 +642,7 @@ def screen_terms(scores: Scores, cell: Inputs, j: int, mu: int) -> tuple[list[in
             + direct
             + mu
         )
-        below = top - least - low + scores.slack.score_error  # SPEC 12.5
+        below = top - least - low + scores.slack.score_error  # SPEC-12.5
         ends = scores.exp_ends(top - most - high, below, scores.precision)
         heaviest = max(heaviest, ends[1])
         terms.append(ends[1] * value if value > 0 else ends[0] * value)
@@ -911,7 +911,7 @@ def test_an_enumeration_costs_what_is_charged(monkeypatch: pytest.MonkeyPatch) -
 
 
 def true_sign(paths: Paths, q: int, m: int, j: int, tokens: tuple[int, ...]) -> int:
-    """Return the sign of logit_j - logit_m: by class of equal score, then by two thousand bits."""
+    """Return the sign of logit_j - logit_m: by class of equal score, then by 2 000 bits."""
     sums: dict[int, int] = {}
     for i, t in enumerate([*tokens, q]):
         score = paths.eqke_low[q][t] + paths.eqkp[q][i]
@@ -948,11 +948,17 @@ def test_an_input_that_no_precision_decides_stays_open() -> None:
     # 2^5000 exp(-1/16) rounded down: the two summands agree to 5 000 bits.
     close = oracle.exp_of_minus_root(1, 16, 1, 5000)[0]
     for sums, sign in (
-        ({}, 0), ({0: 5}, 1), ({7: -5}, -1), ({0: 1, -far: -1}, 1), ({0: -1, -far: 1}, -1),
+        ({}, 0),
+        ({0: 5}, 1),
+        ({7: -5}, -1),
+        ({0: 1, -far: -1}, 1),
+        ({0: -1, -far: 1}, -1),
         ({0: 1, -1: -1}, 1),
-        ({-far: 1}, 1), ({-far: 1, -far - 1: -1}, 1), ({0: -close, -1: 1 << 5000}, None),
+        ({-far: 1}, 1),
+        ({-far: 1, -far - 1: -1}, 1),
+        ({0: -close, -1: 1 << 5000}, None),
         ({0: close, -1: -(1 << 5000)}, None),
-    ):  # fmt: skip
+    ):
         assert _sign(scores, sums) == sign
 
 
@@ -996,10 +1002,14 @@ def test_one_answer_that_is_open_leaves_the_input_open(monkeypatch: pytest.Monke
     paths = random_paths(random.Random(0), 3, 2)
     scores = scores_of(paths)
     for signs, expected in (
-        ([-1, -1], False), ([-1, None], None), ([None, -1], None), ([None, 0], True),
-        ([1, None], True), ([-1, 0], True),
+        ([-1, -1], False),
+        ([-1, None], None),
+        ([None, -1], None),
+        ([None, 0], True),
+        ([1, None], True),
+        ([-1, 0], True),
         ([1, -1], True),
-    ):  # fmt: skip
+    ):
         left = iter(signs)
         monkeypatch.setattr(ties, "_sign", lambda *_, left=left: next(left))
         assert is_wrong(scores, 2, (1, 0), [0, 1]) is expected

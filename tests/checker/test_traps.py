@@ -1,4 +1,4 @@
-"""The traps of SPEC 12.6 are real, and the checker does not step into them."""
+"""The traps of SPEC-12.6 are real, and the checker does not step into them."""
 
 from __future__ import annotations
 

@@ -467,7 +467,7 @@ def clauses_in_code(files: dict[str, str]) -> dict[str, str]:
 
 
 def clauses_in_docstrings(files: dict[str, str]) -> dict[str, str]:
-    """Return {clause: place} of the clauses that docstrings cite, `SPEC 3` or `SPEC-3.2`."""
+    """Return {clause: place} of the clauses that docstrings cite, `SPEC-3` or `SPEC-3.2`."""
     found: dict[str, str] = {}
     for name, text in files.items():
         for node in ast.walk(ast.parse(text)):

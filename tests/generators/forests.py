@@ -2,7 +2,7 @@
 
 A certificate here claims as little as the format allows, so the checker must accept
 it, and what it prints then is its own.  The forest is random (query sets, layouts,
-screens, splits, methods, bins, shares, groups, margins) within the rules of SPEC 7, so
+screens, splits, methods, bins, shares, groups, margins) within the rules of SPEC-7, so
 it visits combinations that no strategy of the prover emits.
 """
 

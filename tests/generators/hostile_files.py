@@ -1,4 +1,5 @@
-"""Files that would take much memory or time from a checker that counts wrongly.  (SPEC 3.5, 9.4)
+"""Files that would take much memory or time from a checker that counts wrongly.
+(SPEC-3.5, SPEC-9.4)
 
 Each generator returns the bytes of a model and of a certificate.  Models are written directly, for
 millions of numbers, and payloads are repetitions of a few words.

@@ -368,7 +368,7 @@ def forged(doc: Document, data: bytes) -> Document:
     return put(doc, "statement/model", f"sha256:{sha256(data).hexdigest()}")
 
 
-# --- encoding: SPEC 3 -------------------------------------------------------------
+# --- encoding: SPEC-3 -------------------------------------------------------------
 
 
 def encoding(book: Book) -> None:
@@ -883,7 +883,7 @@ def tuples(book: Book) -> None:
         book.refuse(clause, f"groups-of-{count}", why, doc, declined=count > 1024)
 
 
-# --- model: SPEC 4 ----------------------------------------------------------------
+# --- model: SPEC-4 ----------------------------------------------------------------
 
 
 def containers(book: Book) -> None:
@@ -1172,7 +1172,7 @@ def architectures(book: Book) -> None:
         book.accept("SPEC-4.4", name, why, model, proved(model, cells), exact=True)
 
 
-# --- statement: SPEC 5 ------------------------------------------------------------
+# --- statement: SPEC-5 ------------------------------------------------------------
 
 
 def statements(book: Book) -> None:
@@ -1403,7 +1403,7 @@ def scope_file(book: Book) -> None:
     )
 
 
-# --- proof: SPEC 7 and 8 ----------------------------------------------------------
+# --- proof: SPEC-7 and SPEC-8 ----------------------------------------------------------
 
 
 def tiling(book: Book) -> None:
@@ -2237,7 +2237,7 @@ def units_of(doc: Document, index: int) -> int:
 
 
 def random_proofs(book: Book) -> None:
-    """Random forests over random models: every rule of SPEC 7 at once, and the numbers that it
+    """Random forests over random models: every rule of SPEC-7 at once, and the numbers that it
     gives.
     """
     makers = {

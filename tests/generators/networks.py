@@ -1,9 +1,9 @@
 """Tiny models of every supported architecture, and their logits by plain loops in mpmath with 200
 bits.
 
-Nothing is shared with the checker or the prover: `logits` is written from SPEC 4.5, one scalar at a
+Nothing is shared with the checker or the prover: `logits` is written from SPEC-4.5, one scalar at a
 time.
-`answers` is written from SPEC 5.2.
+`answers` is written from SPEC-5.2.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def of(
 
 
 def shapes(config: dict[str, Any], hidden: int) -> Iterator[tuple[str, tuple[int, ...], bool]]:
-    """Yield name, shape and whether it must be there, of every tensor of SPEC 4.3."""
+    """Yield name, shape and whether it must be there, of every tensor of SPEC-4.3."""
     d, a, h, out = config["d_model"], config["d_head"], config["n_heads"], config["d_vocab_out"]
     ln, m = config["normalization_type"] == "LN", config.get("d_mlp")
     yield "embed.W_E", (config["d_vocab"], d), True

@@ -1,6 +1,6 @@
-"""Models whose real claim is true and whose float32 claim would be false.  (SPEC 12.6)
+"""Models whose real claim is true and whose float32 claim would be false.  (SPEC-12.6)
 
-Each trap names one input that is right in real arithmetic and one execution that SPEC 12.1 allows,
+Each trap names one input that is right in real arithmetic and one execution that SPEC-12.1 allows,
 given by the order of
 its sums and its exp, in which that input is wrong.  `real` must verify, with the input counted;
 `float32:any-order` must

@@ -1,7 +1,7 @@
-"""Float32 executions of a model that adds two tokens, and the numbers of SPEC 13.7 read off the
+"""Float32 executions of a model that adds two tokens, and the numbers of SPEC-13.7 read off the
 page a second time.
 
-`execute` runs the program of SPEC 13.7 with the order of each sum chosen by the caller, as
+`execute` runs the program of SPEC-13.7 with the order of each sum chosen by the caller, as
 `executions.py` does for Max-of-K.
 `exact` rounds nothing but roots, and those down; `rounded` rounds the named numbers up; the checker
 has to lie between.

@@ -1,4 +1,4 @@
-"""One float32 execution of SPEC 12.1 with every stage kept, each sum over a tree that the caller
+"""One float32 execution of SPEC-12.1 with every stage kept, each sum over a tree that the caller
 chooses.
 
 `float32.py` draws executions at random; here the order of each sum and the values of exp are given,

@@ -1,8 +1,8 @@
 """Random path matrices, enclosures of them, and the truth about every input, from the definitions
-of SPEC 4.4 alone.
+of SPEC-4.4 alone.
 
 Path matrices come without a model, so that scores and logits can be anything.  `widened` encloses
-them as SPEC 7.5 allows:
+them as SPEC-7.5 allows:
 every entry between two ends, after a constant of its own was added to each row.
 """
 

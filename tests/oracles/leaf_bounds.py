@@ -1,4 +1,5 @@
-"""Balls of SPEC 14.3 to 14.6, read off the page a second time: middles and radii of every logit.
+"""Balls of SPEC-14.3 to SPEC-14.6, read off the page a second time: middles and radii of every
+logit.
 
 Nothing is shared with `checker/`, but two functions are handed in whose results the page leaves
 open within bounds: enclosures of exp, and an integer near sqrt(8/pi).  Everything that is floored

@@ -1,4 +1,4 @@
-"""The numbers of SPEC 12.3, read off the page line by line in exact fractions; nothing is shared
+"""The numbers of SPEC-12.3, read off the page line by line in exact fractions; nothing is shared
 with `checker/`.
 
 ``exact`` rounds nothing but roots, and those down; ``rounded`` rounds every named number up, as the
@@ -27,7 +27,7 @@ BITS = 200
 
 @dataclass(frozen=True)
 class Bounds:
-    """What SPEC 12.3 names, by its names; ``root``: sqrt(d_head), on the side that makes the width
+    """What SPEC-12.3 names, by its names; ``root``: sqrt(d_head), on the side that makes the width
     safe.
     """
 
@@ -50,8 +50,8 @@ class Bounds:
 
     @property
     def width(self) -> Fraction:
-        """Return by how much a score may be lower, before the division by sqrt(d_head).  (SPEC
-        12.5)
+        """Return by how much a score may be lower, before the division by sqrt(d_head).
+        (SPEC-12.5)
         """
         return 2 * self.theta * self.root
 

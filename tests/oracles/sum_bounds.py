@@ -1,4 +1,5 @@
-"""What SPEC 13.3 to 13.6 prove of every input, read off the page a second time in exact fractions.
+"""What SPEC-13.3 to SPEC-13.6 prove of every input, read off the page a second time in exact
+fractions.
 
 Nothing is folded here: the network is run forward for each input, with the heads' weights on the
 first token handed in, and every term of e is a term of a sum, at its place on the page.

@@ -80,7 +80,7 @@ def build(problem: Problem) -> list[Cell]:
     Cost:    for the checker about 40 V^2 for the screens and 40 V^2 for pooled cells beside the
              products, and what
              the model's own failures ask for.
-    Source:  the pooled cascade of this project; entry pruning and split axes after SPEC 7.6.
+    Source:  the pooled cascade of this project; entry pruning and split axes after SPEC-7.6.
     """
     if problem.cautious:
         return skipped(problem)

@@ -3,7 +3,7 @@ maximum.
 
 The published cubic proof groups by query, maximum, the number c of such positions and a set of
 tokens that may stand there; the sub-cubic one takes all tokens up to m - g, with a gap g for each
-group.  Both are groups of SPEC 7.14, on the separable form: nothing is said about orderings or
+group.  Both are groups of SPEC-7.14, on the separable form: nothing is said about orderings or
 attention intervals, which were where the published derivations could fail.  Source: arXiv
 2406.11779 and its released code.
 """
@@ -85,7 +85,7 @@ def _gaps(cells: Cells, maximum: int, queries: Tokens, left: Open, quick: bool) 
 def grouped(
     examined: Examined, weights: Array, *, any_tokens: bool
 ) -> tuple[list[Any], float, float]:
-    """Return groups for a cell, the weight of the inputs in them, and the operations.  (SPEC 7.14)
+    """Return groups for a cell, the weight of the inputs in them, and the operations.  (SPEC-7.14)
 
     Per number c of free positions without the maximum, the blocks are taken in ascending order (or,
     for ``any_tokens``, from the least to the most dangerous), as many as keep every wrong answer

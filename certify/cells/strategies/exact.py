@@ -31,8 +31,8 @@ def _blind(m: int, q: int) -> Cell:
 
 
 def _enumerate(examined: Examined) -> Cell:
-    """Return an enumerated cell, unless the checker could not hold its masks and sums (SPEC
-    3.5).
+    """Return an enumerated cell, unless the checker could not hold its masks and sums
+    (SPEC-3.5).
     """
     sizes = np.isfinite(examined.terms).sum(axis=2)
     free, width = len(sizes) - 1, examined.maximum + 1
