@@ -48,9 +48,9 @@ FIXTURES = {
     "copies": COPIED,
 }
 DERIVED = {
-    name: make_vectors.theorem_of(PAIR.bytes, mutators.encode(written))
-    for name, written in FIXTURES.items()
-}  # fmt: skip
+    name: make_vectors.theorem_of(PAIR.bytes, mutators.encode(doc))
+    for name, doc in FIXTURES.items()
+}
 ROUNDS = 400
 SECONDS, BYTES = 60, 1 << 30
 HANGS = 1800

@@ -277,7 +277,7 @@ def errors_alone(size: int) -> dict[str, Model]:
         "K + e_k": only(b_K=[[below]]),
         "(1 + u) R |W_V| + |b_V|": only(W_E=far, W_V=[across], b_V=[[2**101]]),
         "V + e_z": only(b_V=[[below >> 1]]),
-        "(y + e_y) |W_in| + |b_in|": only(W_E=far, W_in=[[0], [size]], b_in=[2**104]),
+        "(y + e_y) |W_in| + |b_in|": only(W_E=far, W_in=across),
         "f + e_f": only(b_out=[below, 0]),
     }
 

@@ -506,6 +506,26 @@ def test_weighted_radii_are_rounded_up(seed: int) -> None:
     assert low.rows == tuple(tuple(-x for x in row) for row in high.rows)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_what_the_hints_leave_of_the_middle_is_rounded_up(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(seed)
+    chain = [random_matrix(rng, *shape) for shape in ((3, 2), (2, 2), (2, 4))]
+    left, right = random_matrix(rng, 2, 1), random_matrix(rng, 1, 2)
+    seen: list[int] = []
+    monkeypatch.setattr(
+        residual, "_weighted", lambda a, b, epsilon, book: (seen.append(epsilon), (0,))[1]
+    )
+    residual._radii(chain, Bound("schwarz", 0, (), (left, right)), ledger())
+    rows = zip(table(chain[1]), times(table(left), table(right)), strict=True)
+    square = sum((x - y) ** 2 for a, b in rows for x, y in zip(a, b, strict=True))
+    assert len(seen) == 2
+    for epsilon in seen:
+        assert Fraction(epsilon, 1 << TABLE_SCALE) ** 2 >= square
+        assert epsilon == 0 or Fraction(epsilon - 1, 1 << TABLE_SCALE) ** 2 < square
+
+
 def test_the_last_factor_is_centred() -> None:
     # Rows of Y that are constant make no difference within a row of the product.
     rng = random.Random(3)

@@ -151,7 +151,8 @@ class Reading:
         R = isqrt(floor(Fraction(4**self.p, D)))
         K, Q = max(other.scoring.top for other in seen), own.scoring.top
         rho, r = max(other.scoring.radius for other in seen), own.scoring.radius
-        return floor((D * (r * (K + rho) + rho * Q) * (R + 1) + D * Q * K) * u**2) + 2
+        whole: int = floor((D * (r * (K + rho) + rho * Q) * (R + 1) + D * Q * K) * u**2)
+        return whole + 2
 
     def attention(self, own: Seen, seen: Sequence[Seen]) -> Ball:
         D, u, n = self.config["d_head"], self.u, len(seen)
