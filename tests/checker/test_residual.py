@@ -515,9 +515,12 @@ def test_what_the_hints_leave_of_the_middle_is_rounded_up(
     chain = [random_matrix(rng, *shape) for shape in ((3, 2), (2, 2), (2, 4))]
     left, right = random_matrix(rng, 2, 1), random_matrix(rng, 1, 2)
     seen: list[int] = []
-    monkeypatch.setattr(
-        residual, "_weighted", lambda a, b, epsilon, book: (seen.append(epsilon), (0,))[1]
-    )
+
+    def weighted(a: Matrix, b: Matrix, epsilon: int, book: Ledger) -> tuple[int, ...]:
+        seen.append(epsilon)
+        return (0,)
+
+    monkeypatch.setattr(residual, "_weighted", weighted)
     residual._radii(chain, Bound("schwarz", 0, (), (left, right)), ledger())
     rows = zip(table(chain[1]), times(table(left), table(right)), strict=True)
     square = sum((x - y) ** 2 for a, b in rows for x, y in zip(a, b, strict=True))
