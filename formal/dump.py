@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from checker.check import Parsed, parse  # noqa: E402
 from checker.ground.errors import Declined, Refusal, Rejected  # noqa: E402
 
-KNOWN = ("skip", "extreme", "split", "screen", "enumerate", "brute-force")
+KNOWN = ("skip", "extreme", "split", "screen", "enumerate", "brute-force", "count")
 TENSORS = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U", "b_Q", "b_K", "b_V", "b_O", "b_U")
 
 
@@ -54,6 +54,12 @@ def layout(cell: dict, maximum: int) -> list[int]:
     return [length for length, count in runs for _ in range(count)]
 
 
+def shares(cell: dict, key: str) -> list:
+    """Return the shares of a count: bins, and the answers they are spent on."""
+    held = cell.get(key, [])
+    return [len(held), *chain.from_iterable((bins, len(named), *named) for bins, named in held)]
+
+
 def cell_words(cells, maximum: int | None = None) -> list[str]:
     """Return the next cell of the preorder list, its subtree included."""
     cell = next(cells)
@@ -65,7 +71,8 @@ def cell_words(cells, maximum: int | None = None) -> list[str]:
     blocks = layout(cell, maximum)
     claim = cell.get("margin", cell.get("failures", ["0", "0"]))
     children = cell.get("children", 0)
-    words += [cell["method"], len(queries), *queries, len(blocks), *blocks, *claim, children]
+    counted = shares(cell, "blocks") + shares(cell, "lower") if cell["method"] == "count" else []
+    words += [cell["method"], *counted, len(queries), *queries, len(blocks), *blocks, *claim, children]
     for _ in range(children):
         words += cell_words(cells, maximum)
     return words

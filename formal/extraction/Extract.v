@@ -12,6 +12,7 @@ Extract Constant Z.sqrt => "(fun x -> if Z.sign x <= 0 then Z.zero else Z.sqrt x
 Extract Constant Z.pow => "(fun x n -> if Z.sign n < 0 then Z.zero else Z.pow x (Z.to_int n))".
 Extract Constant Z.log2 => "(fun x -> if Z.sign x <= 0 then Z.zero else Z.of_int (Z.numbits x - 1))".
 Extract Constant Z.div => "(fun a b -> if Z.sign b = 0 then Z.zero else Z.fdiv a b)".
+Extract Constant Z.modulo => "(fun a b -> if Z.sign b = 0 then a else let r = Z.erem a b in if Z.sign b < 0 && Z.sign r > 0 then Z.add r b else r)".
 Extract Constant Z.land => "Z.logand".
 Extract Constant Z.lor => "Z.logor".
 Extract Constant Z.max => "Z.max".

@@ -53,7 +53,9 @@ let run text =
                 zWV = wv; zWO = wo; zWU = wu; zbQ = bq; zbK = bk; zbV = bv; zbO = bo; zbU = bu } in
   let scope = matrix (k + 1) v in
   let claimed_lower = big () in let claimed_upper = big () in
+  let share () = let bins = big () in (bins, list int) in
   let method_ () = match word () with
+    | "count" -> let upper = list share in let lower = list share in Count (upper, lower)
     | "skip" -> Skip | "extreme" -> Extreme | "split" -> Split | "screen" -> Screen
     | "enumerate" -> Enumerate | "brute-force" -> Brute
     | name -> fail 20 ("s DECLINED SPEC-7.5: the method " ^ name ^ " is not verified yet") in

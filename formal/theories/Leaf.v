@@ -482,8 +482,8 @@ Proof.
     + intros [|p] Hp; [rewrite Nat.add_0_r; exact Ex|]. replace (i + S p)%nat with (S i + p)%nat by lia. apply Hy. simpl in Hp. lia.
 Qed.
 
-Lemma lower_row ts j i y : input ts -> (j < O)%nat -> (i <= k)%nat ->
-  look (tok ts i) (rows_of E lower_term F 0 j all_tokens i) = Some y ->
+Lemma lower_row ts j al i y : input ts -> (j < O)%nat -> (i <= k)%nat ->
+  look (tok ts i) (rows_of E lower_term F 0 j al i) = Some y ->
   IZR y <= factor E m qs layout (tok ts k) * weight N (tok ts k) (tok ts i) i * (bracket N (tok ts k) i (tok ts i) j m * U).
 Proof.
   intros I Hj Hi Ly. apply look_in in Ly. unfold rows_of in Ly. rewrite memo_eq in Ly by lia. unfold make_row in Ly.
@@ -520,7 +520,7 @@ Proof.
     destruct (proj1 HR l Il) as [Hj Hjm]. exists (fst (fst l)). split; [exact Hj|]. split; [exact Hjm|].
     pose proof (proj1 (i_ok ts I)) as Lts. rewrite Lts in *.
     apply (wrong_of_sum N ts (fst (fst l)) m k (evs E) (factor E m qs layout (tok ts k)) (h_ctx N E HE) (h_vs N E HE) (factor_pos N E HE m qs layout _) _ ) with (2 := Er).
-    rewrite IZR_Zsum. apply Rsum_le. intros i Hi. apply lower_row; [exact I|exact Hj|lia|]. apply (Hy i). exact Hi.
+    rewrite IZR_Zsum. apply Rsum_le. intros i Hi. apply (lower_row ts _ all_tokens); [exact I|exact Hj|lia|]. apply (Hy i). exact Hi.
   - destruct (zmu =? 0)%Z; [|simpl in Hv; lia]. destruct (is_wrong _ _ _ _) as [[|]|] eqn:Ew; simpl in Hv; try lia.
     apply (is_wrong_true N E HE m ts (proj1 (i_ok ts I)) (tokV' ts I) Hm) in Ew as (j & Ij & G); [|intros j Ij; apply answer_ok, Ij].
     exists j. destruct (answer_ok j Ij). auto.

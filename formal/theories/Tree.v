@@ -1,11 +1,12 @@
 (** SPEC 7.1, 7.2, 7.7, 7.11, 7.13: the forest of cells, each with one method, and what its leaves prove. *)
 Require Import Reals Lra Lia ZArith Arith List Bool Permutation Orders Mergesort.
-From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms Frame Extreme Screen Enumerate Tie Leaf.
+From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms Frame Extreme Screen Enumerate Tie Leaf Polynomial Counting.
 Import ListNotations.
 Open Scope R_scope.
 
 (** ** The program *)
-Inductive method := Skip | Extreme | Split | Screen | Enumerate | Brute.
+Inductive method := Skip | Extreme | Split | Screen | Enumerate | Brute
+  | Count (upper lower : list share).
 Inductive cell := Cell {
   c_qs : list nat; c_method : method; c_layout : list (list nat);
   c_claim : Z * Z;                 (* extreme: a margin, mantissa and exponent; else failures, lower and upper *)
@@ -45,6 +46,11 @@ Definition decided (m : nat) (zmu : Z) (c : cell) (F : frame) (size : Z) (found 
          | Enumerate | Brute =>
              let r := enumerated E W F (exact_cell (c_qs c) (c_layout c)) zmu (fst found) in
              Some (outcome_of (fst r) (snd r) size (omin (snd found) (Some (margin_of (evs E) zmu))))
+         | Count us ls =>
+             match shares_upper E W F (fst found) us, shares_lower E W F (exact_cell (c_qs c) (c_layout c)) (fst found) ls with
+             | Some u, Some l => Some (outcome_of l (Z.min u size) size (omin (snd found) (Some (margin_of (evs E) zmu))))
+             | _, _ => None
+             end
          | _ => None
          end
   end.
@@ -60,7 +66,7 @@ Definition leaf (m : nat) (zmu : Z) (c : cell) (answers : list answer) (g : opti
   let qs := c_qs c in let size := cellsize W k m qs in
   let o := match c_method c with
     | Skip => Some (outcome_of 0 size size None)
-    | Extreme | Enumerate | Brute =>
+    | Extreme | Enumerate | Brute | Count _ _ =>
       if ((match answers with [] => true | _ => false end) || (size =? 0)%Z)%bool then Some (outcome_of 0 0 size g) else
       let F := frame_of E m qs (c_layout c) in
       let found := match c_method c with
@@ -80,10 +86,11 @@ Definition handed (m : nat) (zmu : Z) (c : cell) (answers : list answer) (g : op
            let t := extreme_test E (frame_of E m (c_qs c) (c_layout c)) zmu answers in (map fst (fst t), omin g (snd t)) end
   end.
 
+Definition sensible (shares : list share) : bool := forallb (fun s => 0 <=? fst s)%Z shares.
 Definition valid (m : nat) (c : cell) : bool :=
   (same (concat (c_layout c)) (seq 0 m) &&
    (match c_method c with Screen => same (c_qs c) (seq 0 (S m)) | _ => fitting m (c_qs c) end) &&
-   (match c_method c with Brute => Nat.eqb (length (c_qs c)) 1 | _ => true end))%bool.
+   (match c_method c with Brute => Nat.eqb (length (c_qs c)) 1 | Count us ls => sensible us && sensible ls | _ => true end))%bool.
 
 Definition add (a b : option (Z * Z * option Z)) : option (Z * Z * option Z) :=
   match a, b with
@@ -182,7 +189,7 @@ Qed.
 Lemma leaf_sound c answers g o : valid m c = true -> shown N E m (c_qs c) zmu answers g -> leaf E W m zmu c answers g = Some o ->
   proves (c_qs c) (o_lower o) (o_size o - o_upper o) (o_margin o).
 Proof.
-  intros Hv Hs Ho. unfold valid in Hv. apply andb_prop in Hv as [Hv _]. apply andb_prop in Hv as [Hlay Hfit]. apply same_spec in Hlay.
+  intros Hv Hs Ho. unfold valid in Hv. apply andb_prop in Hv as [Hv Hx]. apply andb_prop in Hv as [Hlay Hfit]. apply same_spec in Hlay.
   unfold leaf in Ho. set (o' := match c_method c with Skip => _ | _ => _ end) in Ho. destruct o' as [x|] eqn:Eo; [|discriminate].
   destruct (claimed c x); [|discriminate]. injection Ho as ->. unfold o' in Eo. clear o'.
   assert (Main : forall F0 found, F0 = frame_of E m (c_qs c) (c_layout c) -> fits m (c_qs c) -> remains N E m (c_qs c) (c_layout c) zmu (fst found) (snd found) ->
@@ -191,7 +198,16 @@ Proof.
     - injection Hd as <-. apply outcome_proves; [exact Hf|apply cellmass_nonneg, HW|]. rewrite all_beaten; [lia|].
       intros ts I j Hj Hjm. destruct (proj2 HR ts I j Hj Hjm) as [(l & [] & _)|B]. exact B.
     - rewrite <- El in *. pose proof (enumerated_sound N E W HE HW m (c_qs c) (c_layout c) zmu Hm Hf Hlay Hmu (fst found) (snd found) HR) as [A B].
-      destruct (c_method c); try discriminate; injection Hd as <-; apply outcome_proves; assumption. }
+      destruct (c_method c) as [| | | | | |us lws] eqn:Em; try discriminate; try (injection Hd as <-; apply outcome_proves; assumption).
+      apply andb_prop in Hx as [Hx1 Hx2]. unfold sensible in Hx1, Hx2. rewrite forallb_forall in Hx1, Hx2.
+      destruct (shares_upper _ _ _ _ _) as [u|] eqn:Eu; [|discriminate]. destruct (shares_lower _ _ _ _ _ _) as [w|] eqn:Ew; [|discriminate]. injection Hd as <-.
+      apply outcome_proves; [exact Hf| |].
+      + apply (count_lower N E W HE HW m (c_qs c) (c_layout c) zmu Hm Hf Hlay (fst found) (snd found) lws w HR); [|exact Ew].
+        apply Forall_forall. intros s Is. apply Z.leb_le, Hx2, Is.
+      + apply Z.min_glb.
+        * apply (count_upper N E W HE HW m (c_qs c) (c_layout c) zmu Hm Hf Hlay Hmu (fst found) (snd found) us u HR); [|exact Eu].
+          apply Forall_forall. intros s Is. apply Z.leb_le, Hx1, Is.
+        * rewrite (cellsize_sound W V k m (c_qs c) Hm Hf). apply cellmass_le; [exact HW|auto]. }
   assert (Rest : forall found, fits m (c_qs c) -> (fits m (c_qs c) -> remains N E m (c_qs c) (c_layout c) zmu (fst found) (snd found)) ->
     (if ((match answers with [] => true | _ => false end) || (cellsize W k m (c_qs c) =? 0)%Z)%bool then Some (outcome_of 0 0 (cellsize W k m (c_qs c)) g)
      else decided E W m zmu c (frame_of E m (c_qs c) (c_layout c)) (cellsize W k m (c_qs c)) found) = Some o ->
@@ -210,6 +226,8 @@ Proof.
     intros Hf. apply (extreme_test_sound N E HE m (c_qs c) (c_layout c) zmu Hm Hf Hlay answers g Hs).
   - apply (Rest (untested E (frame_of E m (c_qs c) (c_layout c)) zmu answers, g) Hfit); [|exact Eo].
     intros Hf. apply (untested_sound N E HE m (c_qs c) (c_layout c) zmu Hm Hf Hlay answers g Hs).
+  - apply (Rest (fst (extreme_test E (frame_of E m (c_qs c) (c_layout c)) zmu answers), omin g (snd (extreme_test E (frame_of E m (c_qs c) (c_layout c)) zmu answers))) Hfit); [|exact Eo].
+    intros Hf. apply (extreme_test_sound N E HE m (c_qs c) (c_layout c) zmu Hm Hf Hlay answers g Hs).
 Qed.
 
 Lemma handed_sound c answers g : valid m c = true -> (c_method c = Screen \/ c_method c = Split) -> shown N E m (c_qs c) zmu answers g ->
