@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from checker.check import Parsed, parse  # noqa: E402
 from checker.ground.errors import Declined, Refusal, Rejected  # noqa: E402
 
-KNOWN = ("skip", "extreme", "split", "screen", "enumerate", "brute-force", "count")
+KNOWN = ("skip", "extreme", "split", "screen", "enumerate", "brute-force", "count", "copies")
 TENSORS = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U", "b_Q", "b_K", "b_V", "b_O", "b_U")
 
 
@@ -60,6 +60,21 @@ def shares(cell: dict, key: str) -> list:
     return [len(held), *chain.from_iterable((bins, len(named), *named) for bins, named in held)]
 
 
+def tokens(ranges: list) -> list[int]:
+    """Return the members of ascending ranges."""
+    return list(chain.from_iterable(range(first, last + 1) for first, last in ranges))
+
+
+def method_words(cell: dict) -> list:
+    """Return what a method has beside its name, layout and claim."""
+    if cell["method"] == "count":
+        return shares(cell, "blocks") + shares(cell, "lower")
+    if cell["method"] == "copies":
+        groups = [(copies, tokens(ranges)) for copies, ranges in cell["groups"]]
+        return [len(groups), *chain.from_iterable((c, len(held), *held) for c, held in groups)]
+    return []
+
+
 def cell_words(cells, maximum: int | None = None) -> list[str]:
     """Return the next cell of the preorder list, its subtree included."""
     cell = next(cells)
@@ -67,12 +82,11 @@ def cell_words(cells, maximum: int | None = None) -> list[str]:
     if maximum is None:
         maximum = cell["maximum"]
         words += [maximum, *cell["mu"]]
-    queries = list(chain.from_iterable(range(a, b + 1) for a, b in cell["queries"]))
+    queries = tokens(cell["queries"])
     blocks = layout(cell, maximum)
     claim = cell.get("margin", cell.get("failures", ["0", "0"]))
     children = cell.get("children", 0)
-    counted = shares(cell, "blocks") + shares(cell, "lower") if cell["method"] == "count" else []
-    words += [cell["method"], *counted, len(queries), *queries, len(blocks), *blocks, *claim, children]
+    words += [cell["method"], *method_words(cell), len(queries), *queries, len(blocks), *blocks, *claim, children]
     for _ in range(children):
         words += cell_words(cells, maximum)
     return words

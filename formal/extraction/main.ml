@@ -56,6 +56,7 @@ let run text =
   let share () = let bins = big () in (bins, list int) in
   let method_ () = match word () with
     | "count" -> let upper = list share in let lower = list share in Count (upper, lower)
+    | "copies" -> Copies (list (fun () -> let copies = int () in (copies, list int)))
     | "skip" -> Skip | "extreme" -> Extreme | "split" -> Split | "screen" -> Screen
     | "enumerate" -> Enumerate | "brute-force" -> Brute
     | name -> fail 20 ("s DECLINED SPEC-7.5: the method " ^ name ^ " is not verified yet") in

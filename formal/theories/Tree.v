@@ -1,12 +1,12 @@
 (** SPEC 7.1, 7.2, 7.7, 7.11, 7.13: the forest of cells, each with one method, and what its leaves prove. *)
 Require Import Reals Lra Lia ZArith Arith List Bool Permutation Orders Mergesort.
-From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms Frame Extreme Screen Enumerate Tie Leaf Polynomial Counting.
+From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms Frame Extreme Screen Enumerate Tie Leaf Polynomial Counting Copies.
 Import ListNotations.
 Open Scope R_scope.
 
 (** ** The program *)
 Inductive method := Skip | Extreme | Split | Screen | Enumerate | Brute
-  | Count (upper lower : list share).
+  | Count (upper lower : list share) | Copies (groups : list group).
 Inductive cell := Cell {
   c_qs : list nat; c_method : method; c_layout : list (list nat);
   c_claim : Z * Z;                 (* extreme: a margin, mantissa and exponent; else failures, lower and upper *)
@@ -51,6 +51,11 @@ Definition decided (m : nat) (zmu : Z) (c : cell) (F : frame) (size : Z) (found 
              | Some u, Some l => Some (outcome_of l (Z.min u size) size (omin (snd found) (Some (margin_of (evs E) zmu))))
              | _, _ => None
              end
+         | Copies gs =>
+             match copies_right E W F (fst found) gs with
+             | Some r => Some (outcome_of 0 (size - r) size (omin (snd found) (Some (margin_of (evs E) zmu))))
+             | None => None
+             end
          | _ => None
          end
   end.
@@ -66,7 +71,7 @@ Definition leaf (m : nat) (zmu : Z) (c : cell) (answers : list answer) (g : opti
   let qs := c_qs c in let size := cellsize W k m qs in
   let o := match c_method c with
     | Skip => Some (outcome_of 0 size size None)
-    | Extreme | Enumerate | Brute | Count _ _ =>
+    | Extreme | Enumerate | Brute | Count _ _ | Copies _ =>
       if ((match answers with [] => true | _ => false end) || (size =? 0)%Z)%bool then Some (outcome_of 0 0 size g) else
       let F := frame_of E m qs (c_layout c) in
       let found := match c_method c with
@@ -198,7 +203,9 @@ Proof.
     - injection Hd as <-. apply outcome_proves; [exact Hf|apply cellmass_nonneg, HW|]. rewrite all_beaten; [lia|].
       intros ts I j Hj Hjm. destruct (proj2 HR ts I j Hj Hjm) as [(l & [] & _)|B]. exact B.
     - rewrite <- El in *. pose proof (enumerated_sound N E W HE HW m (c_qs c) (c_layout c) zmu Hm Hf Hlay Hmu (fst found) (snd found) HR) as [A B].
-      destruct (c_method c) as [| | | | | |us lws] eqn:Em; try discriminate; try (injection Hd as <-; apply outcome_proves; assumption).
+      destruct (c_method c) as [| | | | | |us lws|gs] eqn:Em; try discriminate; try (injection Hd as <-; apply outcome_proves; assumption).
+      2:{ destruct (copies_right _ _ _ _ _) as [r|] eqn:Er; [|discriminate]. injection Hd as <-. apply outcome_proves; [exact Hf|apply cellmass_nonneg, HW|].
+          apply (copies_sound N E W HE HW m (c_qs c) (c_layout c) zmu Hm Hf Hlay Hmu (fst found) (snd found) gs r HR Er). }
       apply andb_prop in Hx as [Hx1 Hx2]. unfold sensible in Hx1, Hx2. rewrite forallb_forall in Hx1, Hx2.
       destruct (shares_upper _ _ _ _ _) as [u|] eqn:Eu; [|discriminate]. destruct (shares_lower _ _ _ _ _ _) as [w|] eqn:Ew; [|discriminate]. injection Hd as <-.
       apply outcome_proves; [exact Hf| |].
@@ -226,6 +233,8 @@ Proof.
     intros Hf. apply (extreme_test_sound N E HE m (c_qs c) (c_layout c) zmu Hm Hf Hlay answers g Hs).
   - apply (Rest (untested E (frame_of E m (c_qs c) (c_layout c)) zmu answers, g) Hfit); [|exact Eo].
     intros Hf. apply (untested_sound N E HE m (c_qs c) (c_layout c) zmu Hm Hf Hlay answers g Hs).
+  - apply (Rest (fst (extreme_test E (frame_of E m (c_qs c) (c_layout c)) zmu answers), omin g (snd (extreme_test E (frame_of E m (c_qs c) (c_layout c)) zmu answers))) Hfit); [|exact Eo].
+    intros Hf. apply (extreme_test_sound N E HE m (c_qs c) (c_layout c) zmu Hm Hf Hlay answers g Hs).
   - apply (Rest (fst (extreme_test E (frame_of E m (c_qs c) (c_layout c)) zmu answers), omin g (snd (extreme_test E (frame_of E m (c_qs c) (c_layout c)) zmu answers))) Hfit); [|exact Eo].
     intros Hf. apply (extreme_test_sound N E HE m (c_qs c) (c_layout c) zmu Hm Hf Hlay answers g Hs).
 Qed.
