@@ -1,4 +1,4 @@
-"""audit.py ASSUMPTIONS COQCHK: refuse what the kernel's second reading lists beyond the known axioms."""
+"""audit.py ASSUMPTIONS COQCHK: refuse what coqchk lists beyond the known axioms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from pathlib import Path
 
 def known_axioms(text: str) -> set[str]:
     """Return the last names of the axioms that `Print Assumptions` lists."""
-    return {line.split()[0].split(".")[-1] for line in text.splitlines() if re.match(r"[A-Z]\w*\.", line)}
+    return {
+        line.split()[0].split(".")[-1]
+        for line in text.splitlines()
+        if re.match(r"[A-Z]\w*\.", line)
+    }
 
 
 def sections(text: str) -> dict[str, list[str]]:

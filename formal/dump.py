@@ -1,8 +1,9 @@
-"""dump.py MODEL CERTIFICATE: what the verified checker reads, canonical integers, on standard output.
+"""dump.py MODEL CERTIFICATE: print what the verified checker reads, canonical integers.
 
-Both files are parsed by the checker's own parser, which refuses what is not well formed and binds the
-certificate to the bytes of the model; the names and numbers of the cells are then taken from the certificate
-itself.  Methods and statements that the verified checker does not know are declined by name.
+Both files are parsed by the checker's own parser, which refuses what is not well formed and binds
+the certificate to the bytes of the model; the names and numbers of the cells are then taken from
+the certificate itself.  Methods and statements that the verified checker does not know are declined
+by name.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from checker.check import Parsed, parse  # noqa: E402
-from checker.ground.errors import Declined, Refusal, Rejected  # noqa: E402
+from checker.check import Parsed, parse
+from checker.ground.errors import Declined, Refusal, Rejected
 
 KNOWN = ("skip", "extreme", "split", "screen", "enumerate", "brute-force", "count", "copies")
 TENSORS = ("W_E", "W_pos", "W_Q", "W_K", "W_V", "W_O", "W_U", "b_Q", "b_K", "b_V", "b_O", "b_U")
@@ -37,7 +38,10 @@ def require_known(proof: dict[str, object], semantics: str) -> list[dict]:
 
 
 def scales(weights: dict) -> tuple[int, int]:
-    """Return the scales over which the checker holds scores and logits (6.1): any that fit are sound."""
+    """Return the scales over which the checker holds scores and logits.  (SPEC-6.1)
+
+    Any that fit are sound; these make the rounded numbers equal.
+    """
     at = {name: weight.scale for name, weight in weights.items()}
     biased = {name: any(map(any, weights[name].rows)) for name in ("b_Q", "b_U")}
     query = max(at["W_E"], at["W_pos"])
@@ -86,7 +90,16 @@ def cell_words(cells, maximum: int | None = None) -> list[str]:
     blocks = layout(cell, maximum)
     claim = cell.get("margin", cell.get("failures", ["0", "0"]))
     children = cell.get("children", 0)
-    words += [cell["method"], *method_words(cell), len(queries), *queries, len(blocks), *blocks, *claim, children]
+    words += [
+        cell["method"],
+        *method_words(cell),
+        len(queries),
+        *queries,
+        len(blocks),
+        *blocks,
+        *claim,
+        children,
+    ]
     for _ in range(children):
         words += cell_words(cells, maximum)
     return words
@@ -102,9 +115,11 @@ def dump(parsed: Parsed, certificate: bytes) -> str:
     fields = "".join(f" {name}={value}" for name, value in said.fields.items())
     out = [
         "certify.formal/1",
-        f"task={said.task}{fields} scope={said.scope.label} semantics={said.semantics} total={said.total}",
+        f"task={said.task}{fields} scope={said.scope.label} semantics={said.semantics}"
+        f" total={said.total}",
         f"model=sha256:{said.model_sha256} certificate=sha256:{parsed.certificate_sha256}",
-        f"{sizes['n_ctx'] - 1} {sizes['d_vocab']} {sizes['d_vocab_out']} {sizes['d_model']} {sizes['d_head']}",
+        f"{sizes['n_ctx'] - 1} {sizes['d_vocab']} {sizes['d_vocab_out']}"
+        f" {sizes['d_model']} {sizes['d_head']}",
         f"{common} {parsed.precision} {' '.join(map(str, scales(named)))}",
     ]
     for name in TENSORS:

@@ -1,9 +1,10 @@
-"""Plant known soundness bugs in a copy of the Python checker; the comparison with the verified one must find each.
+"""Plant soundness bugs in a copy of the Python checker; the comparison must find each.
 
     python formal/mutants.py [--checker ROOT]
 
-A bug is a text of one file and what stands in its place.  Where a file may be written in two ways the first text
-that occurs exactly once is taken; a bug that cannot be planted fails, so that the list follows the code.
+A bug is a text of one file and what stands in its place.  Where a file may be written in two ways
+the first text that occurs exactly once is taken; a bug that cannot be planted fails, so that the
+list follows the code.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Bug:
-    """A bug: what it does, and the ways of planting it, each a file of checker/cells, a text and another."""
+    """What a bug does, and the ways of planting it: a file of checker/cells, a text, another."""
 
     what: str
     ways: tuple[tuple[str, str, str], ...]
@@ -53,8 +54,11 @@ BUGS = (
         "the extreme test puts the maximum where it costs most",
         (
             ("extreme", "best = max(gains,", "best = min(gains,"),
-            ("terms", "if not ordered or total + gains[ordered[0]] < 0:",
-             "if not ordered or total + min(gains.values()) < 0:"),
+            (
+                "terms",
+                "if not ordered or total + gains[ordered[0]] < 0:",
+                "if not ordered or total + min(gains.values()) < 0:",
+            ),
         ),
     ),
     Bug(
@@ -64,7 +68,9 @@ BUGS = (
             ("terms", "(min(scores), max(scores))", "(min(scores), min(scores))"),
         ),
     ),
-    Bug("the direct path is that of the best query", (("terms", "direct = max(", "direct = min("),)),
+    Bug(
+        "the direct path is that of the best query", (("terms", "direct = max(", "direct = min("),)
+    ),
     Bug(
         "the maximum's own value is its largest in a block",
         (
@@ -75,7 +81,11 @@ BUGS = (
     Bug(
         "a tie is right",
         (
-            ("ties", "if not sums:  # the tie rule\n        return 0", "if not sums:\n        return -1"),
+            (
+                "ties",
+                "if not sums:  # the tie rule\n        return 0",
+                "if not sums:\n        return -1",
+            ),
             ("ties", "if not sums:\n        return 0", "if not sums:\n        return -1"),
             ("enumeration", "if not sums:\n        return 0", "if not sums:\n        return -1"),
         ),
@@ -87,8 +97,14 @@ BUGS = (
             ("enumeration", "bisect_left(values, -total)", "bisect_left(values, 1 - total)"),
         ),
     ),
-    Bug("a count leaves out its last coefficient", (("counting", "total // step", "total // step - 1"),)),
-    Bug("copies change fewer positions than they say", (("copies", "gains[:copies]", "gains[1:copies]"),)),
+    Bug(
+        "a count leaves out its last coefficient",
+        (("counting", "total // step", "total // step - 1"),),
+    ),
+    Bug(
+        "copies change fewer positions than they say",
+        (("copies", "gains[:copies]", "gains[1:copies]"),),
+    ),
     Bug(
         "a margin is that of the sum, undivided",
         (
@@ -122,11 +138,22 @@ def main() -> int:
             if not plant(bug, root):
                 print(f"NOT PLANTED {bug.what}")
                 continue
-            command = [sys.executable, HERE / "test_formal.py", "--quick", "--stop", "--checker", root]
+            command = [
+                sys.executable,
+                HERE / "test_formal.py",
+                "--quick",
+                "--stop",
+                "--checker",
+                root,
+            ]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             seen = [line for line in done.stdout.splitlines() if line.startswith("DIFFERENT")]
             found += bool(seen)
-            print(f"{'found' if seen else 'MISSED'}: {bug.what}" + (f": {seen[0][:110]}" if seen else done.stderr[-300:]), flush=True)
+            print(
+                f"{'found' if seen else 'MISSED'}: {bug.what}"
+                + (f": {seen[0][:110]}" if seen else done.stderr[-300:]),
+                flush=True,
+            )
     print(f"mutants={len(BUGS)} found={found}")
     return 0 if found == len(BUGS) else 1
 

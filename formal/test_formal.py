@@ -1,9 +1,10 @@
-"""Compare the verified checker with the Python checker: same verdict and same numbers, wherever both decide.
+"""Compare the verified checker with the Python checker: the same verdict and the same numbers.
 
     python formal/test_formal.py [--forests N] [--quick] [--checker ROOT]
 
-Cases are the shipped certificates, the vectors, and random forests over random models.  The last line says how
-many were compared, equal, declined by name, and different; the exit code is 1 if any is different.
+Cases are the shipped certificates, the vectors, and random forests over random models.  The last
+line says how many were compared, equal, declined by name, and different; the exit code is 1 if any
+is different.
 ``--checker`` takes the Python side from another tree (see mutants.py).
 """
 
@@ -22,7 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 BINARY = HERE / "build" / "certify-verified"
-# Refusals of the Python checker that the verified one does not know: budgets and memory, never soundness.
+# Refusals that the verified checker does not know: budgets and memory, never soundness.
 BUDGETS = ("SPEC-3.5", "SPEC-8.2")
 
 

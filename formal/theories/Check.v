@@ -1,4 +1,4 @@
-(** SPEC 5.6, 7: the whole check, from the integers of the model to the bounds; and that it is sound. *)
+(** SPEC-5.6, SPEC-7: the whole check, from the integers of the model to the bounds; and that it is sound. *)
 Require Import Reals Lra Lia ZArith Arith List Bool Permutation.
 From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms Frame Extreme Screen Enumerate Tie Leaf Tree.
 Import ListNotations.
@@ -82,6 +82,7 @@ Proof.
   specialize (H j ltac:(apply in_seq; lia)). apply Z.eqb_eq in H. unfold shifted. rewrite memo2_eq by assumption. rewrite <- shl_spec by exact Hd. rewrite H. reflexivity.
 Qed.
 
+(** SPEC-6.1 *)
 Theorem scaled_holds M ss vs T P : scaled M ss vs = Some T -> (0 <= zS M)%Z -> (1 <= P)%Z -> (0 < zdh M)%nat -> (zV M <= zO M)%nat ->
   holds (net_of M) (env_of M T ss vs P).
 Proof.
@@ -162,6 +163,7 @@ Proof.
   apply G; [simpl; exact L|exact B].
 Qed.
 
+(** SPEC-5.6, SPEC-7.1 *)
 Theorem check_sound M scope C lower upper g : check M scope C = Some (lower, upper, g) ->
   let V := zV M in let n := S (zk M) in let N := net_of M in
   (lower <= mass scope V n (fun ts => good N (zO M) (maxl ts) (Some g) ts))%Z /\

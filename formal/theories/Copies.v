@@ -1,4 +1,4 @@
-(** SPEC 7.14: inputs with exactly c free positions that do not hold the maximum. *)
+(** SPEC-7.14: inputs with exactly c free positions that do not hold the maximum. *)
 Require Import Reals Lra Lia ZArith Arith List Bool.
 From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms Frame Extreme Screen Enumerate Tie Leaf.
 Import ListNotations.
@@ -246,7 +246,7 @@ Proof.
   - apply (IH P Hv Hd). intros g' ts Ig. apply HP. right. exact Ig.
 Qed.
 
-(** SPEC 7.14 *)
+(** SPEC-7.14 *)
 Theorem copies_sound ls gm groups right : remains N E m qs layout zmu ls gm -> copies_right E W F ls groups = Some right ->
   (cellmass W V k m qs (fun ts => negb (good N O m (omin gm (Some (margin_of (evs E) zmu))) ts)) <= cellsize W k m qs - right)%Z.
 Proof.

@@ -1,4 +1,4 @@
-(** SPEC 7.9, 7.10: inputs that may fail, or that do, counted through rounded deficits. *)
+(** SPEC-7.9, SPEC-7.10: inputs that may fail, or that do, counted through rounded deficits. *)
 Require Import Reals Lra Lia ZArith Arith List Bool.
 From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms Frame Extreme Screen Enumerate Tie Leaf Polynomial.
 Import ListNotations.
@@ -155,6 +155,7 @@ Proof.
   - apply Z.div_pos; lia.
 Qed.
 
+(** SPEC-7.9, SPEC-7.10 *)
 Theorem counted_counts : counted E W F g bins round = massi W 0 V (S k) counts.
 Proof.
   unfold counted. change (f_nb F) with nb. cbv zeta. unfold counts. destruct (Z.ltb_spec total 0) as [L|L].
@@ -241,7 +242,7 @@ Proof.
     lia.
 Qed.
 
-(** SPEC 7.9 *)
+(** SPEC-7.9 *)
 Theorem count_upper ls g shares u : remains N E m qs layout zmu ls g -> Forall (fun s : share => (0 <= fst s)%Z) shares -> shares_upper E W F ls shares = Some u ->
   (cellmass W V k m qs (fun ts => negb (good N O m (omin g (Some (margin_of (evs E) zmu))) ts)) <= u)%Z.
 Proof.
@@ -306,6 +307,7 @@ Proof.
     assert (step * Zsum (S k) (fun p => ceil_div (tops p - val (g0 p (bk (tok ts p)))) step) <= step * (total / step))%Z by (apply Z.mul_le_mono_nonneg_l; [lia|exact Sd]). lia.
 Qed.
 
+(** SPEC-7.10 *)
 Theorem count_lower ls g shares u : remains N E m qs layout zmu ls g -> Forall (fun s : share => (0 <= fst s)%Z) shares ->
   shares_lower E W F (exact_cell qs layout) ls shares = Some u -> (u <= cellmass W V k m qs (wrong N O m))%Z.
 Proof.

@@ -1,4 +1,4 @@
-(** SPEC 7.8: tuples of blocks, enumerated; the weight of the inputs that may fail, and of those that do. *)
+(** SPEC-7.8: tuples of blocks, enumerated; the weight of the inputs that may fail, and of those that do. *)
 Require Import Lia ZArith Arith List Bool.
 From Certify Require Import Sums Paths Inputs Terms Extreme.
 Import ListNotations.
@@ -125,6 +125,7 @@ Proof.
     assert (existsb F (inputs V n) = true) by (apply existsb_exists; eauto). congruence.
 Qed.
 
+(** SPEC-7.8 *)
 Theorem enum_upper n : forall i st held path (F : list nat -> bool), (i + n = S k)%nat ->
   (forall s, ok V n s -> F s = true -> exists a u, nth_error st a = Some (Some u) /\ possible i a u held path s) ->
   massi W i V n F <= snd (enum n i st held path).
@@ -166,6 +167,7 @@ Hypothesis verdict_one : forall p, fst (verdict p) <= 1.
 Fixpoint walk (i : nat) (held : bool) (s : list nat) : Prop :=
   match s with [] => held = true | t :: s' => In t (blks i) /\ walk (S i) (held || holds i t) s' end.
 
+(** SPEC-7.8 *)
 Theorem enum_lower n : forall i st held path (G : list nat -> bool),
   (forall s, length s = n -> walk i held s -> 0 < fst (verdict (rev path ++ s)) -> G s = true) ->
   fst (enum n i st held path) <= massi W i V n G.

@@ -1,4 +1,4 @@
-(** SPEC 6.3: the enclosure of exp(-y * 2^-scale) by halving, Taylor and squaring, as an executable function over Z. *)
+(** SPEC-6.3: the enclosure of exp(-y * 2^-scale) by halving, Taylor and squaring, as an executable function over Z. *)
 Require Import Reals Lra Lia ZArith Psatz.
 Open Scope R_scope.
 
@@ -214,7 +214,7 @@ Proof.
     + pose proof exp_0694. lra.
 Qed.
 
-(** ** SPEC 6.3 *)
+(** ** SPEC-6.3 *)
 Theorem exp_enclosure_sound y scale P :
   (0 <= y)%Z -> (0 <= scale)%Z -> (1 <= P)%Z ->
   encl P (fst (exp_enclosure y scale P)) (snd (exp_enclosure y scale P)) (exp (- (IZR y / p2 scale))).

@@ -1,4 +1,4 @@
-(** SPEC 7.6: the extreme test of one wrong answer, over the integers. *)
+(** SPEC-7.6: the extreme test of one wrong answer, over the integers. *)
 Require Import Lia ZArith Arith List Bool.
 From Certify Require Import Sums Paths Terms.
 Import ListNotations.
@@ -124,6 +124,7 @@ Proof.
     assert (Zsum (S k) xs <= total + (xs i - tops i) + (xs p - tops p)) by (apply Zsum_but_two; [lia|lia|lia|]; intros r Hr _ _; apply top_ge; lia); lia.
 Qed.
 
+(** SPEC-7.6 *)
 Theorem tested_sound :
   (exists rows', fst (tested k last forced rows) = Some rows' /\ forall i, (i <= k)%nat -> In (bs i, xs i) (rows' i)) \/
   (exists s, snd (tested k last forced rows) = Some s /\ Zsum (S k) xs <= s /\ s < 0).

@@ -1,4 +1,4 @@
-(** SPEC 7.3, 7.5: a cell with its blocks and weights, and its terms. *)
+(** SPEC-7.3, SPEC-7.5: a cell with its blocks and weights, and its terms. *)
 Require Import Reals Lra Lia ZArith Arith List Bool.
 From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms.
 Import ListNotations.
@@ -45,6 +45,7 @@ Hypothesis Hlay : concat layout = seq 0 m.
 Notation blocks := (layout ++ [[m]]).
 Notation nb := (length blocks).
 Notation bk t := (index t blocks).
+(** SPEC-7.3 *)
 Lemma concat_blocks : concat blocks = seq 0 (S m).
 Proof. rewrite concat_app, Hlay, seq_S. simpl. reflexivity. Qed.
 Lemma block_tokens b t : (b < nb)%nat -> In t (nth b blocks []) -> (t <= m)%nat.
@@ -54,6 +55,7 @@ Proof.
 Qed.
 Lemma bk_spec t : (t <= m)%nat -> (bk t < nb)%nat /\ In t (nth (bk t) blocks []).
 Proof. intros Ht. apply index_in. rewrite concat_blocks. apply in_seq. lia. Qed.
+(** SPEC-7.3 *)
 Lemma bk_unique t b : (b < nb)%nat -> In t (nth b blocks []) -> bk t = b.
 Proof. apply index_unique. rewrite concat_blocks. apply seq_NoDup. Qed.
 Lemma bk_max : bk m = length layout.
@@ -174,6 +176,7 @@ Qed.
 (** An entry of the tables of weights encloses the weight of every token of its block. *)
 Definition at_place (q i b t : nat) : Prop := (b < nb)%nat /\ In t (nth b blocks []) /\ (i = k -> t = q).
 
+(** SPEC-6.4, SPEC-7.5 *)
 Theorem weights_sound q i b t lo hi : In q qs -> (i <= k)%nat -> at_place q i b t -> In (b, (lo, hi)) (W i) ->
   IZR lo <= factor q * weight N q t i <= IZR hi.
 Proof.
@@ -286,7 +289,7 @@ Proof.
   pose proof (zmax_ge (fun q => pU T q j - pU T q m)%Z qs q Hq). cbv beta in *. lia.
 Qed.
 
-(** Every position of an input that holds allowed tokens only has a term, and it bounds. *)
+(** SPEC-7.5. Every position of an input that holds allowed tokens only has a term, and it bounds. *)
 Theorem rows_sound j zmu allowed i : (j < eO E)%nat -> (i <= k)%nat -> Z.testbit (allowed i) (Z.of_nat (tok ts i)) = true ->
   exists x, In (bk (tok ts i), x) (rows_of E upper_term F zmu j allowed i) /\ w i * (bracket N q i (tok ts i) j m * U + IZR zmu) <= IZR x.
 Proof.

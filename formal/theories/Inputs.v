@@ -1,4 +1,4 @@
-(** SPEC 5.3, 7.1, 7.2: the inputs, what they weigh, and how cells divide them. *)
+(** SPEC-5.3, SPEC-7.1, SPEC-7.2: the inputs, what they weigh, and how cells divide them. *)
 Require Import ZArith Lia List Bool Permutation Arith.
 Import ListNotations.
 Open Scope Z_scope.
@@ -128,6 +128,7 @@ Proof.
   rewrite IHn. cbn [zprod]. replace (S i + n)%nat with (i + S n)%nat by lia. ring.
 Qed.
 
+(** SPEC-5.3 *)
 Lemma mass_box b n : forall i, massi i V n (allb b i) = zprod i n (fun p => lsum (fun t => if b p t then W p t else 0) (seq 0 V)).
 Proof.
   induction n; intros i; [rewrite massi_O; reflexivity|]. rewrite massi_S. cbn [zprod allb].
@@ -226,7 +227,7 @@ Proof.
   intros H. apply lsum_le. intros q I. apply massi_le; [exact HW|]. intros ts O E. apply andb_prop in E as [E F]. rewrite E. simpl. eauto.
 Qed.
 
-(** SPEC 7.1: the cells of all maxima, over all queries up to each, hold every input once. *)
+(** SPEC-7.1: the cells of all maxima, over all queries up to each, hold every input once. *)
 Theorem tiling P : (0 < V)%nat -> mass P = lsum (fun m => cellmass m (seq 0 (S m)) P) (seq 0 V).
 Proof.
   intros HV. rewrite (lsum_ext _ (fun m => mass (fun ts => in_cell m (seq 0 (S m)) ts && P ts))) by (intros; apply cellmass_mass, seq_NoDup).
@@ -239,6 +240,7 @@ Proof.
     rewrite (query_nth k) by apply I. pose proof (maxl_ge ts k). lia.
 Qed.
 
+(** SPEC-7.1 *)
 Theorem tiling_roots {A} (mx : A -> nat) (qs : A -> list nat) (roots : list A) P : (0 < V)%nat ->
   (forall m, (m < V)%nat -> Permutation (flat_map (fun c => if Nat.eqb (mx c) m then qs c else []) roots) (seq 0 (S m))) ->
   (forall c, In c roots -> (mx c < V)%nat) ->
@@ -252,7 +254,7 @@ Proof.
     apply lsum_ext. intros c _. destruct (Nat.eqb_spec (mx c) m) as [->|]; reflexivity.
 Qed.
 
-(** SPEC 7.2, sizes. *)
+(** SPEC-7.2, sizes. *)
 Definition upto (c i t : nat) (qs : list nat) : bool := if (i <? k)%nat then (t <? c)%nat else existsb (Nat.eqb t) qs.
 Definition cellsize (m : nat) (qs : list nat) : Z :=
   let prod c := zprod 0 k (fun i => lsum (W i) (seq 0 c)) in
@@ -285,6 +287,7 @@ Qed.
 
 Definition fits (m : nat) (qs : list nat) : Prop := NoDup qs /\ (qs = [m] \/ forall q, In q qs -> (q < m)%nat).
 
+(** SPEC-7.2 *)
 Theorem cellsize_sound m qs : (m < V)%nat -> fits m qs -> cellsize m qs = cellmass m qs (fun _ => true).
 Proof.
   intros Hm [ND Fit]. rewrite cellmass_mass by exact ND.

@@ -1,4 +1,4 @@
-(** SPEC 7.6 to 7.8 and 7.12 for one cell: answers that are left, margins, and enumerations. *)
+(** SPEC-7.6 to SPEC-7.8 and SPEC-7.12 for one cell: answers that are left, margins, and enumerations. *)
 Require Import Reals Lra Lia ZArith Arith List Bool.
 From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms Frame Extreme Screen Enumerate Tie.
 Import ListNotations.
@@ -17,6 +17,7 @@ Lemma at_least_r a b x : at_least b x -> at_least (omin a b) x.
 Proof.
   destruct a as [y|], b as [z|]; simpl; try tauto. intros H. apply Rle_trans with (2 := H). apply IZR_le. lia.
 Qed.
+(** SPEC-7.4, SPEC-7.6 *)
 Lemma margin_of_sound vs v x : (0 <= vs)%Z -> IZR v <= x * p2 vs -> IZR (margin_of vs v) <= x * p2 20.
 Proof.
   intros Hv H. unfold margin_of. destruct (shr_spec (shl v 20) vs Hv) as [A _]. rewrite shl_spec in A by lia.
@@ -89,8 +90,10 @@ Fixpoint path_sum (lk : nat -> nat -> option Z) (i : nat) (path : list nat) : op
   | [] => Some 0%Z
   | b :: r => match lk i b, path_sum lk (S i) r with Some x, Some y => Some (x + y)%Z | _, _ => None end
   end.
-Definition verdict_exact (m : nat) (zmu : Z) (answers : list nat) (lowers : list rows) (path : list nat) : Z * Z :=
-  if existsb (fun r => match path_sum (fun i b => look b (r i)) 0 path with Some s => (0 <=? s)%Z | None => false end) lowers then (1, 1)%Z
+Definition lower_table (nb : nat) (r : rows) : nat -> nat -> option Z :=
+  memo (S k) (fun i => memo nb (fun b => look b (r i)) None) (fun _ => None).
+Definition verdict_exact (m : nat) (zmu : Z) (answers : list nat) (lowers : list (nat -> nat -> option Z)) (path : list nat) : Z * Z :=
+  if existsb (fun lk => match path_sum lk 0 path with Some s => (0 <=? s)%Z | None => false end) lowers then (1, 1)%Z
   else if (zmu =? 0)%Z then
     match is_wrong E m answers path with Some true => (1, 1)%Z | Some false => (0, 0)%Z | None => (0, 1)%Z end
   else (0, 1)%Z.
@@ -111,7 +114,7 @@ Definition enumerated (F : frame) (exact : bool) (zmu : Z) (ls : list left) : Z 
   let holds i b := ((i <? k)%nat && Nat.eqb b (pred nb))%bool in
   let answers := map (fun l => fst (fst l)) ls in
   let verdict := if exact then
-      let lowers := map (fun l : left => rows_of E lower_term F 0 (fst (fst l)) all_tokens) ls in
+      let lowers := map (fun l : left => lower_table nb (rows_of E lower_term F 0 (fst (fst l)) all_tokens)) ls in
       verdict_exact (f_m F) zmu answers lowers
     else fun _ => (0, 1)%Z in
   let r := enum blks mult holds terms rests verdict (S k) 0 (map (fun _ => Some 0%Z) ls) (negb (f_forced F)) [] in
@@ -180,6 +183,7 @@ Definition remains (ls : list left) (g : option Z) : Prop :=
 
 Lemma beaten_l g g' j ts : beaten N E m zmu g j ts -> beaten N E m zmu (omin g g') j ts.
 Proof. intros [A B]. split; [exact A|apply at_least_l, B]. Qed.
+(** SPEC-7.4 *)
 Lemma beaten_good g j ts : beaten N E m zmu g j ts -> 0 < gap N m j ts /\ at_least g (gap N m j ts).
 Proof.
   intros [A B]. split; [|exact B]. apply IZR_le in Hmu. pose proof (p2_pos (evs E) (h_vs N E HE)). apply Rmult_lt_reg_r with U; lra.
@@ -216,7 +220,7 @@ Proof.
   cbn [fst]. rewrite (frame_mask E m qs layout) by exact Hb. rewrite mask_of_spec by exact It. reflexivity.
 Qed.
 
-(** Lemma 7.6 *)
+(** SPEC-7.6. Lemma 7.6 *)
 Theorem extreme_test_sound answers g : shown answers g ->
   remains (fst (extreme_test E F zmu answers)) (omin g (snd (extreme_test E F zmu answers))).
 Proof.
@@ -238,6 +242,7 @@ Proof.
       generalize (map (test_one E F zmu) answers). intros l J. induction l as [|o l IH]; [destruct J|]. simpl. destruct J as [->|J]; [apply at_least_l; exact B|apply at_least_r; auto].
 Qed.
 
+(** SPEC-7.12 *)
 Theorem untested_sound answers g : shown answers g -> remains (untested E F zmu answers) g.
 Proof.
   intros [HO Sh]. unfold untested. split.
@@ -504,7 +509,7 @@ Proof.
 Qed.
 
 Notation answers := (map (fun l : left => fst (fst l)) ls).
-Notation lowers := (map (fun l : left => rows_of E lower_term F 0 (fst (fst l)) all_tokens) ls).
+Notation lowers := (map (fun l : left => lower_table E nb (rows_of E lower_term F 0 (fst (fst l)) all_tokens)) ls).
 Notation verdict := (verdict_exact E m zmu answers lowers).
 
 Lemma answer_ok j : In j answers -> (j < O)%nat /\ j <> m.
@@ -520,7 +525,10 @@ Proof.
     destruct (proj1 HR l Il) as [Hj Hjm]. exists (fst (fst l)). split; [exact Hj|]. split; [exact Hjm|].
     pose proof (proj1 (i_ok ts I)) as Lts. rewrite Lts in *.
     apply (wrong_of_sum N ts (fst (fst l)) m k (evs E) (factor E m qs layout (tok ts k)) (h_ctx N E HE) (h_vs N E HE) (factor_pos N E HE m qs layout _) _ ) with (2 := Er).
-    rewrite IZR_Zsum. apply Rsum_le. intros i Hi. apply (lower_row ts _ all_tokens); [exact I|exact Hj|lia|]. apply (Hy i). exact Hi.
+    rewrite IZR_Zsum. apply Rsum_le. intros i Hi. apply (lower_row ts _ all_tokens); [exact I|exact Hj|lia|].
+    specialize (Hy i Hi). cbn [Nat.add] in Hy. fold (tok ts i) in Hy. unfold lower_table in Hy. rewrite (memo_eq (S k)) in Hy by lia.
+    assert (Hb : (tok ts i < nb)%nat) by (rewrite (nb_single exact_single); pose proof (i_le ts I i ltac:(lia)); lia).
+    rewrite <- Hy. symmetry. exact (memo_eq nb (fun b => look b (rows_of E lower_term F 0 (fst (fst l)) all_tokens i)) None (tok ts i) Hb).
   - destruct (zmu =? 0)%Z; [|simpl in Hv; lia]. destruct (is_wrong _ _ _ _) as [[|]|] eqn:Ew; simpl in Hv; try lia.
     apply (is_wrong_true N E HE m ts (proj1 (i_ok ts I)) (tokV' ts I) Hm) in Ew as (j & Ij & G); [|intros j Ij; apply answer_ok, Ij].
     exists j. destruct (answer_ok j Ij). auto.
@@ -544,7 +552,7 @@ Proof.
 Qed.
 End ExactCell.
 
-(** SPEC 7.8 *)
+(** SPEC-7.8 *)
 Theorem enumerated_sound ls g : remains ls g ->
   let r := enumerated E W F (exact_cell qs layout) zmu ls in
   (fst r <= cellmass W V k m qs (wrong N O m))%Z /\

@@ -1,4 +1,4 @@
-(** SPEC 7.9, the counting: inputs whose deficits add up to at most D, by one packed product of polynomials. *)
+(** SPEC-7.9, the counting: inputs whose deficits add up to at most D, by one packed product of polynomials. *)
 Require Import Lia ZArith Arith List Bool.
 From Certify Require Import Sums Inputs.
 Import ListNotations.
@@ -145,6 +145,7 @@ Proof.
 Qed.
 End Packed.
 
+(** SPEC-7.9 *)
 Theorem within_choices n D : 0 <= D -> within items n D = lsum snd (upto D (choices n 0)).
 Proof.
   intros HD. unfold within. cbv zeta. fold (bound n 0). set (slot := Z.log2 (bound n 0%nat) + 2). destruct (choices_bound n 0) as [A B].
@@ -190,6 +191,7 @@ Proof.
   rewrite <- (B b t (or_introl eq_refl) It). symmetry. apply B; [right; exact Ib'|exact It'].
 Qed.
 
+(** SPEC-7.9 *)
 Theorem choices_mass n : forall i D, lsum snd (upto D (choices items_of n i)) = massi W i V n (small i D).
 Proof.
   induction n; intros i D.

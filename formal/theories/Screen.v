@@ -1,4 +1,4 @@
-(** SPEC 7.15: one cheap test of every wrong answer, for all inputs with one maximum at once. *)
+(** SPEC-7.15: one cheap test of every wrong answer, for all inputs with one maximum at once. *)
 Require Import Reals Lra Lia ZArith Arith List Bool.
 From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms Frame Extreme.
 Import ListNotations.
@@ -249,7 +249,7 @@ Proof.
 Qed.
 End Answer.
 
-(** SPEC 7.15 *)
+(** SPEC-7.15 *)
 Theorem screened_sound answers a : In a answers -> (fst a < eO E)%nat ->
   (forall i, (i <= k)%nat -> Z.testbit (snd a i) (Z.of_nat (tok ts i)) = true) ->
   let r := screened E m layout zmu answers in

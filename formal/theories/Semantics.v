@@ -1,4 +1,4 @@
-(** SPEC 4.4: a one-layer, one-head, attention-only transformer in real arithmetic, and Lemma 4.4. *)
+(** SPEC-4.4: a one-layer, one-head, attention-only transformer in real arithmetic, and Lemma 4.4. *)
 Require Import Reals Lra Lia List.
 From Certify Require Import Sums.
 Open Scope R_scope.
@@ -99,7 +99,7 @@ Proof.
   rewrite Rsum_plus, Rsum_scal_r, attn_sum. unfold EU. ring.
 Qed.
 
-(** Lemma 4.4 (separable identity). *)
+(** SPEC-4.4. Lemma 4.4 (separable identity). *)
 Theorem lemma_4_4 j m :
   (logit t j - logit t m) * Rsum n (fun i => weight q (t i) i)
   = Rsum n (fun i => weight q (t i) i * bracket q i (t i) j m).

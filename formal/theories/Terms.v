@@ -1,4 +1,4 @@
-(** SPEC 6.2, 6.4, 7.5: enclosures of the weights of a cell, and one bound for each term. *)
+(** SPEC-6.2, SPEC-6.4, SPEC-7.5: enclosures of the weights of a cell, and one bound for each term. *)
 Require Import Reals Lra Lia ZArith Arith List Bool.
 From Certify Require Import Sums Semantics ExpZ Paths Inputs.
 Import ListNotations.
@@ -35,9 +35,10 @@ Proof.
 Qed.
 End Extremes.
 
-(** ** 1/sqrt(d), SPEC 6.2 *)
+(** ** 1/sqrt(d), SPEC-6.2 *)
 Definition inverse_sqrt (d P : Z) : Z * Z :=
   let r := Z.sqrt (2 ^ (2 * P) / d) in (r, if (r * r * d =? 2 ^ (2 * P))%Z then r else (r + 1)%Z).
+(** SPEC-6.2 *)
 Lemma inverse_sqrt_sound d P : (0 < d)%nat -> (0 <= P)%Z ->
   (0 <= fst (inverse_sqrt (Z.of_nat d) P) <= snd (inverse_sqrt (Z.of_nat d) P))%Z /\
   IZR (fst (inverse_sqrt (Z.of_nat d) P)) * sqrt (INR d) <= p2 P <= IZR (snd (inverse_sqrt (Z.of_nat d) P)) * sqrt (INR d).
@@ -80,7 +81,7 @@ Definition exp_ends (root : Z * Z) (ss P : Z) (below_low below_high : Z) : Z * Z
 Lemma exp_mono x y : x <= y -> exp x <= exp y.
 Proof. intros [H| ->]; [apply Rlt_le, exp_increasing; exact H|lra]. Qed.
 
-(** SPEC 6.4 *)
+(** SPEC-6.4 *)
 Lemma exp_ends_sound d ss P yl y yh : (0 < d)%nat -> (0 <= ss)%Z -> (1 <= P)%Z -> (0 <= yl)%Z -> (yl <= y <= yh)%Z ->
   let e := exp_ends (inverse_sqrt (Z.of_nat d) (P + 64)) ss P yl yh in
   (0 <= fst e)%Z /\ encl P (fst e) (snd e) (exp (- (IZR y / p2 ss / sqrt (INR d)))).
@@ -117,6 +118,7 @@ Qed.
 Definition upper_term (lo hi v : Z) : Z := if (0 <? v)%Z then (hi * v)%Z else (lo * v)%Z.
 Definition lower_term (lo hi v : Z) : Z := if (0 <? v)%Z then (lo * v)%Z else (hi * v)%Z.
 
+(** SPEC-7.5 *)
 Lemma upper_term_sound lo hi a b v : 0 <= a -> IZR lo <= a <= IZR hi -> b <= IZR v -> a * b <= IZR (upper_term lo hi v).
 Proof.
   intros Ha [Hlo Hhi] Hb. unfold upper_term. assert (A : a * b <= a * IZR v) by (apply Rmult_le_compat_l; lra).
@@ -131,7 +133,7 @@ Proof.
   - apply IZR_le in Hv. assert (a * - IZR v <= IZR hi * - IZR v) by (apply Rmult_le_compat_r; lra). lra.
 Qed.
 
-(** ** From a sum of terms to the margin of an answer, SPEC 7.6 *)
+(** ** From a sum of terms to the margin of an answer, SPEC-7.6 *)
 Definition tok (ts : list nat) (i : nat) : nat := nth i ts 0%nat.
 Definition gap (N : net) (m j : nat) (ts : list nat) : R := logit N (tok ts) m - logit N (tok ts) j.
 
@@ -154,6 +156,7 @@ Qed.
 Lemma weights_pos' : 0 < Rsum (S k) (fun i => w i).
 Proof. apply Rsum_pos; [lia|]. intros. apply Rmult_lt_0_compat; [exact Hc|apply exp_pos]. Qed.
 
+(** SPEC-7.6 *)
 Theorem gap_of_sum S0 H : Rsum (S k) (fun i => w i * (bracket N q i (tok ts i) j m * U + IZR zmu)) <= IZR S0 -> (S0 < 0)%Z ->
   Rsum (S k) (fun i => w i) <= IZR H ->
   IZR zmu < gap N m j ts * U /\ IZR (zmu + - S0 / H) <= gap N m j ts * U.

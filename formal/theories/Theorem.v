@@ -49,12 +49,14 @@ Definition weight_of (scope : nat -> nat -> Z) (P : list nat -> bool) : Z :=
 (** ** Proof: these words are those of the proof *)
 Lemma all_inputs_eq length : all_inputs length = inputs (zV M) length.
 Proof. induction length; simpl; [reflexivity|]. rewrite IHlength. reflexivity. Qed.
+(** SPEC-5.3 *)
 Lemma weight_of_mass scope P : weight_of scope P = mass scope (zV M) n P.
 Proof.
   unfold weight_of, mass, massi. rewrite all_inputs_eq. generalize (inputs (zV M) n). intros l. induction l as [|ts l IH]; simpl; [reflexivity|].
   assert (E : forall s i ts, weighs s i ts = wt s i ts) by (intros s i ts0; revert i; induction ts0; intros i; simpl; [reflexivity|]; rewrite IHts0; reflexivity).
   destruct (P ts); simpl; rewrite IH, ?E; reflexivity.
 Qed.
+(** SPEC-4.4 *)
 Lemma logit_same tokens j : logit_of tokens j = logit (net_of M) (tok tokens) j.
 Proof.
   unfold logit, final, Semantics.mixed, attn, Semantics.score, Semantics.query, Semantics.value, Semantics.key, resid.
@@ -71,6 +73,7 @@ Proof.
     assert (IZR margin / p2 20 <= logit_of tokens (maxl tokens) - logit_of tokens j); [|lra].
     apply Rmult_le_reg_r with (p2 20); [exact P20|]. unfold Rdiv. rewrite Rmult_assoc, Rinv_l by lra. lra.
 Qed.
+(** SPEC-5.2 *)
 Lemma correct_not_wrong tokens : correct tokens = true -> negb (wrong (net_of M) (zO M) (maxl tokens) tokens) = true.
 Proof.
   intros H. apply negb_true_iff. apply not_true_iff_false. intros Wr. apply wrong_spec in Wr as (j & Hj & Hm & G).
@@ -80,7 +83,7 @@ Proof.
 Qed.
 End Page.
 
-(** ** The theorem.  SPEC 7, Theorem *)
+(** ** The theorem.  SPEC-7, SPEC-5.4, SPEC-5.6 *)
 Theorem verified M scope certificate lower upper margin :
   check M scope certificate = Some (lower, upper, margin) ->
   (lower <= weight_of M scope (fun tokens => correct_by M tokens margin))%Z /\

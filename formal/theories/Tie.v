@@ -1,4 +1,4 @@
-(** SPEC 7.8, the tie rule: one input, decided by exact sums, then by more and more precision. *)
+(** SPEC-7.8, the tie rule: one input, decided by exact sums, then by more and more precision. *)
 Require Import Reals Lra Lia ZArith Arith List Bool.
 From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms.
 Import ListNotations.
@@ -156,6 +156,7 @@ Proof.
     split; intros s Es H; destruct (Only _ _ _ _ Es) as [-> | ->]; try lia; auto.
 Qed.
 
+(** SPEC-7.8 *)
 Theorem is_wrong_true answers : (forall j, In j answers -> (j < eO E)%nat) -> is_wrong E m answers ts = Some true -> exists j, In j answers /\ gap N m j ts <= 0.
 Proof.
   intros Ha H. unfold is_wrong in H. destruct (existsb _ _) eqn:Ex.
@@ -163,6 +164,7 @@ Proof.
     exists j. split; [exact Ij|]. eapply (sign_sound j (Ha j Ij)); eauto.
   - destruct (existsb _ _) in H; discriminate.
 Qed.
+(** SPEC-7.8 *)
 Theorem is_wrong_false answers : (forall j, In j answers -> (j < eO E)%nat) -> is_wrong E m answers ts = Some false -> forall j, In j answers -> 0 < gap N m j ts.
 Proof.
   intros Ha H j Ij. unfold is_wrong in H. destruct (existsb _ _) eqn:Ex1; [discriminate|]. destruct (existsb _ _) eqn:Ex2 in H; [discriminate|].

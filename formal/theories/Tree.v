@@ -1,4 +1,4 @@
-(** SPEC 7.1, 7.2, 7.7, 7.11, 7.13: the forest of cells, each with one method, and what its leaves prove. *)
+(** SPEC-7.1, SPEC-7.2, SPEC-7.7, SPEC-7.11, SPEC-7.13: the forest of cells, each with one method, and what its leaves prove. *)
 Require Import Reals Lra Lia ZArith Arith List Bool Permutation Orders Mergesort.
 From Certify Require Import Sums Semantics ExpZ Paths Inputs Terms Frame Extreme Screen Enumerate Tie Leaf Polynomial Counting Copies.
 Import ListNotations.
@@ -144,6 +144,7 @@ Proof.
   intros H. unfold fitting in H. apply andb_prop in H as [A B]. split; [apply ascending_nodup, A|]. apply orb_prop in B as [B|B]; [left; apply same_spec, B|right].
   rewrite forallb_forall in B. intros q I. apply Nat.ltb_lt, B, I.
 Qed.
+(** SPEC-7.1 *)
 Lemma partition_perm parts whole : partition parts whole = true -> Permutation (concat parts) whole.
 Proof. intros H. apply same_spec in H. rewrite <- H. apply NatSort.Permuted_sort. Qed.
 
@@ -191,6 +192,7 @@ Proof.
   apply (in_cell_spec k m [q] ts (proj1 Hok)) in C as (A & B & D). destruct D as [D|[]]; subst q. constructor; [exact Hok|exact A|exact B|exact I].
 Qed.
 
+(** SPEC-7.11, SPEC-7.13 *)
 Lemma leaf_sound c answers g o : valid m c = true -> shown N E m (c_qs c) zmu answers g -> leaf E W m zmu c answers g = Some o ->
   proves (c_qs c) (o_lower o) (o_size o - o_upper o) (o_margin o).
 Proof.
@@ -239,6 +241,7 @@ Proof.
     intros Hf. apply (extreme_test_sound N E HE m (c_qs c) (c_layout c) zmu Hm Hf Hlay answers g Hs).
 Qed.
 
+(** SPEC-7.7 *)
 Lemma handed_sound c answers g : valid m c = true -> (c_method c = Screen \/ c_method c = Split) -> shown N E m (c_qs c) zmu answers g ->
   shown N E m (c_qs c) zmu (fst (handed E m zmu c answers g)) (snd (handed E m zmu c answers g)).
 Proof.
@@ -258,6 +261,7 @@ Qed.
 Lemma shown_child qs qs' answers g : (forall q, In q qs' -> In q qs) -> shown N E m qs zmu answers g -> shown N E m qs' zmu answers g.
 Proof. intros H [HO Sh]. split; [exact HO|]. intros ts [A B C D]. apply Sh. constructor; auto. Qed.
 
+(** SPEC-7.7 *)
 Theorem visit_sound c : forall answers g lower right mg, shown N E m (c_qs c) zmu answers g -> visit E W m zmu c answers g = Some (lower, right, mg) ->
   proves (c_qs c) lower right mg.
 Proof.
