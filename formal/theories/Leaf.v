@@ -100,16 +100,17 @@ Definition verdict_exact (m : nat) (zmu : Z) (answers : list nat) (lowers : list
 
 Definition tokens_at (F : frame) (i b : nat) : list nat :=
   if (i <? k)%nat then f_blk F b else filter (fun t => existsb (Nat.eqb t) (f_qs F)) (f_blk F b).
-Definition has_term (l : list (option Z)) : bool := existsb (fun t => match t with Some _ => true | None => false end) l.
+Definition entry_of (nb : nat) (r : rows) : entry :=
+  let tp := memo (S k) (fun i => zmax snd (r i)) 0%Z in
+  (memo (S k) (fun i => memo nb (fun b => match look b (r i) with Some x => Some (x - tp i)%Z | None => None end) None) (fun _ => None),
+   Zsum (S k) tp).
+Definition has_term (i b : nat) (st : list entry) : bool := existsb (fun e => match fst e i b with Some _ => true | None => false end) st.
 Definition inhabited (l : list nat) : bool := match l with [] => false | _ => true end.
 Definition all_tokens : nat -> Z := fun _ => (-1)%Z.
 Definition enumerated (F : frame) (exact : bool) (zmu : Z) (ls : list left) : Z * Z :=
   let nb := f_nb F in
-  let rs := map snd ls in
-  let tps := map (fun r => memo (S k) (fun i => zmax snd (r i)) 0%Z) rs in
-  let rests := memo (S k) (fun i => map (fun tp => Zsum (k - i) (fun d => tp (S i + d)%nat)) tps) [] in
-  let terms := memo (S k) (fun i => memo nb (fun b => map (fun r => look b (r i)) rs) []) (fun _ => []) in
-  let blks := memo (S k) (fun i => filter (fun b => has_term (terms i b) && inhabited (tokens_at F i b))%bool (seq 0 nb)) [] in
+  let st := map (fun l : left => entry_of nb (snd l)) ls in
+  let blks := memo (S k) (fun i => filter (fun b => has_term i b st && inhabited (tokens_at F i b))%bool (seq 0 nb)) [] in
   let mult := memo (S k) (fun i => memo nb (fun b => lsum (W i) (tokens_at F i b)) 0%Z) (fun _ => 0%Z) in
   let holds i b := ((i <? k)%nat && Nat.eqb b (pred nb))%bool in
   let answers := map (fun l => fst (fst l)) ls in
@@ -117,7 +118,7 @@ Definition enumerated (F : frame) (exact : bool) (zmu : Z) (ls : list left) : Z 
       let lowers := map (fun l : left => lower_table nb (rows_of E lower_term F 0 (fst (fst l)) all_tokens)) ls in
       verdict_exact (f_m F) zmu answers lowers
     else fun _ => (0, 1)%Z in
-  let r := enum blks mult holds terms rests verdict (S k) 0 (map (fun _ => Some 0%Z) ls) (negb (f_forced F)) [] in
+  let r := enum blks mult holds verdict (S k) 0 st (negb (f_forced F)) [] in
   (if exact then fst r else 0%Z, snd r).
 End Program.
 
@@ -294,21 +295,14 @@ Proof.
   destruct (Nat.ltb_spec i k); [exact It|]. apply filter_In. split; [exact It|]. replace i with k by lia. apply existsb_eqb. apply (i_q ts I).
 Qed.
 
-Notation rs := (map snd ls).
-Notation tps := (map (fun r : rows => memo (S k) (fun i => zmax snd (r i)) 0%Z) rs).
-Notation rests := (memo (S k) (fun i => map (fun tp => Zsum (k - i) (fun d => tp (S i + d)%nat)) tps) []).
-Notation terms := (memo (S k) (fun i => memo nb (fun b => map (fun r : rows => look b (r i)) rs) []) (fun _ => [])).
-Notation blks := (memo (S k) (fun i => filter (fun b => has_term (terms i b) && inhabited (tokens_at E F i b))%bool (seq 0 nb)) []).
+Notation st0 := (map (fun l : left => entry_of E nb (snd l)) ls).
+Notation blks := (memo (S k) (fun i => filter (fun b => has_term i b st0 && inhabited (tokens_at E F i b))%bool (seq 0 nb)) []).
 Notation mlt := (memo (S k) (fun i => memo nb (fun b => lsum (W i) (tokens_at E F i b)) 0%Z) (fun _ => 0%Z)).
 Notation hold := (fun i b : nat => ((i <? k)%nat && Nat.eqb b (pred nb))%bool).
 
-Lemma terms_eq i b : (i <= k)%nat -> (b < nb)%nat -> terms i b = map (fun r : rows => look b (r i)) rs.
-Proof. intros Hi Hb. rewrite (memo_eq (S k)) by lia. apply (memo_eq nb (fun b => map (fun r : rows => look b (r i)) rs)). exact Hb. Qed.
-Lemma blks_in i b : (i <= k)%nat -> In b (blks i) <-> (b < nb)%nat /\ has_term (map (fun r : rows => look b (r i)) rs) = true /\ inhabited (tokens_at E F i b) = true.
+Lemma blks_in i b : (i <= k)%nat -> In b (blks i) <-> (b < nb)%nat /\ has_term i b st0 = true /\ inhabited (tokens_at E F i b) = true.
 Proof.
-  intros Hi. rewrite (memo_eq (S k)) by lia. rewrite filter_In, in_seq, andb_true_iff. split.
-  - intros [A B]. rewrite terms_eq in B by lia. split; [lia|exact B].
-  - intros [A B]. rewrite terms_eq by lia. split; [lia|exact B].
+  intros Hi. rewrite (memo_eq (S k) _ [] i) by lia. rewrite filter_In, in_seq, andb_true_iff. split; intros [A B]; (split; [lia|exact B]).
 Qed.
 Lemma blks_over i : (k < i)%nat -> blks i = [].
 Proof. intros Hi. unfold memo. apply nth_overflow. rewrite map_length, seq_length. lia. Qed.
@@ -318,34 +312,25 @@ Proof.
 Qed.
 (** The enumeration's multiplicities are those of the tokens. *)
 Lemma enum_mult verdict n : forall i st h path, (i + n = S k)%nat ->
-  enum blks mlt hold terms rests verdict n i st h path = enum blks (mult W (tokens_at E F)) hold terms rests verdict n i st h path.
+  enum blks mlt hold verdict n i st h path = enum blks (mult W (tokens_at E F)) hold verdict n i st h path.
 Proof.
   induction n as [|n IH]; intros i st h path Hn; [reflexivity|]. cbn [enum].
-  assert (Em : map (fun b => let st' := step st (terms i b) (rests i) in if alive st' then let r := enum blks mlt hold terms rests verdict n (S i) st' (h || hold i b) (b :: path) in let w := mlt i b in (w * fst r, w * snd r)%Z else (0, 0)%Z) (blks i)
-    = map (fun b => let st' := step st (terms i b) (rests i) in if alive st' then let r := enum blks (mult W (tokens_at E F)) hold terms rests verdict n (S i) st' (h || hold i b) (b :: path) in let w := mult W (tokens_at E F) i b in (w * fst r, w * snd r)%Z else (0, 0)%Z) (blks i)).
-  { apply map_ext_in. intros b Ib. destruct (blks_lt i b Ib) as [Hb Hi]. cbv zeta. destruct (alive _); [|reflexivity]. rewrite IH by lia.
-    replace (mlt i b) with (mult W (tokens_at E F) i b); [reflexivity|]. rewrite (memo_eq (S k)) by lia. symmetry. apply (memo_eq nb (fun b => lsum (W i) (tokens_at E F i b))). exact Hb. }
-  cbv zeta in Em |- *. rewrite Em. reflexivity.
+  assert (Sub : forall b, In b (blks i) -> (b < nb)%nat /\ (i <= k)%nat) by apply blks_lt.
+  revert Sub. generalize (blks i). intros l Sub. induction l as [|b l IHl]; [reflexivity|]. cbn [fold_right]. rewrite IHl by (intros; apply Sub; right; assumption).
+  destruct (step i b st); [reflexivity|]. cbv zeta. rewrite IH by lia. destruct (Sub b (or_introl eq_refl)) as [Hb Hi].
+  replace (mlt i b) with (mult W (tokens_at E F) i b); [reflexivity|]. rewrite (memo_eq (S k)) by lia. symmetry. apply (memo_eq nb (fun b => lsum (W i) (tokens_at E F i b))). exact Hb.
 Qed.
 
-Definition rest (i a : nat) : Z := match nth_error rs a with Some r => Zsum (k - i) (fun d => memo (S k) (fun i => zmax snd (r i)) 0%Z (S i + d)%nat) | None => 0%Z end.
-
-Lemma nth_error_map_inv {A B} (f : A -> B) l n y : nth_error (map f l) n = Some y -> exists x, nth_error l n = Some x /\ y = f x.
-Proof. rewrite nth_error_map. destruct (nth_error l n); simpl; intros [= <-]; eauto. Qed.
-
-Lemma rest_succ i a b y : (i < k)%nat -> In b (blks (S i)) -> nth_error (terms (S i) b) a = Some (Some y) -> (y + rest (S i) a <= rest i a)%Z.
+Lemma entry_eq r i b : (i <= k)%nat -> (b < nb)%nat -> fst (entry_of E nb r) i b = match look b (r i) with Some x => Some (x - zmax snd (r i))%Z | None => None end.
 Proof.
-  intros Hi Ib Ey. destruct (blks_lt _ _ Ib) as [Hb _]. rewrite terms_eq in Ey by (lia || exact Hb). apply nth_error_map_inv in Ey as (r & Er & Ey). unfold rest. rewrite Er.
-  symmetry in Ey. apply look_in in Ey. replace (k - i)%nat with (S (k - S i)) by lia.
-  assert (Sh : forall n (f : nat -> Z), Zsum (S n) f = (f 0%nat + Zsum n (fun p => f (S p)))%Z).
-  { induction n; intros f; [simpl; lia|]. cbn [Zsum]. cbn [Zsum] in IHn. rewrite IHn. lia. }
-  rewrite Sh, Nat.add_0_r. rewrite (memo_eq (S k) _ 0%Z (S i)) by lia. pose proof (zmax_ge snd _ _ Ey). cbn [snd] in H.
-  rewrite (Zsum_ext _ (fun d => memo (S k) (fun i0 => zmax snd (r i0)) 0%Z (S (S i) + d)%nat) (fun p => memo (S k) (fun i0 => zmax snd (r i0)) 0%Z (S i + S p)%nat)); [lia|].
-  intros d _. f_equal. lia.
+  intros Hi Hb. unfold entry_of. cbv zeta. cbn [fst]. rewrite (memo_eq (S k) _ (fun _ => None) i) by lia.
+  rewrite (memo_eq nb _ None b) by exact Hb. rewrite (memo_eq (S k) _ 0%Z i) by lia. reflexivity.
 Qed.
+Lemma entry_top r : snd (entry_of E nb r) = Zsum (S k) (fun i => zmax snd (r i)).
+Proof. unfold entry_of. cbv zeta. cbn [snd]. apply Zsum_ext. intros i Hi. apply (memo_eq (S k) (fun i => zmax snd (r i))). exact Hi. Qed.
 
 Variable verdict : list nat -> Z * Z.
-Notation run := (enum blks mlt hold terms rests verdict (S k) 0 (map (fun _ => Some 0%Z) ls) (negb (f_forced F)) []).
+Notation run := (enum blks mlt hold verdict (S k) 0 st0 (negb (f_forced F)) []).
 
 Theorem enumerate_upper :
   (forall p, (0 <= snd (verdict p))%Z) ->
@@ -353,37 +338,31 @@ Theorem enumerate_upper :
   (cellmass W V k m qs (fun ts => negb (good N O m g1 ts)) <= snd run)%Z.
 Proof.
   intros V0 V1. rewrite cellmass_mass by apply qs_nodup. rewrite enum_mult by lia.
-  apply (enum_upper W V k HW (fun t => bk t) (tokens_at E F) blks hold terms rests verdict) with (rest := rest).
+  apply (enum_upper W V HW (fun t => bk t) (tokens_at E F) blks hold verdict).
   - intros i b t Ib It. apply (tokens_at_bk i b t); [apply (blks_lt i b Ib)|exact It].
-  - intros i a x Ex. destruct (Nat.le_gt_cases i k) as [Hi|Hi].
-    + rewrite (memo_eq (S k)) in Ex by lia. rewrite map_map in Ex. apply nth_error_map_inv in Ex as (r & Er & ->). unfold rest. rewrite Er. reflexivity.
-    + exfalso. unfold memo in Ex at 1. rewrite nth_overflow in Ex by (rewrite map_length, seq_length; lia). destruct a; discriminate.
-  - intros a. unfold rest. rewrite Nat.sub_diag. destruct (nth_error rs a); reflexivity.
-  - intros i a b y. apply rest_succ.
-  - intros i b a y Hi Ey. rewrite (memo_eq (S k)) by lia. rewrite map_map.
-    assert (Lt : (a < length rs)%nat).
-    { destruct (Nat.lt_ge_cases b nb) as [Hb|Hb].
-      - rewrite terms_eq in Ey by assumption. apply nth_error_map_inv in Ey as (r & Er & _). apply nth_error_Some. congruence.
-      - rewrite (memo_eq (S k)) in Ey by lia. unfold memo in Ey. rewrite nth_overflow in Ey by (rewrite map_length, seq_length; lia). destruct a; discriminate. }
-    rewrite nth_error_map. destruct (nth_error rs a) as [r|] eqn:Er; [eexists; reflexivity|]. apply nth_error_None in Er. lia.
   - intros i b t Ib It. pose proof (tokens_at_bk i b t (proj1 (blks_lt i b Ib)) It). lia.
   - exact V0.
-  - lia.
   - intros ts Hok Hbad. apply andb_prop in Hbad as [C Ng]. apply negb_true_iff in Ng. pose proof (input_of ts Hok C) as I.
-    destruct (not_good_held ts I Ng) as (l & Il & Hlm & (xs & Hxs) & Hsum & _). apply In_nth_error in Il as (a & Ea). exists a, 0%Z.
-    split; [rewrite nth_error_map, Ea; reflexivity|].
-    set (y := fun i => match look (bk (tok ts i)) (snd l i) with Some y => y | None => 0%Z end).
-    assert (Hy : forall i, (i <= k)%nat -> look (bk (tok ts i)) (snd l i) = Some (y i) /\ (xs i <= y i)%Z).
-    { intros i Hi. destruct (look_ge _ _ _ (proj1 (Hxs i Hi))) as (z & Ez & Lz). unfold y. rewrite Ez. auto. }
-    destruct Hok as [Lts Bts]. apply (possible_intro (fun t => bk t) (tokens_at E F) blks hold terms verdict a y); rewrite ?Lts.
+    destruct (not_good_held ts I Ng) as (l & Il & Hlm & (xs & Hxs) & Hsum & _).
+    set (x := fun i => match look (bk (tok ts i)) (snd l i) with Some y => y | None => 0%Z end).
+    set (y := fun i => (x i - zmax snd (snd l i))%Z).
+    assert (Hx : forall i, (i <= k)%nat -> look (bk (tok ts i)) (snd l i) = Some (x i) /\ (xs i <= x i)%Z).
+    { intros i Hi. destruct (look_ge _ _ _ (proj1 (Hxs i Hi))) as (z & Ez & Lz). unfold x. rewrite Ez. auto. }
+    exists (fst (entry_of E nb (snd l))), (snd (entry_of E nb (snd l))). split.
+    { rewrite <- surjective_pairing. apply (in_map (fun l : left => entry_of E nb (snd l))). exact Il. }
+    destruct Hok as [Lts Bts]. apply (possible_intro (fun t => bk t) (tokens_at E F) blks hold verdict _ y); rewrite ?Lts.
     + intros p Hp. cbn [Nat.add]. fold (tok ts p). destruct (bk_spec m layout Hlay (tok ts p) (i_le ts I p ltac:(lia))) as [Hb It].
-      assert (Er : nth_error rs a = Some (snd l)) by exact (map_nth_error snd a ls Ea). split; [|split].
-      * apply blks_in; [lia|]. split; [exact Hb|]. split; [|pose proof (token_at ts p I ltac:(lia)) as J; destruct (tokens_at E F p (bk (tok ts p))); [destruct J|reflexivity]]. apply existsb_exists. exists (Some (y p)). split; [|reflexivity].
-        apply in_map_iff. exists (snd l). split; [apply Hy; lia|eapply nth_error_In; exact Er].
+      assert (Ey : fst (entry_of E nb (snd l)) p (bk (tok ts p)) = Some (y p)) by (rewrite entry_eq by (lia || exact Hb); rewrite (proj1 (Hx p ltac:(lia))); reflexivity).
+      split; [|split; [|split]].
+      * apply blks_in; [lia|]. split; [exact Hb|]. split; [|pose proof (token_at ts p I ltac:(lia)) as J; destruct (tokens_at E F p (bk (tok ts p))); [destruct J|reflexivity]].
+        apply existsb_exists. exists (entry_of E nb (snd l)). split; [apply (in_map (fun l : left => entry_of E nb (snd l))); exact Il|]. rewrite Ey. reflexivity.
       * apply token_at; [exact I|lia].
-      * rewrite terms_eq by (lia || exact Hb). rewrite nth_error_map, Er. simpl. rewrite (proj1 (Hy p ltac:(lia))). reflexivity.
-    + specialize (Hsum y). cbn [Nat.add]. assert (0 <= Zsum (S k) y)%Z; [|rewrite (Zsum_ext _ _ y) by reflexivity; lia]. apply Hsum. intros i Hi. destruct (Hy i Hi) as [Ly Ge]. split.
-      * apply look_in. exact Ly.
+      * exact Ey.
+      * unfold y. pose proof (zmax_ge snd _ _ (look_in _ _ _ (proj1 (Hx p ltac:(lia))))) as Tp. cbn [snd] in Tp. lia.
+    + rewrite entry_top. cbn [Nat.add].
+      assert (G : forall n (f h : nat -> Z), (Zsum n (fun p => f p - h p) = Zsum n f - Zsum n h)%Z) by (induction n; intros; cbn [Zsum]; [lia|rewrite IHn; lia]).
+      unfold y. rewrite (G (S k) x). assert (0 <= Zsum (S k) x)%Z; [|change (Zsum (S k) (fun p => x p)) with (Zsum (S k) x); lia]. apply Hsum. intros i Hi. destruct (Hx i Hi) as [Lx Ge]. split.
+      * apply look_in. exact Lx.
       * apply Rle_trans with (1 := proj2 (Hxs i Hi)). apply IZR_le. exact Ge.
     + destruct (f_forced F) eqn:Ff; [right|left; reflexivity]. destruct (forced_max ts I Ff) as (p & Hp & Ep). exists p. split; [lia|]. cbn [Nat.add]. fold (tok ts p).
       rewrite Ep, Nat.eqb_refl. destruct (Nat.ltb_spec p k); [reflexivity|lia].
@@ -429,7 +408,7 @@ Qed.
 Theorem enumerate_lower : (fst run <= cellmass W V k m qs (wrong N O m))%Z.
 Proof.
   rewrite cellmass_mass by apply qs_nodup. rewrite enum_mult by lia.
-  apply (enum_lower W V HW (tokens_at E F) blks hold terms rests verdict).
+  apply (enum_lower W V HW (tokens_at E F) blks hold verdict).
   - intros i b Ib. destruct (blks_lt i b Ib) as [Hb Hi]. unfold tokens_at. rewrite (frame_blk E m qs layout b Hb), block_single by exact Hb.
     destruct (Nat.ltb_spec i k); [reflexivity|]. replace i with k in Ib by lia. rewrite (last_blks b Ib).
     assert (Fq : f_qs F = [q0]) by (exact Hone). rewrite Fq. simpl. rewrite Nat.eqb_refl. reflexivity.
