@@ -21,13 +21,16 @@ Fixpoint step (i b : nat) (st : list entry) : list entry :=
   end.
 
 Section Enum.
-Variables (blks : nat -> list nat) (mult : nat -> nat -> Z) (holds : nat -> nat -> bool) (verdict : list nat -> Z * Z).
+Variables (blks : nat -> list nat) (mult : nat -> nat -> Z) (holds : nat -> nat -> bool) (late : nat -> bool) (verdict : list nat -> Z * Z).
+(** From a late position on no block holds the maximum any more. *)
+Definition next (i b : nat) (st : list entry) (held : bool) : list entry :=
+  if late (S i) && negb (held || holds i b) then [] else step i b st.
 Fixpoint enum (n i : nat) (st : list entry) (held : bool) (path : list nat) : Z * Z :=
   match n with
   | O => if held then match st with [] => (0, 0) | _ => verdict (rev path) end else (0, 0)
   | S n' =>
       fold_right (fun b acc =>
-        match step i b st with
+        match next i b st held with
         | [] => acc
         | st' => let r := enum n' (S i) st' (held || holds i b) (b :: path) in
                  let w := mult i b in (w * fst r + fst acc, w * snd r + snd acc)
@@ -61,9 +64,10 @@ Section Sound.
 Variables (W : nat -> nat -> Z) (V k : nat).
 Hypothesis HW : forall i t, 0 <= W i t.
 Variables (bk : nat -> nat) (toks : nat -> nat -> list nat).
-Variables (blks : nat -> list nat) (holds : nat -> nat -> bool) (verdict : list nat -> Z * Z).
+Variables (blks : nat -> list nat) (holds : nat -> nat -> bool) (late : nat -> bool) (verdict : list nat -> Z * Z).
 Definition mult i b := lsum (W i) (toks i b).
-Notation enum := (enum blks mult holds verdict).
+Notation enum := (enum blks mult holds late verdict).
+Notation next := (next holds late).
 
 (** The sums of a step, one block after the other. *)
 Lemma fold_snd (f : nat -> list entry) (g : nat -> list entry -> Z * Z) w l :
@@ -79,6 +83,7 @@ Section Upper.
 Hypothesis toks_bk : forall i b t, In b (blks i) -> In t (toks i b) -> bk t = b.
 Hypothesis toks_V : forall i b t, In b (blks i) -> In t (toks i b) -> (t < V)%nat.
 Hypothesis verdict_nonneg : forall p, 0 <= snd (verdict p).
+Hypothesis late_holds : forall i p b, late i = true -> holds (i + p) b = false.
 
 Fixpoint possible (i : nat) (d : nat -> nat -> option Z) (u : Z) (held : bool) (path s : list nat) : Prop :=
   match s with
@@ -88,6 +93,14 @@ Fixpoint possible (i : nat) (d : nat -> nat -> option Z) (u : Z) (held : bool) (
   end.
 Lemma possible_nonneg d s : forall i u held path, possible i d u held path s -> 0 <= u.
 Proof. induction s as [|t s IH]; intros i u held path H; simpl in H; [lia|]. destruct H as (_ & _ & y & _ & Hy & H). apply IH in H. lia. Qed.
+
+Lemma possible_held d s : forall i u held path, possible i d u held path s -> held = true \/ exists p b, holds (i + p) b = true.
+Proof.
+  induction s as [|t s IH]; intros i u held path H; simpl in H; [left; apply H|]. destruct H as (_ & _ & y & _ & _ & H).
+  apply IH in H as [H|(p & b & H)].
+  - apply orb_prop in H as [H|H]; [left; exact H|right; exists 0%nat, (bk t); rewrite Nat.add_0_r; exact H].
+  - right. exists (S p), b. replace (i + S p)%nat with (S i + p)%nat by lia. exact H.
+Qed.
 
 Lemma possible_intro d y s : forall i u held path,
   (forall p, (p < length s)%nat -> In (bk (nth p s 0%nat)) (blks (i + p)) /\ In (nth p s 0%nat) (toks (i + p) (bk (nth p s 0%nat))) /\
@@ -135,13 +148,16 @@ Proof.
       - intros t. apply Z.mul_nonneg_nonneg; [apply HW|apply massi_nonneg, HW].
       - intros t It P. apply in_seq in It. destruct (massi_pos (S i) n (fun ts => F (t :: ts))) as (s & O & Fs); [fold (X t); nia|].
         destruct (H (t :: s) (Cons t s ltac:(lia) O) Fs) as (d & u & _ & Ib & Itk & _). apply in_flat_map. eauto. }
-    rewrite lsum_flat_map. cbn [Enumerate.enum]. rewrite (fold_snd (fun b => step i b st) (fun b st' => enum n (S i) st' (held || holds i b) (b :: path)) (mult i)).
+    rewrite lsum_flat_map. cbn [Enumerate.enum]. rewrite (fold_snd (fun b => next i b st held) (fun b st' => enum n (S i) st' (held || holds i b) (b :: path)) (mult i)).
     apply lsum_le. intros b Ib.
     assert (Next : forall t s, In t (toks i b) -> ok V n s -> F (t :: s) = true ->
-      exists d u, In (d, u) (step i b st) /\ possible (S i) d u (held || holds i b) (b :: path) s).
+      exists d u, In (d, u) (next i b st held) /\ possible (S i) d u (held || holds i b) (b :: path) s).
     { intros t s It O Fs. destruct (H (t :: s) (Cons t s (toks_V i b t Ib It) O) Fs) as (d & u & Hd & _ & _ & y & Ey & _ & Po).
-      rewrite (toks_bk i b t Ib It) in Ey, Po. exists d, (u + y). split; [|exact Po]. apply step_in; [exact Hd|exact Ey|]. exact (possible_nonneg d s _ _ _ _ Po). }
-    destruct (step i b st) as [|e st'] eqn:Al.
+      rewrite (toks_bk i b t Ib It) in Ey, Po. exists d, (u + y). split; [|exact Po].
+      unfold Enumerate.next. destruct (late (S i) && negb (held || holds i b)) eqn:El.
+      { exfalso. apply andb_prop in El as [El Nh]. apply negb_true_iff in Nh. apply possible_held in Po as [Po|(p & b' & Po)]; [congruence|]. rewrite (late_holds (S i) p b' El) in Po. discriminate. }
+      apply step_in; [exact Hd|exact Ey|]. exact (possible_nonneg d s _ _ _ _ Po). }
+    destruct (next i b st held) as [|e st'] eqn:Al.
     + rewrite lsum_zero; [lia|]. intros t It. replace (X t) with 0; [lia|]. symmetry. apply massi_false. intros s O.
       destruct (F (t :: s)) eqn:Fs; [|reflexivity]. destruct (Next t s It O Fs) as (d & u & [] & _).
     + unfold mult at 1. rewrite Z.mul_comm, <- lsum_scal. apply lsum_le. intros t It. rewrite Z.mul_comm.
@@ -167,10 +183,10 @@ Proof.
   - rewrite massi_O. cbn [Enumerate.enum]. destruct held; [|destruct (G []); simpl; lia]. destruct st; [destruct (G []); simpl; lia|].
     specialize (H [] eq_refl eq_refl). rewrite app_nil_r in H.
     pose proof (verdict_one (rev path)). destruct (G []); [lia|]. destruct (Z_lt_le_dec 0 (fst (verdict (rev path)))) as [L|L]; [specialize (H L); discriminate|lia].
-  - rewrite massi_S. cbn [Enumerate.enum]. rewrite (fold_fst (fun b => step i b st) (fun b st' => enum n (S i) st' (held || holds i b) (b :: path)) (mult i)).
+  - rewrite massi_S. cbn [Enumerate.enum]. rewrite (fold_fst (fun b => next i b st held) (fun b st' => enum n (S i) st' (held || holds i b) (b :: path)) (mult i)).
     apply Z.le_trans with (lsum (fun t => W i t * massi W (S i) V n (fun ts => G (t :: ts))) (blks i)).
     + apply lsum_le. intros b Ib. pose proof (massi_nonneg W V HW (S i) n (fun ts => G (b :: ts))). pose proof (HW i b).
-      destruct (step i b st); [apply Z.mul_nonneg_nonneg; assumption|]. unfold mult at 1. rewrite single by exact Ib. cbn [lsum]. rewrite Z.add_0_r.
+      destruct (next i b st held); [apply Z.mul_nonneg_nonneg; assumption|]. unfold mult at 1. rewrite single by exact Ib. cbn [lsum]. rewrite Z.add_0_r.
       apply Z.mul_le_mono_nonneg_l; [assumption|]. apply IH. intros s L Wk Hv. apply H; [simpl; lia|split; [exact Ib|exact Wk]|].
       cbn [rev] in Hv. rewrite <- app_assoc in Hv. exact Hv.
     + apply lsum_incl; [|apply distinct|].

@@ -118,7 +118,7 @@ Definition enumerated (F : frame) (exact : bool) (zmu : Z) (ls : list left) : Z 
       let lowers := map (fun l : left => lower_table nb (rows_of E lower_term F 0 (fst (fst l)) all_tokens)) ls in
       verdict_exact (f_m F) zmu answers lowers
     else fun _ => (0, 1)%Z in
-  let r := enum blks mult holds verdict (S k) 0 st (negb (f_forced F)) [] in
+  let r := enum blks mult holds (fun i => (k <=? i)%nat) verdict (S k) 0 st (negb (f_forced F)) [] in
   (if exact then fst r else 0%Z, snd r).
 End Program.
 
@@ -312,12 +312,12 @@ Proof.
 Qed.
 (** The enumeration's multiplicities are those of the tokens. *)
 Lemma enum_mult verdict n : forall i st h path, (i + n = S k)%nat ->
-  enum blks mlt hold verdict n i st h path = enum blks (mult W (tokens_at E F)) hold verdict n i st h path.
+  enum blks mlt hold (fun i => (k <=? i)%nat) verdict n i st h path = enum blks (mult W (tokens_at E F)) hold (fun i => (k <=? i)%nat) verdict n i st h path.
 Proof.
   induction n as [|n IH]; intros i st h path Hn; [reflexivity|]. cbn [enum].
   assert (Sub : forall b, In b (blks i) -> (b < nb)%nat /\ (i <= k)%nat) by apply blks_lt.
   revert Sub. generalize (blks i). intros l Sub. induction l as [|b l IHl]; [reflexivity|]. cbn [fold_right]. rewrite IHl by (intros; apply Sub; right; assumption).
-  destruct (step i b st); [reflexivity|]. cbv zeta. rewrite IH by lia. destruct (Sub b (or_introl eq_refl)) as [Hb Hi].
+  destruct (next _ _ i b st h); [reflexivity|]. cbv zeta. rewrite IH by lia. destruct (Sub b (or_introl eq_refl)) as [Hb Hi].
   replace (mlt i b) with (mult W (tokens_at E F) i b); [reflexivity|]. rewrite (memo_eq (S k)) by lia. symmetry. apply (memo_eq nb (fun b => lsum (W i) (tokens_at E F i b))). exact Hb.
 Qed.
 
@@ -330,7 +330,7 @@ Lemma entry_top r : snd (entry_of E nb r) = Zsum (S k) (fun i => zmax snd (r i))
 Proof. unfold entry_of. cbv zeta. cbn [snd]. apply Zsum_ext. intros i Hi. apply (memo_eq (S k) (fun i => zmax snd (r i))). exact Hi. Qed.
 
 Variable verdict : list nat -> Z * Z.
-Notation run := (enum blks mlt hold verdict (S k) 0 st0 (negb (f_forced F)) []).
+Notation run := (enum blks mlt hold (fun i => (k <=? i)%nat) verdict (S k) 0 st0 (negb (f_forced F)) []).
 
 Theorem enumerate_upper :
   (forall p, (0 <= snd (verdict p))%Z) ->
@@ -338,10 +338,11 @@ Theorem enumerate_upper :
   (cellmass W V k m qs (fun ts => negb (good N O m g1 ts)) <= snd run)%Z.
 Proof.
   intros V0 V1. rewrite cellmass_mass by apply qs_nodup. rewrite enum_mult by lia.
-  apply (enum_upper W V HW (fun t => bk t) (tokens_at E F) blks hold verdict).
+  apply (enum_upper W V HW (fun t => bk t) (tokens_at E F) blks hold (fun i => (k <=? i)%nat) verdict).
   - intros i b t Ib It. apply (tokens_at_bk i b t); [apply (blks_lt i b Ib)|exact It].
   - intros i b t Ib It. pose proof (tokens_at_bk i b t (proj1 (blks_lt i b Ib)) It). lia.
   - exact V0.
+  - intros i p b L. apply Nat.leb_le in L. destruct (Nat.ltb_spec (i + p) k); [lia|reflexivity].
   - intros ts Hok Hbad. apply andb_prop in Hbad as [C Ng]. apply negb_true_iff in Ng. pose proof (input_of ts Hok C) as I.
     destruct (not_good_held ts I Ng) as (l & Il & Hlm & (xs & Hxs) & Hsum & _).
     set (x := fun i => match look (bk (tok ts i)) (snd l i) with Some y => y | None => 0%Z end).
@@ -408,7 +409,7 @@ Qed.
 Theorem enumerate_lower : (fst run <= cellmass W V k m qs (wrong N O m))%Z.
 Proof.
   rewrite cellmass_mass by apply qs_nodup. rewrite enum_mult by lia.
-  apply (enum_lower W V HW (tokens_at E F) blks hold verdict).
+  apply (enum_lower W V HW (tokens_at E F) blks hold (fun i => (k <=? i)%nat) verdict).
   - intros i b Ib. destruct (blks_lt i b Ib) as [Hb Hi]. unfold tokens_at. rewrite (frame_blk E m qs layout b Hb), block_single by exact Hb.
     destruct (Nat.ltb_spec i k); [reflexivity|]. replace i with k in Ib by lia. rewrite (last_blks b Ib).
     assert (Fq : f_qs F = [q0]) by (exact Hone). rewrite Fq. simpl. rewrite Nat.eqb_refl. reflexivity.
