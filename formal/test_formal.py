@@ -107,7 +107,7 @@ class Comparison:
         _, word, rest = line.split(" ", 2)
         if {"VERIFIED": 0, "REJECTED": 10, "DECLINED": 20}[word] != done.returncode:
             raise RuntimeError(f"exit code {done.returncode} of {line[:200]}")
-        return word, rest.removesuffix(" checker=verified")
+        return word, rest.removesuffix(" checker=verified files=unread")
 
     def compare(self, case: Case) -> None:
         """Count one case."""

@@ -1,7 +1,7 @@
 (* Reads canonical integers, runs the extracted check, prints the verdict.
 
    usage: certify-verified MODEL CERTIFICATE     the integers come from formal/dump.py, which parses both files
-          certify-verified -                     the integers come from standard input *)
+          certify-verified -                     for tests: the integers come from standard input, bound to no file *)
 module Big = Z
 open Checked
 
@@ -15,8 +15,7 @@ let read_all ic =
 (* The text of dump.py, or its refusal. *)
 let text_of model certificate =
   let dump = Filename.concat (Filename.concat (Filename.dirname Sys.executable_name) "..") "dump.py" in
-  let python = try Sys.getenv "PYTHON" with Not_found -> "python3" in
-  let ic = Unix.open_process_args_in python [| python; "-S"; dump; model; certificate |] in
+  let ic = Unix.open_process_args_in "python3" [| "python3"; "-S"; dump; model; certificate |] in
   let text = read_all ic in
   match Unix.close_process_in ic with
   | Unix.WEXITED 0 -> text
@@ -28,7 +27,7 @@ let lines_and_numbers text =
   | "certify.formal/1" :: prefix :: suffix :: rest -> (prefix, suffix, String.concat " " rest)
   | _ -> prerr_endline "not a dump"; exit 1
 
-let run text =
+let run ending text =
   let prefix, suffix, numbers = lines_and_numbers text in
   let length = String.length numbers in
   let at = ref 0 in
@@ -75,11 +74,11 @@ let run text =
   | Some ((lower, upper), margin) ->
     let decimals = Big.shift_right (Big.mul margin (Big.pow (Big.of_int 10) 10)) 20 in
     let unit = Big.pow (Big.of_int 10) 10 in
-    Printf.printf "s VERIFIED %s correct_lower=%s correct_upper=%s margin_lower=%s.%010d %s checker=verified\n"
-      prefix (Big.to_string lower) (Big.to_string upper) (Big.to_string (Big.div decimals unit)) (Big.to_int (Big.rem decimals unit)) suffix
+    Printf.printf "s VERIFIED %s correct_lower=%s correct_upper=%s margin_lower=%s.%010d %s checker=verified%s\n"
+      prefix (Big.to_string lower) (Big.to_string upper) (Big.to_string (Big.div decimals unit)) (Big.to_int (Big.rem decimals unit)) suffix ending
 
 let () =
   match Sys.argv with
-  | [| _; "-" |] -> run (read_all stdin)
-  | [| _; model; certificate |] -> run (text_of model certificate)
+  | [| _; "-" |] -> run " files=unread" (read_all stdin)
+  | [| _; model; certificate |] -> run "" (text_of model certificate)
   | _ -> prerr_endline "usage: certify-verified MODEL CERTIFICATE"; exit 2
