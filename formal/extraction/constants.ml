@@ -35,7 +35,6 @@ let pick () = if Random.int 4 = 0 then List.nth edges (Random.int (List.length e
 let binary name ours theirs a b = check (say2 name a b) (Big.equal (ours a b) (of_z (theirs (z_of a) (z_of b))))
 let relation name ours theirs a b = check (say2 name a b) (ours a b = theirs (z_of a) (z_of b))
 let unary name ours theirs a = check (say1 name a) (Big.equal (ours a) (of_z (theirs (z_of a))))
-let nats name ours theirs a b = check (Printf.sprintf "nat %s %d %d" name a b) (ours a b = of_nat (theirs (nat_of a) (nat_of b)))
 let tests name ours theirs a b = check (Printf.sprintf "nat %s %d %d" name a b) (ours a b = theirs (nat_of a) (nat_of b))
 
 let () =
@@ -60,7 +59,6 @@ let () =
     let i = Random.int 1000 and j = Random.int 1000 in
     check (Printf.sprintf "of_nat %d" i) (Big.equal (C.of_nat i) (of_z (R.Z.of_nat (nat_of i))));
     tests "ltb" Checked.Nat.ltb R.Nat.ltb i j; tests "ltb" Checked.Nat.ltb R.Nat.ltb i i;
-    nats "sub" Checked.sub R.Nat.sub i j;
     check (Printf.sprintf "pred %d" i) (Checked.pred (min i 1) = of_nat (R.Nat.pred (nat_of (min i 1))));
     let size = Random.int 20 and at = Random.int 30 in
     let f i = Big.of_int (i * i - 7) in

@@ -78,7 +78,11 @@ let run ending text =
       prefix (Big.to_string lower) (Big.to_string upper) (Big.to_string (Big.div decimals unit)) (Big.to_int (Big.rem decimals unit)) suffix ending
 
 let () =
-  match Sys.argv with
-  | [| _; "-" |] -> run " files=unread" (read_all stdin)
-  | [| _; model; certificate |] -> run "" (text_of model certificate)
-  | _ -> prerr_endline "usage: certify-verified MODEL CERTIFICATE"; exit 2
+  try
+    match Sys.argv with
+    | [| _; "-" |] -> run " files=unread" (read_all stdin)
+    | [| _; model; certificate |] -> run "" (text_of model certificate)
+    | _ -> prerr_endline "usage: certify-verified MODEL CERTIFICATE"; exit 2
+  with
+  | Stack_overflow | Out_of_memory -> fail 20 "s DECLINED SPEC-3.5: memory or recursion exhausted"
+  | Failure why | Invalid_argument why -> prerr_endline why; exit 1
