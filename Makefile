@@ -108,3 +108,12 @@ $(RUNTIME): pyproject.toml tests/constraints.txt | $(MADE)
 $(TESTING): pyproject.toml $(RUNTIME)
 	$(BIN)/pip install --quiet $(CONSTRAINTS) -e '.[test]' $(TORCH)
 	touch $@
+
+# make formal       build the verified checker from its proof (installs Coq and OCaml as root on Debian or Ubuntu)
+# make formal-test  compare it with the Python checker on certificates, vectors and random forests
+.PHONY: formal formal-test
+formal:
+	$(MAKE) -C formal JOBS=$(JOBS)
+
+formal-test: formal $(TESTING)
+	$(MAKE) -C formal test PYTHON=$(CURDIR)/$(BIN)/python
