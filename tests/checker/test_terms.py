@@ -244,6 +244,25 @@ def test_single_cells_are_enclosed_narrowly(d_head: int) -> None:
         assert (1 << 64) - max(tops) <= 4 or max(tops) < 1 << 64
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_lower_terms_make_up_for_the_error_of_logits(seed: int) -> None:
+    # SPEC 12.5: B/rho, rounded up, is taken off every bracket.
+    rng = random.Random(seed)
+    error, share = rng.choice((1, 7, 100)), rng.choice((1 << 96, (1 << 96) - 1, 3 << 94))
+    slack = Slack(rng.choice((0, 3)), error, share)
+    paths, cell = random_paths(rng, 4, 3), random_cell(rng, 4, single=True)
+    frame = Frame(Scores(Tables(paths, ledger()), 64, slack), cell, ((1,) * 4,) * 3)
+    lost = -(-(error << 96) // share)
+    q, m = cell.queries[0], cell.maximum
+    for j in {0, 1, 2, 3, 4} - {m}:
+        found = frame.lower_terms(j, everything(cell, 3))
+        for i, row in enumerate(found.rows):
+            for t, term in row.items():
+                value = bracket(paths, q, m, j, i, t) - lost
+                low, high = frame.weights[i][t]
+                assert term == min(low * value, high * value)
+
+
 def test_pooled_weights_reach_both_ends() -> None:
     # Two queries and two tokens, by hand: scores relative to the maximum's are 0, -16, -32, -48
     # sixteenths.
