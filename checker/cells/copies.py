@@ -10,6 +10,7 @@ from operator import sub
 
 from checker.cells.cell import Failures, Range, expand
 from checker.cells.terms import Frame, Left, Terms
+from checker.ground.ledger import PLACE_BITS
 
 Rows = list[list[int]]
 """Terms by position and block."""
@@ -41,8 +42,11 @@ class Copies:
         """
         frame = left.frame
         free = len(frame.multiplicities) - 1
+        # SPEC-3.5: every block gets a place at every position
+        places = (free + 1) * len(frame.blocks) * PLACE_BITS
         answers = []
         for terms in left.terms.values():
+            frame.ledger.take(places)
             frame.ledger.charge(cmp=sum(map(len, terms.rows)), add=free)
             answers.append(_filled(terms))
         count = len(answers)
@@ -60,6 +64,7 @@ class Copies:
             # 7.14: right if the largest sum is negative for every answer left
             if all(_worst(rows, chosen, group.copies) < 0 for rows in answers):
                 upper -= _weight(frame, chosen, group.copies)
+        frame.ledger.release(count * places)
         return Failures(0, upper)
 
 

@@ -6,13 +6,16 @@ import tracemalloc
 
 import models
 import mutators
+import pytest
 from make_vectors import completed, document, root
 
 from checker import check
 from checker.ground.ledger import Ledger
 
 
-def test_the_terms_that_copies_fills_in_are_counted(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_the_terms_that_copies_fills_in_are_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     # The extreme test leaves one term of each position, that of the maximum; `copies` then holds a
     # list of a place for every block, for every position and every answer.
     vocab, n = 128, 64
