@@ -8,6 +8,8 @@
 # make mutants       damage the checker in every way we know; each damage must fail a test
 #                    (PART=1/4 runs a part; a run that was interrupted goes on; see make mutants-summary)
 # make hostile       files made to take memory or time: verdict, seconds and megabytes of each
+# make formal       build the verified checker from its proof (installs Coq and OCaml as root on Debian or Ubuntu)
+# make formal-test  compare it with the Python checker on certificates, vectors and random forests
 # make benchmarks    prover time, checker time, proof length and bound of each shipped certificate
 # make ladder        the published rows and ours for ten seeds, trained first (half an hour)
 # make scaling       proof length against vocabulary and input length, models trained first (hours)
@@ -109,8 +111,6 @@ $(TESTING): pyproject.toml $(RUNTIME)
 	$(BIN)/pip install --quiet $(CONSTRAINTS) -e '.[test]' $(TORCH)
 	touch $@
 
-# make formal       build the verified checker from its proof (installs Coq and OCaml as root on Debian or Ubuntu)
-# make formal-test  compare it with the Python checker on certificates, vectors and random forests
 .PHONY: formal formal-test
 formal:
 	$(MAKE) -C formal JOBS=$(JOBS)

@@ -53,10 +53,11 @@ class Forest:
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
-        roots = [
-            f"  {c.where}: maximum {c.maximum}, queries {list(c.queries)}, {c.method}, {c.claim}"
-            for c in self.roots
-        ]
+        roots = []
+        for cell in self.roots:
+            inputs = f"maximum {cell.maximum}, queries {list(cell.queries)}"
+            method = type(cell.method).__name__
+            roots.append(f"  {cell.where}: {inputs}, {method}, {cell.claim}")
         return [f"paths enclosed: {sorted(self.hints)}, roots:", *roots]
 
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from hashlib import sha256
 from pathlib import Path
@@ -106,12 +105,10 @@ def test_usage(tmp_path: Path) -> None:
 
 def installed(folder: Path) -> Path:
     """Return a folder with what a wheel of this project would hold."""
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    for package in packages["packages"]:
-        way = Path(*package.split("."))
-        (folder / way).mkdir(parents=True)
-        for path in (ROOT / way).glob("*.py"):
-            shutil.copy(path, folder / way)
+    for path in (ROOT / "checker").rglob("*.py"):
+        way = folder / path.relative_to(ROOT)
+        way.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, way)
     return folder
 
 

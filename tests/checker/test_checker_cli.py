@@ -426,7 +426,7 @@ def test_show_prints_no_verdict(capsys: Output) -> None:
     (proof,) = [line for line in lines if line.startswith("proof: precision 64 bits, ")]
     assert proof.endswith(" operations declared")
     assert "paths enclosed: [], roots:" in lines
-    assert any("cell 1: maximum 1, queries [(0, 0)], brute-force, (1, 1)" in line for line in lines)
+    assert any("cell 1: maximum 1, queries [(0, 0)], BruteForce, " in line for line in lines)
     assert sum(" integers over 2^" in line for line in lines) == 12
 
 

@@ -24,7 +24,7 @@ from checker.check import Theorem, check, parse
 from checker.ground.errors import Declined, Rejected
 from checker.ground.exact import bits
 from checker.ground.interval import exp_enclosure
-from checker.ground.ledger import MAX_HELD_BITS, Ledger
+from checker.ground.ledger import Ledger
 from checker.ground.packed import Slots
 from checker.leaves import leaves
 from checker.leaves.activation import activated, slope
@@ -623,7 +623,7 @@ def test_a_precision_that_does_not_fit_leaves_an_input_open(
 
     monkeypatch.setattr(leaves, "Network", Level)
     monkeypatch.setattr(
-        leaves, "held_bits", lambda _model, precision: MAX_HELD_BITS + (precision > 128)
+        leaves, "held_bits", lambda _model, precision: leaves.MAX_HELD_BITS + (precision > 128)
     )
     document = networks.document(model, "max-of-k", [{"inputs": "4", "method": "either"}])
     theorem = check(parse(model.bytes, mutators.encode(document)), lambda done, declared: None)

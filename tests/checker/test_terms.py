@@ -246,7 +246,7 @@ def test_single_cells_are_enclosed_narrowly(d_head: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_lower_terms_make_up_for_the_error_of_logits(seed: int) -> None:
-    # SPEC 12.5: B/rho, rounded up, is taken off every bracket.
+    # SPEC-12.5: B/rho, rounded up, is taken off every bracket.
     rng = random.Random(seed)
     error, share = rng.choice((1, 7, 100)), rng.choice((1 << 96, (1 << 96) - 1, 3 << 94))
     slack = Slack(rng.choice((0, 3)), error, share)

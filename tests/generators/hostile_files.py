@@ -513,7 +513,7 @@ BOMBS: dict[str, tuple[Callable[[], Files], int | None]] = {
     "tuples of 64 blocks at 63 positions": (lambda: enumerating(64, 64), 20),
     "numbers of every size": (wide_numbers, 20),
     "polynomials of every size": (counting, 20),
-    "windows over a thousand tokens": (window_tables, 0),
+    "windows over a thousand tokens": (window_tables, 10),
     "groups for every number of copies": (many_copies, None),  # ended by the time limit, or in time
     "screens for every maximum": (many_screens, None),  # ended by the time limit, or in time
     "terms of thirty-two splits": (deep_splits, None),  # ended by the time limit, or in time
