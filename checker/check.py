@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
-from checker.cells.forest import parse_forest
 from checker.ground.decode import big, fields, integer, parse_canonical, typed
 from checker.ground.errors import require, require_form, require_support
 from checker.ground.ledger import CEILING, Ledger
-from checker.leaves.leaves import parse_leaves
 from checker.statement.model import Model, load_model
 from checker.statement.outcome import MAX_CELLS, Outcome
 from checker.statement.statement import EXP, Statement, build_statement
-from checker.sums.inputs import parse_sums
 
 CERTIFICATE_FORMAT = "certify.certificate/1"
 MAX_CERTIFICATE_BYTES = 16 << 20
@@ -32,20 +29,25 @@ class Proof(Protocol):
         """Return what was parsed, for a human audit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of proof: the keys that it may have beside its own, and its parser."""
+Parser = Callable[[dict[str, object], Model, Statement, int], Proof]
 
-    optional: str
-    parse: Callable[[dict[str, object], Model, Statement, int], Proof]
+KINDS = {"cells": "paths", "leaves": "", "sums": ""}
+"""By the key that a proof of this kind has, the keys that it may have beside."""
 
 
-KINDS = {
-    "cells": Kind("paths", parse_forest),
-    "leaves": Kind("", parse_leaves),
-    "sums": Kind("", parse_sums),
-}
-"""By the key that a proof of this kind has."""
+def parser_of(kind: str) -> Parser:
+    """Return what reads proofs of this kind.  The folders of the other kinds are not loaded."""
+    if kind == "cells":
+        from checker.cells.forest import parse_forest
+
+        return parse_forest
+    if kind == "leaves":
+        from checker.leaves.leaves import parse_leaves
+
+        return parse_leaves
+    from checker.sums.inputs import parse_sums
+
+    return parse_sums
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     given = typed(whole["proof"], dict, "proof")
     kind = next((kind for kind in KINDS if kind in given), next(iter(KINDS)))
     keys = f"{kind} operations precision strategy"
-    proof = fields(given, "proof", keys, KINDS[kind].optional)
+    proof = fields(given, "proof", keys, KINDS[kind])
     name = typed(proof["strategy"], str, "strategy")
     require_form(
         len(name) <= 64 and name.isprintable(),
@@ -136,7 +138,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
         claimed_upper=big(written["correct_upper"], "correct_upper"),
         precision=precision,
         operations=operations,
-        proof=KINDS[kind].parse(proof, model, statement, precision),
+        proof=parser_of(kind)(proof, model, statement, precision),
         certificate_sha256=sha256(certificate_bytes).hexdigest(),
         steps=len(model_bytes) + len(certificate_bytes),
     )

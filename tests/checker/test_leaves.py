@@ -30,7 +30,7 @@ from checker.leaves import leaves
 from checker.leaves.activation import activated, slope
 from checker.leaves.balls import Affine, Ball, Norm
 from checker.leaves.layer import Layer
-from checker.leaves.network import Network
+from checker.leaves.network import MAX_HELD_BITS, Network
 from checker.statement.model import load_model
 from checker.statement.tasks import TASKS as QUESTIONS
 
@@ -623,7 +623,7 @@ def test_a_precision_that_does_not_fit_leaves_an_input_open(
 
     monkeypatch.setattr(leaves, "Network", Level)
     monkeypatch.setattr(
-        leaves, "held_bits", lambda _model, precision: leaves.MAX_HELD_BITS + (precision > 128)
+        leaves, "held_bits", lambda _model, precision: MAX_HELD_BITS + (precision > 128)
     )
     document = networks.document(model, "max-of-k", [{"inputs": "4", "method": "either"}])
     theorem = check(parse(model.bytes, mutators.encode(document)), lambda done, declared: None)
