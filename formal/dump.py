@@ -135,7 +135,7 @@ def dump(parsed: Parsed, certificate: bytes) -> str:
 
 
 def main(model: str, certificate: str) -> int:
-    """Print the dump, or the line that refuses, and return the exit code.  (SPEC 9.2)"""
+    """Print the dump, or the line that refuses, and return the exit code.  (SPEC-9.2)"""
     try:
         proof = Path(certificate).read_bytes()
         print(dump(parse(Path(model).read_bytes(), proof), proof))
