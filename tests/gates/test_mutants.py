@@ -272,12 +272,16 @@ def test_only_tests_that_can_notice_are_run_the_likely_and_the_fast_first() -> N
 
 def test_a_constant_is_seen_by_whoever_names_it() -> None:
     checker = {
-        "checker/a.py": "LIMIT = 7\nTWICE = 2 * LIMIT\n\n\ndef f(x: LIMIT):\n    return x < TWICE\n",
+        "checker/a.py": (
+            "LIMIT = 7\nTWICE = 2 * LIMIT\n\n\ndef f(x: LIMIT):\n    return x < TWICE\n"
+        ),
         "checker/b.py": "def g(a):\n    if a:\n        return a.LIMIT\n    return 0\n",
     }
     suite = {
         "tests/t.py": "def test_one():\n    assert a.LIMIT\n\n\ndef test_two():\n    assert b\n",
-        "tests/u.py": "def helped():\n    return TWICE\n\n\ndef test_three():\n    assert helped()\n",
+        "tests/u.py": (
+            "def helped():\n    return TWICE\n\n\ndef test_three():\n    assert helped()\n"
+        ),
     }
     seen, named = mentions.Mentions(checker, suite).of(("LIMIT",))
     assert {("checker/a.py", 6), ("checker/b.py", 3)} <= seen
