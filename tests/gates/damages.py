@@ -53,7 +53,8 @@ class Mutant:
     """One damage: what it is, where, and the whole file with it.
 
     ``statement`` is the first line of the innermost statement around it, and ``owner`` the
-    qualified name of the outermost function; it is empty for what happens during import.
+    qualified name of the outermost function.  It is empty for what happens during import; then
+    ``targets`` are the names that the statement defines.
     """
 
     file: str
@@ -65,6 +66,7 @@ class Mutant:
     before: str
     after: str
     source: str
+    targets: tuple[str, ...] = ()
     number: int = 1
 
     @property
@@ -221,6 +223,18 @@ def places(tree: ast.Module) -> set[str]:
     return found
 
 
+def defined(statement: ast.stmt) -> tuple[str, ...]:
+    """Return the names that a statement gives a value to."""
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, (ast.AnnAssign, ast.AugAssign)):
+        targets = [statement.target]
+    elif isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return (statement.name,)
+    return tuple(name_of(n) for t in targets for n in ast.walk(t) if name_of(n))
+
+
 @dataclass(frozen=True)
 class Around:
     """What is around a node: statement, functions, and the names within reach."""
@@ -230,12 +244,13 @@ class Around:
     prefix: str = ""
     function: str = "module"
     names: frozenset[str] = frozenset()
+    targets: tuple[str, ...] = ()
 
     def within(self, node: ast.AST) -> Around:
         """Return what is around the children of a node."""
         here = self
         if isinstance(node, ast.stmt):
-            here = replace(here, statement=node.lineno)
+            here = replace(here, statement=node.lineno, targets=defined(node))
         if isinstance(node, ast.ClassDef) and not here.owner:
             here = replace(here, prefix=f"{here.prefix}{node.name}.")
         if isinstance(node, ast.FunctionDef):
@@ -292,6 +307,7 @@ def mutants_of(file: str, source: str, fields: set[str] | None = None) -> Iterat
                 statement=around.statement,
                 owner=around.owner,
                 function=around.function,
+                targets=() if around.owner else around.targets,
                 operator=operator,
                 before=" ".join(ast.unparse(before).split()),
                 after=text,

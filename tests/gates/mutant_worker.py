@@ -107,6 +107,73 @@ class Marks:
         return {file: sorted(lines) for file, lines in found.items()}
 
 
+class Accounts:
+    """What modules of the tests reach of the checker while they are imported, each by itself."""
+
+    def __init__(self, root: Path, marks: Marks) -> None:
+        self.root, self.marks = root, marks
+        self.own: dict[str, dict[str, set[int]]] = {}
+        self.now: list[str] = []
+
+    def settle(self) -> None:
+        """Write what was reached to the account of the module that is being imported."""
+        reached = self.marks.taken()
+        account = self.own.setdefault(self.now[-1] if self.now else "", {})
+        for file, lines in reached.items():
+            account.setdefault(file, set()).update(lines)
+
+    def watch(self) -> None:
+        """Keep accounts from now on."""
+        execute = importlib.machinery.SourceFileLoader.exec_module
+
+        def watched(loader: Any, module: types.ModuleType) -> None:
+            path = Path(str(module.__file__))
+            if not path.is_relative_to(self.root / "tests"):
+                execute(loader, module)
+                return
+            self.settle()
+            self.now.append(path.relative_to(self.root).as_posix())
+            execute(loader, module)
+            self.settle()
+            self.now.pop()
+
+        importlib.machinery.SourceFileLoader.exec_module = watched  # type: ignore[assignment,method-assign]
+
+    def whole(self) -> dict[str, dict[str, list[int]]]:
+        """Return what each module reaches, those that it imports included."""
+        files = {
+            name: Path(str(module.__file__)).relative_to(self.root).as_posix()
+            for name, module in list(sys.modules.items())
+            if getattr(module, "__file__", None)
+            and Path(str(module.__file__)).is_relative_to(self.root / "tests")
+        }
+        needs = {file: _needed(self.root / file, files) for file in set(files.values())}
+        found: dict[str, dict[str, list[int]]] = {}
+        for file in needs:
+            closed, todo = {file}, [file]
+            while todo:
+                more = needs[todo.pop()] - closed
+                closed |= more
+                todo += more
+            lines: dict[str, set[int]] = {}
+            for one in closed:
+                for name, some in self.own.get(one, {}).items():
+                    lines.setdefault(name, set()).update(some)
+            found[file] = {name: sorted(some) for name, some in lines.items()}
+        return found
+
+
+def _needed(path: Path, files: dict[str, str]) -> set[str]:
+    """Return the files of the tests that one of them imports."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {files[name] for name in names & files.keys()}
+
+
 class Finder(importlib.abc.MetaPathFinder, importlib.abc.InspectLoader):
     """Import modules of the checker from another text than that of their files."""
 
@@ -314,7 +381,7 @@ class Line:
 
 ROOT = Path.cwd()
 MARKED = Marks()
-IMPORTED: dict[str, list[int]] = {}
+ACCOUNTS = Accounts(ROOT, MARKED)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -330,6 +397,7 @@ def pytest_configure(config: pytest.Config) -> None:
                 ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
             )
         MARKED.taken()
+        ACCOUNTS.watch()
 
 
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
@@ -338,7 +406,9 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if mode not in ("record", "warm"):
         return None
     line = Line()
-    line.say(tests=[item.nodeid for item in session.items], imported=MARKED.taken())
+    ACCOUNTS.settle()
+    imported = ACCOUNTS.whole() if mode == "record" else {}
+    line.say(tests=[item.nodeid for item in session.items], imported=imported)
     gc.collect()
     fork, caches = Fork(), caches_in_use()  # before they are frozen: what is frozen is not found
     gc.freeze()

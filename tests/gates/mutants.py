@@ -18,6 +18,7 @@ the tests: a run that was interrupted goes on where it was, and what changed is 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import queue
@@ -31,13 +32,14 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from damages import GATES, ROOT, Mutant, all_mutants, reviewed
+from mentions import Mentions
 
 BUILD = ROOT / "build" / "mutants"
 COPIED = ("certify", "checker", "tests", "benchmarks", "docs")
@@ -52,6 +54,15 @@ LEFT_OUT = (
     "tests/checker/test_checker_cli.py::test_version_is_stable_and_needs_no_files",
 )
 SELECTION = ("tests/checker",)
+# They read what they need from files of their own, whatever their module has imported.
+FROM_FILES = tuple(
+    f"tests/checker/test_vectors.py::{test}["
+    for test in (
+        "test_refused_for_the_right_reason",
+        "test_accepted_with_these_numbers",
+        "test_what_depends_on_the_command_line",
+    )
+)
 RECENT = 6  # so many tests that noticed neighbours are tried first
 
 
@@ -162,10 +173,11 @@ class Test:
 
 @dataclass
 class Record:
-    """All tests; which of them reach a statement; what is reached before any test."""
+    """All tests; which of them reach a statement; what their files reach while imported."""
 
     tests: dict[str, Test]
-    imported: Mapping[str, Sequence[int]]
+    imported: Mapping[str, Mapping[str, Sequence[int]]]
+    mentions: Mentions = field(default_factory=lambda: Mentions({}, {}))
     reaching: dict[tuple[str, int], set[str]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -175,22 +187,44 @@ class Record:
                 for line in lines:
                     self.reaching[file, line].add(test.name)
 
-    def is_cold(self, mutant: Mutant) -> bool:
-        """Return whether a damage acts while modules are imported."""
-        return not mutant.owner or mutant.statement in self.imported.get(mutant.file, ())
+    def ready(self, mutant: Mutant) -> set[str]:
+        """Return the tests that could notice where nothing is imported again.
 
-    def order(self, mutant: Mutant, first: Iterable[str]) -> list[Test]:
-        """Return the tests that could notice, the best first."""
-        everything = self.tests.keys()
-        found = everything if self.is_cold(mutant) else self.reaching[mutant.file, mutant.statement]
-        chosen = [self.tests[name] for name in dict.fromkeys(first) if name in found]
-        others = [self.tests[name] for name in found - {test.name for test in chosen}]
-        starting = [] if self.is_cold(mutant) else self.starting(found)
-        return [*chosen, *sorted(others, key=lambda test: (test.starts, test.seconds)), *starting]
+        A test whose file, while it is imported, runs the damaged statement holds what the
+        undamaged one gave: it would compare the two, and fail for that alone.
+        """
+        if not mutant.owner:
+            return set()
+        return {name for name in self._reaching(mutant) if not self._holds(name, mutant)}
 
-    def starting(self, found: Iterable[str]) -> list[Test]:
-        """Return the tests that start processes, of which we do not know what they execute."""
-        return [t for t in self.tests.values() if t.starts and t.name not in set(found)]
+    def fresh(self, mutant: Mutant) -> set[str]:
+        """Return the tests that could notice if everything is imported again."""
+        if mutant.owner:
+            return {name for name in self._reaching(mutant) if self._holds(name, mutant)}
+        places, named = self.mentions.of(mutant.targets)
+        found = set[str]().union(*(self.reaching[place] for place in places))
+        return found | {
+            test.name
+            for test in self.tests.values()
+            if test.starts or named & {test.name.partition("[")[0], test.name.partition("::")[0]}
+        }
+
+    def _reaching(self, mutant: Mutant) -> set[str]:
+        """Return the tests that execute a statement, and those of which we do not know it."""
+        starting = {test.name for test in self.tests.values() if test.starts}
+        return self.reaching[mutant.file, mutant.statement] | starting
+
+    def _holds(self, name: str, mutant: Mutant) -> bool:
+        if name.startswith(FROM_FILES):
+            return False
+        reached = self.imported.get(name.partition("::")[0], {})
+        return mutant.statement in reached.get(mutant.file, ())
+
+    def order(self, names: set[str], first: Iterable[str]) -> list[Test]:
+        """Return tests, the best first: what noticed before, then the fastest."""
+        chosen = [self.tests[name] for name in dict.fromkeys(first) if name in names]
+        others = [self.tests[name] for name in names - {test.name for test in chosen}]
+        return [*chosen, *sorted(others, key=lambda test: (test.starts, test.seconds, test.name))]
 
 
 def record(folders: Sequence[Path], selection: Sequence[str], *, despite: bool = False) -> Record:
@@ -222,7 +256,19 @@ def record(folders: Sequence[Path], selection: Sequence[str], *, despite: bool =
     for name in sorted(failing):
         print(f"left out, because it fails without any damage: {name}", flush=True)
     in_order = {name: tests[name] for name in hello["tests"] if name in tests}
-    return Record(in_order, hello["imported"])
+    return Record(in_order, hello["imported"], mentions())
+
+
+def mentions() -> Mentions:
+    """Return where the names of the checker are used."""
+    texts = {
+        folder: {
+            path.relative_to(ROOT).as_posix(): path.read_text("utf-8")
+            for path in sorted((ROOT / folder).rglob("*.py"))
+        }
+        for folder in ("checker", "tests")
+    }
+    return Mentions(texts["checker"], texts["tests"])
 
 
 def recorded(
@@ -233,7 +279,7 @@ def recorded(
     if path.is_file():
         written = json.loads(path.read_text("utf-8"))
         tests = {test["name"]: Test(**test) for test in written["tests"]}
-        return Record(tests, written["imported"])
+        return Record(tests, written["imported"], mentions())
     found = record(folders, selection, despite=despite)
     store.mkdir(parents=True, exist_ok=True)
     for old in store.glob("record-*.json"):
@@ -289,6 +335,10 @@ class Result:
     by: str
     how: str
     seconds: float
+
+    def then(self, other: Result) -> Result:
+        """Return what came of two attempts, the second after the first noticed nothing."""
+        return replace(other, seconds=round(self.seconds + other.seconds, 3))
 
 
 class Memory:
@@ -349,16 +399,24 @@ def _run(
     def work(folder: Path, number: int) -> None:
         try:
             with ExitStack() as stack:
-                workers: dict[str, Worker] = {}
+
+                @functools.cache
+                def worker(mode: str) -> Worker:
+                    return stack.enter_context(Worker(folder, mode, selection))
+
                 for mutant in _rest(todo):
-                    mode = "cold" if found.is_cold(mutant) else "warm"
                     result = None
-                    while result is None:
-                        if mode not in workers:
-                            workers[mode] = stack.enter_context(Worker(folder, mode, selection))
-                        order = found.order(mutant, memory.first(mutant))
-                        result = attempt(workers[mode], mode, mutant, order, base)
-                        mode = "cold"
+                    ready, fresh = found.ready(mutant), found.fresh(mutant)
+                    if ready:
+                        order = found.order(ready, memory.first(mutant))
+                        result = attempt(worker("warm"), "warm", mutant, order, base)
+                        fresh |= ready if result is None else set()
+                    if fresh and not (result and result.killed):
+                        order = found.order(fresh, memory.first(mutant))
+                        more = attempt(worker("cold"), "cold", mutant, order, base)
+                        result = more if result is None or more is None else result.then(more)
+                    if result is None:
+                        result = Result(mutant.key, base.of(mutant), False, "", "not executed", 0)
                     memory.learn(mutant, result)
                     done.put((mutant, result))
         except BaseException as error:  # noqa: BLE001 (raised by who reads)
@@ -386,10 +444,7 @@ def _run(
 def attempt(
     worker: Worker, mode: str, mutant: Mutant, order: Sequence[Test], base: State
 ) -> Result | None:
-    """Return what became of a damage, or nothing if it must be tried cold."""
-    state = base.of(mutant)
-    if not order:
-        return Result(mutant.key, state, killed=False, by="", how="never executed", seconds=0)
+    """Return what became of a damage, or nothing if its function cannot be exchanged in place."""
     request: dict[str, Any] = {
         "file": mutant.file,
         "source": mutant.source,
@@ -407,14 +462,9 @@ def attempt(
     how, at = answer["how"], answer["at"]
     if how.startswith("exit") and "MemoryError" not in answer["note"]:
         raise RuntimeError(f"{mutant.key}: {how} in {order[at].name}: {answer['note']}")
-    return Result(
-        mutant.key,
-        state,
-        bool(how),
-        order[at].name if how else "",
-        how,
-        round(answer["seconds"], 3),
-    )
+    seconds = round(answer["seconds"], 3)
+    by = order[at].name if how else ""
+    return Result(mutant.key, base.of(mutant), bool(how), by, how, seconds)
 
 
 def _cold(worker: Worker, request: dict[str, Any], order: Sequence[Test]) -> dict[str, Any]:

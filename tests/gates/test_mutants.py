@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 import damages
+import mentions
 import mutant_worker
 import mutants
 import processor
@@ -244,26 +245,65 @@ def test_every_mutant_is_in_one_part() -> None:
     assert all(any(mutants.in_part(mutant, f"{i}/3") for mutant in some) for i in (1, 2, 3))
 
 
-def test_only_tests_that_reach_the_statement_are_run_the_likely_and_the_fast_first() -> None:
-    mutant = damages.all_mutants()[0]
+def test_only_tests_that_can_notice_are_run_the_likely_and_the_fast_first() -> None:
+    mutant = replace(damages.all_mutants()[0], owner="f")
     here = {mutant.file: [mutant.statement]}
+    vector = f"{mutants.FROM_FILES[0]}x]"
     tests = {
-        "slow": mutants.Test("slow", 9, starts=False, reached=here),
-        "fast": mutants.Test("fast", 1, starts=False, reached=here),
-        "elsewhere": mutants.Test("elsewhere", 0, starts=False, reached={}),
-        "process": mutants.Test("process", 0, starts=True, reached={}),
+        "a.py::slow": mutants.Test("a.py::slow", 9, starts=False, reached=here),
+        "a.py::fast": mutants.Test("a.py::fast", 1, starts=False, reached=here),
+        "b.py::holds": mutants.Test("b.py::holds", 0, starts=False, reached=here),
+        "b.py::elsewhere": mutants.Test("b.py::elsewhere", 0, starts=False, reached={}),
+        "c.py::process": mutants.Test("c.py::process", 0, starts=True, reached={}),
+        vector: mutants.Test(vector, 2, starts=False, reached=here),
     }
-    record = mutants.Record(tests, imported={})
-    owned = replace(mutant, owner="f")
-    names = [test.name for test in record.order(owned, [])]
-    assert names == ["fast", "slow", "process"]
-    assert next(iter(record.order(owned, ["elsewhere", "slow"]))).name == "slow"
-    assert not record.is_cold(owned)
-    assert mutants.Record(tests, imported=here).is_cold(owned)
-    everything = mutants.Record(tests, imported=here).order(owned, [])
-    assert {test.name for test in everything} == set(tests)
+    held = {"b.py": here, vector.partition("::")[0]: here}
+    record = mutants.Record(tests, held)
+    ready = record.ready(mutant)
+    assert ready == {"a.py::slow", "a.py::fast", "c.py::process", vector}
+    assert record.fresh(mutant) == {"b.py::holds"}
+    names = [test.name for test in record.order(ready, [])]
+    assert names == ["a.py::fast", vector, "a.py::slow", "c.py::process"]
+    likely = record.order(ready, ["b.py::elsewhere", "a.py::slow"])
+    assert next(iter(likely)).name == "a.py::slow"
     memory = mutants.Memory([Result(mutant.key, "", killed=True, by="slow", how="test", seconds=1)])
     assert memory.first(mutant) == ["slow"]
+
+
+def test_a_constant_is_seen_by_whoever_names_it() -> None:
+    checker = {
+        "checker/a.py": (
+            "LIMIT = 7\nTWICE = 2 * LIMIT\n\n\ndef f(x: LIMIT):\n    return x < TWICE\n"
+        ),
+        "checker/b.py": "def g(a):\n    if a:\n        return a.LIMIT\n    return 0\n",
+    }
+    suite = {
+        "tests/t.py": "def test_one():\n    assert a.LIMIT\n\n\ndef test_two():\n    assert b\n",
+        "tests/u.py": (
+            "def helped():\n    return TWICE\n\n\ndef test_three():\n    assert helped()\n"
+        ),
+    }
+    seen, named = mentions.Mentions(checker, suite).of(("LIMIT",))
+    assert {("checker/a.py", 6), ("checker/b.py", 3)} <= seen
+    assert not {("checker/b.py", 2), ("checker/b.py", 4)} & seen
+    assert named == {"tests/t.py::test_one", "tests/u.py"}
+    tests = {
+        name: mutants.Test(name, 1, starts=False, reached=reached)
+        for name, reached in (
+            ("tests/t.py::test_one[0]", {}),
+            ("tests/t.py::test_two", {}),
+            ("tests/u.py::test_three", {}),
+            ("tests/v.py::test_four", {"checker/b.py": [2, 3]}),
+            ("tests/v.py::test_five", {"checker/b.py": [2, 4]}),
+        )
+    }
+    mutant = next(damages.mutants_of("checker/a.py", checker["checker/a.py"]))
+    assert (mutant.owner, mutant.targets) == ("", ("LIMIT",))
+    record = mutants.Record(tests, {}, mentions.Mentions(checker, suite))
+    assert record.ready(mutant) == set()
+    assert record.fresh(mutant) == {
+        "tests/t.py::test_one[0]", "tests/u.py::test_three", "tests/v.py::test_four"
+    }  # fmt: skip
 
 
 # --- the process that runs tests --------------------------------------------------
