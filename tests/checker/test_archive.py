@@ -66,7 +66,7 @@ def test_two_clones_make_the_same_bytes(umask: int, time: int, tmp_path: Path) -
 def test_the_makefile_makes_it(tmp_path: Path) -> None:
     clone = planted.house(tmp_path)
     shutil.copy(ROOT / "Makefile", clone)
-    line = ["make", "checker.pyz", f"PYTHON={sys.executable}"]
+    line = ["make", "--no-print-directory", "checker.pyz", f"PYTHON={sys.executable}"]
     done = processor.run(line, 60, cwd=clone, capture_output=True, text=True)
     made = (clone / "checker.pyz").read_bytes()
     assert made == archive(ROOT / "checker")

@@ -540,7 +540,11 @@ def test_the_groups_of_copies_by_hand() -> None:
 
 def test_a_missing_term_beats_the_answer_even_among_zeros() -> None:
     zeros = Terms([{0: 0, 2: 0}, {0: 0, 2: 0}, {2: 0}], 2, False)
-    frame: Any = SimpleNamespace(multiplicities=[[1, 1, 1], [1, 1, 1], [0, 0, 1]], weights=[{}])
+    frame: Any = SimpleNamespace(
+        multiplicities=[[1, 1, 1], [1, 1, 1], [0, 0, 1]],
+        weights=[{}],
+        blocks=[(0, 0), (1, 1), (2, 2)],
+    )
     assert right(frame, {0: zeros}, ((1, ((1, 1),)),)) == 2  # block 1 has no term anywhere
     assert right(frame, {0: zeros}, ((1, ((0, 1),)),)) == 0  # block 0 has, and ties
 

@@ -184,8 +184,7 @@ def damages(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
         and len(node.args) == 2
         and not node.keywords
     ):
-        yield "drop-cap", node.args[0]
-        yield "drop-cap", node.args[1]
+        yield from (("drop-cap", part) for part in node.args if not isinstance(part, ast.Starred))
     elif (
         isinstance(node, ast.Return)
         and isinstance(node.value, ast.Tuple)
