@@ -5,6 +5,7 @@
 import argparse
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -35,12 +36,24 @@ from checker.statement.statement import (
     Statement,
     parse_scope_file,
 )
-from checker.statement.tasks import TASKS
+from checker.statement.tasks import GIVEN, NAMED
 
 USUAL_EXP = ((1, 1 << 22), (1, 1 << 126))
 """What ``--at-least`` requires of eps_exp and eta_exp unless told otherwise.  (SPEC-9.3)"""
 NO_EXP = (None, None)
 """What is required of them where the user says nothing."""
+HOLDS_FILE = re.compile(
+    r"(?P<task>table:|group:((cyclic|dihedral|symmetric|alternating):[0-9]+(@|$))?)(?P<file>.*)"
+)
+"""How ``--task`` names a file; a group by name alone names none.  (SPEC-9.3)"""
+PARTS = {
+    "domain": "over other inputs",
+    "values": "where tokens stand for other numbers",
+    "outputs": "about other outputs",
+    "answers": "where outputs stand for other answers",
+    "read": "that reads other positions",
+}
+"""The parts of a domain, each an option that requires the text of the verdict line.  (SPEC-9.3)"""
 MARGIN_UNIT = 10**10
 """The verdict prints margins in units of 10^-10, rounded down.  (SPEC-9.1)"""
 
@@ -147,9 +160,10 @@ def facts(theorem: Theorem) -> dict[str, str]:
     usual_readout = said.readout == READOUTS[0]
     margin = theorem.margin * MARGIN_UNIT >> MARGIN_BITS
     return {
-        "task": said.task,
-        **said.fields,
+        "task": said.name,
+        **said.task.fields,
         **({} if usual_readout else {"readout": said.readout}),
+        **said.domain.unusual,
         "scope": said.scope.label,
         "semantics": said.semantics,
         **errors_of_exp(said),
@@ -176,9 +190,16 @@ def sentence(theorem: Theorem) -> str:
         relative, absolute = said.exp_errors
         arithmetic += f" with a relative error of exp of at most {relative}"
         arithmetic += f" and an absolute error of exp of at most {absolute}"
-    subject = f"This exact model file {TASKS[said.task].sentence.format(**said.fields)}"
-    if said.readout == "all":
-        subject += ", at every position for the tokens up to it,"
+    subject = f"This exact model file {said.task.sentence}"
+    unusual = said.domain.unusual
+    if "domain" in unusual:
+        subject += f", {said.domain.words()},"
+    if "read" in unusual:
+        subject += f", at the positions {said.domain.read} for the operands up to them,"
+    named = ("values", "outputs", "answers")
+    others = [f"{part} {unusual[part]}" for part in named if part in unusual]
+    if others:
+        subject += f", with {', '.join(others)},"
     count = f"{number} of all {said.total} {unit}"
     return f"{subject} on {count}, in {arithmetic}, a tie counting as wrong."
 
@@ -218,14 +239,16 @@ def as_json(theorem: Theorem, seconds: str) -> str:
 
 
 def asked_task(option: str | None) -> str | None:
-    """Return the task that the user requires, a table by the hash of its file.
+    """Return the task that the user requires, a table or the elements of a group by the hash of
+    their file.
 
     Raises: Declined (io).
     """
-    if option is None or not option.startswith("table:"):
+    match = HOLDS_FILE.fullmatch(option or "")
+    if match is None or not match["file"]:
         return option
-    data = read(option.removeprefix("table:"), MAX_CERTIFICATE_BYTES)
-    return f"table:sha256:{sha256(data).hexdigest()}"
+    data = read(match["file"], MAX_CERTIFICATE_BYTES)
+    return f"{match['task']}sha256:{sha256(data).hexdigest()}"
 
 
 def asked_scope(option: str | None) -> str | None:
@@ -271,16 +294,17 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
     said = theorem.parsed.statement
     bounded = options.at_least is not None
     asks_exp = (options.eps_exp, options.eta_exp) != NO_EXP
-    is_table = said.task == "table"
 
-    # An accuracy with respect to a table means nothing to those who do not have the table.
-    named = options.task is not None or not is_table
+    # An accuracy with respect to a file means nothing to those who do not have the file.
+    named = options.task is not None or "sha256:" not in said.task.label
     require(
-        named or not bounded, "SPEC-9.3", "at-least of a table needs --task table:FILE"
+        named or not bounded, "SPEC-9.3", "at-least of a file needs --task with that file"
     )
-    own_task = f"table:{said.fields['table']}" if is_table else said.task
-    demand_same("task", own_task, asked_task(options.task))
+    demand_same("task", said.task.label, asked_task(options.task))
     demand_same("readout", said.readout, options.readout)
+    for part, text in said.domain.parts.items():
+        usual = said.domain.usual[part] if bounded else None
+        demand_same(part, text, getattr(options, part) or usual)
 
     # Unless the user says which inputs are to count, --at-least counts every one the same.
     scope = asked_scope(options.scope)
@@ -318,7 +342,7 @@ def show(parsed: Parsed) -> str:
         lines.append(
             f"  {name}: {shape} integers over 2^{weights.scale}, the first {first}"
         )
-    names = f"task {said.task}, scope {said.scope.label}, semantics {said.semantics}"
+    names = f"task {said.task.label}, scope {said.scope.label}, semantics {said.semantics}"
     lines += [f"statement: {names}", f"  claims {claimed} of {said.total}"]
     lines += [f"  {name} {number}" for name, number in errors_of_exp(said).items()]
     work = f"{parsed.operations} operations declared"
@@ -335,8 +359,12 @@ def _fraction(written: str) -> tuple[int, int]:
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "--task": {
-        "metavar": "NAME|table:FILE",
+        "metavar": "NAME[:..]",
         "help": "reject a certificate about another task",
+    },
+    **{
+        f"--{part}": {"metavar": "TEXT", "help": f"reject a certificate {told}"}
+        for part, told in PARTS.items()
     },
     "--readout": {
         "choices": READOUTS,
@@ -407,9 +435,10 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     if not (scope in (None, "uniform") or names_file(scope, "product:")):
         parser.error("argument --scope: neither uniform nor product:FILE")
     task = options.task
-    named = sorted(TASKS.keys() - {"table"})
-    if not (task in (None, *named) or names_file(task, "table:")):
-        parser.error(f"argument --task: neither {', '.join(named)} nor table:FILE")
+    given = [f"{kind}:" for kind in (*GIVEN, "table")]
+    if not (task in (None, *NAMED) or any(names_file(task, kind) for kind in given)):
+        known = ", ".join([*NAMED, *given])
+        parser.error(f"argument --task: none of {known}, these with what they are about")
     return options
 
 

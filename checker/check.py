@@ -14,9 +14,9 @@ from checker.statement.model import Model, load_model
 from checker.statement.outcome import MAX_CELLS, Outcome
 from checker.statement.statement import EXP, Statement, build_statement
 
-CERTIFICATE_FORMAT = "certify.certificate/1"
+CERTIFICATE_FORMAT = "certify.certificate/2"
 MAX_CERTIFICATE_BYTES = 16 << 20
-STATEMENT = "architecture correct_lower correct_upper model scope semantics task total"
+STATEMENT = "architecture correct_lower correct_upper domain model scope semantics task total"
 
 
 class Proof(Protocol):
@@ -100,7 +100,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     require_support(
         whole["format"] == CERTIFICATE_FORMAT,
         "SPEC-5.1",
-        f"the certificate's format is not {CERTIFICATE_FORMAT}",
+        f"the certificate's format is not {CERTIFICATE_FORMAT}: prove it again",
     )
     written = fields(whole["statement"], "statement", STATEMENT, " ".join(EXP))
     given = typed(whole["proof"], dict, "proof")

@@ -73,10 +73,13 @@ def parse_forest(
     Raises: Malformed, Rejected or Declined, with the clause.
     """
     require_support(
-        statement.task == "max-of-k",
+        statement.name == "max-of-k",
         "SPEC-7",
         "cells are about the task max-of-k only",
     )
+    domain = statement.domain
+    usual = domain.parts == domain.usual
+    require_support(usual, "SPEC-7", "cells are about the usual domain only")
     require_plain(model)
     hints = parse_hints(proof["paths"]) if "paths" in proof else {}
     roots = parse_cells(listing(proof["cells"], "cells", MAX_CELLS), model.sizes)

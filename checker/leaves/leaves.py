@@ -15,7 +15,6 @@ from checker.leaves.network import MAX_HELD_BITS, Network, held_bits
 from checker.statement.model import Model
 from checker.statement.outcome import MARGIN_BITS, MAX_CELLS, Outcome
 from checker.statement.statement import Statement
-from checker.statement.tasks import TASKS
 
 MAX_PRECISION = 4096
 Networks = Callable[[int], Network]
@@ -99,7 +98,8 @@ class Leaves:
         Raises: Rejected (SPEC-14.7) for a leaf that claims more, Declined (SPEC-3.5, SPEC-8.2,
                 SPEC-14.3).
         """
-        networks = cache(lambda bits: Network(self.model, bits, ledger))
+        reads = self.statement.domain.read
+        networks = cache(lambda bits: Network(self.model, bits, reads, ledger))
         found = list[Outcome]()
         begin = 0
         for leaf in self.leaves:
@@ -116,20 +116,28 @@ class Leaves:
         """Return the outcome of so many inputs from number ``begin``; those without weight are not
         evaluated.  (SPEC-14.7)
         """
-        n = self.model.sizes["n_ctx"]
-        vocab = self.model.sizes["d_vocab"]
+        allowed = self.statement.domain.tokens
+        sizes = list(map(len, allowed))
+        # The input with number ``index`` has this place at each position.
+        strides = [prod(sizes[position + 1 :]) for position in range(len(sizes))]
         lower = 0
         upper = 0
         size = 0
         margin = None
         for index in range(begin, begin + count):
-            ledger.charge(add=2 * n)
-            tokens = [index // vocab ** (n - 1 - place) % vocab for place in range(n)]
-            rows = zip(self.statement.scope.weights, tokens, strict=True)
-            weight = prod(row[token] for row, token in rows)
+            ledger.charge(add=2 * len(sizes))
+            places = [
+                index // stride % size
+                for stride, size in zip(strides, sizes, strict=True)
+            ]
+            rows = zip(self.statement.scope.weights, places, strict=True)
+            weight = prod(row[place] for row, place in rows)
             if not weight:
                 continue
-            found = self._decide(networks, tokens, weight)
+            picked = zip(allowed, places, strict=True)
+            tokens = [row[place] for row, place in picked]
+            answers = self.statement.right(places)
+            found = self._decide(networks, tokens, answers, weight)
             require(
                 leaf.admits(found),
                 "SPEC-14.7",
@@ -148,21 +156,14 @@ class Leaves:
         )
         return Outcome(lower, upper, size, margin)
 
-    def _answers(self, tokens: list[int]) -> list[int]:
-        """Return the right answers at every position that is read.  (SPEC-5.2)"""
-        right = TASKS[self.statement.task].answer
-        every = self.model.config.get("readout") == "all"
-        ends = range(1 if every else len(tokens), len(tokens) + 1)
-        vocab = self.model.sizes["d_vocab"]
-        return [right(tokens[:end], vocab, self.statement.table) for end in ends]
-
-    def _decide(self, networks: Networks, tokens: list[int], weight: int) -> Outcome:
-        """Return what is shown of one input, at the first precision that shows anything.
-        (SPEC-14.7)
+    def _decide(
+        self, networks: Networks, tokens: list[int], answers: list[int], weight: int
+    ) -> Outcome:
+        """Return what is shown of one input with these right outputs, at the first precision that
+        shows anything.  (SPEC-14.7)
 
         Cost: that of SPEC-14.8, at every precision that is tried.
         """
-        answers = self._answers(tokens)
         precision = self.precision
         while precision <= MAX_PRECISION:
             network = networks(precision)
@@ -218,7 +219,7 @@ def parse_leaves(
     )
     items = listing(proof["leaves"], "leaves", MAX_CELLS)
     leaves = tuple(map(_parse_leaf, items))
-    due = model.sizes["d_vocab"] ** model.sizes["n_ctx"]
+    due = prod(map(len, statement.domain.tokens))
     require(
         sum(leaf.inputs for leaf in leaves) == due,
         "SPEC-14.2",

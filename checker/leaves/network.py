@@ -35,10 +35,13 @@ def held_bits(model: Model, precision: int) -> int:
 class Network:
     """A model at one precision, and the positions computed so far."""
 
-    def __init__(self, model: Model, precision: int, ledger: Ledger) -> None:
+    def __init__(
+        self, model: Model, precision: int, reads: tuple[int, ...], ledger: Ledger
+    ) -> None:
         """Prepare the weights.
 
-        Requires: precision is a multiple of 8.
+        Requires: precision is a multiple of 8; ``reads`` are the positions whose logits are asked
+                  for, none where the readout pools them.
         Raises:   Declined (SPEC-3.5) before anything is formed that takes more than 2^30 bits.
         """
         require_support(
@@ -56,7 +59,9 @@ class Network:
         self.n = model.sizes["n_ctx"]
         n_layers = model.sizes["n_layers"]
         self.causal = model.config["attention_dir"] == "causal"
-        self.readout = str(model.config.get("readout", "last"))
+        self.readout = model.readout
+        # A pooled readout needs all positions.
+        self.reads = reads or tuple(range(self.n))
         blocks = [f"blocks.{layer}." for layer in range(n_layers)]
         self.layers = [Layer(model, block, precision) for block in blocks]
         self.norm = Norm(model, "ln_final", precision)
@@ -89,10 +94,9 @@ class Network:
             self._extend(tokens)
         if len(self.ends) == 2:
             return [self._pooled()]
-        reads = self.n if self.readout == "all" else 1
         (unembed,) = self.ends
-        self._charge(reads, Work(unembed.work, len(self.last_bias)))
-        return list(map(unembed, self.residuals[-reads:]))
+        self._charge(len(self.reads), Work(unembed.work, len(self.last_bias)))
+        return [unembed(self.residuals[place]) for place in self.reads]
 
     def _keep(self, tokens: list[int]) -> None:
         """Take positions off the stack, down to those that this input shares with the last."""
@@ -119,9 +123,7 @@ class Network:
         return second(activated("relu", self.hidden, self.precision))
 
     def _extend(self, tokens: list[int]) -> None:
-        """Push the next positions; where only the last is read, the last layer of the others is
-        left out.
-        """
+        """Push the next positions; of those that are not read, the last layer is left out."""
         start = len(self.tokens)
         self.tokens += tokens
         others = len(self.embedding[0]) + self.norm.work
@@ -135,9 +137,10 @@ class Network:
             self._charge(len(tokens), layer.projecting)
             new = list(map(layer.project, balls))
             seen.extend(new)
-            last = self.readout == "last" and layer is self.layers[-1]
-            unread = self.n - 1 - start if last else 0
-            for i in range(unread, len(tokens)):
+            last = layer is self.layers[-1]
+            for i in range(len(tokens)):
+                if last and start + i not in self.reads:
+                    continue
                 self._charge(1, layer.finishing)
                 self._charge(len(seen), layer.attending)
                 balls[i] = layer.finish(balls[i], new[i], seen)

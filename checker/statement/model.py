@@ -52,8 +52,8 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "normalization_type": (None, "LN", "LNPre"),
     "positional_embedding_type": ("standard",),
 }
-READOUTS = ("last", "all", "sum-pool-mlp", "mean-pool-mlp")
-"""Which positions answer, and how; the first is meant where a model names none."""
+READOUTS = ("last", "sum-pool-mlp", "mean-pool-mlp")
+"""What answers, a position by itself or all pooled; the first is meant where a model names none."""
 _OPTIONAL: dict[str, tuple[object, ...]] = {"readout": READOUTS}
 _MLP_WIDTH = 4096
 _MLP = {
@@ -87,6 +87,16 @@ class Model:
     weights: dict[str, Matrix]
     double: bool
     held: int
+
+    @property
+    def readout(self) -> str:
+        """What answers."""
+        return str(self.config.get("readout", READOUTS[0]))
+
+    @property
+    def pooled(self) -> bool:
+        """Whether the answer is read from all positions together."""
+        return self.readout != READOUTS[0]
 
 
 def parse_config(metadata: dict[str, str]) -> tuple[Config, Sizes]:
@@ -217,7 +227,7 @@ def load_model(data: bytes) -> Model:
         "SPEC-3.5",
         "the model holds too many numbers",
     )
-    if config.get("readout") in ("sum-pool-mlp", "mean-pool-mlp"):
+    if config.get("readout") in READOUTS[1:]:
         sizes["d_hidden"] = _hidden_width(entries)
     tensors = _tensors(config, sizes)
     weights = {}

@@ -1,10 +1,10 @@
-"""What is claimed: task, scope and semantics as values of closed enumerations, and the exact total.
-(SPEC-5)
+"""What is claimed: domain, task, scope and semantics, and the exact total.  (SPEC-5)
 
-The statement is built from the model's bytes and from these three names.  The certificate names
-them too, and its copy must be identical; it never supplies the text that is printed.
+The statement is built from the model's bytes and from what the certificate names of these; it never
+supplies the text that is printed.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
@@ -20,8 +20,9 @@ from checker.ground.decode import (
     typed,
 )
 from checker.ground.errors import require, require_form, require_support
-from checker.statement.model import READOUTS, Model
-from checker.statement.tasks import TASKS, Answers, Task, parse_table, require_fit
+from checker.statement.domain import Domain, parse_domain
+from checker.statement.model import Model
+from checker.statement.tasks import Task, parse_task
 
 SCOPE_FORMAT = "certify.scope/1"
 REAL = "real"
@@ -40,8 +41,8 @@ _MOST = Fraction(1, 1 << 6)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """How much each token counts at each position: ``weights[i][t] >= 0``; all ones for
-    ``uniform``.
+    """How much each allowed token counts at each position, by its place: ``weights[i][k] >= 0``; all
+    ones for ``uniform``.
     """
 
     label: str
@@ -53,32 +54,41 @@ class Statement:
     """The theorem without its numbers: which model, which question, over which inputs, in which
     arithmetic.
 
-    ``fields``:     what the verdict line says of the task.
-    ``table``:      the answers of the task ``table``.
-    ``readout``:    which positions of the model answer.
+    ``name``:       that of the task.
+    ``readout``:    what answers.
     ``exp_errors``: eps_exp and eta_exp of a float32 semantics, None in real arithmetic.
     """
 
     model_sha256: str
-    task: str
-    fields: dict[str, str]
-    table: Answers
+    domain: Domain
+    name: str
+    task: Task
     readout: str
     semantics: str
     exp_errors: tuple[Fraction, Fraction] | None
     scope: Scope
     total: int
 
+    def right(self, places: Sequence[int]) -> list[int]:
+        """Return the right outputs at the positions that are read, for the input that has the token
+        with number ``places[i]`` of those allowed at position i.  (SPEC-5.2, SPEC-5.7)
+        """
+        return [self.domain.outputs[answer] for answer in self.task.answers(places)]
 
-def _product_scope(weights: object, n: int, vocab: int) -> Scope:
+
+def _product_scope(weights: object, sizes: list[int]) -> Scope:
     rows = [listing(row, "scope weights") for row in listing(weights, "scope weights")]
     parsed = tuple(tuple(big(number, "scope weight") for number in row) for row in rows)
-    require_form(len(parsed) == n, "SPEC-5.3", f"the scope does not have {n} positions")
+    require_form(
+        list(map(len, parsed)) == sizes,
+        "SPEC-5.3",
+        "the scope does not weigh every allowed token at every position",
+    )
     for row in parsed:
         require_form(
-            len(row) == vocab,
+            len(row) > 1 or row == (1,),
             "SPEC-5.3",
-            f"a position of the scope does not weigh {vocab} tokens",
+            "the only token of a position does not weigh 1",
         )
         require_form(
             min(row) >= 0 and sum(row) > 0,
@@ -137,54 +147,30 @@ def _exp_errors(
     return known[0], known[1]
 
 
-def _question(written: object, model: Model) -> tuple[Task, Answers, str]:
-    """Return the task, and the answers and the label of the table that may come with it.
-    (SPEC-5.2)
-    """
-    if isinstance(written, dict):
-        held = fields(written, "task", "table")["table"]
-        return TASKS["table"], *parse_table(held, model)
-    name = typed(written, str, "task")
-    known = name in TASKS and name != "table"
-    require_support(known, "SPEC-5.2", f"the task {name} is not known")
-    return TASKS[name], (), ""
-
-
-def told(task: Task, model: Model, label: str) -> dict[str, str]:
-    """Return the fields that the verdict line has for the task.  (SPEC-9.1)"""
-    n = str(model.sizes["n_ctx"])
-    vocab = str(model.sizes["d_vocab"])
-    known = {"k": n, "n": n, "vocab": vocab, "modulus": vocab}
-    known |= {"largest": "first", "table": label}
-    return {name: known[name] for name in task.fields.split()}
-
-
-def _scope(written: object, model: Model) -> Scope:
+def _scope(written: object, domain: Domain) -> Scope:
     """Return the scope; ``uniform`` counts every input once.  (SPEC-5.3)"""
-    n = model.sizes["n_ctx"]
-    vocab = model.sizes["d_vocab"]
+    sizes = list(map(len, domain.tokens))
     if written == "uniform":
-        return Scope("uniform", ((1,) * vocab,) * n)
-    return _product_scope(fields(written, "scope", "product")["product"], n, vocab)
+        return Scope("uniform", tuple((1,) * size for size in sizes))
+    return _product_scope(fields(written, "scope", "product")["product"], sizes)
 
 
 def build_statement(
     model: Model, model_sha256: str, written: dict[str, object]
 ) -> Statement:
-    """Return the statement the certificate is about, every part but the names re-derived.
-    (SPEC-5.1 to SPEC-5.5)
+    """Return the statement the certificate is about.  (SPEC-5.1 to SPEC-5.5, SPEC-5.7)
 
     Requires: ``written`` is the certificate's object ``statement``.
     Raises:   Declined for a task, scope or semantics this checker does not know; Malformed for a
-              bad scope; Rejected (SPEC-5.5) if the certificate's copy differs from what is
+              bad domain or scope; Rejected (SPEC-5.5) if the certificate's copy differs from what is
               re-derived.
     """
     semantics = typed(written["semantics"], str, "semantics")
-    task, answers, label = _question(written["task"], model)
     known = semantics in SEMANTICS
     require_support(known, "SPEC-5.4", f"the semantics {semantics} is not known")
-    require_fit(task, model)
-    scope = _scope(written["scope"], model)
+    domain = parse_domain(written["domain"], model)
+    task = parse_task(written["task"], model, domain)
+    scope = _scope(written["scope"], domain)
     total = prod(map(sum, scope.weights))
     require(
         written["model"] == f"sha256:{model_sha256}",
@@ -197,10 +183,10 @@ def build_statement(
     require(claimed == total, "SPEC-5.5", f"the total is not {total}")
     return Statement(
         model_sha256=model_sha256,
-        task=task.name,
-        fields=told(task, model, label),
-        table=answers,
-        readout=str(model.config.get("readout", READOUTS[0])),
+        domain=domain,
+        name=task.label.partition(":")[0],
+        task=task,
+        readout=model.readout,
         semantics=semantics,
         exp_errors=_exp_errors(written, semantics, model),
         scope=scope,

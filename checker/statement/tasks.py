@@ -1,5 +1,4 @@
-"""The tasks: what the right answer to an input is, and the tables that a user may give.
-(SPEC-5.2)
+"""The tasks: what the right answer to the operands of an input is.  (SPEC-5.2)
 
 A new task is a new row of ``TASKS``, and nothing else in the checker.
 """
@@ -7,130 +6,372 @@ A new task is a new row of ``TASKS``, and nothing else in the checker.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate
+from itertools import accumulate, product
+from math import prod
 
-from checker.ground.decode import canonical, fields, integer, listing
+from checker.ground.decode import canonical, fields, integer, integers, listing, typed
 from checker.ground.errors import require_form, require_support
+from checker.statement.domain import LARGEST, Domain, parse_ranges, shown
+from checker.statement.groups import MAX_ORDER, Permutation, named_group
 from checker.statement.model import Model
 
-TABLE_FORMAT = "certify.table/1"
+TABLE_FORMAT = "certify.table/2"
 MAX_ANSWERS = 1 << 20
+MAX_POWER = 1 << 16
+"""No exponent of a polynomial is larger.  (SPEC-5.2)"""
+MAX_PRODUCTS = 1 << 26
+"""Images that are looked up to see that a list of permutations is closed.  (SPEC-3.5)"""
 
-
-Answers = tuple[int, ...]
-"""The answers of a table to all inputs, in lexicographic order; none for a task by name."""
+Values = Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """A question that has one right answer to every input.  (SPEC-5.2)
 
-    ``fields``:   what the verdict line says of it, by the names of ``statement.told``.
+    ``label``:    how the option ``--task`` requires it.
+    ``fields``:   what the verdict line says of it.
     ``sentence``: what a model that answers right does, in English.
-    ``answer``:   the right answer to tokens, given the size of the vocabulary and the answers of
-                  a table.
-    ``fits``:     whether a model of so many tokens, of a vocabulary and with outputs of these
-                  sizes has what the task needs; ``needs`` says what that is.
+    ``answers``:  the right answers at the positions that are read, to an input given by the places
+                  of its tokens.
+    ``possible``: every answer that some input of the domain has, and perhaps others.
     """
 
-    name: str
-    fields: str
+    label: str
+    fields: dict[str, str]
     sentence: str
-    answer: Callable[[Sequence[int], int, Answers], int]
-    fits: Callable[[int, int, int], bool]
-    needs: str
+    answers: Callable[[Sequence[int]], Sequence[int]]
+    possible: set[int]
 
 
-def balanced(tokens: Sequence[int]) -> bool:
+# --- tasks over the values of operands --------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A right answer to the values of operands.
+
+    ``answer``:   to these values.
+    ``possible``: every answer to operands that take these values, position by position.
+    ``takes``:    the values that an operand may have; None for any.
+    ``pair``:     whether there are two operands, always.
+    """
+
+    label: str
+    fields: dict[str, str]
+    sentence: str
+    answer: Callable[[Values], int]
+    possible: Callable[[Sequence[Values]], set[int]]
+    takes: range | None = None
+    pair: bool = False
+
+
+def _bound(rule: Rule, model: Model, domain: Domain) -> Task:
+    """Return the task of answering a rule at every position that is read.
+
+    Raises: Declined (SPEC-5.2, SPEC-5.7) for a domain that is not one of the rule.
+    """
+    operands = domain.operands
+    ends = domain.ends()
+    values = [domain.values[place] for place in operands]
+    causal = model.config["attention_dir"] == "causal"
+    # A position of a bidirectional model sees all operands, so it answers the whole question.
+    answered = min(ends) > 0 and (causal or min(ends) == len(operands))
+    require_support(
+        answered,
+        "SPEC-5.7",
+        "a position that is read has no operand before it, or sees operands behind it",
+    )
+    require_support(
+        not rule.pair or set(ends) == {2},
+        "SPEC-5.2",
+        f"the task {rule.label} needs two operands",
+    )
+    taken = rule.takes is None or all(
+        value in rule.takes for row in values for value in row
+    )
+    require_support(taken, "SPEC-5.2", f"a value is not one of the task {rule.label}")
+
+    def answers(places: Sequence[int]) -> list[int]:
+        """Return the answers to the operands up to each position that is read."""
+        given = [domain.values[operand][places[operand]] for operand in operands]
+        return [rule.answer(given[:end]) for end in ends]
+
+    possible = set[int]().union(*(rule.possible(values[:end]) for end in ends))
+    return Task(rule.label, rule.fields, rule.sentence, answers, possible)
+
+
+def _balanced(values: Values) -> bool:
     """Return whether the brackets ``(`` = 0 and ``)`` = 1 are balanced."""
-    depths = list(accumulate(1 - 2 * token for token in tokens))
+    depths = list(accumulate(1 - 2 * value for value in values))
     return depths[-1] == 0 and min(depths) >= 0
 
 
-def looked_up(tokens: Sequence[int], vocab: int, answers: Answers) -> int:
-    """Return the answer of a table to these tokens."""
-    place = 0
-    for token in tokens:
-        place = place * vocab + token
-    return answers[place]
+def _maxima(values: Sequence[Values]) -> set[int]:
+    """Return the numbers that may be the largest: none below the least of every position."""
+    least = max(map(min, values))
+    return {value for row in values for value in row if value >= least}
 
 
-_ROWS = (
-    Task(
-        "max-of-k",
-        "k vocab",
-        "names the largest of {k} tokens (vocabulary {vocab}) correctly",
-        answer=lambda tokens, vocab, answers: max(tokens),
-        fits=lambda n, vocab, outputs: outputs >= vocab,
-        needs="d_vocab_out >= d_vocab",
-    ),
-    Task(
-        "modular-addition",
-        "modulus",
-        "adds two numbers modulo {modulus} correctly",
-        answer=lambda tokens, vocab, answers: sum(tokens) % vocab,
-        fits=lambda n, vocab, outputs: n == 2 and outputs >= vocab,
-        needs="n_ctx = 2 and d_vocab_out >= d_vocab",
-    ),
-    Task(
-        "balanced-brackets",
-        "n",
-        "tells correctly whether {n} brackets are balanced",
-        answer=lambda tokens, vocab, answers: 1 if balanced(tokens) else 0,
-        fits=lambda n, vocab, outputs: vocab == 2 and outputs >= 2,
-        needs="d_vocab = 2 and d_vocab_out >= 2",
-    ),
-    Task(
+def _pairs(answer: Callable[[Values], int]) -> Callable[[Sequence[Values]], set[int]]:
+    """Return what finds the answers to two operands, of at most 2^20 pairs."""
+    return lambda values: set(map(answer, product(*values)))
+
+
+def _max_of_k(model: Model, domain: Domain) -> Rule:
+    k = str(len(domain.operands))
+    told = {"k": k, "vocab": str(model.sizes["d_vocab"])}
+    sentence = "names the largest of {k} tokens (vocabulary {vocab}) correctly"
+    return Rule("max-of-k", told, sentence.format(**told), max, _maxima)
+
+
+def _argmax(model: Model, domain: Domain) -> Rule:
+    told = {
+        "n": str(len(domain.operands)),
+        "vocab": str(model.sizes["d_vocab"]),
+        "largest": "first",
+    }
+    sentence = "names the place of the {largest} largest of {n} tokens (vocabulary {vocab}) correctly"
+    return Rule(
         "argmax",
-        "n vocab largest",
-        "names the place of the {largest} largest of {n} tokens (vocabulary {vocab}) correctly",
-        answer=lambda tokens, vocab, answers: tokens.index(max(tokens)),
-        fits=lambda n, vocab, outputs: outputs >= n,
-        needs="d_vocab_out >= n_ctx",
-    ),
-    Task(
-        "table",
-        "n vocab table",
-        "answers {n} tokens (vocabulary {vocab}) as the table {table} says",
-        answer=looked_up,
-        fits=lambda n, vocab, outputs: True,
-        needs="nothing",
-    ),
-)
-TASKS = {task.name: task for task in _ROWS}
+        told,
+        sentence.format(**told),
+        lambda values: values.index(max(values)),
+        lambda values: set(range(len(values))),
+    )
 
 
-def parse_table(value: object, model: Model) -> tuple[Answers, str]:
-    """Return the answers of the table that a certificate holds, and its label.  (SPEC-5.2)
+def _balanced_brackets(model: Model, domain: Domain) -> Rule:
+    n = str(len(domain.operands))
+    return Rule(
+        "balanced-brackets",
+        {"n": n},
+        f"tells correctly whether {n} brackets are balanced",
+        lambda values: 1 if _balanced(values) else 0,
+        lambda values: {0, 1},
+        takes=range(2),
+    )
+
+
+NAMED: dict[str, Callable[[Model, Domain], Rule]] = {
+    "max-of-k": _max_of_k,
+    "argmax": _argmax,
+    "balanced-brackets": _balanced_brackets,
+}
+"""The tasks that are named by a string."""
+
+
+def _modulus(value: object) -> int:
+    return integer(value, "modulus", 2, LARGEST)
+
+
+def _modular_addition(value: object) -> Rule:
+    """Return the rule of adding two numbers modulo p."""
+    p = _modulus(value)
+
+    def answer(values: Values) -> int:
+        return sum(values) % p
+
+    label = f"modular-addition:{p}"
+    sentence = f"adds two numbers modulo {p} correctly"
+    told = {"modulus": str(p)}
+    return Rule(label, told, sentence, answer, _pairs(answer), pair=True)
+
+
+def _power(letter: str, exponent: int) -> str:
+    return letter if exponent == 1 else f"{letter}^{exponent}"
+
+
+def _term(coefficient: int, i: int, j: int) -> str:
+    """Return the term ``coefficient * a^i * b^j`` as a verdict spells it."""
+    powers = [_power(letter, e) for letter, e in (("a", i), ("b", j)) if e]
+    numbers = [str(coefficient)] if coefficient > 1 or not powers else []
+    return "*".join([*numbers, *powers])
+
+
+def _polynomial(value: object) -> Rule:
+    """Return the rule of evaluating a polynomial in two numbers modulo p.
+
+    Raises: Malformed (SPEC-5.2).
+    """
+    written = fields(value, "polynomial", "modulus terms")
+    p = _modulus(written["modulus"])
+    listed = listing(written["terms"], "terms of the polynomial")
+    terms = list[tuple[int, int, int]]()
+    for item in listed:
+        numbers = integers(item, "a term of the polynomial", 0, LARGEST)
+        require_form(len(numbers) == 3, "SPEC-5.2", "a term is not three numbers")
+        coefficient, i, j = numbers
+        known = 0 < coefficient < p and max(i, j) <= MAX_POWER
+        require_form(
+            known, "SPEC-5.2", f"a coefficient is not below {p}, or an exponent too large"
+        )
+        falling = not terms or (i, j) < terms[-1][1:]
+        require_form(falling, "SPEC-5.2", "the terms of the polynomial do not descend")
+        terms.append((coefficient, i, j))
+    require_form(bool(terms), "SPEC-5.2", "the polynomial has no term")
+
+    def answer(values: Values) -> int:
+        a, b = values
+        powers = (c * pow(a, i, p) * pow(b, j, p) for c, i, j in terms)
+        return sum(powers) % p
+
+    text = "+".join(_term(*term) for term in terms)
+    label = f"polynomial:{p}:{text}"
+    told = {"modulus": str(p), "of": shown(text)}
+    sentence = f"computes {shown(text)} modulo {p} correctly"
+    return Rule(label, told, sentence, answer, _pairs(answer), pair=True)
+
+
+def _parse_elements(value: object) -> list[Permutation]:
+    """Return distinct permutations of the same points.
+
+    Raises: Malformed (SPEC-5.2).
+    """
+    listed = listing(value, "elements of the group", MAX_ORDER)
+    found = [integers(item, "an element of the group", 0, MAX_ORDER) for item in listed]
+    require_form(bool(found), "SPEC-5.2", "the group has no elements")
+    points = list(range(len(found[0])))
+    permuting = all(sorted(images) == points for images in found)
+    require_form(
+        permuting and len(set(found)) == len(found),
+        "SPEC-5.2",
+        "the elements are not permutations of the same points, all different",
+    )
+    return found
+
+
+def _require_closed(elements: list[Permutation]) -> None:
+    """Refuse a list that does not hold every product.  (SPEC-5.2)"""
+    known = set(elements)
+    work = len(elements) ** 2 * len(elements[0])
+    require_support(work <= MAX_PRODUCTS, "SPEC-3.5", "the group is too large")
+    products = (
+        tuple(map(first.__getitem__, second)) for first in elements for second in elements
+    )
+    closed = known.issuperset(products)
+    require_form(closed, "SPEC-5.2", "the elements are not closed under multiplication")
+
+
+def _group(value: object) -> Rule:
+    """Return the rule of multiplying two elements of a group, each named by its number.
+
+    The product applies the second element first.
+    Raises: Malformed, Declined (SPEC-3.5, SPEC-5.2).
+    """
+    written = fields(value, "group", "", "elements name")
+    require_form(bool(written), "SPEC-5.2", "the group has neither name nor elements")
+    name = typed(written.get("name", "closed"), str, "name of the group")
+    label = name
+    told = {"group": name}
+    elements = list[Permutation]()
+    if "elements" in written:
+        elements = _parse_elements(written["elements"])
+        digest = f"sha256:{sha256(canonical(written['elements'])).hexdigest()}"
+        told |= {"order": str(len(elements)), "elements": digest}
+        label = f"{name}@{digest}" if "name" in written else digest
+    if "name" not in written:
+        _require_closed(elements)
+    else:
+        named = named_group(name)
+        elements = elements or named
+        same = sorted(elements) == sorted(named)
+        require_form(same, "SPEC-5.2", f"the elements are not those of {name}")
+    number = {images: place for place, images in enumerate(elements)}
+
+    def answer(values: Values) -> int:
+        first, second = values
+        return number[tuple(map(elements[first].__getitem__, elements[second]))]
+
+    what = f"the group {name}" if "name" in written else "a group of permutations"
+    sentence = f"multiplies two elements of {what} (order {len(elements)}) correctly"
+    orders = range(len(elements))
+    return Rule(
+        f"group:{label}", told, sentence, answer, _pairs(answer), takes=orders, pair=True
+    )
+
+
+GIVEN: dict[str, Callable[[object], Rule]] = {
+    "modular-addition": _modular_addition,
+    "polynomial": _polynomial,
+    "group": _group,
+}
+"""The tasks that are named by an object with this key, which holds what they are about."""
+
+
+# --- tables -----------------------------------------------------------------------
+
+
+def _table(value: object, model: Model, domain: Domain) -> Task:
+    """Return the task of answering as a table says, which holds an answer, or a list of those at the
+    positions that are read, to every input of its domain.  (SPEC-5.2)
 
     Raises: Malformed or Declined (SPEC-3.x, SPEC-5.2).
     """
-    table = fields(value, "table", "answers format n vocab")
+    table = fields(value, "table", "answers format tokens")
     known = table["format"] == TABLE_FORMAT
     require_support(known, "SPEC-5.2", f"the table's format is not {TABLE_FORMAT}")
-    sizes = model.sizes
-    for name, size in (("n", sizes["n_ctx"]), ("vocab", sizes["d_vocab"])):
-        given = integer(table[name], f"table {name}", 1, 1024)
-        require_form(given == size, "SPEC-5.2", f"the table's {name} is not {size}")
-    written = listing(table["answers"], "table answers", MAX_ANSWERS)
-    whole = len(written) == sizes["d_vocab"] ** sizes["n_ctx"]
+    vocab = model.sizes["d_vocab"]
+    listed = listing(table["tokens"], "tokens of the table")
+    tokens = tuple(parse_ranges(item, "tokens of the table", vocab)[0] for item in listed)
+    same = tokens == domain.tokens
+    require_form(same, "SPEC-5.2", "the table is about another domain")
+    written = listing(table["answers"], "answers of the table", MAX_ANSWERS)
+    sizes = list(map(len, tokens))
+    whole = len(written) == prod(sizes)
     require_form(whole, "SPEC-5.2", "the table does not answer every input once")
-    last = sizes["d_vocab_out"] - 1
-    answers = tuple(integer(answer, "table answer", 0, last) for answer in written)
-    return answers, f"sha256:{sha256(canonical(table)).hexdigest()}"
+    reads = len(domain.ends())
+    rows = [
+        integers(item if reads > 1 else [item], "an answer of the table", -LARGEST, LARGEST)
+        for item in written
+    ]
+    answered = all(len(row) == reads for row in rows)
+    require_form(
+        answered, "SPEC-5.2", "the table does not answer every position that is read"
+    )
+
+    def answers(places: Sequence[int]) -> Sequence[int]:
+        index = 0
+        for place, size in zip(places, sizes, strict=True):
+            index = index * size + place
+        return rows[index]
+
+    digest = f"sha256:{sha256(canonical(table)).hexdigest()}"
+    told = {"n": str(len(sizes)), "vocab": str(vocab), "table": digest}
+    sentence = f"answers {len(sizes)} tokens (vocabulary {vocab}) as the table {digest} says"
+    possible = {answer for row in rows for answer in row}
+    return Task(f"table:{digest}", told, sentence, answers, possible)
 
 
-def require_fit(task: Task, model: Model) -> None:
-    """Decline a model that does not have what the task needs.  (SPEC-5.2)"""
-    sizes = model.sizes
-    fits = task.fits(sizes["n_ctx"], sizes["d_vocab"], sizes["d_vocab_out"])
-    require_support(fits, "SPEC-5.2", f"the task {task.name} needs {task.needs}")
-    if model.config.get("readout") == "all":
-        # The tokens up to a position are a question of their own, which a table does not answer;
-        # the position must not see those behind it.
-        causal = model.config["attention_dir"] == "causal"
-        require_support(
-            causal and task.name != "table",
-            "SPEC-5.2",
-            "readout all needs causal attention and a task other than table",
-        )
+# --- the task of a statement ------------------------------------------------------
+
+
+def _parse_task(written: object, model: Model, domain: Domain) -> Task:
+    """Return the task that a certificate names.
+
+    Raises: Malformed, Declined (SPEC-5.2).
+    """
+    if not isinstance(written, dict):
+        name = typed(written, str, "task")
+        require_support(name in NAMED, "SPEC-5.2", f"the task {name} is not known")
+        return _bound(NAMED[name](model, domain), model, domain)
+    if set(written) == {"table"}:
+        return _table(written["table"], model, domain)
+    name = " ".join(written)
+    require_support(name in GIVEN, "SPEC-5.2", f"the task {name} is not known")
+    return _bound(GIVEN[name](written[name]), model, domain)
+
+
+def parse_task(written: object, model: Model, domain: Domain) -> Task:
+    """Return the task that a certificate names, about this domain.  (SPEC-5.2)
+
+    Raises: Malformed, Declined (SPEC-5.2, SPEC-5.7), also for an answer that no output stands for.
+    """
+    task = _parse_task(written, model, domain)
+    unanswered = sorted(task.possible - domain.outputs.keys())
+    require_support(
+        not unanswered,
+        "SPEC-5.2",
+        f"no output stands for the answer {unanswered[:1]} of the task {task.label}",
+    )
+    return task

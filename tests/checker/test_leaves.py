@@ -113,7 +113,7 @@ def test_logits_lie_in_their_balls_at_every_precision(at: int) -> None:
 
 TASKS: list[tuple[str, dict[str, Any]]] = [
     ("max-of-k", {"vocab": 3, "n": 3, "outputs": 4}),
-    ("modular-addition", {"vocab": 4, "n": 2, "outputs": 4}),
+    ({"modular-addition": 4}, {"vocab": 4, "n": 2, "outputs": 4}),
     ("balanced-brackets", {"vocab": 2, "n": 4, "outputs": 2}),
     ("argmax", {"vocab": 2, "n": 4, "outputs": 4}),
     ("table", {"vocab": 3, "n": 2, "outputs": 5}),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from models import Choices, Model, canonical
+from models import Choices, Model, canonical, domain_of
 
 Weights = list[list[int]]
 OPERATIONS = str(10**11)
@@ -30,6 +30,7 @@ def build_forest(
         "architecture": model.config,
         "correct_lower": "0",
         "correct_upper": str(total),
+        "domain": domain_of(model.config),
         "model": f"sha256:{hashlib.sha256(model.bytes).hexdigest()}",
         "scope": "uniform"
         if weights is None
@@ -44,7 +45,7 @@ def build_forest(
         "precision": choose.pick((64, 80, 180, 256)),
         "strategy": "random",
     }
-    whole = {"format": "certify.certificate/1", "statement": statement, "proof": proof}
+    whole = {"format": "certify.certificate/2", "statement": statement, "proof": proof}
     return (canonical(whole) + "\n").encode()
 
 

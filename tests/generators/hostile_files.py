@@ -55,6 +55,7 @@ def claimed(data: bytes, task: str, proof: Document, **statement: Any) -> bytes:
         "architecture": config,
         "correct_lower": "0",
         "correct_upper": str(total),
+        "domain": models.domain_of(config),
         "model": f"sha256:{sha256(data).hexdigest()}",
         "scope": "uniform",
         "semantics": "real",
@@ -64,7 +65,7 @@ def claimed(data: bytes, task: str, proof: Document, **statement: Any) -> bytes:
     usual = {"operations": str(10**11), "precision": 64, "strategy": "hostile"}
     return mutators.encode(
         {
-            "format": "certify.certificate/1",
+            "format": "certify.certificate/2",
             "proof": usual | proof,
             "statement": said | statement,
         }

@@ -138,6 +138,7 @@ def document(
         "architecture": model.config,
         "correct_lower": "0",
         "correct_upper": total,
+        "domain": models.domain_of(model.config),
         "model": f"sha256:{sha256(model.bytes).hexdigest()}",
         "scope": "uniform"
         if weights is None
@@ -153,7 +154,7 @@ def document(
         "strategy": "vector",
     }
     return copy.deepcopy(
-        {"format": "certify.certificate/1", "proof": proof, "statement": statement}
+        {"format": "certify.certificate/2", "proof": proof, "statement": statement}
     )
 
 

@@ -169,6 +169,7 @@ class Model:
     config: dict[str, Any]
     tensors: dict[str, Any]
     dtype: str | dict[str, str] = "F32"
+    every: bool = False  # every position is read
     note: str = field(default="", compare=False)
 
     @property
@@ -200,6 +201,19 @@ def config_of(
         "attention_dir": direction,
         "positional_embedding_type": "standard",
     }
+
+
+def domain_of(config: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """Return the usual domain of such a model, as a certificate spells it, but for some parts."""
+    every = [[0, config["d_vocab"] - 1]]
+    pooled = "pool" in config.get("readout", "last")
+    usual = {
+        "answers": "own",
+        "outputs": [[0, config["d_vocab_out"] - 1]],
+        "positions": [{"tokens": every, "values": "own"} for _ in range(config["n_ctx"])],
+        "read": [] if pooled else [config["n_ctx"] - 1],
+    }
+    return usual | changes
 
 
 def shapes(config: dict[str, Any]) -> dict[str, list[int]]:

@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import Any
 
 import mpmath
-from models import Model
+from models import Model, domain_of
 
 BITS = 200
 CONTEXT = mpmath.MPContext()
@@ -101,14 +101,16 @@ def of(
     }
     config |= {"d_mlp": 4} if mlp else {}
     config |= {"eps": "0x1.4000000000000p-7"} if norm else {}
-    config |= {name: chosen[name] for name in ("attention_mix", "readout") if chosen.get(name)}
+    every = chosen.get("readout") == "all"
+    named = ["attention_mix"] if every else ["attention_mix", "readout"]
+    config |= {name: chosen[name] for name in named if chosen.get(name)}
     hidden, tensors = 3, {}
     for name, shape, needed in shapes(config, hidden):
         if needed or chosen.get("biases"):
             size = math.prod(shape)
             flat = [Fraction(rng.randint(-spread, spread), 16) for _ in range(size)]
             tensors[name] = _nested(flat, shape)
-    return Model(config, tensors, dtype)
+    return Model(config, tensors, dtype, every)
 
 
 def shapes(config: dict[str, Any], hidden: int) -> Iterator[tuple[str, tuple[int, ...], bool]]:
@@ -134,7 +136,7 @@ def shapes(config: dict[str, Any], hidden: int) -> Iterator[tuple[str, tuple[int
     if ln:
         yield "ln_final.w", (d,), True
         yield "ln_final.b", (d,), True
-    if config.get("readout", "last") in ("last", "all"):
+    if config.get("readout", "last") == "last":
         yield "unembed.W_U", (d, out), True
         yield "unembed.b_U", (out,), False
     else:
@@ -251,8 +253,8 @@ def logits(model: Model, tokens: Sequence[int]) -> list[Vector]:
                 )
     rows = [_normal(model, "ln_final", x) for x in rows]
     readout = config.get("readout", "last")
-    if readout in ("last", "all"):
-        chosen = rows if readout == "all" else rows[-1:]
+    if readout == "last":
+        chosen = rows if model.every else rows[-1:]
         return [_affine(x, tensors["unembed.W_U"], tensors.get("unembed.b_U")) for x in chosen]
     pooled = [
         sum(column, _real(0)) / (len(rows) if readout == "mean-pool-mlp" else 1)
@@ -269,6 +271,8 @@ def logits(model: Model, tokens: Sequence[int]) -> list[Vector]:
 
 def answer(task: Any, tokens: Sequence[int], vocab: int) -> int:
     """Return the right answer of a task, or of a table."""
+    if isinstance(task, dict) and "modular-addition" in task:
+        return sum(tokens) % int(task["modular-addition"])
     if isinstance(task, dict):
         index = 0
         for token in tokens:
@@ -281,7 +285,7 @@ def answer(task: Any, tokens: Sequence[int], vocab: int) -> int:
         return int(text == "")
     if task == "argmax":
         return max(range(len(tokens)), key=lambda i: (tokens[i], -i))
-    return max(tokens) if task == "max-of-k" else sum(tokens) % vocab
+    return max(tokens)
 
 
 def margin(model: Model, task: Any, tokens: Sequence[int]) -> Any:
@@ -289,7 +293,7 @@ def margin(model: Model, task: Any, tokens: Sequence[int]) -> Any:
     found = []
     read = logits(model, tokens)
     for at, row in enumerate(read):
-        prefix = tokens[: at + 1] if model.config.get("readout") == "all" else tokens
+        prefix = tokens[: at + 1] if model.every else tokens
         right = answer(task, prefix, model.config["d_vocab"])
         found.append(row[right] - max(value for j, value in enumerate(row) if j != right))
     return min(found)
@@ -302,8 +306,8 @@ def inputs(model: Model) -> list[tuple[int, ...]]:
 
 def table(model: Model, answers: Sequence[int]) -> dict[str, Any]:
     """Return the task of a table of answers, as a certificate spells it."""
-    sizes = {"n": model.config["n_ctx"], "vocab": model.config["d_vocab"]}
-    return {"table": {"answers": list(answers), "format": "certify.table/1", **sizes}}
+    tokens = [[[0, model.config["d_vocab"] - 1]]] * model.config["n_ctx"]
+    return {"table": {"answers": list(answers), "format": "certify.table/2", "tokens": tokens}}
 
 
 def document(
@@ -320,13 +324,15 @@ def document(
     """
     config = model.config
     total = math.prod(map(sum, weights)) if weights else config["d_vocab"] ** config["n_ctx"]
+    read = {"read": list(range(config["n_ctx"]))} if model.every else {}
     whole = [{"inputs": str(config["d_vocab"] ** config["n_ctx"]), "method": "either"}]
     return {
-        "format": "certify.certificate/1",
+        "format": "certify.certificate/2",
         "statement": {
             "architecture": config,
             "correct_lower": "0",
             "correct_upper": str(total),
+            "domain": domain_of(config) | read,
             "model": f"sha256:{sha256(model.bytes).hexdigest()}",
             "scope": {"product": [[str(w) for w in row] for row in weights]}
             if weights

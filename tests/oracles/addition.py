@@ -20,7 +20,7 @@ from hashlib import sha256
 from typing import Any
 
 import mpmath
-from models import Model, filled, nearest
+from models import Model, domain_of, filled, nearest
 
 Document = dict[str, Any]
 Vector = list[Any]
@@ -253,16 +253,17 @@ def document(
         "architecture": model.config,
         "correct_lower": "0",
         "correct_upper": total,
+        "domain": domain_of(model.config),
         "model": f"sha256:{sha256(model.bytes).hexdigest()}",
         "scope": "uniform"
         if weights is None
         else {"product": [[str(w) for w in row] for row in rows]},
         "semantics": "real",
-        "task": "modular-addition",
+        "task": {"modular-addition": model.config["d_vocab"]},
         "total": total,
     }
     proof = {"sums": sums, "operations": str(10**11), "precision": precision, "strategy": "vector"}
-    written = {"format": "certify.certificate/1", "proof": proof, "statement": statement}
+    written = {"format": "certify.certificate/2", "proof": proof, "statement": statement}
     found: dict[str, Any] = json.loads(json.dumps(written))
     return found
 

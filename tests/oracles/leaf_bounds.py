@@ -58,6 +58,7 @@ class Reading:
 
     def __init__(self, model: Model, precision: int, enclose: Enclose, slope: Slope) -> None:
         self.model, self.config, self.p = model, model.config, precision
+        self.every = model.every
         self.enclose, self.slope = enclose, slope
         self.u = Fraction(1, 2**precision)
         hidden = len(model.tensors["head.W_1"][0]) if "head.W_1" in model.tensors else 1
@@ -221,8 +222,8 @@ class Reading:
                 stream[i] = x
         stream = [self.normal("ln_final", x) for x in stream]
         readout = config.get("readout", "last")
-        if readout in ("last", "all"):
-            read = stream if readout == "all" else stream[-1:]
+        if readout == "last":
+            read = stream if self.every else stream[-1:]
             return [self.affine(x, "unembed.W_U") for x in read]
         pooled = Ball([0] * config["d_model"], 0)
         for x in stream:
