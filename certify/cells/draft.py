@@ -102,7 +102,7 @@ def _no_proof(job: Job) -> CertifyError:
 
 def document(job: Job, cells: Sequence[Cell], hints: Mapping[str, Hint]) -> Document:
     """Return a certificate with these cells, and hints for enclosed paths, that claims nothing."""
-    total = job.scope.total(job.model.config)
+    total = job.scope.total(job.question.domain)
     paths = {"paths": dict(hints)} if hints else {}
     return document_of(job, PRECISION, cells=weakest(cells, total), **paths)
 

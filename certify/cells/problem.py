@@ -35,6 +35,7 @@ class Problem:
     def cells(self) -> Cells:
         """Return the tables arranged for cells."""
         config = self.model.config
+        # Cells are about the usual domain: every token at every position.
         weights = self.scope.weights or ((1,) * config.d_vocab,) * config.n_ctx
         return Cells(
             self.scaled, np.array([[entry / sum(row) for entry in row] for row in weights])
