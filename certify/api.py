@@ -62,11 +62,12 @@ def prove(
     """Return a certificate of the model's accuracy that the checker has verified.
 
     Requires: ``model`` was read from a file or names one: a certificate binds the bytes.
-              ``task`` is a task as ``--task`` spells it; ``domain`` and the four after it say
-              which inputs, as the options of the same names do (``certify.question.domain``), None
-              being the usual ones; ``scope`` is ``uniform`` or ``product:FILE``.  ``strategy`` is one that the task has, the usual one if left out;
-              ``effort``, ``budget``, ``enclosures`` (a name for ``qk``, ``ov`` or ``direct``) and
-              ``float32`` only where that strategy takes them.
+              ``task`` is a task as ``--task`` spells it, or a question that was read for the model;
+              ``domain`` and the four after it say which inputs, as the options of the same names
+              do (``certify.question.domain``), None being the usual ones; ``scope`` is ``uniform``
+              or ``product:FILE``.  ``strategy`` is one that the task has, the usual one if left
+              out; ``effort``, ``budget``, ``enclosures`` (a name for ``qk``, ``ov`` or ``direct``)
+              and ``float32`` only where that strategy takes them.
               ``progress`` is called with what is done, of how much, and a note.
     Ensures:  the certificate was verified by the checker.  It is written to ``out`` if that is
               given; where anything fails, ``out`` is as it was before.
@@ -115,9 +116,9 @@ def verify(
 
     Requires: ``model`` as for ``prove``; ``certificate`` is one, or the path of its file.  The rest
               is what the claim must be about: ``task``, ``domain`` and the four after it, and
-              ``scope`` as for ``prove``, an accuracy of ``at_least`` P/Q, ``semantics`` (``real`` or ``float32:any-order``) and errors of exp
-              that are assumed to be no smaller than ``eps_exp`` and ``eta_exp``.
-              ``time_limit`` in seconds.
+              ``scope`` as for ``prove``, an accuracy of ``at_least`` P/Q, ``semantics`` (``real``
+              or ``float32:any-order``) and errors of exp that are assumed to be no smaller than
+              ``eps_exp`` and ``eta_exp``.  ``time_limit`` in seconds.
     Ensures:  the checker, a process of its own, re-derived every bound from the two files; the
               fields are those of its last line.
     Raises:   ``CheckerRejected`` if it does not verify, or not what is asked for; ``Unsupported``

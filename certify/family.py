@@ -35,7 +35,8 @@ class Family:
     family, None for any question.  ``strategies``: by name, in the order in which they are listed;
     ``usual`` is the one taken where none is named, for models as ``usual_for`` says.
     ``require`` refuses an architecture or a domain (``Unsupported``); its third argument names the
-    model, for the message.  ``draft`` proposes documents for a job (``certify.certificate.finish``).
+    model, for the message.  ``draft`` proposes documents for a job
+    (``certify.certificate.finish``).
     ``showing``: how a proof is summarised.  ``ladder``: its rungs, if it has a ladder.
     ``choices``: how paths may be enclosed.  ``title``, ``cost``: heads of its table of strategies.
     """

@@ -38,8 +38,8 @@ from certify.question.scope import Scope
 from certify.question.table import table_of
 
 NEAR_CHANCE = (
-    "near chance: was the model read as it was trained? An activation, layer norm without weights and"
-    " an attention mix leave no trace among tensors (certify import --act, --normalization,"
+    "near chance: was the model read as it was trained? An activation, layer norm without weights"
+    " and an attention mix leave no trace among tensors (certify import --act, --normalization,"
     " --attention-mix, --attention-dir); which inputs are meant, see --domain, --values, --answers"
     " and --read"
 )

@@ -80,8 +80,8 @@ def task_option(command: Command) -> Command:
 
 
 DOMAIN_HELP = {
-    "domain": "The tokens allowed at each position: ranges by commas, positions by slashes, * for all"
-    " tokens, @t for a context token, as in 0-112/0-112/@113; or a JSON file that says all parts.",
+    "domain": "The tokens allowed at each position: ranges by commas, positions by slashes, * for"
+    " all tokens, @t for a context token, as in 0-112/0-112/@113; or a JSON file that says all.",
     "values": "What the tokens of each operand stand for, by slashes: own, a number to count from,"
     " or a list by commas.",
     "outputs": "The outputs that stand for an answer, as ranges; any other is a wrong answer.",

@@ -48,8 +48,9 @@ def evaluate_max_of_k(
 
     Requires: ``domain`` is the usual one of the model, and the scope fits it; it
               has an output for every token.  ``samples`` forces a sample of that
-              size; by default every input is evaluated where there are at most 2^25, and 10^6 samples are
-              drawn elsewhere.  ``progress`` is called as inputs are finished.
+              size; by default every input is evaluated where there are at most
+              2^25, and 10^6 samples are drawn elsewhere.  ``progress`` is called as
+              inputs are finished.
     Ensures:  the same arguments give the same result.
     Errors:   ``Unsupported`` if the model is not one layer of attention with one
               head, ``BadInput`` for fewer samples than one.

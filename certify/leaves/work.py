@@ -36,7 +36,7 @@ def _cost(model: Model, read: tuple[int, ...], common: int) -> int:
     """Return the operations for one input of which a prefix of so many tokens is there."""
     config, n = model.config, model.config.n_ctx
     d, width, layers, heads = (config.d_model, config.d_head, config.n_layers, config.n_heads)
-    # In the last layer only positions that are read are computed, all of them where they are pooled.
+    # In the last layer only positions that are read are computed, or all if they are pooled.
     ended_last = [place for place in read or range(n) if place >= common]
     new, inner, mlp = n - common, heads * width, config.d_mlp or 0
     keys = (n * (n + 1) - common * (common + 1)) // 2 if config.attention_dir == "causal" else n * n

@@ -168,15 +168,14 @@ def _renamed(product: Product, named: list[Permutation]) -> list[Permutation] | 
     ]
     identity = own_orders.index(1)
     for images in itertools.islice(itertools.product(*candidates), MOST_IMAGES):
-        image = {}
+        image: dict[int, int] = {}
         for element, word in words.items():
-            image[element] = (
-                identity if word is None else int(product[image[word[0]], images[word[1]]])
-            )
+            before, by = (identity, identity) if word is None else (image[word[0]], images[word[1]])
+            image[element] = int(product[before, by])
         numbers = np.array([image[element] for element in range(len(named))])
         if len(set(numbers.tolist())) < len(named):
             continue
-        if (numbers[known] == product[np.ix_(numbers, numbers)]).all():
+        if np.array_equal(numbers[known], product[numbers][:, numbers]):
             back = np.argsort(numbers)
             return [named[element] for element in back.tolist()]
     return None
