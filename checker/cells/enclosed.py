@@ -16,9 +16,9 @@ false.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import add, mul, sub
 
+from checker.ground import record
 from checker.ground.decode import fields, integer, integers, listing, typed
 from checker.ground.errors import require_form, require_support
 from checker.ground.exact import (
@@ -64,7 +64,7 @@ _RULES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bound:
     """How a residual chain is bounded; ``number`` is where a split is, or how often a power is
     squared.
@@ -79,7 +79,7 @@ class Bound:
 RANGE = Bound("range", 0, (), ())
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PathHint:
     """The formed factors by their lengths, per factor its low-rank part (c, x) or (), and the bound
     of the rest.

@@ -8,7 +8,6 @@ follow it in the list and inherit both.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from checker.cells.cell import Failures, Inputs, Margin, Range, expand
@@ -18,6 +17,7 @@ from checker.cells.enumeration import BruteForce, Enumerate
 from checker.cells.extreme import Extreme
 from checker.cells.screen import Screen
 from checker.cells.terms import Leaf
+from checker.ground import record
 from checker.ground.decode import (
     big,
     dyadic,
@@ -67,7 +67,7 @@ Run = tuple[int, int]
 """A length and a count: so many blocks of so many tokens each.  (SPEC-7.3)"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cell:
     """One cell, parsed; ``queries`` and ``layout`` stay in the compact form in which they were
     written.  Without children it is a leaf.
@@ -90,7 +90,7 @@ class Cell:
         return Inputs(self.maximum, expand(self.queries), blocks)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Root:
     """What a root names and its descendants share."""
 
@@ -221,7 +221,7 @@ def _claim(found: Found, where: str) -> Margin | Failures | None:
     return Failures(*(big(number, f"{where} failures") for number in failures))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reader:
     """The cells of a list that are not yet read."""
 

@@ -1,9 +1,9 @@
 """Exact linear algebra on dyadic matrices: integers over one common power of two.  (SPEC-6.1)"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import add, mul
 
+from checker.ground import record
 from checker.ground.errors import require_form, require_support
 from checker.ground.ledger import Ledger, Room
 
@@ -12,7 +12,7 @@ MAX_TABLE_BITS = 1 << 28
 Row = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Matrix:
     """The matrix ``rows * 2^-scale``, with at least one row and column.
 

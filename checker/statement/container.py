@@ -6,11 +6,11 @@ refused here, so they cannot exist anywhere else.  Never pickle.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from math import prod
 from struct import iter_unpack
 
+from checker.ground import record
 from checker.ground.decode import (
     Pair,
     fields,
@@ -27,7 +27,7 @@ from checker.ground.ledger import Room
 MAX_HEADER = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Format:
     """How a number is written: its bytes, their code in ``struct``, and the bits of two parts."""
 
@@ -45,7 +45,7 @@ _FORMATS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """Where one tensor lies in the file, before its numbers are decoded."""
 
