@@ -16,6 +16,11 @@ Allowed = tuple[int, ...]
 """Per position, the tokens with which an answer may still win, as a bit mask.  (SPEC-7.6)"""
 
 
+def mask(first: int, last: int) -> int:
+    """Return the tokens from ``first`` to ``last`` as a bit mask."""
+    return (2 << last) - (1 << first)
+
+
 def expand(ranges: Iterable[Range]) -> list[int]:
     """Return the members of ascending ranges."""
     return [member for first, last in ranges for member in range(first, last + 1)]

@@ -196,12 +196,8 @@ def _split(
         front = add_row(front, shift, ledger)
     inner = _ranges(rest, bound.parts[0], ledger)  # beta
     rows = front.rows
-    entries = len(rows) * len(rows[0])
-    ledger.charge(
-        mul=entries,
-        add=entries + len(rows),
-        cmp=entries,
-    )
+    entries = front.entries
+    ledger.charge(mul=entries, add=entries + len(rows), cmp=entries)
     sums = [sum(map(mul, map(abs, row), inner)) for row in rows]
     return tuple(base + raised(value, front.scale, 0) for value in sums)
 
@@ -225,7 +221,7 @@ def _ranges(
         return (_spectral(factors, bound.number, ledger),) * rows
     if bound.rule == "range":
         formed = multiply(factors, ledger)
-        ledger.charge(add=rows, cmp=2 * rows * len(formed.rows[0]))
+        ledger.charge(add=rows, cmp=2 * formed.entries)
         widths = [max(row) - min(row) for row in formed.rows]
         return tuple(raised(width, formed.scale, TABLE_SCALE) for width in widths)
     ledger.charge(cmp=rows * (len(bound.parts) + 1))

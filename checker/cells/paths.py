@@ -90,8 +90,8 @@ def _hold(tables: list[Rows], ledger: Ledger) -> None:
     """Count tables as held, each object once."""
     distinct = {id(rows): rows for rows in tables}
     for table in distinct.values():
-        widest = bits(Matrix(table, 0))
-        ledger.hold(len(table) * len(table[0]), widest)
+        matrix = Matrix(table, 0)
+        ledger.hold(matrix.entries, bits(matrix))
 
 
 def decompose(

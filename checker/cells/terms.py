@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from operator import sub
 from typing import Protocol
 
-from checker.cells.cell import Allowed, Failures, Inputs
+from checker.cells.cell import Allowed, Failures, Inputs, mask
 from checker.cells.tables import Tables
 from checker.cells.weights import Ends, Scores
 from checker.ground import record
@@ -72,7 +72,7 @@ class Values:
     def __init__(self, tables: Tables, inputs: Inputs) -> None:
         m = inputs.maximum
         blocks = inputs.blocks
-        self.masks = [(2 << last) - (1 << first) for first, last in blocks]
+        self.masks = [mask(*block) for block in blocks]
         self.tops = [tables.value_high.windows(*block) for block in blocks]
         lows = [tables.value_low.windows(*block) for block in blocks]
         self.floors = [min(one[m], two[m]) for one, two in lows]
@@ -167,8 +167,8 @@ class Frame:
         paths = self.paths
         masks = self.values.masks
         chosen = [
-            [b for b in row if mask & masks[b]]
-            for row, mask in zip(self.weights, allowed, strict=True)
+            [b for b in row if tokens & masks[b]]
+            for row, tokens in zip(self.weights, allowed, strict=True)
         ]
         entries = sum(map(len, chosen))
         queries = len(self.queries)

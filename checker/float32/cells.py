@@ -149,8 +149,7 @@ def slack(
     last = residual(largest_norm(rows, ledger))
     queries = add_row(product(rows, w["W_Q"], ledger), w["b_Q"], ledger)
     query = Computed(largest_norm(queries, ledger), maps["Q"].error(last))
-    tokens, places = (largest_norm(w[name], ledger) for name in ("W_E", "W_pos"))
-    x = residual(tokens + places)
+    x = residual(largest_norm(w["W_E"], ledger) + largest_norm(w["W_pos"], ledger))
     key, value = (
         Computed(_either(w, letter, ledger), maps[letter].error(x)) for letter in "KV"
     )

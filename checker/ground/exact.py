@@ -22,6 +22,11 @@ class Matrix:
     rows: tuple[Row, ...]
     scale: int
 
+    @property
+    def entries(self) -> int:
+        """Return how many numbers it holds."""
+        return len(self.rows) * len(self.rows[0])
+
 
 def bits(a: Matrix) -> int:
     """Return the bits of the largest entry."""
@@ -113,7 +118,7 @@ def rescale(a: Matrix, scale: int, room: Room) -> Matrix:
     finer = scale - a.scale
     if finer == 0:
         return a
-    hold(sum(map(len, a.rows)), bits(a) + finer, room)
+    hold(a.entries, bits(a) + finer, room)
     rows = (tuple(value << finer for value in row) for row in a.rows)
     return Matrix(tuple(rows), scale)
 
@@ -127,7 +132,7 @@ def add_row(a: Matrix, row: Matrix, ledger: Ledger) -> Matrix:
     fine = rescale(a, scale, ledger)
     (extra,) = rescale(row, scale, ledger).rows
     widest = bits(Matrix((*fine.rows, extra), scale))
-    hold(len(a.rows) * len(extra), widest + 1, ledger)
-    ledger.charge(add=len(a.rows) * len(extra))
+    hold(a.entries, widest + 1, ledger)
+    ledger.charge(add=a.entries)
     rows = (tuple(map(add, entries, extra)) for entries in fine.rows)
     return Matrix(tuple(rows), scale)

@@ -83,10 +83,6 @@ def _entry(name: str, value: object) -> Entry:
     return Entry(dtype, shape, begin, end)
 
 
-def _begin(item: tuple[str, Entry]) -> tuple[int, int]:
-    return item[1].begin, item[1].end
-
-
 def parse_container(data: bytes) -> Parts:
     """Return the parts of a safetensors file.  (SPEC-4.1)
 
@@ -114,14 +110,15 @@ def parse_container(data: bytes) -> Parts:
         key: typed(value, str, f"__metadata__ {key}") for key, value in strings.items()
     }
     entries = {name: _entry(name, value) for name, value in found.items()}
+    spans = [(entry.begin, entry.end, name) for name, entry in entries.items()]
     position = 0
-    for name, entry in sorted(entries.items(), key=_begin):
+    for begin, end, name in sorted(spans):
         require_form(
-            entry.begin == position,
+            begin == position,
             "SPEC-4.1",
             f"tensor {name} overlaps another or leaves a hole",
         )
-        position = entry.end
+        position = end
     require_form(
         position == len(payload),
         "SPEC-4.1",
