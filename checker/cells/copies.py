@@ -5,18 +5,18 @@ The groups of the published cubic proof (one query, single tokens) and of the su
 tokens up to m - g in one block, many queries) are both of this form.
 """
 
-from dataclasses import dataclass
 from operator import sub
 
 from checker.cells.cell import Failures, Range, expand
 from checker.cells.terms import Frame, Left, Terms
+from checker.ground import record
 from checker.ground.ledger import PLACE_BITS
 
 Rows = list[list[int]]
 """Terms by position and block."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Group:
     """The inputs of which exactly ``copies`` free positions do not hold the maximum, and hold
     tokens of ``blocks`` instead.
@@ -26,7 +26,7 @@ class Group:
     blocks: tuple[Range, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Copies:
     """A leaf of groups, each right as a whole or counted as wrong.  (SPEC-7.14)"""
 

@@ -8,19 +8,19 @@ for the number of all inputs.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
 from operator import floordiv
 
 from checker.cells.cell import Failures
 from checker.cells.terms import BlockTerms, Frame, Left, Terms, max_of_terms
+from checker.ground import record
 from checker.ground.errors import require, require_support
 
 MAX_POLYNOMIAL_BITS = 1 << 22
 """Two factors as large as this are multiplied in less than a second.  (SPEC-3.5)"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Share:
     """A number of bins and the wrong answers they are spent on."""
 
@@ -28,7 +28,7 @@ class Share:
     answers: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Count:
     """A leaf whose failures are counted, for the shares of ``blocks`` and of ``lower``."""
 

@@ -98,9 +98,9 @@ class Cells:
             shown = given.margin if size else None
             return given if isinstance(method, Split) else Outcome(0, 0, size, shown)
         frame = Frame(self.scores, inputs, self.scope.weights)
+        before = self.ledger.held
         left, margin = self._left(cell, frame, given, mu)
-        width = self.bits + mu.bit_length()
-        room = sum(_room(terms, width) for terms in left.values())
+        room = self.ledger.held - before
         if isinstance(method, Split):  # 7.7
             self.ledger.release(room)
             return Known({j: frame.allowed(left[j]) for j in left}, margin)
@@ -125,26 +125,24 @@ class Cells:
         Cost: per answer three comparisons per term and ten operations per position.
         """
         width = self.bits + mu.bit_length()
-        most = len(frame.weights) * (ROW_BITS + len(frame.blocks) * width)
+        places = len(frame.weights)
+        most = places * (ROW_BITS + len(frame.blocks) * width)
         left = {}
         sums = []
         for j, allowed in given.answers.items():
             self.ledger.take(most)
             terms = frame.upper_terms(j, allowed, mu)
-            if isinstance(cell.method, BruteForce):  # 7.12: every answer is kept
-                left[j] = terms
-                self.ledger.release(most - _room(terms, width))
-                continue
-            places = len(terms.rows)
-            work = 3 * sum(map(len, terms.rows)) + 4 * places
-            self.ledger.charge(add=6 * places, cmp=work)
-            kept, removed = extreme_test(terms)
+            kept: Terms | None = terms
+            if not isinstance(cell.method, BruteForce):  # 7.12: it keeps every answer
+                work = 3 * sum(map(len, terms.rows)) + 4 * places
+                self.ledger.charge(add=6 * places, cmp=work)
+                kept, removed = extreme_test(terms)
+                sums += [] if removed is None else [removed]
             self.ledger.release(most)
             if kept is not None:
                 left[j] = kept
-                self.ledger.take(_room(kept, width))
-            if removed is not None:
-                sums.append(removed)
+                entries = sum(map(len, kept.rows))
+                self.ledger.take(places * ROW_BITS + entries * width)
         # W: the largest weights at each position
         rows = frame.weights
         heaviest = sum(max(high for _, high in row.values()) for row in rows)
@@ -160,11 +158,6 @@ class Cells:
             return margin
         shown = self.slack.margin(value) << MARGIN_BITS >> self.paths.value_scale
         return shown if margin is None else min(margin, shown)
-
-
-def _room(terms: Terms, width: int) -> int:
-    """Return the room that the terms of one answer take, each of ``width`` bits."""
-    return len(terms.rows) * ROW_BITS + sum(map(len, terms.rows)) * width
 
 
 def _beaten(mu: int, removed: int | None, heaviest: int) -> int | None:

@@ -1,7 +1,5 @@
 """A proof of cells: how it is read, and the outcomes of its leaves.  (SPEC-7)"""
 
-from dataclasses import dataclass
-
 from checker.cells.cell import Known
 from checker.cells.derive import Cells
 from checker.cells.enclosed import PathHint, parse_hints
@@ -9,6 +7,7 @@ from checker.cells.parse import Cell, Skip, parse_cells
 from checker.cells.paths import decompose, require_plain
 from checker.float32 import cells as float32
 from checker.float32.cells import REAL
+from checker.ground import record
 from checker.ground.decode import listing
 from checker.ground.errors import require_support
 from checker.ground.ledger import Ledger
@@ -18,7 +17,7 @@ from checker.statement.outcome import MAX_CELLS, Outcome
 from checker.statement.statement import Statement
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Forest:
     """The cells of a proof with the hints of its paths, and what they are about."""
 

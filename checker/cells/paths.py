@@ -1,8 +1,7 @@
 """The exact path matrices of models with one layer, one head and attention only.  (SPEC-4.4)"""
 
-from dataclasses import dataclass
-
 from checker.cells.enclosed import Enclosed, PathHint, enclose
+from checker.ground import record
 from checker.ground.errors import require_support
 from checker.ground.exact import (
     Matrix,
@@ -31,7 +30,7 @@ _PLAIN = {
 Rows = tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Paths:
     """The path matrices: scores over ``2^-score_scale``, logits over ``2^-value_scale``.
 
@@ -91,8 +90,8 @@ def _hold(tables: list[Rows], ledger: Ledger) -> None:
     """Count tables as held, each object once."""
     distinct = {id(rows): rows for rows in tables}
     for table in distinct.values():
-        widest = bits(Matrix(table, 0))
-        ledger.hold(len(table) * len(table[0]), widest)
+        matrix = Matrix(table, 0)
+        ledger.hold(matrix.entries, bits(matrix))
 
 
 def decompose(

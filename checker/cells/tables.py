@@ -8,7 +8,7 @@ from operator import sub
 
 from checker.cells.paths import Paths
 from checker.ground.exact import Matrix, Row, bits
-from checker.ground.ledger import Ledger
+from checker.ground.ledger import PLACE_BITS, Ledger
 
 Line = Sequence[int]
 Choose = Callable[[int, int], int]
@@ -42,7 +42,7 @@ class Extremes:
             count = len(below) - shift
             entries = count * len(below[0])
             self.ledger.charge(cmp=entries)
-            self.ledger.hold_places(entries)
+            self.ledger.take(entries * PLACE_BITS)
             pairs = zip(below, below[shift:], strict=False)
             self.levels.append([tuple(map(self.choose, *pair)) for pair in pairs])
         lines = self.levels[level]

@@ -12,13 +12,13 @@ hold a query of the cell.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from operator import sub
 from typing import Protocol
 
-from checker.cells.cell import Allowed, Failures, Inputs
+from checker.cells.cell import Allowed, Failures, Inputs, mask
 from checker.cells.tables import Tables
 from checker.cells.weights import Ends, Scores
+from checker.ground import record
 from checker.ground.exact import Row
 
 BlockTerms = dict[int, int]
@@ -39,7 +39,7 @@ def term_lower(weight: Ends, bracket: int) -> int:
     return bracket * (low if bracket > 0 else high)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Terms:
     """For one wrong answer, per position, one number for every block with which it may still win.
 
@@ -72,7 +72,7 @@ class Values:
     def __init__(self, tables: Tables, inputs: Inputs) -> None:
         m = inputs.maximum
         blocks = inputs.blocks
-        self.masks = [(2 << last) - (1 << first) for first, last in blocks]
+        self.masks = [mask(*block) for block in blocks]
         self.tops = [tables.value_high.windows(*block) for block in blocks]
         lows = [tables.value_low.windows(*block) for block in blocks]
         self.floors = [min(one[m], two[m]) for one, two in lows]
@@ -167,8 +167,8 @@ class Frame:
         paths = self.paths
         masks = self.values.masks
         chosen = [
-            [b for b in row if mask & masks[b]]
-            for row, mask in zip(self.weights, allowed, strict=True)
+            [b for b in row if tokens & masks[b]]
+            for row, tokens in zip(self.weights, allowed, strict=True)
         ]
         entries = sum(map(len, chosen))
         queries = len(self.queries)
@@ -191,7 +191,7 @@ class Frame:
         return Terms(rows, len(self.blocks) - 1, self.forced)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Left:
     """What is left of a cell for its method to prove: the upper terms, with ``mu``, of every answer
     that may still win on one of its inputs, which weigh ``size`` together.

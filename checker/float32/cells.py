@@ -4,7 +4,6 @@
 The names of SPEC-12.3 stand beside the lines that form them.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import isqrt
 
@@ -23,6 +22,7 @@ from checker.float32.propagation import (
     score_errors,
     short_names,
 )
+from checker.ground import record
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix, add_row, product
 from checker.ground.ledger import Ledger
@@ -32,7 +32,7 @@ SHARE_BITS = 96
 """The sum of attention weights is rounded down to a multiple of 2^-96.  (SPEC-12.3)"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slack:
     """How far executions may be from real arithmetic: nowhere, unless numbers are given.
     (SPEC-12.5)
@@ -75,7 +75,7 @@ def _either(w: dict[str, Matrix], letter: str, ledger: Ledger) -> Fraction:
     return largest_norm(tokens, ledger) + largest_norm(places, ledger)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _LogitErrors:
     """B, rho over 2^-96 rounded down, and what is reached on the way from weights to logits."""
 
@@ -149,8 +149,7 @@ def slack(
     last = residual(largest_norm(rows, ledger))
     queries = add_row(product(rows, w["W_Q"], ledger), w["b_Q"], ledger)
     query = Computed(largest_norm(queries, ledger), maps["Q"].error(last))
-    tokens, places = (largest_norm(w[name], ledger) for name in ("W_E", "W_pos"))
-    x = residual(tokens + places)
+    x = residual(largest_norm(w["W_E"], ledger) + largest_norm(w["W_pos"], ledger))
     key, value = (
         Computed(_either(w, letter, ledger), maps[letter].error(x)) for letter in "KV"
     )

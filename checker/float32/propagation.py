@@ -6,10 +6,10 @@ are fractions, rounded up where they would grow long.
 Not done here: nothing follows the rounding of single terms; one bound serves all inputs.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import isqrt
 
+from checker.ground import record
 from checker.ground.exact import Matrix, transposed
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE, centred, root_up, squares
@@ -89,7 +89,7 @@ def apart(a: Matrix, ledger: Ledger) -> Fraction:
 # --- errors -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Computed:
     """A vector that a program computes: bounds on the norm of the exact one, and of the error."""
 
@@ -106,7 +106,7 @@ def residual(norm: Fraction) -> Computed:
     return Computed(norm, UNIT * norm)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AffineNorms:
     """A map ``x -> x W + b``: how many terms each sum has, and bounds on ``|W|`` and ``|b|``."""
 
@@ -153,7 +153,7 @@ def logit_norms(unembed: Matrix, bias: Matrix, ledger: Ledger) -> AffineNorms:
     return AffineNorms(len(unembed.rows) + 1, largest, frobenius(bias, ledger))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScoreErrors:
     """What may become of scores.  (SPEC-12.3)
 

@@ -62,9 +62,8 @@ def minus(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     scale = max(a.scale, b.scale)
     left = rescale(a, scale, ledger)
     right = rescale(b, scale, ledger)
-    entries = len(a.rows) * len(a.rows[0])
-    hold(entries, max(bits(left), bits(right)) + 1, ledger)
-    ledger.charge(add=entries)
+    hold(a.entries, max(bits(left), bits(right)) + 1, ledger)
+    ledger.charge(add=a.entries)
     pairs = zip(left.rows, right.rows, strict=True)
     rows = (tuple(map(sub, *pair)) for pair in pairs)
     return Matrix(tuple(rows), scale)
@@ -76,8 +75,7 @@ def centred(a: Matrix, ledger: Ledger) -> Matrix:
 
     Cost: one multiplication per row, two additions per entry.
     """
-    rows, columns = shape(a)
-    ledger.charge(mul=rows, add=rows * columns)
+    ledger.charge(mul=len(a.rows), add=a.entries)
     means = tuple(-(sum(row) // len(row)) for row in a.rows)
     return transposed(add_row(transposed(a), Matrix((means,), a.scale), ledger))
 
@@ -104,6 +102,5 @@ def squares(a: Matrix, ledger: Ledger) -> list[int]:
 
     Cost: a multiplication and an addition per entry.
     """
-    entries = len(a.rows) * len(a.rows[0])
-    ledger.charge(mul=entries, add=entries)
+    ledger.charge(mul=a.entries, add=a.entries)
     return [sum(map(mul, row, row)) for row in a.rows]

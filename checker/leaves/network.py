@@ -25,7 +25,7 @@ def held_bits(model: Model, precision: int) -> int:
     matrices = model.weights.values()
     sizes = model.sizes
     whole = max(0, *(bits(matrix) - matrix.scale for matrix in matrices))
-    numbers = sum(len(matrix.rows) * len(matrix.rows[0]) for matrix in matrices)
+    numbers = sum(matrix.entries for matrix in matrices)
     entries = sizes["n_heads"] * sizes["d_head"] + sizes["d_model"]
     position = entries * (4 * precision + 700)
     positions = sizes["n_ctx"] * sizes["n_layers"]

@@ -365,16 +365,13 @@ def test_room_is_counted_up_to_its_limit() -> None:
     room = ledger.Room(1000, 100)
     room.hold(1, 16)
     assert room.held == 100 + 384 + 16
-    room.hold_places(2)
-    assert room.held == 500 + 128
-    room.take(372)
+    room.take(500)
     room.release(300)
     assert room.held == 700
     room.take(300)
     too_much: list[Callable[[], None]] = [
         lambda: room.take(1),
         lambda: room.hold(1, 0),
-        lambda: room.hold_places(1),
     ]
     for more in too_much:
         with pytest.raises(Declined) as refused:
