@@ -2,6 +2,7 @@
 (SPEC-7.6 to SPEC-7.15)
 """
 
+from collections.abc import Sequence
 from itertools import accumulate
 from math import prod
 
@@ -15,9 +16,9 @@ from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Left, Terms
 from checker.cells.weights import Scores
 from checker.float32.cells import REAL, Slack
+from checker.ground.exact import Row
 from checker.ground.ledger import NUMBER_BITS, Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome
-from checker.statement.statement import Scope
 
 ROW_BITS = 2048
 """Room that Python takes for the terms of one position."""
@@ -31,19 +32,19 @@ class Cells:
     def __init__(
         self,
         paths: Paths,
-        scope: Scope,
+        weights: Sequence[Row],
         precision: int,
         ledger: Ledger,
         slack: Slack = REAL,
     ) -> None:
         self.paths = paths
-        self.scope = scope
+        self.weights = weights
         self.ledger = ledger
         self.slack = slack
         self.scores = Scores(Tables(paths, ledger), precision, slack)
-        ledger.charge(add=sum(map(len, scope.weights)))
+        ledger.charge(add=sum(map(len, weights)))
         # 7.2: the weight of the free positions with tokens below t, and of a last token below t
-        *free, last = (list(accumulate(row, initial=0)) for row in scope.weights)
+        *free, last = (list(accumulate(row, initial=0)) for row in weights)
         sums = zip(*free, strict=True) if free else [()] * len(last)
         self.below = list(map(prod, sums))
         self.last = last
@@ -61,8 +62,8 @@ class Cells:
         self.ledger.spend(1 + len(cell.queries))
         found = self._derive(cell, given)
         if isinstance(found, Known):
-            masks = len(found.answers) * len(self.scope.weights)
-            room = masks * (NUMBER_BITS + len(self.scope.weights[0]))
+            masks = len(found.answers) * len(self.weights)
+            room = masks * (NUMBER_BITS + len(self.weights[0]))
             self.ledger.take(room)
             for child in cell.children:
                 self.visit(child, found)
@@ -97,7 +98,7 @@ class Cells:
         if not given.answers or not size:  # nothing fails
             shown = given.margin if size else None
             return given if isinstance(method, Split) else Outcome(0, 0, size, shown)
-        frame = Frame(self.scores, inputs, self.scope.weights)
+        frame = Frame(self.scores, inputs, self.weights)
         before = self.ledger.held
         left, margin = self._left(cell, frame, given, mu)
         room = self.ledger.held - before

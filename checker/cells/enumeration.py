@@ -201,7 +201,8 @@ class Enumerate:
         certain = table.masks(map(frame.lower_terms, answers, allowed))
         undecided = {n: possible[n] & ~certain.get(n, 0) for n in possible}
         for number, bit, tokens in table.tuples(undecided) if left.mu == 0 else ():
-            wrong = is_wrong(frame.scores, frame.maximum, tokens, answers)
+            right = frame.paths.right[frame.maximum]
+            wrong = is_wrong(frame.scores, right, tokens, answers)
             certain.setdefault(number, 0)
             if wrong is True:
                 certain[number] |= bit

@@ -229,7 +229,7 @@ class Reader:
         roots = " maximum mu" if root is None else ""
         found = fields(item, where, f"method queries {keys}{roots}", may)
         if root is None:
-            most = self.sizes["d_vocab"] - 1
+            most = self.sizes["places"] - 1
             maximum = integer(found["maximum"], f"{where} maximum", 0, most)
             mu = Margin(*dyadic(found["mu"], f"{where} mu"))
             require(mu.mantissa >= 0, "SPEC-7.4", f"{where} mu is negative")
@@ -287,7 +287,7 @@ def parse_cells(
 ) -> tuple[Cell, ...]:
     """Return the root cells of a proof that tiles the domain.  (SPEC-7.1)
 
-    ``sizes``: d_vocab, d_vocab_out and n_ctx of the model.
+    ``sizes``: d_vocab_out and n_ctx of the model, and the number of places (SPEC-7.16).
     Ensures: every input belongs to exactly one leaf cell.
     Raises:  Malformed, Rejected or Declined (SPEC-3.5, SPEC-7.x), naming the cell by its index in
              the list.
@@ -295,7 +295,7 @@ def parse_cells(
     """
     reader = Reader(deque(enumerate(cells)), sizes)
     roots = []
-    groups: list[list[Cell]] = [[] for _ in range(sizes["d_vocab"])]
+    groups: list[list[Cell]] = [[] for _ in range(sizes["places"])]
     while reader.unread:
         root = reader.cell(None, 0)
         roots.append(root)

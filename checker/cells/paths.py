@@ -1,6 +1,7 @@
 """The exact path matrices of models with one layer, one head and attention only.  (SPEC-4.4)"""
 
 from checker.cells.enclosed import Enclosed, PathHint, enclose
+from checker.cells.places import Places
 from checker.ground import record
 from checker.ground.errors import require_support
 from checker.ground.exact import (
@@ -37,7 +38,7 @@ class Paths:
     ``eqke_low[q][t]``, ``eqkp[q][i]``, ``evou_low[t][j]``, ``pvou[i][j]``, ``eu_low[q][j]``.
     ``low`` and ``high`` enclose up to a constant of each row (a token, for EVOU), so that only
     differences within a row mean anything; they are the same object where the path is exact.
-    ``exact``: all three are.
+    ``exact``: all three are.  ``right``: by token, the right output where it is the maximum.
     """
 
     eqke_low: Rows
@@ -52,6 +53,7 @@ class Paths:
     value_scale: int
     d_head: int
     exact: bool
+    right: Row
 
 
 def require_plain(model: Model) -> None:
@@ -96,12 +98,13 @@ def _hold(tables: list[Rows], ledger: Ledger) -> None:
 
 def decompose(
     model: Model,
+    named: Places,
     hints: dict[str, PathHint],
     ledger: Ledger,
     fine: int = 0,
 ) -> Paths:
-    """Return the path decomposition of the model: a path without a hint exactly, the others
-    enclosed.  (SPEC-4.4, SPEC-6.5)
+    """Return the path decomposition of the model, over the tokens that are named: a path without a
+    hint exactly, the others enclosed.  (SPEC-4.4, SPEC-6.5, SPEC-7.16)
 
     Ensures: the scales are at least ``fine``.
 
@@ -109,9 +112,8 @@ def decompose(
           enclosures.
     """
     before = ledger.held
-    weights = model.weights.items()
-    w = {name.rpartition(".")[2]: weight for name, weight in weights}
-    embed = w["W_E"]
+    w = model.by_role()
+    embed = named.rows(w["W_E"])
     places = w["W_pos"]
     query = add_row(embed, Matrix(places.rows[-1:], places.scale), ledger)  # Q
     output = w["W_O"]
@@ -142,4 +144,5 @@ def decompose(
         value,
         model.sizes["d_head"],
         not hints,
+        named.right,
     )

@@ -70,12 +70,12 @@ class Values:
     """Values of the tokens of each block, rows of EVOU.  ``masks``: the tokens as bit masks."""
 
     def __init__(self, tables: Tables, inputs: Inputs) -> None:
-        m = inputs.maximum
+        right = tables.paths.right[inputs.maximum]
         blocks = inputs.blocks
         self.masks = [mask(*block) for block in blocks]
         self.tops = [tables.value_high.windows(*block) for block in blocks]
         lows = [tables.value_low.windows(*block) for block in blocks]
-        self.floors = [min(one[m], two[m]) for one, two in lows]
+        self.floors = [min(one[right], two[right]) for one, two in lows]
 
     def above(self, j: int) -> list[int]:
         """Return max_t EVOU[t,j] - min_t EVOU[t,m] for every block.  (SPEC-7.5, SPEC-7.15)"""
@@ -163,8 +163,8 @@ class Frame:
               if no single window covers it; per position three additions; per entry an addition, a
               multiplication and a comparison.
         """
-        m = self.maximum
         paths = self.paths
+        right = paths.right[self.maximum]
         masks = self.values.masks
         chosen = [
             [b for b in row if tokens & masks[b]]
@@ -181,11 +181,11 @@ class Frame:
         high = paths.eu_high
         low = paths.eu_low
         asked = self.queries
-        direct = max(high[q][j] - low[q][m] for q in asked)
+        direct = max(high[q][j] - low[q][right] for q in asked)
         values = self.values.above(j)
         rows = []
         for place, row, blocks in zip(paths.pvou, self.weights, chosen, strict=True):
-            shift = place[j] - place[m] + direct + mu
+            shift = place[j] - place[right] + direct + mu
             found = {b: term(row[b], values[b] + shift) for b in blocks}
             rows.append(found)
         return Terms(rows, len(self.blocks) - 1, self.forced)
