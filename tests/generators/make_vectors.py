@@ -1218,7 +1218,7 @@ def statements(book: Book) -> None:
         "one wrong input from a proof that shows none",
         put(MINI, "statement/correct_upper", "3"),
     )
-    for version in ("certify.certificate/2", "certify.scope/1"):
+    for version in ("certify.certificate/1", "certify.certificate/3", "certify.scope/1"):
         book.refuse(
             "SPEC-5.1",
             f"format-{version.replace('/', '-').replace('.', '-')}",
