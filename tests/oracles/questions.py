@@ -7,11 +7,10 @@ Everything works on the JSON of a statement; nothing is shared with the checker 
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
-
-import models
 
 Domain = dict[str, Any]
 Permutation = tuple[int, ...]
@@ -216,7 +215,8 @@ def term(written: Sequence[int]) -> str:
 
 def hash_of(value: Any) -> str:
     """Return the hash of the file of a table, or of the elements of a group."""
-    return "sha256:" + sha256((models.canonical(value) + "\n").encode()).hexdigest()
+    file = json.dumps(value, sort_keys=True, separators=(",", ":")) + "\n"
+    return "sha256:" + sha256(file.encode()).hexdigest()
 
 
 def label(task: Any) -> str:
