@@ -166,10 +166,10 @@ def _expected(vector: Vector, written: dict[str, Any]) -> dict[str, str]:
     if scope != "uniform":
         file = {"format": "certify.scope/1", "weights": scope["product"]}
         expected["scope"] = f"product:{questions.hash_of(file)}"
-    keys = ("semantics", "eps_exp", "eta_exp", "total")
-    expected |= {key: written[key] for key in keys if key in written}
-    keys = ("correct_lower", "correct_upper", "margin_lower")
-    expected |= {key: vector.expect[key] for key in keys}
+    stated = ("semantics", "eps_exp", "eta_exp", "total")
+    expected |= {key: written[key] for key in stated if key in written}
+    derived = ("correct_lower", "correct_upper", "margin_lower")
+    expected |= {key: vector.expect[key] for key in derived}
     for key in ("model", "certificate"):
         data = getattr(vector, key).read_bytes()
         expected[key] = f"sha256:{sha256(data).hexdigest()}"

@@ -111,7 +111,7 @@ def of(
             size = math.prod(shape)
             flat = [Fraction(rng.randint(-spread, spread), 16) for _ in range(size)]
             tensors[name] = _nested(flat, shape)
-    return Model(config, tensors, dtype, every)
+    return Model(config, tensors, dtype, every=every)
 
 
 def shapes(config: dict[str, Any], hidden: int) -> Iterator[tuple[str, tuple[int, ...], bool]]:

@@ -4,6 +4,8 @@ Proofs are leaves.  What is right is said by `questions`, what a model answers b
 bits.  `chapter` takes the book and the module `make_vectors`, which imports this file.
 """
 
+# ruff: noqa: E501 (a row of a table is one line)
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -110,7 +112,6 @@ def chapter(book: Any, make: Any) -> None:
 def domains(own: Chapter) -> None:
     """Domains that are accepted."""
     every = [[0, 3]]
-    causal: Any
     for name, why, task, positions, parts in (
         ("context-behind", "context behind the operands", ADD, BEHIND, {}),
         ("context-before", "context before the operands", ADD, [BEHIND[2], *BEHIND[:2]], {}),
@@ -276,6 +277,7 @@ def no_domains(own: Chapter) -> None:
 
 def tasks(own: Chapter) -> None:
     """Tasks over values that are accepted."""
+    task: Any
     five = random_model(56, {"mlp": "relu"}, vocab=3, n=2, outputs=5)
     whole = [among(0, 2)] * 2
     for name, why, task, positions, parts in (
@@ -303,7 +305,6 @@ def tasks(own: Chapter) -> None:
 
 def no_tasks(own: Chapter) -> None:
     """Tasks that are none, or not about this domain."""
-    whole = [among(0, 2)] * 2
 
     def refuse(
         name: str,
@@ -357,16 +358,21 @@ def no_tasks(own: Chapter) -> None:
         EQUALS,
         declined=True,
     )
-    for modulus in (0, 1, -3, 2**31, True, "3", None, [3]):
-        for kind, task in (
-            ("addition", {"modular-addition": modulus}),
-            ("polynomial", polynomial(0, [1, 1, 1])),
-        ):
-            if kind == "polynomial":
-                task["polynomial"]["modulus"] = modulus
-            name = str(modulus).strip("[]").lower().replace("-", "minus-")
-            name += {str: "-text", list: "-list"}.get(type(modulus), "")
-            refuse(f"modulus-{name}-of-{kind}", "no modulus", task, BEHIND, "SPEC-3.3")
+    modulus: Any
+    for name, modulus in (
+        ("0", 0),
+        ("1", 1),
+        ("negative", -3),
+        ("2-31", 2**31),
+        ("true", True),
+        ("text", "3"),
+        ("null", None),
+        ("list", [3]),
+    ):
+        added: Document = {"modular-addition": modulus}
+        refuse(f"modulus-{name}", "no modulus", added, BEHIND, "SPEC-3.3")
+        product = polynomial(modulus, [1, 1, 1])
+        refuse(f"modulus-{name}-of-polynomial", "no modulus", product, BEHIND, "SPEC-3.3")
     for name, terms, why in (
         ("no-terms", [], "no terms"),
         ("of-two", [[1, 1]], "a term of two numbers"),
@@ -493,6 +499,7 @@ def tables(own: Chapter) -> None:
     own.accept("SPEC-5.2", "table-bidirectional", why, both, asked, early)
     put = own.make.put
     answers = "statement/task/table/answers"
+    value: Any
     for name, value, why in (
         ("row-short", [*rows[:5], [1]], "an answer of the last row is missing"),
         ("row-long", [*rows[:5], [1, 1, 1]], "a row with an answer too many"),
@@ -508,7 +515,6 @@ def tables(own: Chapter) -> None:
     own.book.refuse(
         "SPEC-3.3", "table-rows-of-one", why, put(one, answers, [[a] for a in flat]), EQUALS
     )
-    value: Any
     for name, value in (
         ("other-domain", [[[3, 3]], [[0, 1]], [[0, 2]]]),
         ("other-order", [[[0, 1]], [[3, 3]], [[1, 3]]]),
@@ -592,7 +598,14 @@ def required(own: Chapter) -> None:
         "every-part", "every part is named, and an accuracy", base, fine, *every, "--at-least", "0"
     )
     least = truth(own.make, EQUALS, ADD, domain=usual)
-    arguments = ("--domain", "0-2/0-2/@3", "--task", "modular-addition:3", "--at-least", "0")
+    arguments: tuple[str, ...] = (
+        "--domain",
+        "0-2/0-2/@3",
+        "--task",
+        "modular-addition:3",
+        "--at-least",
+        "0",
+    )
     accept("domain", "the domain that is required", plain, least, *arguments)
     every_part = truth(own.make, EQUALS, "max-of-k", domain=domain_of(EQUALS))
     arguments = ("--domain", "*/*/*", "--values", "own/own/own", "--outputs", "*")

@@ -303,6 +303,7 @@ def tasks(book: Any, make: Any) -> None:
         ("table-answer-negative", -1, "a negative answer"),
     ):
         declined(name, why, make.put(table, "table/answers/3", value), model)
+    value: Any
     for name, path, value, why in (
         ("table-n", "table/tokens", [[[0, 1]]] * 3, "a table about longer inputs"),
         ("table-vocab", "table/tokens", [[[0, 1]], [[0, 0]]], "a table about fewer tokens"),
@@ -317,7 +318,13 @@ def tasks(book: Any, make: Any) -> None:
             networks.document(model, make.put(table, path, value), [leaf(4)]),
             model,
         )
-    spelled = [{**table, "max-of-k": {}}, {"tables": table["table"]}, {}, {"max-of-k": {}}]
+    task: Any
+    spelled: list[Any] = [
+        {**table, "max-of-k": {}},
+        {"tables": table["table"]},
+        {},
+        {"max-of-k": {}},
+    ]
     for at, task in enumerate(spelled):
         declined(f"task-object-{at}", "an object that is no task", task, model)
     for name, task in (
