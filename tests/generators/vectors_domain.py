@@ -694,7 +694,7 @@ def required(own: Chapter) -> None:
         ("both", "group:cyclic:3@groups/absent.json"),
     ):
         why = "the file of a group is not there"
-        asked = ("--task", text)
+        arguments = ("--task", text)
         own.book.refuse(
-            "io", f"group-by-{name}-absent", why, doc, EQUALS, arguments=asked, declined=True
+            "io", f"group-by-{name}-absent", why, doc, EQUALS, arguments=arguments, declined=True
         )

@@ -298,12 +298,12 @@ def tasks(book: Any, make: Any) -> None:
         make.put(table, "table/format", "certify.table/1"),
         model,
     )
+    value: Any
     for name, value, why in (
         ("table-answer-2", 2, "an answer that is no output"),
         ("table-answer-negative", -1, "a negative answer"),
     ):
         declined(name, why, make.put(table, "table/answers/3", value), model)
-    value: Any
     for name, path, value, why in (
         ("table-n", "table/tokens", [[[0, 1]]] * 3, "a table about longer inputs"),
         ("table-vocab", "table/tokens", [[[0, 1]], [[0, 0]]], "a table about fewer tokens"),
@@ -319,13 +319,8 @@ def tasks(book: Any, make: Any) -> None:
             model,
         )
     task: Any
-    spelled: list[Any] = [
-        {**table, "max-of-k": {}},
-        {"tables": table["table"]},
-        {},
-        {"max-of-k": {}},
-    ]
-    for at, task in enumerate(spelled):
+    none = [{**table, "max-of-k": {}}, {"tables": table["table"]}, {}, {"max-of-k": {}}]
+    for at, task in enumerate(none):
         declined(f"task-object-{at}", "an object that is no task", task, model)
     for name, task in (
         ("list", ["max-of-k"]),
