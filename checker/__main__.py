@@ -303,8 +303,10 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
     demand_same("task", said.task.label, asked_task(options.task))
     demand_same("readout", said.readout, options.readout)
     for part, text in said.domain.parts.items():
-        usual = said.domain.usual[part] if bounded else None
-        demand_same(part, text, getattr(options, part) or usual)
+        asked = getattr(options, part)
+        if bounded and asked is None:
+            asked = said.domain.usual[part]
+        demand_same(part, text, asked)
 
     # Unless the user says which inputs are to count, --at-least counts every one the same.
     scope = asked_scope(options.scope)
