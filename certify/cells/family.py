@@ -7,9 +7,9 @@ from functools import partial
 from certify.cells.draft import draft
 from certify.cells.enclosures import is_name, names
 from certify.cells.form import FORM
+from certify.cells.numbering import numbering_of
 from certify.cells.show import SHOWING
 from certify.cells.strategies import STRATEGIES
-from certify.errors import Unsupported
 from certify.family import Choice, Family
 from certify.model.config import Config, require_one_layer
 from certify.question.question import Question
@@ -24,9 +24,7 @@ def require(config: Config, question: Question, origin: str) -> None:
     Errors: ``Unsupported``, one line.
     """
     require_one_layer(config, origin)
-    if question.domain.unusual:
-        parts = ", ".join(f"--{part}" for part in question.domain.unusual)
-        raise Unsupported(f"{origin}: proofs of cells are about the usual domain, without {parts}")
+    numbering_of(question.domain, config.d_vocab_out)
 
 
 FAMILY = Family(
