@@ -47,8 +47,8 @@ class Copies:
         answers = []
         for terms in left.terms.values():
             frame.ledger.take(places)
-            frame.ledger.charge(cmp=sum(map(len, terms.rows)), add=free)
-            answers.append(_filled(terms))
+            frame.ledger.charge(cmp=sum(map(len, terms)), add=free)
+            answers.append(_filled(terms, len(frame.blocks)))
         count = len(answers)
         upper = left.size
         for group in self.groups:
@@ -68,16 +68,16 @@ class Copies:
         return Failures(0, upper)
 
 
-def _filled(terms: Terms) -> Rows:
+def _filled(terms: Terms, width: int) -> Rows:
     """Return the terms of every block, the maximum's last, at the free positions, and the terms of
     the last position.
 
     A missing term is one that outweighs all the others: no failing input has it.
     """
-    *free, last = terms.rows
-    sizes = [abs(term) for row in terms.rows for term in row.values()]
-    missing = -1 - len(terms.rows) * max(sizes)
-    blocks = range(terms.maximum + 1)
+    *free, last = terms
+    sizes = [abs(term) for row in terms for term in row.values()]
+    missing = -1 - len(terms) * max(sizes)
+    blocks = range(width)
     filled = [[row.get(b, missing) for b in blocks] for row in free]
     return [*filled, list(last.values())]
 

@@ -126,7 +126,8 @@ class Cells:
         """
         width = self.bits + mu.bit_length()
         places = len(frame.weights)
-        most = places * (ROW_BITS + len(frame.blocks) * width)
+        blocks = len(frame.blocks)
+        most = places * (ROW_BITS + blocks * width)
         left = {}
         sums = []
         for j, allowed in given.answers.items():
@@ -134,14 +135,14 @@ class Cells:
             terms = frame.upper_terms(j, allowed, mu)
             kept: Terms | None = terms
             if not isinstance(cell.method, BruteForce):  # 7.12: it keeps every answer
-                work = 3 * sum(map(len, terms.rows)) + 4 * places
+                work = 3 * sum(map(len, terms)) + 4 * places
                 self.ledger.charge(add=6 * places, cmp=work)
-                kept, removed = extreme_test(terms)
+                kept, removed = extreme_test(terms, blocks - 1, forced=frame.forced)
                 sums += [] if removed is None else [removed]
             self.ledger.release(most)
             if kept is not None:
                 left[j] = kept
-                entries = sum(map(len, kept.rows))
+                entries = sum(map(len, kept))
                 self.ledger.take(places * ROW_BITS + entries * width)
         # W: the largest weights at each position
         rows = frame.weights

@@ -126,8 +126,7 @@ class Layer:
         found = list[int]()
         blur = 0
         for head, query in enumerate(position.queries):
-            keys = [other.keys[head] for other in seen]
-            shares, width = self._shares(query, keys)
+            shares, width = self._shares(query, [other.keys[head] for other in seen])
             # E: what the errors of scores, of exponentials and of two floors move all shares.
             error = min(4 * delta, 2 << p) + 2 * len(seen) * (width + 1)
             values = [other.values[head] for other in seen]
