@@ -37,7 +37,7 @@ class Cells:
         slack: Slack = REAL,
     ) -> None:
         self.paths = paths
-        self.scope = scope
+        self.weights = scope.weights
         self.ledger = ledger
         self.slack = slack
         self.scores = Scores(Tables(paths, ledger), precision, slack)
@@ -61,8 +61,8 @@ class Cells:
         self.ledger.spend(1 + len(cell.queries))
         found = self._derive(cell, given)
         if isinstance(found, Known):
-            masks = len(found.answers) * len(self.scope.weights)
-            room = masks * (NUMBER_BITS + len(self.scope.weights[0]))
+            masks = len(found.answers) * len(self.weights)
+            room = masks * (NUMBER_BITS + len(self.weights[0]))
             self.ledger.take(room)
             for child in cell.children:
                 self.visit(child, found)
@@ -97,7 +97,7 @@ class Cells:
         if not given.answers or not size:  # nothing fails
             shown = given.margin if size else None
             return given if isinstance(method, Split) else Outcome(0, 0, size, shown)
-        frame = Frame(self.scores, inputs, self.scope.weights)
+        frame = Frame(self.scores, inputs, self.weights)
         before = self.ledger.held
         left, margin = self._left(cell, frame, given, mu)
         room = self.ledger.held - before
@@ -145,8 +145,7 @@ class Cells:
                 entries = sum(map(len, kept))
                 self.ledger.take(places * ROW_BITS + entries * width)
         # W: the largest weights at each position
-        rows = frame.weights
-        heaviest = sum(max(high for _, high in row.values()) for row in rows)
+        heaviest = sum(max(high for _, high in row.values()) for row in frame.weights)
         value = _beaten(mu, max(sums, default=None), heaviest)
         return left, self._least(given.margin, value)
 

@@ -129,8 +129,7 @@ class Layer:
             shares, width = self._shares(query, [other.keys[head] for other in seen])
             # E: what the errors of scores, of exponentials and of two floors move all shares.
             error = min(4 * delta, 2 << p) + 2 * len(seen) * (width + 1)
-            values = [other.values[head] for other in seen]
-            found += self.slots.combine(shares, values)
+            found += self.slots.combine(shares, [other.values[head] for other in seen])
             moved = (sum(shares) + error) * value_radius + error * value_top
             blur = max(blur, moved)
         # The floors of the middle and of the radius cost one each.
