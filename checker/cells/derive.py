@@ -127,7 +127,8 @@ class Cells:
         """
         width = self.bits + mu.bit_length()
         places = len(frame.weights)
-        most = places * (ROW_BITS + len(frame.blocks) * width)
+        blocks = len(frame.blocks)
+        most = places * (ROW_BITS + blocks * width)
         left = {}
         sums = []
         for j, allowed in given.answers.items():
@@ -135,18 +136,17 @@ class Cells:
             terms = frame.upper_terms(j, allowed, mu)
             kept: Terms | None = terms
             if not isinstance(cell.method, BruteForce):  # 7.12: it keeps every answer
-                work = 3 * sum(map(len, terms.rows)) + 4 * places
+                work = 3 * sum(map(len, terms)) + 4 * places
                 self.ledger.charge(add=6 * places, cmp=work)
-                kept, removed = extreme_test(terms)
+                kept, removed = extreme_test(terms, blocks - 1, forced=frame.forced)
                 sums += [] if removed is None else [removed]
             self.ledger.release(most)
             if kept is not None:
                 left[j] = kept
-                entries = sum(map(len, kept.rows))
+                entries = sum(map(len, kept))
                 self.ledger.take(places * ROW_BITS + entries * width)
         # W: the largest weights at each position
-        rows = frame.weights
-        heaviest = sum(max(high for _, high in row.values()) for row in rows)
+        heaviest = sum(max(high for _, high in row.values()) for row in frame.weights)
         value = _beaten(mu, max(sums, default=None), heaviest)
         return left, self._least(given.margin, value)
 

@@ -7,7 +7,6 @@ from checker.cells.parse import Cell, Skip, parse_cells
 from checker.cells.paths import decompose, require_plain
 from checker.cells.places import Places, places_of
 from checker.float32 import cells as float32
-from checker.float32.cells import REAL
 from checker.ground import record
 from checker.ground.decode import listing
 from checker.ground.errors import require_support
@@ -38,7 +37,7 @@ class Forest:
         named = self.named
         fine = TABLE_SCALE if exp else 0
         paths = decompose(self.model, named, self.hints, ledger, fine)
-        slack = REAL
+        slack = float32.REAL
         if exp is not None:
             scales = paths.score_scale, paths.value_scale
             slack = float32.slack(self.model, exp, scales, ledger)
@@ -57,11 +56,11 @@ class Forest:
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
-        roots = []
-        for cell in self.roots:
-            inputs = f"maximum {cell.maximum}, queries {list(cell.queries)}"
-            method = type(cell.method).__name__
-            roots.append(f"  {cell.where}: {inputs}, {method}, {cell.claim}")
+        roots = [
+            f"  {cell.where}: maximum {cell.maximum}, queries {list(cell.queries)}, "
+            f"{type(cell.method).__name__}, {cell.claim}"
+            for cell in self.roots
+        ]
         return [f"paths enclosed: {sorted(self.hints)}, roots:", *roots]
 
 

@@ -252,8 +252,7 @@ class Reader:
             blocks = sum(count for _, count in layout)
             own["groups"] = _groups(found["groups"], f"{where} groups", blocks, most)
         claim = _claim(found, where)
-        method = kind(**own)
-        return Cell(where, m, queries, root.mu, layout, method, children, claim)
+        return Cell(where, m, queries, root.mu, layout, kind(**own), children, claim)
 
     def _children(
         self, found: Found, where: str, root: Root, depth: int

@@ -76,8 +76,7 @@ def _with_bias(
         return [left, right]
     scale = max(right.scale, bias.scale)
     ones = tuple((*row, 1 << left.scale) for row in left.rows)
-    fine = rescale(right, scale, ledger)
-    rows = fine.rows + rescale(bias, scale, ledger).rows
+    rows = rescale(right, scale, ledger).rows + rescale(bias, scale, ledger).rows
     return [Matrix(ones, left.scale), Matrix(rows, scale)]
 
 

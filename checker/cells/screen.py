@@ -76,7 +76,7 @@ def screened(
     least = tables.direct_low[m][right] + min(row[right] for row in places) - mu
     wide = sum(first < last for first, last in blocks)
     entries = len(answers) * len(blocks)
-    scores.ledger.charge(
+    tables.ledger.charge(
         mul=entries + 2 * len(answers),
         add=4 * (len(answers) + len(blocks)) + 2 * entries,
         cmp=3 * entries + (wide + n + 2) * (len(answers) + 1),

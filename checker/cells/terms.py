@@ -24,6 +24,11 @@ from checker.ground.exact import Row
 BlockTerms = dict[int, int]
 """A number for every block with which an answer may still win at one position."""
 
+Terms = list[BlockTerms]
+"""The numbers of one wrong answer by position; which side they bound is said by the function that
+made them.
+"""
+
 Term = Callable[[Ends, int], int]
 
 
@@ -39,31 +44,16 @@ def term_lower(weight: Ends, bracket: int) -> int:
     return bracket * (low if bracket > 0 else high)
 
 
-@record
-class Terms:
-    """For one wrong answer, per position, one number for every block with which it may still win.
-
-    Which side the numbers bound is said by the function that made them.  ``maximum`` is the block
-    of the maximum; ``forced``: the inputs hold the maximum in a free position.
-    """
-
-    rows: list[BlockTerms]
-    maximum: int
-    forced: bool
-
-
 def max_of_terms(parts: Sequence[Terms]) -> Terms:
     """Return the blockwise maximum over several answers; a block is left if it is left for any of
     them.
     """
     rows = []
-    for held in zip(*(part.rows for part in parts), strict=True):
+    for held in zip(*parts, strict=True):
         blocks = set().union(*held)
-        largest = {}
-        for b in blocks:
-            largest[b] = max(row[b] for row in held if b in row)
+        largest = {b: max(row[b] for row in held if b in row) for b in blocks}
         rows.append(largest)
-    return Terms(rows, parts[0].maximum, parts[0].forced)
+    return rows
 
 
 class Values:
@@ -127,7 +117,7 @@ class Frame:
 
     def allowed(self, terms: Terms) -> Allowed:
         """Return per position the tokens of the blocks that are left."""
-        return tuple(sum(self.values.masks[b] for b in row) for row in terms.rows)
+        return tuple(sum(self.values.masks[b] for b in row) for row in terms)
 
     def upper_terms(
         self,
@@ -188,7 +178,7 @@ class Frame:
             shift = place[j] - place[right] + direct + mu
             found = {b: term(row[b], values[b] + shift) for b in blocks}
             rows.append(found)
-        return Terms(rows, len(self.blocks) - 1, self.forced)
+        return rows
 
 
 @record

@@ -69,8 +69,7 @@ def _either(w: dict[str, Matrix], letter: str, ledger: Ledger) -> Fraction:
     Cost: two products, a sum of rows, norms.
     """
     weight = w[f"W_{letter}"]
-    bias = w[f"b_{letter}"]
-    tokens = add_row(product(w["W_E"], weight, ledger), bias, ledger)
+    tokens = add_row(product(w["W_E"], weight, ledger), w[f"b_{letter}"], ledger)
     places = product(w["W_pos"], weight, ledger)
     return largest_norm(tokens, ledger) + largest_norm(places, ledger)
 
@@ -133,11 +132,9 @@ def slack(
     Cost:     five products, sums of rows, norms, their comparisons, and 200 operations.
     """
     eps_exp, eta_exp = exp_errors
-    vocab, n, outputs = (
-        model.sizes[name] for name in ("d_vocab", "n_ctx", "d_vocab_out")
-    )
-    h = model.sizes["d_head"]
-    compared = 5 * vocab + 3 * n + 2 * outputs
+    sizes = model.sizes
+    h = sizes["d_head"]
+    compared = 5 * sizes["d_vocab"] + 3 * sizes["n_ctx"] + 2 * sizes["d_vocab_out"]
     ledger.charge(mul=100, add=100, cmp=compared)
     w = short_names(model)
     maps = {

@@ -38,8 +38,7 @@ def parse_matrix(value: object, where: str, most: int = 1024) -> Matrix:
     require_form(
         len(widths) == 1 and 0 not in widths, "SPEC-6.5", f"{where} is no matrix"
     )
-    exponent = integer(found["exponent"], f"{where} exponent", -128, 128)
-    return Matrix(rows, -exponent)
+    return Matrix(rows, -integer(found["exponent"], f"{where} exponent", -128, 128))
 
 
 def low_rank(left: Matrix, right: Matrix, whole: Matrix, ledger: Ledger) -> Matrix:

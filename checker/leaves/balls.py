@@ -55,8 +55,7 @@ def rounded_down(matrix: Matrix, scale: int) -> Rows:
     finer = scale - matrix.scale
     left = max(finer, 0)
     right = max(-finer, 0)
-    rows = matrix.rows
-    return [[value << left >> right for value in row] for row in rows]
+    return [[value << left >> right for value in row] for row in matrix.rows]
 
 
 def _beside(stacks: list[Rows], inputs: int) -> Rows:

@@ -126,12 +126,10 @@ class Layer:
         found = list[int]()
         blur = 0
         for head, query in enumerate(position.queries):
-            keys = [other.keys[head] for other in seen]
-            shares, width = self._shares(query, keys)
+            shares, width = self._shares(query, [other.keys[head] for other in seen])
             # E: what the errors of scores, of exponentials and of two floors move all shares.
             error = min(4 * delta, 2 << p) + 2 * len(seen) * (width + 1)
-            values = [other.values[head] for other in seen]
-            found += self.slots.combine(shares, values)
+            found += self.slots.combine(shares, [other.values[head] for other in seen])
             moved = (sum(shares) + error) * value_radius + error * value_top
             blur = max(blur, moved)
         # The floors of the middle and of the radius cost one each.

@@ -62,8 +62,9 @@ class Network:
         self.readout = model.readout
         # A pooled readout needs all positions.
         self.reads = reads or tuple(range(self.n))
-        blocks = [f"blocks.{layer}." for layer in range(n_layers)]
-        self.layers = [Layer(model, block, precision) for block in blocks]
+        self.layers = [
+            Layer(model, f"blocks.{layer}.", precision) for layer in range(n_layers)
+        ]
         self.norm = Norm(model, "ln_final", precision)
         names = ["unembed.W_U"] if "unembed.W_U" in w else ["head.W_1", "head.W_2"]
         self.ends = [Affine(model, [name], precision) for name in names]
@@ -86,9 +87,8 @@ class Network:
     def read(self, tokens: list[int]) -> list[Ball]:
         """Return the logits of an input, at every position that is read.  (SPEC-4.5)"""
         self._keep(tokens)
-        kept = len(self.tokens)
         if self.causal:
-            for place in range(kept, self.n):
+            for place in range(len(self.tokens), self.n):
                 self._extend(tokens[place : place + 1])
         else:
             self._extend(tokens)
