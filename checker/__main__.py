@@ -298,7 +298,9 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
     # An accuracy with respect to a file means nothing to those who do not have the file.
     named = options.task is not None or "sha256:" not in said.task.label
     require(
-        named or not bounded, "SPEC-9.3", "at-least of a file needs --task with that file"
+        named or not bounded,
+        "SPEC-9.3",
+        "at-least of a file needs --task with that file",
     )
     demand_same("task", said.task.label, asked_task(options.task))
     demand_same("readout", said.readout, options.readout)
@@ -344,7 +346,9 @@ def show(parsed: Parsed) -> str:
         lines.append(
             f"  {name}: {shape} integers over 2^{weights.scale}, the first {first}"
         )
-    names = f"task {said.task.label}, scope {said.scope.label}, semantics {said.semantics}"
+    names = (
+        f"task {said.task.label}, scope {said.scope.label}, semantics {said.semantics}"
+    )
     lines += [f"statement: {names}", f"  claims {claimed} of {said.total}"]
     lines += [f"  {name} {number}" for name, number in errors_of_exp(said).items()]
     work = f"{parsed.operations} operations declared"
@@ -438,9 +442,12 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         parser.error("argument --scope: neither uniform nor product:FILE")
     task = options.task
     given = [f"{kind}:" for kind in (*GIVEN, "table")]
-    if not (task in (None, *NAMED) or any(names_file(task, kind) for kind in given)):
+    about = [kind for kind in given if names_file(task or "", kind)]
+    if not (about or task in (None, *NAMED)):
         known = ", ".join([*NAMED, *given])
-        parser.error(f"argument --task: none of {known}, these with what they are about")
+        parser.error(
+            f"argument --task: none of {known}, these with what they are about"
+        )
     return options
 
 
