@@ -195,7 +195,8 @@ def sentence(theorem: Theorem) -> str:
     if "domain" in unusual:
         subject += f", {said.domain.words()},"
     if "read" in unusual:
-        subject += f", at the positions {said.domain.read} for the operands up to them,"
+        positions = ", ".join(map(str, said.domain.read))
+        subject += f", at the positions {positions} for the operands up to them,"
     named = ("values", "outputs", "answers")
     others = [f"{part} {unusual[part]}" for part in named if part in unusual]
     if others:
@@ -349,7 +350,9 @@ def show(parsed: Parsed) -> str:
     names = (
         f"task {said.task.label}, scope {said.scope.label}, semantics {said.semantics}"
     )
-    lines += [f"statement: {names}", f"  claims {claimed} of {said.total}"]
+    lines.append(f"statement: {names}")
+    lines += [f"  {part} {text}" for part, text in said.domain.unusual.items()]
+    lines.append(f"  claims {claimed} of {said.total}")
     lines += [f"  {name} {number}" for name, number in errors_of_exp(said).items()]
     work = f"{parsed.operations} operations declared"
     lines.append(f"proof: precision {parsed.precision} bits, {work}")
