@@ -190,17 +190,18 @@ def sentence(theorem: Theorem) -> str:
         relative, absolute = said.exp_errors
         arithmetic += f" with a relative error of exp of at most {relative}"
         arithmetic += f" and an absolute error of exp of at most {absolute}"
-    subject = f"This exact model file {said.task.sentence}"
+    said_of = [f"This exact model file {said.task.sentence}"]
     unusual = said.domain.unusual
     if "domain" in unusual:
-        subject += f", {said.domain.words()},"
+        said_of.append(said.domain.words())
     if "read" in unusual:
         positions = ", ".join(map(str, said.domain.read))
-        subject += f", at the positions {positions} for the operands up to them,"
+        said_of.append(f"at the positions {positions} for the operands up to them")
     named = ("values", "outputs", "answers")
     others = [f"{part} {unusual[part]}" for part in named if part in unusual]
     if others:
-        subject += f", with {', '.join(others)},"
+        said_of.append(f"with {', '.join(others)}")
+    subject = ", ".join(said_of) + ("," if unusual else "")
     count = f"{number} of all {said.total} {unit}"
     return f"{subject} on {count}, in {arithmetic}, a tie counting as wrong."
 
