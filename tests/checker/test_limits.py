@@ -721,7 +721,7 @@ def test_totals_of_64_positions_can_be_named() -> None:
 def test_statement_scopes_are_exactly_what_is_counted() -> None:
     rng = random.Random(0)
     weights = [[str(rng.randrange(5)) for _ in range(3)] + ["1"] for _ in range(2)]
-    scope = statement._product_scope(weights, 2, 4)
+    scope = statement._product_scope(weights, [4, 4])
     assert scope.weights == tuple(tuple(map(int, row)) for row in weights)
     assert scope.label == statement.parse_scope_file(models.scope_bytes(scope.weights))
 

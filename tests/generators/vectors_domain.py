@@ -400,6 +400,16 @@ def no_tasks(own: Chapter) -> None:
     ):
         refuse(f"polynomial-{name}", "no polynomial", task, BEHIND, "SPEC-3.4")
 
+    wide = random_model(59, vocab=1024, n=2, outputs=1024, d_model=1, d_head=1, dtype="F16")
+    for name, task in (
+        ("cyclic-1024", {"group": {"name": "cyclic:1024"}}),
+        ("dihedral-512", {"group": {"name": "dihedral:512"}}),
+        ("polynomial-of-five-terms", polynomial(1024, *([1, 9 - i, i] for i in range(5)))),
+    ):
+        doc = networks.document(wide, task, [leaf(1 << 20)])
+        why = "answers to 2^20 pairs that take more than 2^24 images"
+        own.book.refuse("SPEC-5.2", f"{name}-of-2-20", why, doc, wide, declined=True)
+
 
 def groups(own: Chapter) -> None:
     """Groups by name, by their elements, by both."""
