@@ -364,7 +364,9 @@ def test_inputs_are_in_lexicographic_order(tmp_path: Path) -> None:
     model = networks.of(random.Random(1), {}, vocab=3, n=2, outputs=3)
     config = load_model(written(tmp_path, model)).config
     whole = read_domain(config)
-    assert whole.places_between(0, 9).tolist() == [list(tokens) for tokens in networks.inputs(model)]
+    assert whole.places_between(0, 9).tolist() == [
+        list(tokens) for tokens in networks.inputs(model)
+    ]
     assert np.array_equal(whole.places_between(4, 6), [[1, 1], [1, 2]])
     some = read_domain(config, "0,2/1-2")
     assert some.places_between(0, 4).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]

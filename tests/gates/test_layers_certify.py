@@ -127,11 +127,7 @@ def modules(text: str) -> Iterator[str]:
 
 
 def test_only_families_rules_and_training_name_a_task() -> None:
-    others = {
-        name: text
-        for name, text in CERTIFY.items()
-        if not name.startswith(AT_HOME)
-    }
+    others = {name: text for name, text in CERTIFY.items() if not name.startswith(AT_HOME)}
     assert "certify/command/prove.py" in others
     assert [found for name, text in others.items() for found in named_tasks(name, text)] == []
 
@@ -164,26 +160,30 @@ def test_other_imports_are_not(name: str, text: str) -> None:
     assert upward(name, text) == []
 
 
-@pytest.mark.parametrize("text", [
+@pytest.mark.parametrize(
+    "text",
+    [
         'x = "max-of-k"',
         'f("--task argmax")',
         'x = f"{y} argmax"',
         'x = "polynomial"',
         'x = f"--task group:{y}"',
-    ])
+    ],
+)
 def test_names_of_tasks_are_caught(text: str) -> None:
     assert len(named_tasks("certify/command/x.py", text)) == 1
 
 
 @pytest.mark.parametrize(
-    "text", [
+    "text",
+    [
         '"""Train on max-of-k."""',
         'x = "max-of-4-seed-0"',
         "x = y.argmax(axis=1)",
         'f("the weakest group is")',
         'x = {"group": 1}',
         'f("that is no group: why")',
-    ]
+    ],
 )
 def test_other_texts_are_not(text: str) -> None:
     assert named_tasks("certify/command/x.py", text) == []
