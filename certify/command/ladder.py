@@ -85,6 +85,9 @@ def ladder(
       certify ladder model.safetensors --task max-of-k --out ladder.json --csv ladder.csv
       certify ladder model.safetensors --task modular-addition --out l.json --plot ladder.svg
     """
+    if task.partition(":")[0] not in families.tasks_with_ladders():
+        able = " and ".join(families.tasks_with_ladders())
+        raise click.BadParameter(f"{task!r} has no ladder, {able} have.", param_hint="'--task'")
     level = level or "default"
     for path in (out, csv_file, plot_file):
         if path is not None:

@@ -211,9 +211,12 @@ def _evaluation_facts(
         facts[name] = None if facts[name] is None else str(facts[name])
     if abs(facts["smallest_margin"]) == float("inf"):
         facts["smallest_margin"] = None
+    sizes = {
+        name: int(text) if text.isdecimal() else text for name, text in question.fields.items()
+    }
     return {
         **facts,
-        **question.fields,
+        **sizes,
         **question.domain.unusual,
         "model": f"sha256:{model.sha256}",
         "scope": str(scope),
