@@ -188,33 +188,43 @@ def read_domain(
         if given:
             raise BadInput(f"--domain {domain}: the file already says {', '.join(given)}")
         return domain_of(_spelled_in(Path(domain)), config, domain)
-    positions = (domain or "/".join([ALL] * config.n_ctx)).split("/")
+    whole = "/".join([ALL] * config.n_ctx)
+    positions = (whole if domain is None else domain).split("/")
     if len(positions) != config.n_ctx:
         raise BadInput(
             f"--domain {domain}: {len(positions)} positions, the model has {config.n_ctx}"
         )
     operands = [place for place, text in enumerate(positions) if not text.startswith("@")]
-    stand_for = (values or "/".join([OWN] * len(operands))).split("/")
-    if len(stand_for) != len(operands):
+    own = "/".join([OWN] * len(operands))
+    stand_for = (own if values is None else values).split("/")
+    if operands and len(stand_for) != len(operands):
         raise BadInput(
-            f"--values {values}: {len(stand_for)} positions, {len(operands)} are not context"
+            f"--values {values}: {len(stand_for)} operands, the domain has {len(operands)}"
         )
-    meant = dict(zip(operands, stand_for, strict=True))
+    meant = dict(zip(operands, stand_for, strict=False))
     written = {
-        "answers": _numbers_spelled(answers or OWN, "--answers"),
-        "outputs": _ranges_spelled(outputs or ALL, config.d_vocab_out, "--outputs"),
+        "answers": _numbers_spelled(OWN if answers is None else answers, "--answers"),
+        "outputs": _ranges_spelled(
+            ALL if outputs is None else outputs, config.d_vocab_out, "--outputs"
+        ),
         "positions": [
             _position_spelled(text, meant.get(place), config.d_vocab)
             for place, text in enumerate(positions)
         ],
-        "read": _read_spelled(read or LAST, config),
+        "read": _read_spelled(LAST if read is None else read, config),
     }
-    return domain_of(written, config, "the domain")
+    return domain_of(written, config, None)
 
 
 def names_file(domain: str | None) -> bool:
     """Return whether ``--domain`` names a file."""
-    return domain is not None and (domain.endswith(".json") or Path(domain).is_file())
+    if domain is None or domain.endswith(".json"):
+        return domain is not None
+    try:
+        return Path(domain).is_file()
+    except OSError:
+        # A list of tokens may be longer than any name.
+        return False
 
 
 def _spelled_in(path: Path) -> dict[str, Any]:
@@ -282,44 +292,71 @@ def _read_spelled(text: str, config: Config) -> list[int]:
 # --- as a certificate spells it ---------------------------------------------------
 
 
-def domain_of(written: dict[str, Any], config: Config, origin: str) -> Domain:
-    """Return the domain that a statement or a file spells.
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where a domain is written, for messages: a file that has fields, or None for the options."""
 
-    Errors: ``BadInput``, one line that names ``origin`` and the field.
+    file: str | None
+
+    def part(self, name: str) -> str:
+        """Return what a message calls a part."""
+        if self.file is None:
+            return f"--{'domain' if name == 'positions' else name}"
+        return f"{self.file}: field {name}"
+
+    def position(self, place: int, part: str = "") -> str:
+        """Return what a message calls a position, or its tokens or values."""
+        if self.file is None:
+            return f"--{'values' if part == 'values' else 'domain'}: position {place}"
+        return f"{self.file}: field positions[{place}] {part}".rstrip()
+
+
+def domain_of(written: dict[str, Any], config: Config, file: str | None) -> Domain:
+    """Return the domain that a statement or a file spells, or that the options do.
+
+    Errors: ``BadInput``, one line that names the file and the field, or the option.
     """
-    positions = _listed(written.get("positions"), f"{origin}: field positions")
+    origin = _Origin(file)
+    positions = _listed(written.get("positions"), origin.part("positions"))
     if len(positions) != config.n_ctx:
         raise BadInput(
-            f"{origin}: field positions has {len(positions)} items, the model has {config.n_ctx}"
+            f"{origin.part('positions')} has {len(positions)} items, the model has {config.n_ctx}"
         )
     tokens: list[tuple[int, ...]] = []
     values: list[tuple[int, ...] | None] = []
     texts: list[str] = []
     value_texts: list[str] = []
     for place, position in enumerate(positions):
-        field = f"{origin}: field positions[{place}]"
         if isinstance(position, dict) and set(position) == {"context"}:
             token = position["context"]
-            allowed, _ = _members([[token, token]], config.d_vocab, field)
+            allowed, _ = _members([[token, token]], config.d_vocab, origin.position(place))
             tokens.append(allowed)
             values.append(None)
             texts.append(f"@{allowed[0]}")
             continue
         if not isinstance(position, dict) or set(position) != {"tokens", "values"}:
-            raise BadInput(f"{field} must have the keys tokens and values, or context")
-        allowed, text = _members(position["tokens"], config.d_vocab, f"{field} tokens")
-        meant, value_text = _numbers(position["values"], allowed, f"{field} values")
+            raise BadInput(
+                f"{origin.position(place)} must have the keys tokens and values, or context"
+            )
+        allowed, text = _members(
+            position["tokens"], config.d_vocab, origin.position(place, "tokens")
+        )
+        meant, value_text = _numbers(
+            position["values"], allowed, origin.position(place, "values"), "tokens"
+        )
         tokens.append(allowed)
         values.append(meant)
         texts.append(text)
         value_texts.append(value_text)
     if not value_texts:
-        raise BadInput(f"{origin}: every position is context")
+        raise BadInput(f"{origin.part('positions')}: every position is context")
     outputs, output_text = _members(
-        written.get("outputs"), config.d_vocab_out, f"{origin}: field outputs"
+        written.get("outputs"), config.d_vocab_out, origin.part("outputs")
     )
-    answers, answer_text = _numbers(written.get("answers"), outputs, f"{origin}: field answers")
-    read, read_text = _read(written.get("read"), config, f"{origin}: field read")
+    answers, answer_text = _numbers(
+        written.get("answers"), outputs, origin.part("answers"), "outputs"
+    )
+    read, read_text = _read(written.get("read"), config, origin.part("read"))
     parts = ("/".join(texts), "/".join(value_texts), output_text, answer_text, read_text)
     return Domain(
         tuple(tokens),
@@ -361,15 +398,19 @@ def _members(value: object, size: int, field: str) -> tuple[tuple[int, ...], str
     return tuple(found), ALL if len(found) == size else ",".join(texts)
 
 
-def _numbers(value: object, own: Sequence[int], field: str) -> tuple[tuple[int, ...], str]:
+def _numbers(
+    value: object, own: Sequence[int], field: str, what: str
+) -> tuple[tuple[int, ...], str]:
     """Return what tokens or outputs stand for, and how that is spelled."""
     if value == OWN:
         return tuple(own), OWN
+    if any(type(number) is int and abs(number) > LARGEST for number in _entries(value)):
+        raise BadInput(f"{field} is beyond {LARGEST}")
     if isinstance(value, list):
         if not all(map(_is_number, value)) or len(set(value)) != len(value):
             raise BadInput(f"{field} must be different integers")
         if len(value) != len(own):
-            raise BadInput(f"{field} has {len(value)} numbers for {len(own)} tokens or outputs")
+            raise BadInput(f"{field} has {len(value)} numbers for {len(own)} {what}")
         return tuple(value), ",".join(map(str, value))
     if not _is_number(value):
         raise BadInput(f'{field} must be "own", an integer or a list of integers')
@@ -377,6 +418,10 @@ def _numbers(value: object, own: Sequence[int], field: str) -> tuple[tuple[int, 
         raise BadInput(f"{field} is one number for several ranges: a list says what each means")
     first = int(str(value))
     return tuple(range(first, first + len(own))), str(first)
+
+
+def _entries(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
 
 
 def _read(value: object, config: Config, field: str) -> tuple[tuple[int, ...], str]:
