@@ -104,17 +104,17 @@ def _logits(
     # z: a sum of n computed values by computed weights, which sum to at most 1 + kappa.
     z = AffineNorms(n, 1 + kappa, ZERO).image(value)
     # y: b_O and the computed residual are two more terms of one sum, gamma_{h+2}.
-    e_y = last.error + output.with_term(last.reached()).error(z)
+    e_y = last.error + output.with_term(last.reached).error(z)
     y = Computed(output.reach(z.norm) + last.norm, e_y)
     # P: what the error of y moves in a difference, and the rounding of two logits.
-    P = e_y * L + 2 * logits.rounding(y.reached())
+    P = e_y * L + 2 * logits.rounding(y.reached)
     # G: the direct path, of which weights that do not sum to one take a part.
     G = (last.norm + output.bias) * L + 2 * logits.bias
     lost = n * alpha * (Z * output.weight * L + G)
     B = kappa * G + lost + P
     rho = 1 - kappa - n * alpha
     kept = (rho.numerator << SHARE_BITS) // rho.denominator
-    reached = z.reached(), y.reached(), logits.reach(y.reached())
+    reached = z.reached, y.reached, logits.reach(y.reached)
     return _LogitErrors(B, kept, reached)
 
 
@@ -157,8 +157,8 @@ def slack(
         "SPEC-12.3",
         "attention weights may sum to nothing in float32",
     )
-    inputs = [each.reach(x.reached()) for each in maps.values()]
-    largest = max(x.reached(), *inputs, *scores.reached, *logits.reached)
+    inputs = [each.reach(x.reached) for each in maps.values()]
+    largest = max(x.reached, *inputs, *scores.reached, *logits.reached)
     require_support(
         largest < LARGEST, "SPEC-12.3", "a number might overflow in float32"
     )

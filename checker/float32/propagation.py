@@ -96,6 +96,7 @@ class Computed:
     norm: Fraction
     error: Fraction = ZERO
 
+    @property
     def reached(self) -> Fraction:
         """Return a bound on the norm of what is computed."""
         return self.norm + self.error
@@ -128,7 +129,7 @@ class AffineNorms:
 
     def error(self, x: Computed) -> Fraction:
         """Return A(x, e, W, b), the error of the computed image.  (SPEC-12.2)"""
-        return shortened(x.error * self.weight + self.rounding(x.reached()))
+        return shortened(x.error * self.weight + self.rounding(x.reached))
 
     def image(self, x: Computed) -> Computed:
         """Return the computed image."""
@@ -172,7 +173,7 @@ def score_errors(
     # 1 / sqrt(h), rounded up.
     down = Fraction(1 << 64, isqrt(d_head << 128))
     dots = query.norm * key.norm
-    reached = query.reached() * key.reached()
+    reached = query.reached * key.reached
     moved = query.norm * key.error + query.error * key.norm + query.error * key.error
     # D: the sum of h products, and at most four roundings of the scaling.
     error = shortened((moved + gamma(d_head + 4) * reached) * down + TINY)
