@@ -185,6 +185,8 @@ def _read_pt(data: bytes, origin: str) -> object:
         raise Unsupported(
             f"{origin}: reading it needs PyTorch: pip install torch (the extra certify[train])"
         ) from error
+    if _is_program(data):
+        raise Unsupported(f"{origin}: is a TorchScript program, not weights: {_SAVE_WEIGHTS}")
     try:
         value: object = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (
@@ -203,16 +205,30 @@ def _read_pt(data: bytes, origin: str) -> object:
 
 def _unreadable(text: str, kind: str, origin: str) -> BadInput | Unsupported:
     """Return the failure for a PyTorch file that cannot be read as weights."""
-    named = re.search(r"(?:GLOBAL|class) ([A-Za-z_][\w.]*\.\w+)", text)
+    named = re.search(r"\bGLOBAL ([\w.]+)", text)
     if named:
         return Unsupported(
             f"{origin}: holds a pickled Python object ({named[1]}), not only weights; it is not"
             f" loaded, since that would run code: {_SAVE_WEIGHTS}"
         )
-    if "TorchScript" in text:
-        return Unsupported(f"{origin}: is a TorchScript program, not weights: {_SAVE_WEIGHTS}")
-    first = text.strip().splitlines()[0] if text.strip() else kind
+    # PyTorch's own text advises to load the file without this protection.
+    why = re.search(r"WeightsUnpickler error: (.*)", text)
+    if why is None and text.startswith("Weights only load failed"):
+        first = "its pickle is damaged"
+    else:
+        first = why[1] if why else next(iter(text.strip().splitlines()), kind)
     return BadInput(f"{origin}: not a readable PyTorch file: {first}")
+
+
+def _is_program(data: bytes) -> bool:
+    """Return whether a file of PyTorch is a program of TorchScript, told by a member of its
+    archive.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
 
 
 def _states_in(value: object, origin: str) -> Iterator[State]:

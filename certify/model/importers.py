@@ -419,6 +419,7 @@ def _read_state(
     missing += tied
     notes = [*sorted_.notes, layout.title]
     if told.tied_unembed:
+        fitting = fit(layout, weights, n_heads)
         notes.append("unembedding the embedding transposed, as told")
     assumed: dict[str, str] = {}
     if config is None:

@@ -361,6 +361,8 @@ def _misfits(
             for axis, extent in zip(form, tensor.shape, strict=True)
         ):
             yield f"{shown}, expected {_spelled(form, sizes)}"
+        elif any(len(axis) == 2 and "n_heads" in sizes and "d_head" not in sizes for axis in form):
+            yield f"{shown}, which {sizes['n_heads']} heads do not divide"
 
 
 def _extent(axis: tuple[str, ...], sizes: Mapping[str, int]) -> int:

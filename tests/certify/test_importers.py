@@ -16,8 +16,8 @@ from small_models import general_config, random_tensors, write_npz
 
 from certify.errors import BadInput, CertifyError, Unsupported, WrongOption
 from certify.model.config import Config
-from certify.model.file import load_model, save_model
 from certify.model.facts import Told
+from certify.model.file import load_model, save_model
 from certify.model.importers import import_model, tensors_from_state_dict
 
 CONFIG = Config(d_vocab=3, d_vocab_out=4, n_ctx=2, d_model=5, d_head=6)
