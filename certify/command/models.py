@@ -1,4 +1,4 @@
-"""Commands about a model alone: import, evaluate, table."""
+"""Commands about a model alone: evaluate, table."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ from certify.evaluation.evaluate import evaluate as evaluate_model
 from certify.evaluation.evaluate import near_chance
 from certify.evaluation.tally import CONFIDENCE, UNCERTAIN_MARGIN, Evaluation
 from certify.files import write_bytes
-from certify.model.config import Config
-from certify.model.file import Model, load_model, save_model
-from certify.model.importers import import_model
+from certify.model.file import Model, load_model
 from certify.question.composition import group_of
 from certify.question.domain import read_domain
 from certify.question.question import Question, read_question
@@ -44,62 +42,6 @@ NEAR_CHANCE = (
     " and --read"
 )
 """What is said of an accuracy that guessing reaches."""
-
-
-@main.command("import")
-@click.argument("source", type=EXISTING)
-@click.option(
-    "--config",
-    "config_file",
-    type=EXISTING,
-    help="A JSON file with TransformerLens's fields, or ours.",
-)
-@click.option("--out", type=NEW_FILE, required=True, help="The model file to write.")
-def import_command(source: Path, config_file: Path | None, out: Path) -> None:
-    """Turn SOURCE into a model file, without rounding.
-
-    SOURCE is the state dict of a TransformerLens HookedTransformer, saved as
-    .safetensors or as .pt (which needs PyTorch), an .npz archive with the same
-    names, or a folder with model.safetensors and config.json.  Models with an
-    MLP or layer norm need the configuration: --config, or stored in SOURCE.
-
-    The weights are taken as they are.  None of TransformerLens's foldings
-    fold_ln, center_writing_weights, center_unembed and fold_value_biases is
-    applied: the certificate binds the bytes that it is about.
-
-    \b
-      certify import state_dict.pt --out model.safetensors
-      certify import state_dict.pt --config config.json --out model.safetensors
-      certify import folder --out model.safetensors
-    """
-    require_folder(out)
-    tensors, config = import_model(source, config_file)
-    save_model(out, tensors, config)
-    sizes = " ".join(
-        f"{name}={value}"
-        for name, value in config.as_dict().items()
-        if name.startswith(("d_", "n_"))
-    )
-    click.echo(f"wrote {out}: {sizes}")
-    click.echo(f"read as: {_described(config)}; weights as given, nothing folded or centred")
-
-
-def _described(config: Config) -> str:
-    """Return what a configuration says besides its sizes."""
-    parts = [
-        f"{config.attention_dir} attention",
-        "scores divided by sqrt(d_head)",
-        "learned positions",
-    ]
-    parts.append("no MLP" if config.attn_only else f"MLP with {config.act_fn}")
-    parts.append(
-        "no layer norm"
-        if config.normalization_type is None
-        else f"layer norm {config.normalization_type}"
-    )
-    if config.mix != 1.0:
-        parts.append(f"pattern {config.mix:g} softmax + {1.0 - config.mix:g}")
-    return ", ".join([*parts, f"readout {config.read}"])
 
 
 @main.command()

@@ -49,6 +49,7 @@ def model_file(tmp_path: Path) -> Path:
         ("train", "modular-addition"),
         ("train", "balanced-brackets"),
         ("import",),
+        ("inspect",),
         ("evaluate",),
         ("ladder",),
         ("audit-exp",),
@@ -143,17 +144,19 @@ def test_import_reads_a_configuration(tmp_path: Path) -> None:
     )
     write_npz(source, random_tensors(config, seed=1))
     given.write_text(config.canonical_json())
-    require_failure(
-        run("import", source, "--out", out),
-        f"{source}: tensor blocks.0.mlp.W_in means an MLP, which needs a configuration (--config"
-        " FILE, or stored in the file)",
+    asked = run("import", source, "--out", out)
+    assert (asked.exit_code, asked.stdout) == (2, "")
+    assert asked.stderr == (
+        f"certify: {source}: the file does not say: the activation of the MLP (--act"
+        " relu|gelu_new|silu)\n"
     )
+    assert not out.exists()
     result = run("import", source, "--config", given, "--out", out)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1] == (
-        "read as: causal attention, scores divided by sqrt(d_head), learned positions, MLP with"
-        " relu, no layer norm,"
-        " readout last; weights as given, nothing folded or centred"
+        "read as: a HookedTransformer of TransformerLens 2 or 3, causal attention, scores divided"
+        " by sqrt(d_head), learned positions, MLP with relu, no layer norm, readout last; weights"
+        " as given, nothing folded or centred"
     )
     assert load_model(out).config == config
 
