@@ -2,9 +2,9 @@
 (SPEC-5.7)
 """
 
-from dataclasses import dataclass
 from hashlib import sha256
 
+from checker.ground import record
 from checker.ground.decode import fields, integer, integers, listing, pairs, typed
 from checker.ground.errors import require_form
 from checker.statement.model import Model
@@ -24,7 +24,7 @@ LETTERS = [chr(ord("a") + number) for number in range(26)] + [
 Numbers = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Domain:
     """The inputs: at every position one of the allowed tokens.
 
