@@ -165,13 +165,6 @@ def build_statement(
               bad domain or scope; Rejected (SPEC-5.5) if the certificate's copy differs from what
               is re-derived.
     """
-    semantics = typed(written["semantics"], str, "semantics")
-    known = semantics in SEMANTICS
-    require_support(known, "SPEC-5.4", f"the semantics {semantics} is not known")
-    domain = parse_domain(written["domain"], model)
-    task = parse_task(written["task"], model, domain)
-    scope = _scope(written["scope"], domain)
-    total = prod(map(sum, scope.weights))
     require(
         written["model"] == f"sha256:{model_sha256}",
         "SPEC-5.1",
@@ -179,6 +172,13 @@ def build_statement(
     )
     same = canonical(written["architecture"]) == canonical(model.config)
     require(same, "SPEC-5.5", "the architecture is not the model's")
+    semantics = typed(written["semantics"], str, "semantics")
+    known = semantics in SEMANTICS
+    require_support(known, "SPEC-5.4", f"the semantics {semantics} is not known")
+    domain = parse_domain(written["domain"], model)
+    task = parse_task(written["task"], model, domain)
+    scope = _scope(written["scope"], domain)
+    total = prod(map(sum, scope.weights))
     claimed = big(written["total"], "total")
     require(claimed == total, "SPEC-5.5", f"the total is not {total}")
     return Statement(
