@@ -160,9 +160,8 @@ def ask_checker(
     asked = {name: value for name, value in required.items() if value is not None}
     if asked.keys() & set(PARTS) or needs_model(str(asked.get("task", ""))):
         asked |= as_verdicts_spell(_model(model).config, asked)
-    options = [
-        str(word) for name, value in asked.items() for word in (f"--{name}", _spelled(value))
-    ]
+    # One word for both: a value may begin with a minus sign.
+    options = [f"--{name}={_spelled(value)}" for name, value in asked.items()]
     file = file_of(model) if isinstance(model, Model) else model
     if not isinstance(certificate, Certificate):
         return ask(file, certificate, *options, inherit_output=inherit_output)

@@ -34,6 +34,7 @@ from certify.ladder.climb import Ladder, Proof, Row
 from certify.ladder.file import DIGITS
 from certify.ladder.rung import Level, Rung
 from certify.model.config import Config
+from certify.question.question import read_question
 
 CERTIFICATES = Path(__file__).parents[2] / "certificates"
 CONFIG = Config(d_vocab=64, d_vocab_out=64, n_ctx=4, d_model=32, d_head=32)
@@ -66,7 +67,7 @@ def with_rungs(
 
 def run_rung(model_file: Path, rung: Rung, out: Path, limit: float) -> Row:
     """Return the row of one rung of Max-of-K."""
-    return climb.run_rung(model_file, "max-of-k", rung, out, limit, FORM.details)
+    return climb.run_rung(model_file, ("--task", "max-of-k"), rung, out, limit, FORM.details)
 
 
 @pytest.fixture
@@ -87,7 +88,8 @@ def a_ladder(*proofs: tuple[int, int, int], total_config: Config = CONFIG) -> La
         for i, (operations, lower, upper) in enumerate(proofs)
     ]
     missing = Row(UNKNOWN, "NOT RUN", "no such strategy")
-    return Ladder("0" * 64, total_config, (*rows, missing), "max-of-k")
+    question = read_question("max-of-k", total_config)
+    return Ladder("0" * 64, total_config, (*rows, missing), question)
 
 
 @pytest.mark.usefixtures("_few_rungs")
