@@ -61,7 +61,7 @@ class Domain:
             return f"for the domain {texts[0]}"
         names = dict(zip(self.operands, LETTERS, strict=False))
         ranges = [f"{name} in {texts[place]}" for place, name in names.items()]
-        context = [names.get(place, text) for place, text in enumerate(texts)]
+        context = [names.get(place, text[1:]) for place, text in enumerate(texts)]
         return f"for all {', '.join(ranges)} in the context {' '.join(context)}"
 
     def ends(self) -> list[int]:
