@@ -270,6 +270,15 @@ def _numbers_spelled(text: str, option: str) -> str | int | list[int]:
     return int(text) if len(parts) == 1 else [int(part) for part in parts]
 
 
+def require_numbers(text: str, option: str) -> None:
+    """Refuse a text that does not say what tokens or outputs stand for, operands by slashes.
+
+    Errors: ``BadInput``, one line that names the option.
+    """
+    for part in text.split("/"):
+        _numbers_spelled(part, option)
+
+
 def _position_spelled(text: str, values: str | None, vocab: int) -> dict[str, Any]:
     if values is None:
         if _RANGE.fullmatch(text[1:]) is None or "-" in text:

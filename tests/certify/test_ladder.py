@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -34,7 +35,7 @@ from certify.ladder.climb import Ladder, Proof, Row
 from certify.ladder.file import DIGITS
 from certify.ladder.rung import Level, Rung
 from certify.model.config import Config
-from certify.question.question import read_question
+from certify.question.question import Question, read_question
 
 CERTIFICATES = Path(__file__).parents[2] / "certificates"
 CONFIG = Config(d_vocab=64, d_vocab_out=64, n_ctx=4, d_model=32, d_head=32)
@@ -408,8 +409,15 @@ def test_levels(
     asked: list[object] = []
 
     def climb(
-        _model: object, _task: str, run: object, listed: object, limit: float, *_rest: object
+        _model: object,
+        question: Question,
+        words: Sequence[str],
+        run: object,
+        listed: object,
+        limit: float,
+        *_rest: object,
     ) -> Ladder:
+        assert (question.label, list(words)) == ("max-of-k", ["--task", "max-of-k"])
         asked.extend([run, listed, limit])
         return a_ladder((1, 2, 3))
 
