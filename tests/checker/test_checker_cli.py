@@ -590,8 +590,7 @@ def test_what_is_not_asked_for_is_not_assumed(
     theorem: Any, options: dict[str, Any], met: bool
 ) -> None:
     names = ("task", "readout", "scope", "semantics", "at_least", "eps_exp", "eta_exp")
-    names += tuple(command.PARTS)
-    unasked = dict.fromkeys(names)
+    unasked = dict.fromkeys((*names, *command.PARTS))
     asked: Any = SimpleNamespace(**{**unasked, **options})
     if met:
         command.demand(asked, theorem)
