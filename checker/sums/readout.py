@@ -8,12 +8,12 @@ M.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
-from operator import mul
 
-from checker.ground.exact import Matrix, Row, bits, hold
+from checker.ground.exact import Matrix, bits, hold
+from checker.ground.interval import shift_up
 from checker.ground.ledger import Ledger
 from checker.ground.packed import Slots, weighed
-from checker.sums.fold import PackedTables
+from checker.sums.tables import Input, PackedTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +25,27 @@ class Logits:
 
 
 @dataclass(frozen=True, slots=True)
+class Right:
+    """Q, packed, of so many entries."""
+
+    slots: Slots
+    rows: list[int]
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
 class Readout:
     """Per neuron the entries of its row of P, or of M, and last ``rng(R_i)``, packed.
 
-    ``counts``: how many entries of a row are not zero.  ``right``: Q^T, or nothing.
+    ``counts``:     how many entries of a row are not zero.
+    ``rest_shift``: what brings ``rng(R_i)`` to the scale of logits.
     """
 
     slots: Slots
     rows: tuple[int, ...]
     counts: tuple[int, ...]
-    right: tuple[Row, ...]
+    rest_shift: int
+    right: Right | None
 
     def total(self, activations: Sequence[int], ledger: Ledger) -> int:
         """Return what neurons with these pre-activations write, packed.
@@ -56,32 +67,42 @@ class Readout:
         Cost: that of the product with Q.
         """
         *sums, rest = self.slots.combine((1,), (total,))
-        work = len(sums) * len(self.right)
-        ledger.charge(mul=work, add=work)
-        values = [sum(map(mul, sums, column)) for column in self.right]
-        # Without Q the sums are the logits.
-        return Logits(values if self.right else sums, error + rest)
+        error += rest << self.rest_shift
+        if not self.right:
+            return Logits(sums, error)
+        ledger.charge(mul=self.right.entries, add=self.right.entries)
+        return Logits(self.right.slots.combine(sums, self.right.rows), error)
 
 
 def readout(
-    columns: Matrix,
-    rest: Sequence[int],
-    right: tuple[Row, ...],
-    room: int,
-    ledger: Ledger,
+    columns: Matrix, rest: Sequence[int], right: Matrix | None, room: int, ledger: Ledger
 ) -> Readout:
     """Return packed rows for sums over neurons whose activations take at most ``room`` bits.
 
-    ``columns`` is P or M, ``rest`` has ``rng(R_i)`` for every neuron.
+    ``columns`` is P or M; ``rest`` has ``rng(R_i)`` for every neuron, which is rounded up to as many
+    bits as P has; ``right`` is Q over the scale that makes P Q that of R.
     Raises: Declined (SPEC-3.5).
     """
-    pairs = zip(columns.rows, rest, strict=True)
-    rows = tuple((*row, last) for row, last in pairs)
-    width = room + bits(Matrix(rows, 0)) + len(rows).bit_length()
+    most = bits(columns)
+    rest_shift = max(0, max(rest).bit_length() - most)
+    last = [shift_up(value, rest_shift) for value in rest]
+    rows = tuple((*row, end) for row, end in zip(columns.rows, last, strict=True))
+    # One bit more, for an end that was rounded up.
+    width = room + most + 1 + len(rows).bit_length()
     slots = Slots(len(rows[0]), width, 0)
     hold(len(rows), 8 * slots.width, ledger)
     counts = tuple(sum(map(bool, row)) for row in rows)
-    return Readout(slots, tuple(map(slots.pack, rows)), counts, right)
+    packed = tuple(map(slots.pack, rows))
+    turned = right and _right(right, width, ledger)
+    return Readout(slots, packed, counts, rest_shift, turned)
+
+
+def _right(Q: Matrix, room: int, ledger: Ledger) -> Right:
+    """Return Q, packed, for sums of at most ``room`` bits.  Raises: Declined (SPEC-3.5)."""
+    columns = len(Q.rows[0])
+    slots = Slots(columns, room + bits(Q) + len(Q.rows).bit_length(), 0)
+    hold(len(Q.rows), 8 * slots.width, ledger)
+    return Right(slots, list(map(slots.pack, Q.rows)), len(Q.rows) * columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +113,9 @@ class EveryNeuron:
     pre: PackedTables
 
     def logits(
-        self, first: int, second: int, weights: Sequence[int], ledger: Ledger
+        self, where: Input, shares: Sequence[Sequence[int]], ledger: Ledger
     ) -> Logits:
         """Return what neurons add to the logits.  Cost: that of a row and of the readout."""
-        activations = self.pre.at(first, second, weights, ledger)
+        activations = self.pre.at(where, shares, ledger)
         total = self.readout.total(activations, ledger)
         return self.readout.logits(total, 0, ledger)

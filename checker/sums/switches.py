@@ -20,6 +20,7 @@ from checker.ground.exact import Matrix, Row, hold, rescale, transposed
 from checker.ground.ledger import Ledger
 from checker.ground.norms import parse_matrix
 from checker.sums.readout import Logits, Readout
+from checker.sums.tables import Input
 
 LEVELS = 64
 """In how many steps of |t| the bound on a switch's error is tabulated.  (SPEC-13.6)"""
@@ -38,8 +39,8 @@ class SwitchHints:
     tables: Matrix
 
 
-def parse_switches(found: dict[str, object], neurons: int, vocab: int) -> SwitchHints:
-    """Return the switches that a proof names.
+def parse_switches(found: dict[str, object], neurons: int, tokens: int) -> SwitchHints:
+    """Return the switches that a proof names; both operands have so many tokens together.
 
     Raises: Malformed (SPEC-3.x, SPEC-13.6), Declined (SPEC-3.5).
     """
@@ -49,7 +50,7 @@ def parse_switches(found: dict[str, object], neurons: int, vocab: int) -> Switch
     scales = integers(found["scales"], "scales", 1, 2**31, MOST_NEURONS)
     as_many_neurons = len(switches) == len(scales) == neurons
     require_form(
-        as_many_neurons and len(tables.rows[0]) == 2 * vocab,
+        as_many_neurons and len(tables.rows[0]) == tokens,
         "SPEC-13.6",
         "neurons, scales and tables are not as many as the model's neurons and tokens",
     )
@@ -87,12 +88,13 @@ class Switch:
     errors: tuple[int, ...]
 
 
-def _rest(pre: Row, alpha: int, table: Row) -> int:
-    """Return E: the largest ``|pre - alpha t|``, of a first and a second token added."""
+def _rest(pre: Row, alpha: int, table: Row, split: int) -> int:
+    """Return E: the largest ``|pre - alpha t|``, of a first and a second token added; ``split`` tokens
+    are first ones.
+    """
     rest = [value - alpha * t for value, t in zip(pre, table, strict=True)]
-    half = len(table) // 2
-    first = rest[:half]
-    second = rest[half:]
+    first = rest[:split]
+    second = rest[split:]
     return max(max(first) + max(second), -min(first) - min(second))
 
 
@@ -116,12 +118,17 @@ def _switch(table: Row, members: Sequence[_Member]) -> Switch:
 
 
 def prepare(
-    hints: SwitchHints, pre: Matrix, readout: Readout, spread: list[int], ledger: Ledger
+    hints: SwitchHints,
+    pre: Matrix,
+    split: int,
+    readout: Readout,
+    spread: list[int],
+    ledger: Ledger,
 ) -> list[Switch]:
     """Return the switches, with what they write and their errors.
 
-    Requires: ``pre`` has a row for each first and then each second token, and a column for each
-              neuron; ``spread[i]`` is what an error of one in relu(pre_i) can do.
+    Requires: ``pre`` has a row for each of ``split`` first and then each second token, and a column
+              for each neuron; ``spread[i]`` is what an error of one in relu(pre_i) can do.
     Raises:   Malformed (SPEC-13.6), Declined (SPEC-3.5).
     Cost:     per neuron and token a multiplication, two additions and two comparisons, and for each
               entry that the neuron writes a multiplication and an addition; per neuron and level
@@ -149,7 +156,7 @@ def prepare(
     for neuron, at in enumerate(hints.switches):
         column = columns[neuron]
         alpha = hints.scales[neuron]
-        rest = _rest(column, alpha, tables[at])
+        rest = _rest(column, alpha, tables[at], split)
         row = readout.rows[neuron]
         by = spread[neuron]
         members[at].append(_Member(column, alpha, rest, row, by))
@@ -158,13 +165,14 @@ def prepare(
 
 @dataclass(frozen=True, slots=True)
 class EverySwitch:
-    """A sum over the switches that are on.  (SPEC-13.6)"""
+    """A sum over the switches that are on, of rows with ``width`` entries.  (SPEC-13.6)"""
 
+    width: int
     readout: Readout
     switches: list[Switch]
 
     def logits(
-        self, first: int, second: int, weights: Sequence[int], ledger: Ledger
+        self, where: Input, shares: Sequence[Sequence[int]], ledger: Ledger
     ) -> Logits:
         """Return what neurons add to the logits; no head moves anything.
 
@@ -174,7 +182,8 @@ class EverySwitch:
         """
         ledger.charge(add=len(self.switches), cmp=2 * len(self.switches))
         values = (
-            switch.table[first] + switch.table[second] for switch in self.switches
+            switch.table[where.first] + switch.table[where.second]
+            for switch in self.switches
         )
         states = list(zip(self.switches, values, strict=True))
         on = [switch.written for switch, t in states if t > 0]
@@ -184,8 +193,7 @@ class EverySwitch:
             for switch, t in states
             if abs(t) < LEVELS * switch.step
         ]
-        width = len(self.readout.right[0]) + 1
         ledger.charge(mul=len(errors), add=len(errors))
-        ledger.charge(add=2 * width * len(on))
-        total = sum(written[first] + written[second] for written in on)
+        ledger.charge(add=2 * self.width * len(on))
+        total = sum(written[where.first] + written[where.second] for written in on)
         return self.readout.logits(total, sum(errors), ledger)
