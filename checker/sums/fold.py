@@ -68,7 +68,7 @@ class Folded:
     """A model as tables by token.
 
     ``residuals``: x_i, stacked.
-    ``tables``: over one scale, a column for each neuron and then each output; first what does not
+    ``tables``: over ``2^-scale``, a column for each neuron and then each output; first what does not
     depend on shares, a row for each token of the first operand and then of the second; then per
     head what its shares multiply, stacked.  Where c is zero no head moves anything.
     ``scores``: per head, before the division by sqrt(d_head) and up to a constant of the row, a row
@@ -78,7 +78,8 @@ class Folded:
 
     positions: Positions
     residuals: Matrix
-    tables: list[Matrix]
+    tables: list[tuple[Row, ...]]
+    scale: int
     scores: list[Matrix]
     M: Matrix
 
@@ -92,23 +93,43 @@ def aligned(ledger: Ledger, *matrices: Matrix) -> list[Matrix]:
     return [rescale(matrix, scale, ledger) for matrix in matrices]
 
 
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """A matrix as right factor, its rows packed.  (SPEC-6.1)"""
+
+    slots: Slots
+    rows: tuple[int, ...]
+    columns: int
+
+    def times(self, row: Sequence[int], ledger: Ledger) -> list[int]:
+        """Return the product of a row with the matrix.
+
+        Cost: a multiplication and an addition per entry of the matrix.
+        """
+        entries = len(self.rows) * self.columns
+        ledger.charge(mul=entries, add=entries)
+        return self.slots.combine(row, self.rows)
+
+
+def factor(b: Matrix, room: int, ledger: Ledger) -> Factor:
+    """Return ``b``, packed, for rows of at most ``room`` bits.  Raises: Declined (SPEC-3.5)."""
+    inner, columns = shape(b)
+    slots = Slots(columns, room + bits(b) + inner.bit_length(), 0)
+    hold(inner, 8 * slots.width, ledger)
+    return Factor(slots, tuple(map(slots.pack, b.rows)), columns)
+
+
 def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
-    """Return the exact product of two matrices of a model, by packed rows.  (SPEC-6.1)
+    """Return the exact product of two matrices of a model.
 
     Requires: shapes that fit.
     Cost:     rows * inner * columns multiplications and as many additions.
     Raises:   Declined (SPEC-3.5) before it is formed.
     """
-    inner, columns = shape(b)
-    slots = Slots(columns, bits(a) + bits(b) + inner.bit_length(), 0)
-    hold(inner, 8 * slots.width, ledger)
-    hold(len(a.rows) * columns, 8 * slots.size, ledger)
-    packed = list(map(slots.pack, b.rows))
-    rows = list[Row]()
-    for row in a.rows:
-        ledger.charge(mul=inner * columns, add=inner * columns)
-        rows.append(tuple(slots.combine(row, packed)))
-    return Matrix(tuple(rows), a.scale + b.scale)
+    right = factor(b, bits(a), ledger)
+    hold(len(a.rows), 8 * right.slots.width, ledger)
+    rows = tuple(tuple(right.times(row, ledger)) for row in a.rows)
+    return Matrix(rows, a.scale + b.scale)
 
 
 def _beside(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
@@ -175,10 +196,11 @@ def _projected(
     return add_row(image, part(model, f"b_{letter}", head), ledger)
 
 
-def _scores(model: Model, head: int, x: Matrix, last: Matrix, ledger: Ledger) -> Matrix:
+def _scores(model: Model, head: int, x: Matrix, size: int, ledger: Ledger) -> Matrix:
     """Return the scores of a head: ``(x_{n-1} W_Q + b_Q) (x W_K)^T``; b_K adds a constant to a
     row.
     """
+    last = Matrix(x.rows[-size:], x.scale)
     queries = _projected(model, "Q", head, last, ledger)
     keys = transposed(product(x, part(model, "W_K", head), ledger))
     return aligned(ledger, product(queries, keys, ledger))[0]
@@ -205,74 +227,85 @@ def _by_operand(stream: Matrix, positions: Positions, ledger: Ledger) -> list[Ma
     return [first, second]
 
 
-def _together(entries: int, tables: list[Matrix], ledger: Ledger) -> list[Matrix]:
-    """Return the tables over one scale.
+def _entries(model: Model, positions: Positions) -> int:
+    """Return how many entries the tables have at most.
 
-    Raises: Declined (SPEC-3.5) before they are formed if together they could take too much room.
+    Raises: Declined (SPEC-3.5) if with those of M they take too much room.
     """
-    finest = max(0, *(table.scale for table in tables))
-    widths = [bits(table) + finest - table.scale for table in tables]
-    require_room(entries, max(widths))
-    return aligned(ledger, *tables)
-
-
-def _require_room(model: Model, positions: Positions) -> int:
-    """Return how many entries the tables have.
-
-    Raises: Declined (SPEC-3.5) if with those of M and the scores they could take too much room.
-    """
-    sizes = model.sizes
-    stacked = sum(positions.sizes)
-    heads = sizes["n_heads"] if mix(model)[0] else 0
-    rows = positions.sizes[positions.first] + positions.sizes[positions.second]
-    entries = (rows + heads * stacked) * (sizes["d_mlp"] + sizes["d_vocab_out"])
-    require_room(entries + sizes["d_mlp"] * sizes["d_vocab_out"], ENTRY_BITS)
-    require_room(heads * stacked * positions.sizes[-1], ENTRY_BITS)
+    neurons = model.sizes["d_mlp"]
+    outputs = model.sizes["d_vocab_out"]
+    heads = model.sizes["n_heads"] if mix(model)[0] else 0
+    entries = sum(positions.sizes) * (neurons + outputs) * (1 + heads)
+    require_room(entries + neurons * outputs, ENTRY_BITS)
     return entries
+
+
+def _stream(
+    model: Model, x: Matrix, values: list[Matrix], size: int, ledger: Ledger
+) -> Matrix:
+    """Return what of the stream no share multiplies, stacked: x_{n-1} + b_O, and of every head
+    (1 - c) Z_hi, but Z_h,n-1 of the ``size`` tokens of the last position.
+
+    Cost: per head a product, and a multiplication and an addition per entry.
+    """
+    mantissa, exponent = mix(model)
+    one = 1 << -exponent
+    before = len(x.rows) - size
+    none = Matrix((((0,) * len(x.rows[0])),) * before, 0)
+    last = Matrix(x.rows[before:], x.scale)
+    bias = model.weights["blocks.0.attn.b_O"]
+    stream = _below(none, add_row(last, bias, ledger), ledger)
+    kept = [one - mantissa] * before + [one] * size
+    for head, own in enumerate(values):
+        Z = product(own, part(model, "W_O", head), ledger)
+        stream = _sum(stream, _scaled(Z, kept, exponent, ledger), ledger)
+    return stream
+
+
+def _moved(
+    model: Model, head: int, values: Matrix, reading: Matrix, size: int, ledger: Ledger
+) -> Matrix:
+    """Return what shares of a head multiply, stacked: c Z_hi, but - c Z_h,n-1 of the ``size`` tokens
+    of the last position, through [W_in | W_U].
+
+    Cost: two products, and a multiplication per entry of the values.
+    """
+    mantissa, exponent = mix(model)
+    before = len(values.rows) - size
+    factors = [mantissa] * before + [-mantissa] * size
+    through = product(part(model, "W_O", head), reading, ledger)
+    return product(_scaled(values, factors, exponent, ledger), through, ledger)
 
 
 def fold(model: Model, domain: Domain, ledger: Ledger) -> Folded:
     """Return the exact tables of a model with one layer and a ReLU MLP, about a domain with two
     operands.  (SPEC-13.2)
 
-    Cost:   that of the products and the additions of rows and of tables; per head and entry of what
-            it writes, and of its values if c is not zero, one multiplication.
+    Cost:   that of the products and the additions of rows and of tables.
     Raises: Declined (SPEC-3.5) if the tables together could take more than 2^28 bits, at least 128
             for each entry.
     """
     first, second = domain.operands
     positions = Positions(tuple(map(len, domain.tokens)), first, second)
-    entries = _require_room(model, positions)
+    entries = _entries(model, positions)
     weights = model.weights.items()
     w = {name.rpartition(".")[2]: weight for name, weight in weights}
-    mantissa, exponent = mix(model)
-    one = 1 << -exponent
     x = _residuals(w, domain, ledger)
     size = positions.sizes[-1]
-    before = len(x.rows) - size
-    last = Matrix(x.rows[before:], x.scale)
+    heads = range(model.sizes["n_heads"])
+    values = [_projected(model, "V", head, x, ledger) for head in heads]
+    stream = _stream(model, x, values, size, ledger)
     reading = _beside(w["W_in"], w["W_U"], ledger)
-    # x_{n-1} + b_O, and of every head (1 - c) Z_hi + Z_h,n-1.
-    none = Matrix(((0,) * model.sizes["d_model"],) * before, 0)
-    stream = _below(none, add_row(last, w["b_O"], ledger), ledger)
-    kept = [one - mantissa] * before + [one] * size
-    # c Z_hi - c Z_h,n-1, through [W_in | W_U].
-    moving = [mantissa] * before + [-mantissa] * size
-    moved = list[Matrix]()
-    scores = list[Matrix]()
-    for head in range(model.sizes["n_heads"]):
-        values = _projected(model, "V", head, x, ledger)
-        output = part(model, "W_O", head)
-        Z = product(values, output, ledger)
-        stream = _sum(stream, _scaled(Z, kept, exponent, ledger), ledger)
-        if mantissa:
-            parts = _scaled(values, moving, exponent, ledger)
-            through = product(output, reading, ledger)
-            moved.append(product(parts, through, ledger))
-            scores.append(_scores(model, head, x, last, ledger))
     by_first, by_second = _by_operand(stream, positions, ledger)
     read = add_row(product(by_second, reading, ledger), _biases(w, ledger), ledger)
-    base = _below(product(by_first, reading, ledger), read, ledger)
-    tables = _together(entries, [base, *moved], ledger)
+    tables = [_below(product(by_first, reading, ledger), read, ledger)]
+    scores = list[Matrix]()
+    # Where c is zero, no head moves anything.
+    for head in heads if mix(model)[0] else ():
+        tables.append(_moved(model, head, values[head], reading, size, ledger))
+        scores.append(_scores(model, head, x, size, ledger))
+    scale = max(0, *(table.scale for table in tables))
+    require_room(entries, max(bits(table) + scale - table.scale for table in tables))
+    rows = [table.rows for table in aligned(ledger, *tables)]
     M = aligned(ledger, product(w["W_out"], w["W_U"], ledger))[0]
-    return Folded(positions, x, tables, scores, M)
+    return Folded(positions, x, rows, scale, scores, M)

@@ -25,8 +25,8 @@ from checker.ground.norms import TABLE_SCALE, low_rank, minus, parse_matrix
 from checker.statement.model import Model, mix
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import Statement
-from checker.sums.fold import Folded, aligned, fold
-from checker.sums.readout import EveryNeuron, Logits, readout
+from checker.sums.fold import Folded, Positions, aligned, fold
+from checker.sums.readout import Logits, Readout, readout
 from checker.sums.shares import Shares, shares_of
 from checker.sums.switches import (
     MOST_NEURONS,
@@ -35,7 +35,7 @@ from checker.sums.switches import (
     parse_switches,
     prepare,
 )
-from checker.sums.tables import EXACT, ROUNDING_BITS, Input, Tables, packed, rounding_of
+from checker.sums.tables import EXACT, Input, PackedTables, Rounding, packed, rounding_of
 
 _RULES = {
     "exact": "",
@@ -106,14 +106,16 @@ class Sums:
 class Way:
     """A way to bound the logits of an input.
 
-    ``tables``, ``neurons``: what answers read directly, and what neurons write to them.
-    ``scale``: that of what neurons write for one unit of the rows; ``shift`` brings logits to the
-               scale of margins.
-    ``error``: how much rounding the tables moves a margin, over its scale.
+    ``tables``:  of which the columns from ``direct`` on are what answers read directly.
+    ``neurons``: what neurons write to the logits.
+    ``scale``:   brings what answers read directly to the scale of what neurons write.
+    ``shift``:   brings both to the scale of margins.
+    ``error``:   how much rounding the tables moves a margin.
     """
 
-    tables: Tables
-    neurons: EveryNeuron | EverySwitch
+    tables: PackedTables
+    direct: int
+    neurons: Readout | EverySwitch
     scale: int
     shift: int
     error: int
@@ -125,14 +127,12 @@ class Way:
 
         Cost: that of its row and of what neurons write, and two additions per output.
         """
-        direct = self.tables.direct.at(where, shares, ledger)
-        found = self.neurons.logits(where, shares, ledger)
-        ledger.charge(add=2 * len(direct))
-        values = (
-            entry + (own << self.scale) << self.shift
-            for entry, own in zip(found.values, direct, strict=True)
-        )
-        return Logits(list(values), (found.error << self.shift) + self.error)
+        row = self.tables.at(where, shares, ledger)
+        found = self.neurons.written(where, row[: self.direct], ledger)
+        ledger.charge(add=2 * len(found.values))
+        pairs = zip(found.values, row[self.direct :], strict=True)
+        values = [value + (own << self.scale) << self.shift for value, own in pairs]
+        return Logits(values, (found.error << self.shift) + self.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class Evaluation:
     """
 
     statement: Statement
-    folded: Folded
+    positions: Positions
     shares: list[Shares]
     effects: list[list[int]]
     ways: list[Way]
@@ -160,7 +160,7 @@ class Evaluation:
 
         Cost: that of its shares and, until the margin has a sign, of the ways.
         """
-        positions = self.folded.positions
+        positions = self.positions
         places = [0] * len(positions.sizes)
         places[positions.first] = a
         places[positions.second] = b
@@ -217,9 +217,9 @@ def _effects(folded: Folded, M: Matrix, ranges: list[int], ledger: Ledger) -> li
 
     effects = []
     for table in folded.tables[1:]:
-        entries = len(table.rows) * len(table.rows[0])
+        entries = len(table) * len(table[0])
         ledger.charge(mul=entries, add=entries, cmp=2 * entries)
-        parts = folded.positions.parts(table.rows)
+        parts = folded.positions.parts(table)
         *before, last = (max(map(moves, part)) for part in parts)
         effects.append([most + last for most in before])
     return effects
@@ -228,78 +228,74 @@ def _effects(folded: Folded, M: Matrix, ranges: list[int], ledger: Ledger) -> li
 def _reading(folded: Folded) -> list[Matrix]:
     """Return the columns of neurons of the tables."""
     neurons = len(folded.M.rows)
-    return [
-        Matrix(tuple(row[:neurons] for row in table.rows), table.scale)
-        for table in folded.tables
-    ]
+    tables = folded.tables
+    return [Matrix(tuple(row[:neurons] for row in rows), folded.scale) for rows in tables]
 
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
-    """What ways are made of: M, the ranges of its rows, how much a margin moves for one unit in all
-    entries of a row, and the tables.
+    """What ways are made of.
+
+    ``unit``:   what shares are over, or 1.
+    ``spread``: how much a margin moves for one unit in all entries of a row.
     """
 
     folded: Folded
+    unit: int
     M: Matrix
     spread: int
-    rounded: Tables
-    exact: Tables
 
-    def rounded_way(self, neurons: EveryNeuron, lost: int) -> Way:
-        """Return a way by rounded tables, whose neurons write numbers that lack ``lost`` bits."""
-        tables = self.rounded
-        error = tables.error * self.spread
-        return Way(tables, neurons, self.M.scale - lost, tables.shift + lost, error)
+    def way(self, tables: PackedTables, neurons: Readout | EverySwitch, lost: int) -> Way:
+        """Return a way whose neurons write numbers that lack ``lost`` bits of M's."""
+        return Way(
+            tables=tables,
+            direct=tables.columns - len(self.M.rows[0]),
+            neurons=neurons,
+            scale=self.M.scale - lost,
+            shift=tables.shift + lost,
+            error=tables.error * self.spread,
+        )
 
-    def exact_way(self, neurons: EveryNeuron | EverySwitch) -> Way:
-        """Return a way by exact tables."""
-        return Way(self.exact, neurons, self.M.scale, 0, 0)
+    def whole_way(self, rounding: Rounding, ledger: Ledger) -> Way:
+        """Return the way of M itself, rounded.  (SPEC-13.3)
 
-
-def _own_way(
-    proof: Sums, pair: LowRank, PQ: Matrix, ground: _Ground, ledger: Ledger
-) -> Way:
-    """Return the way of two matrices, or of switches.  (SPEC-13.5, SPEC-13.6)"""
-    M = ground.M
-    # R = M - P Q, exactly.
-    rest = _ranges(minus(M, PQ, ledger).rows, ledger)
-    Q = rescale(pair.right, M.scale - pair.left.scale, ledger)
-    pre = (ground.exact if proof.hints else ground.rounded).pre
-    thin = readout(pair.left, rest, Q, pre.bits, ledger)
-    if not proof.hints:
-        return ground.rounded_way(EveryNeuron(thin, pre), 0)
-    # An error q_i in relu(pre_i) moves a difference by q_i (rng(R_i) + rng((P Q)_i)).
-    spread = list(map(add, rest, _ranges(PQ.rows, ledger)))
-    split = ground.folded.positions.sizes[ground.folded.positions.first]
-    table = _reading(ground.folded)[0]
-    switches = prepare(proof.hints, table, split, thin, spread, ledger)
-    return ground.exact_way(EverySwitch(len(Q.rows) + 1, thin, switches))
+        Cost: an addition and a comparison per entry of M.
+        """
+        lost = rounding.writing
+        neurons = len(self.M.rows)
+        entries = neurons * len(self.M.rows[0])
+        ledger.charge(add=entries, cmp=entries)
+        hold(entries, bits(self.M) + 1, ledger)
+        # A constant in all entries of a row moves no difference.
+        lowered = ([entry - min(row) for entry in row] for row in self.M.rows)
+        rows = tuple(tuple(entry >> lost for entry in row) for row in lowered)
+        tables = packed(self.folded, slice(None), self.unit, rounding, ledger)
+        rest = [1 if lost else 0] * neurons
+        written = readout(Matrix(rows, 0), rest, None, tables.bits, ledger)
+        return self.way(tables, written, lost)
 
 
-def _whole_ways(ground: _Ground, ledger: Ledger) -> list[Way]:
-    """Return the ways of M itself: rounded, and exactly.  (SPEC-13.3)
-
-    Cost: an addition and a comparison per entry of M.
-    """
-    M = ground.M
-    neurons = len(M.rows)
-    entries = neurons * len(M.rows[0])
-    ledger.charge(add=entries, cmp=entries)
-    # A constant in all entries of a row moves no difference.
-    rows = tuple(tuple(entry - min(row) for entry in row) for row in M.rows)
-    hold(entries, bits(M) + 1, ledger)
-    exact = readout(Matrix(rows, 0), [0] * neurons, None, ground.exact.pre.bits, ledger)
-    pre = ground.rounded.pre
-    kept = ROUNDING_BITS + neurons.bit_length() + ground.rounded.bits_above
-    lost = max(0, M.scale - kept)
-    short = Matrix(tuple(tuple(entry >> lost for entry in row) for row in rows), 0)
-    rest = [1 if lost else 0] * neurons
-    rounded = readout(short, rest, None, pre.bits, ledger)
-    return [
-        ground.rounded_way(EveryNeuron(rounded, pre), lost),
-        ground.exact_way(EveryNeuron(exact, ground.exact.pre)),
-    ]
+    def own_way(
+        self, proof: Sums, pair: LowRank, PQ: Matrix, rounding: Rounding, ledger: Ledger
+    ) -> Way:
+        """Return the way of two matrices, or of switches.  (SPEC-13.5, SPEC-13.6)"""
+        M = self.M
+        # R = M - P Q, exactly.
+        rest = _ranges(minus(M, PQ, ledger).rows, ledger)
+        Q = rescale(pair.right, M.scale - pair.left.scale, ledger)
+        if not proof.hints:
+            tables = packed(self.folded, slice(None), self.unit, rounding, ledger)
+            return self.way(tables, readout(pair.left, rest, Q, tables.bits, ledger), 0)
+        # Neurons are known by token, so no row of theirs is asked for.
+        neurons = len(M.rows)
+        tables = packed(self.folded, slice(neurons, None), self.unit, EXACT, ledger)
+        pre = _reading(self.folded)[0]
+        thin = readout(pair.left, rest, Q, bits(pre) + 1, ledger)
+        # An error q_i in relu(pre_i) moves a difference by q_i (rng(R_i) + rng((P Q)_i)).
+        spread = list(map(add, rest, _ranges(PQ.rows, ledger)))
+        split = self.folded.positions.sizes[self.folded.positions.first]
+        switches = prepare(proof.hints, pre, split, thin, spread, ledger)
+        return self.way(tables, EverySwitch(thin, switches), 0)
 
 
 def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
@@ -309,38 +305,36 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
     """
     model = proof.model
     folded = fold(model, proof.statement.domain, ledger)
+    positions = folded.positions
     # Without heads that move anything there are no shares to be over n 2^precision.
-    over = len(folded.positions.sizes) if folded.scores else 1
+    over = len(positions.sizes) if folded.scores else 1
     precision = proof.precision if folded.scores else 0
     M = folded.M
-    if proof.pair:
-        M, PQ = aligned(ledger, M, low_rank(proof.pair.left, proof.pair.right, M, ledger))
+    pair = proof.pair
+    if pair:
+        M, PQ = aligned(ledger, M, low_rank(pair.left, pair.right, M, ledger))
     ranges = _ranges(M.rows, ledger)
     ledger.charge(add=len(ranges))
     spread = sum(ranges) + (1 << M.scale)
-    rounding = rounding_of(folded, precision, (spread >> M.scale) + 1)
-    rounded, exact = (
-        packed(folded, over << precision, lost, ledger) for lost in (rounding, EXACT)
-    )
-    ground = _Ground(folded, M, spread, rounded, exact)
+    rounding = rounding_of(folded, M, precision, (spread >> M.scale) + 1)
+    ground = _Ground(folded, over << precision, M, spread)
     ways = list[Way]()
-    if proof.pair:
-        ways.append(_own_way(proof, proof.pair, PQ, ground, ledger))
+    if pair:
+        ways.append(ground.own_way(proof, pair, PQ, rounding, ledger))
     if proof.settle:
-        ways += _whole_ways(ground, ledger)
-    scale = folded.tables[0].scale + precision + M.scale
-    exp_errors = proof.statement.exp_errors
+        ways += [ground.whole_way(lost, ledger) for lost in (rounding, EXACT)]
+    scale = folded.scale + precision + M.scale
     moved = 0
-    if exp_errors:
-        positions = folded.positions
+    if proof.statement.exp_errors:
         operands = [positions.sizes[i] for i in (positions.first, positions.second)]
         tokens = Tokens(folded.residuals, positions.sizes, operands)
-        B = drift(model, exp_errors, tokens, _reading(folded), M, ledger)
+        reading = _reading(folded)
+        B = drift(model, proof.statement.exp_errors, tokens, reading, M, ledger)
         moved = ceiling(over * B, scale + TABLE_SCALE)
     d_head = model.sizes["d_head"]
     return Evaluation(
         statement=proof.statement,
-        folded=folded,
+        positions=positions,
         shares=[shares_of(rows, d_head, precision, ledger) for rows in folded.scores],
         effects=_effects(folded, M, ranges, ledger),
         ways=ways,

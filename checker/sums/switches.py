@@ -141,7 +141,7 @@ def prepare(
     )
     tokens = len(pre.rows)
     neurons = len(spread)
-    hold(len(hints.tables.rows) * tokens, 8 * readout.slots.width, ledger)
+    hold(len(hints.tables.rows) * tokens, 8 * readout.left.slots.width, ledger)
     work = tokens * sum(readout.counts)
     entries = tokens * neurons
     levels = LEVELS * neurons
@@ -157,7 +157,7 @@ def prepare(
         column = columns[neuron]
         alpha = hints.scales[neuron]
         rest = _rest(column, alpha, tables[at], split)
-        row = readout.rows[neuron]
+        row = readout.left.rows[neuron]
         by = spread[neuron]
         members[at].append(_Member(column, alpha, rest, row, by))
     return list(map(_switch, tables, members))
@@ -165,14 +165,13 @@ def prepare(
 
 @dataclass(frozen=True, slots=True)
 class EverySwitch:
-    """A sum over the switches that are on, of rows with ``width`` entries.  (SPEC-13.6)"""
+    """A sum over the switches that are on.  (SPEC-13.6)"""
 
-    width: int
     readout: Readout
     switches: list[Switch]
 
-    def logits(
-        self, where: Input, shares: Sequence[Sequence[int]], ledger: Ledger
+    def written(
+        self, where: Input, activations: Sequence[int], ledger: Ledger
     ) -> Logits:
         """Return what neurons add to the logits; no head moves anything.
 
@@ -194,6 +193,6 @@ class EverySwitch:
             if abs(t) < LEVELS * switch.step
         ]
         ledger.charge(mul=len(errors), add=len(errors))
-        ledger.charge(add=2 * self.width * len(on))
+        ledger.charge(add=2 * self.readout.left.columns * len(on))
         total = sum(written[where.first] + written[where.second] for written in on)
         return self.readout.logits(total, sum(errors), ledger)
