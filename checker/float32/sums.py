@@ -34,13 +34,10 @@ from checker.statement.model import Model, mix, part
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The residuals of all allowed tokens, position by position; how many there are at each; and how
-    many the two operands have.
-    """
+    """The residuals of all allowed tokens, stacked, and how many each position has."""
 
     residuals: Matrix
     sizes: Sequence[int]
-    operands: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +93,7 @@ class _Stream:
 
 
 def _largest_of_parts(rows: Matrix, sizes: Sequence[int], ledger: Ledger) -> Fraction:
-    """Return the sum of the largest norms of the first so many rows, of the next so many, and so on.
-    """
+    """Return the largest norm of the first so many rows, of the next so many, and so on, summed."""
     norms = iter(row_norms(rows, ledger))
     return sum((max(islice(norms, size)) for size in sizes), ZERO)
 
@@ -167,14 +163,14 @@ def drift(
               every head.
     """
     w = short_names(model)
-    compared = sum(len(table.rows) for table in (tokens.residuals, tokens.residuals, *pre))
-    ledger.charge(mul=100, add=100, cmp=compared + 3 * model.sizes["d_vocab_out"])
+    compared = (2 + len(pre)) * sum(tokens.sizes) + 3 * model.sizes["d_vocab_out"]
+    ledger.charge(mul=100, add=100, cmp=compared)
     stream = _stream(model, w, exp_errors, tokens, ledger)
     y = stream.y
     # g: P and e_p; max(., 0) moves no entry further.
     reading = affine_norms(w["W_in"], w["b_in"], ledger)
     base, *moved = pre
-    P = _largest_of_parts(base, tokens.operands, ledger)
+    P = _largest_of_parts(base, tokens.sizes, ledger)
     # Of the positions before the last the shares sum to at most one.
     ends = sum(tokens.sizes[:-1]), tokens.sizes[-1]
     P += sum((_largest_of_parts(table, ends, ledger) for table in moved), ZERO)

@@ -14,9 +14,9 @@ Everything but s_hi is exact.  Multiplied by ``[W_in | W_U]`` these are tables b
     logit_j = sum_i relu(pre_i) M_ij + direct_j.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import islice
 from operator import add
 
 from checker.ground.exact import (
@@ -41,47 +41,33 @@ ENTRY_BITS = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Positions:
-    """How many tokens each position has, and which positions are the two operands.
-
-    Rows that are *stacked* belong to the tokens of the first position, then of the second, and so
-    on.
-    """
-
-    sizes: tuple[int, ...]
-    first: int
-    second: int
-
-    @property
-    def starts(self) -> list[int]:
-        """The first of the stacked rows of every position."""
-        return [0, *accumulate(self.sizes[:-1])]
-
-    def parts(self, stacked: Sequence[Row]) -> list[Sequence[Row]]:
-        """Return the stacked rows of every position."""
-        spans = zip(self.starts, self.sizes, strict=True)
-        return [stacked[start : start + size] for start, size in spans]
-
-
-@dataclass(frozen=True, slots=True)
 class Folded:
     """A model as tables by token.
 
+    Rows are *stacked*: those of the tokens of the first position, then of the second, and so on.
+
+    ``sizes``:     how many tokens each position has.
     ``residuals``: x_i, stacked.
-    ``tables``: over ``2^-scale``, a column for each neuron and then each output; first what does not
-    depend on shares, a row for each token of the first operand and then of the second; then per
-    head what its shares multiply, stacked.  Where c is zero no head moves anything.
-    ``scores``: per head, before the division by sqrt(d_head) and up to a constant of the row, a row
-    for each token of the last position, stacked columns.
-    ``M``: W_out W_U, a row for each neuron, a column for each output.
+    ``tables``:    over ``2^-scale``, stacked rows, a column for each neuron and then each output:
+                   first what does not depend on shares, then per head what its shares multiply.
+                   Where c is zero no head moves anything.
+    ``scores``:    per head, before the division by sqrt(d_head) and up to a constant of the row, a
+                   row for each token of the last position, stacked columns.
+    ``M``:         W_out W_U, a row for each neuron, a column for each output.
     """
 
-    positions: Positions
+    sizes: list[int]
     residuals: Matrix
     tables: list[tuple[Row, ...]]
     scale: int
     scores: list[Matrix]
     M: Matrix
+
+
+def parts(rows: Iterable[Row], sizes: Sequence[int]) -> list[list[Row]]:
+    """Return the stacked rows of every position."""
+    left = iter(rows)
+    return [list(islice(left, size)) for size in sizes]
 
 
 # --- matrices ---------------------------------------------------------------------
@@ -212,30 +198,15 @@ def _biases(w: dict[str, Matrix], ledger: Ledger) -> Matrix:
     return _beside(w["b_in"], add_row(written, w["b_U"], ledger), ledger)
 
 
-def _by_operand(stream: Matrix, positions: Positions, ledger: Ledger) -> list[Matrix]:
-    """Return the stacked rows of the first operand, then those of the second with what the context
-    adds.
-
-    Cost: for each position of context an addition per entry of the second operand's rows.
-    """
-    parts = positions.parts(stream.rows)
-    operands = [positions.first, positions.second]
-    first, second = (Matrix(tuple(parts[i]), stream.scale) for i in operands)
-    for position, rows in enumerate(parts):
-        if position not in operands:
-            second = add_row(second, Matrix((rows[0],), stream.scale), ledger)
-    return [first, second]
-
-
-def _entries(model: Model, positions: Positions) -> int:
-    """Return how many entries the tables have at most.
+def _entries(model: Model, rows: int) -> int:
+    """Return how many entries the tables have.
 
     Raises: Declined (SPEC-3.5) if with those of M they take too much room.
     """
     neurons = model.sizes["d_mlp"]
     outputs = model.sizes["d_vocab_out"]
     heads = model.sizes["n_heads"] if mix(model)[0] else 0
-    entries = sum(positions.sizes) * (neurons + outputs) * (1 + heads)
+    entries = rows * (neurons + outputs) * (1 + heads)
     require_room(entries + neurons * outputs, ENTRY_BITS)
     return entries
 
@@ -251,7 +222,7 @@ def _stream(
     mantissa, exponent = mix(model)
     one = 1 << -exponent
     before = len(x.rows) - size
-    none = Matrix((((0,) * len(x.rows[0])),) * before, 0)
+    none = Matrix(((0,) * len(x.rows[0]),) * before, 0)
     last = Matrix(x.rows[before:], x.scale)
     bias = model.weights["blocks.0.attn.b_O"]
     stream = _below(none, add_row(last, bias, ledger), ledger)
@@ -265,8 +236,8 @@ def _stream(
 def _moved(
     model: Model, head: int, values: Matrix, reading: Matrix, size: int, ledger: Ledger
 ) -> Matrix:
-    """Return what shares of a head multiply, stacked: c Z_hi, but - c Z_h,n-1 of the ``size`` tokens
-    of the last position, through [W_in | W_U].
+    """Return what shares of a head multiply, stacked: c Z_hi, but - c Z_h,n-1 of the ``size``
+    tokens of the last position, through [W_in | W_U].
 
     Cost: two products, and a multiplication per entry of the values.
     """
@@ -285,20 +256,21 @@ def fold(model: Model, domain: Domain, ledger: Ledger) -> Folded:
     Raises: Declined (SPEC-3.5) if the tables together could take more than 2^28 bits, at least 128
             for each entry.
     """
-    first, second = domain.operands
-    positions = Positions(tuple(map(len, domain.tokens)), first, second)
-    entries = _entries(model, positions)
+    sizes = list(map(len, domain.tokens))
+    entries = _entries(model, sum(sizes))
     weights = model.weights.items()
     w = {name.rpartition(".")[2]: weight for name, weight in weights}
     x = _residuals(w, domain, ledger)
-    size = positions.sizes[-1]
+    size = sizes[-1]
     heads = range(model.sizes["n_heads"])
     values = [_projected(model, "V", head, x, ledger) for head in heads]
     stream = _stream(model, x, values, size, ledger)
     reading = _beside(w["W_in"], w["W_U"], ledger)
-    by_first, by_second = _by_operand(stream, positions, ledger)
-    read = add_row(product(by_second, reading, ledger), _biases(w, ledger), ledger)
-    tables = [_below(product(by_first, reading, ledger), read, ledger)]
+    base = product(stream, reading, ledger)
+    # Every input has one row of the last position, and so the biases once.
+    before = Matrix(base.rows[:-size], base.scale)
+    last = Matrix(base.rows[-size:], base.scale)
+    tables = [_below(before, add_row(last, _biases(w, ledger), ledger), ledger)]
     scores = list[Matrix]()
     # Where c is zero, no head moves anything.
     for head in heads if mix(model)[0] else ():
@@ -308,4 +280,4 @@ def fold(model: Model, domain: Domain, ledger: Ledger) -> Folded:
     require_room(entries, max(bits(table) + scale - table.scale for table in tables))
     rows = [table.rows for table in aligned(ledger, *tables)]
     M = aligned(ledger, product(w["W_out"], w["W_U"], ledger))[0]
-    return Folded(positions, x, rows, scale, scores, M)
+    return Folded(sizes, x, rows, scale, scores, M)

@@ -13,7 +13,9 @@ may do is bounded once for all inputs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import add, mul
+from itertools import accumulate, product
+from math import prod
+from operator import add, getitem, mul
 
 from checker.float32.propagation import ceiling
 from checker.float32.sums import Tokens, drift
@@ -25,7 +27,7 @@ from checker.ground.norms import TABLE_SCALE, low_rank, minus, parse_matrix
 from checker.statement.model import Model, mix
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import Statement
-from checker.sums.fold import Folded, Positions, aligned, fold
+from checker.sums.fold import Folded, aligned, fold, parts
 from checker.sums.readout import Logits, Readout, readout
 from checker.sums.shares import Shares, shares_of
 from checker.sums.switches import (
@@ -35,7 +37,7 @@ from checker.sums.switches import (
     parse_switches,
     prepare,
 )
-from checker.sums.tables import EXACT, Input, PackedTables, Rounding, packed, rounding_of
+from checker.sums.tables import ROUNDING_BITS, Fineness, PackedTables, packed
 
 _RULES = {
     "exact": "",
@@ -81,13 +83,12 @@ class Sums:
         """
         found = evaluation_of(self, ledger)
         weights = self.statement.scope.weights
-        first, second = self.statement.domain.operands
-        return tuple(
-            found.outcome(a, b, weight * other, ledger)
-            for a, weight in enumerate(weights[first])
-            for b, other in enumerate(weights[second])
-            if weight * other
-        )
+        outcomes = list[Outcome]()
+        for places in product(*(range(len(row)) for row in weights)):
+            weight = prod(map(getitem, weights, places))
+            if weight:
+                outcomes.append(found.outcome(places, weight, ledger))
+        return tuple(outcomes)
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
@@ -121,14 +122,14 @@ class Way:
     error: int
 
     def logits(
-        self, where: Input, shares: Sequence[Sequence[int]], ledger: Ledger
+        self, rows: Sequence[int], shares: Sequence[Sequence[int]], ledger: Ledger
     ) -> Logits:
-        """Return the logits of an input, over the scale of margins.
+        """Return the logits of the input with these stacked rows, over the scale of margins.
 
         Cost: that of its row and of what neurons write, and two additions per output.
         """
-        row = self.tables.at(where, shares, ledger)
-        found = self.neurons.written(where, row[: self.direct], ledger)
+        row = self.tables.at(rows, shares, ledger)
+        found = self.neurons.written(rows, row[: self.direct], ledger)
         ledger.charge(add=2 * len(found.values))
         pairs = zip(found.values, row[self.direct :], strict=True)
         values = [value + (own << self.scale) << self.shift for value, own in pairs]
@@ -139,6 +140,7 @@ class Way:
 class Evaluation:
     """What serves all inputs.  Margins are over ``over 2^scale``.
 
+    ``starts``:  the first of the stacked rows of every position.
     ``shares``:  per head.
     ``effects``: per head and position but the last, how much a margin moves for one unit in the
                  last place of its share.
@@ -147,7 +149,7 @@ class Evaluation:
     """
 
     statement: Statement
-    positions: Positions
+    starts: list[int]
     shares: list[Shares]
     effects: list[list[int]]
     ways: list[Way]
@@ -155,17 +157,12 @@ class Evaluation:
     scale: int
     drift: int
 
-    def outcome(self, a: int, b: int, weight: int, ledger: Ledger) -> Outcome:
-        """Return what is proved about one input, given by the places of its operands.  (SPEC-13.3)
+    def outcome(self, places: Sequence[int], weight: int, ledger: Ledger) -> Outcome:
+        """Return what is proved about one input, given by the places of its tokens.  (SPEC-13.3)
 
         Cost: that of its shares and, until the margin has a sign, of the ways.
         """
-        positions = self.positions
-        places = [0] * len(positions.sizes)
-        places[positions.first] = a
-        places[positions.second] = b
-        rows = list(map(add, positions.starts, places))
-        where = Input(a, positions.sizes[positions.first] + b, rows)
+        rows = list(map(add, self.starts, places))
         ends = [share.at(places[-1], rows[:-1], ledger) for share in self.shares]
         terms = len(ends) * (len(rows) - 1)
         ledger.charge(mul=terms, add=2 * terms)
@@ -173,16 +170,18 @@ class Evaluation:
         # Evaluated at the lower ends; what the widths move is e_att.  (SPEC-13.4)
         lower = [[low for low, _ in row] for row in ends]
         widths = [[high - low for low, high in row] for row in ends]
-        attention = sum(sum(map(mul, *pair)) for pair in zip(self.effects, widths, strict=True))
+        pairs = zip(self.effects, widths, strict=True)
+        attention = sum(sum(map(mul, *pair)) for pair in pairs)
         (answer,) = self.statement.right(places)
         for way in self.ways:
-            found = way.logits(where, lower, ledger)
+            found = way.logits(rows, lower, ledger)
             ledger.charge(add=4, cmp=len(found.values) + 2)
             right = found.values.pop(answer)
             gap = right - max(found.values) << TABLE_SCALE
             error = (attention + found.error << TABLE_SCALE) + self.drift
             if gap > error:
-                margin = (gap - error << MARGIN_BITS) // (self.over << self.scale + TABLE_SCALE)
+                unit = self.over << self.scale + TABLE_SCALE
+                margin = (gap - error << MARGIN_BITS) // unit
                 ledger.hold(1, margin.bit_length())
                 return Outcome(0, 0, weight, margin)
             # A tie is wrong.
@@ -201,7 +200,9 @@ def _ranges(rows: Sequence[Row], ledger: Ledger) -> list[int]:
     return [max(row) - min(row) for row in rows]
 
 
-def _effects(folded: Folded, M: Matrix, ranges: list[int], ledger: Ledger) -> list[list[int]]:
+def _effects(
+    folded: Folded, M: Matrix, ranges: list[int], ledger: Ledger
+) -> list[list[int]]:
     """Return L_hi per head and position but the last, over the scale of margins: how much one unit
     in the last place of its share moves any.  (SPEC-13.4)
 
@@ -219,9 +220,8 @@ def _effects(folded: Folded, M: Matrix, ranges: list[int], ledger: Ledger) -> li
     for table in folded.tables[1:]:
         entries = len(table) * len(table[0])
         ledger.charge(mul=entries, add=entries, cmp=2 * entries)
-        parts = folded.positions.parts(table)
-        *before, last = (max(map(moves, part)) for part in parts)
-        effects.append([most + last for most in before])
+        most = [max(map(moves, part)) for part in parts(table, folded.sizes)]
+        effects.append([effect + most[-1] for effect in most[:-1]])
     return effects
 
 
@@ -229,23 +229,25 @@ def _reading(folded: Folded) -> list[Matrix]:
     """Return the columns of neurons of the tables."""
     neurons = len(folded.M.rows)
     tables = folded.tables
-    return [Matrix(tuple(row[:neurons] for row in rows), folded.scale) for rows in tables]
+    return [
+        Matrix(tuple(row[:neurons] for row in rows), folded.scale) for rows in tables
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Ground:
     """What ways are made of.
 
-    ``unit``:   what shares are over, or 1.
     ``spread``: how much a margin moves for one unit in all entries of a row.
     """
 
     folded: Folded
-    unit: int
     M: Matrix
     spread: int
 
-    def way(self, tables: PackedTables, neurons: Readout | EverySwitch, lost: int) -> Way:
+    def way(
+        self, tables: PackedTables, neurons: Readout | EverySwitch, lost: int
+    ) -> Way:
         """Return a way whose neurons write numbers that lack ``lost`` bits of M's."""
         return Way(
             tables=tables,
@@ -256,45 +258,47 @@ class _Ground:
             error=tables.error * self.spread,
         )
 
-    def whole_way(self, rounding: Rounding, ledger: Ledger) -> Way:
+    def whole_way(self, fineness: Fineness, ledger: Ledger) -> Way:
         """Return the way of M itself, rounded.  (SPEC-13.3)
 
         Cost: an addition and a comparison per entry of M.
         """
-        lost = rounding.writing
+        lost = fineness.lost(self.M.scale)
         neurons = len(self.M.rows)
         entries = neurons * len(self.M.rows[0])
         ledger.charge(add=entries, cmp=entries)
         hold(entries, bits(self.M) + 1, ledger)
         # A constant in all entries of a row moves no difference.
-        lowered = ([entry - min(row) for entry in row] for row in self.M.rows)
-        rows = tuple(tuple(entry >> lost for entry in row) for row in lowered)
-        tables = packed(self.folded, slice(None), self.unit, rounding, ledger)
+        rows = (tuple(x - min(row) >> lost for x in row) for row in self.M.rows)
         rest = [1 if lost else 0] * neurons
-        written = readout(Matrix(rows, 0), rest, None, tables.bits, ledger)
+        tables = packed(self.folded, slice(None), fineness, ledger)
+        written = readout(Matrix(tuple(rows), 0), rest, None, tables.bits, ledger)
         return self.way(tables, written, lost)
 
-
     def own_way(
-        self, proof: Sums, pair: LowRank, PQ: Matrix, rounding: Rounding, ledger: Ledger
+        self, proof: Sums, pair: LowRank, PQ: Matrix, fineness: Fineness, ledger: Ledger
     ) -> Way:
-        """Return the way of two matrices, or of switches.  (SPEC-13.5, SPEC-13.6)"""
+        """Return the way of two matrices, or of switches.  (SPEC-13.5, SPEC-13.6)
+
+        Requires: tables that are not rounded, for switches.
+        """
         M = self.M
         # R = M - P Q, exactly.
         rest = _ranges(minus(M, PQ, ledger).rows, ledger)
         Q = rescale(pair.right, M.scale - pair.left.scale, ledger)
+        # Switches know their neurons by token, and ask for no row of theirs.
+        known = len(M.rows) if proof.hints else 0
+        tables = packed(self.folded, slice(known, None), fineness, ledger)
+        room = (
+            max(map(bits, _reading(self.folded))) + len(self.folded.sizes).bit_length()
+        )
+        thin = readout(pair.left, rest, Q, room if proof.hints else tables.bits, ledger)
         if not proof.hints:
-            tables = packed(self.folded, slice(None), self.unit, rounding, ledger)
-            return self.way(tables, readout(pair.left, rest, Q, tables.bits, ledger), 0)
-        # Neurons are known by token, so no row of theirs is asked for.
-        neurons = len(M.rows)
-        tables = packed(self.folded, slice(neurons, None), self.unit, EXACT, ledger)
-        pre = _reading(self.folded)[0]
-        thin = readout(pair.left, rest, Q, bits(pre) + 1, ledger)
+            return self.way(tables, thin, 0)
         # An error q_i in relu(pre_i) moves a difference by q_i (rng(R_i) + rng((P Q)_i)).
         spread = list(map(add, rest, _ranges(PQ.rows, ledger)))
-        split = self.folded.positions.sizes[self.folded.positions.first]
-        switches = prepare(proof.hints, pre, split, thin, spread, ledger)
+        (pre,) = _reading(self.folded)
+        switches = prepare(proof.hints, pre, self.folded.sizes, thin, spread, ledger)
         return self.way(tables, EverySwitch(thin, switches), 0)
 
 
@@ -305,9 +309,9 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
     """
     model = proof.model
     folded = fold(model, proof.statement.domain, ledger)
-    positions = folded.positions
+    sizes = folded.sizes
     # Without heads that move anything there are no shares to be over n 2^precision.
-    over = len(positions.sizes) if folded.scores else 1
+    over = len(sizes) if folded.scores else 1
     precision = proof.precision if folded.scores else 0
     M = folded.M
     pair = proof.pair
@@ -316,25 +320,30 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
     ranges = _ranges(M.rows, ledger)
     ledger.charge(add=len(ranges))
     spread = sum(ranges) + (1 << M.scale)
-    rounding = rounding_of(folded, M, precision, (spread >> M.scale) + 1)
-    ground = _Ground(folded, over << precision, M, spread)
+    terms = len(sizes) + 2 * len(folded.scores) + 1
+    least = ROUNDING_BITS + (terms * ((spread >> M.scale) + 1)).bit_length()
+    rounded, exact = (
+        Fineness(over, precision, scale)
+        for scale in (least, max(folded.scale, M.scale))
+    )
+    ground = _Ground(folded, M, spread)
     ways = list[Way]()
     if pair:
-        ways.append(ground.own_way(proof, pair, PQ, rounding, ledger))
+        own = exact if proof.hints else rounded
+        ways.append(ground.own_way(proof, pair, PQ, own, ledger))
     if proof.settle:
-        ways += [ground.whole_way(lost, ledger) for lost in (rounding, EXACT)]
+        ways += [ground.whole_way(fineness, ledger) for fineness in (rounded, exact)]
     scale = folded.scale + precision + M.scale
     moved = 0
     if proof.statement.exp_errors:
-        operands = [positions.sizes[i] for i in (positions.first, positions.second)]
-        tokens = Tokens(folded.residuals, positions.sizes, operands)
+        tokens = Tokens(folded.residuals, sizes)
         reading = _reading(folded)
         B = drift(model, proof.statement.exp_errors, tokens, reading, M, ledger)
         moved = ceiling(over * B, scale + TABLE_SCALE)
     d_head = model.sizes["d_head"]
     return Evaluation(
         statement=proof.statement,
-        positions=positions,
+        starts=[0, *accumulate(sizes[:-1])],
         shares=[shares_of(rows, d_head, precision, ledger) for rows in folded.scores],
         effects=_effects(folded, M, ranges, ledger),
         ways=ways,
@@ -387,7 +396,7 @@ def parse_sums(
         pair = LowRank(left, right)
         settle = integer(found["settle"], "settle", 0, 1) == 1
     if rule == "switches":
-        tokens = sum(len(domain.tokens[operand]) for operand in domain.operands)
+        tokens = sum(map(len, domain.tokens))
         hints = parse_switches(found, model.sizes["d_mlp"], tokens)
         require_support(
             mix(model)[0] == 0,

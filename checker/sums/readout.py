@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from itertools import compress
 
 from checker.ground.exact import Matrix, bits
-from checker.ground.interval import shift_up
 from checker.ground.ledger import Ledger
 from checker.ground.packed import weighed
 from checker.sums.fold import Factor, factor
-from checker.sums.tables import Input
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +28,16 @@ class Readout:
     """What each neuron that is on writes.
 
     ``left``:   per neuron the entries of its row of P, or of M, and last ``rng(R_i)``.
-    ``shift``:  what brings these last to the scale of logits.
     ``counts``: how many entries of a row are not zero.
     ``right``:  Q, or nothing.
     """
 
     left: Factor
-    shift: int
     counts: tuple[int, ...]
     right: Factor | None
 
     def written(
-        self, where: Input, activations: Sequence[int], ledger: Ledger
+        self, rows: Sequence[int], activations: Sequence[int], ledger: Ledger
     ) -> Logits:
         """Return what neurons with these pre-activations add to the logits.
 
@@ -52,8 +48,8 @@ class Readout:
         work = sum(compress(self.counts, on))
         ledger.charge(mul=work, add=work, cmp=len(on))
         active = compress(activations, on)
-        rows = compress(self.left.rows, on)
-        return self.logits(weighed(active, rows), 0, ledger)
+        total = weighed(active, compress(self.left.rows, on))
+        return self.logits(total, 0, ledger)
 
     def logits(self, total: int, error: int, ledger: Ledger) -> Logits:
         """Return the logits of a sum of packed rows whose differences are wrong by ``error``
@@ -63,27 +59,25 @@ class Readout:
         """
         *sums, rest = self.left.slots.combine((1,), (total,))
         values = self.right.times(sums, ledger) if self.right else sums
-        return Logits(values, error + (rest << self.shift))
+        return Logits(values, error + rest)
 
 
 def readout(
-    columns: Matrix, rest: Sequence[int], right: Matrix | None, room: int, ledger: Ledger
+    columns: Matrix,
+    rest: Sequence[int],
+    right: Matrix | None,
+    room: int,
+    ledger: Ledger,
 ) -> Readout:
     """Return packed rows for sums over neurons whose activations take at most ``room`` bits.
 
-    ``columns`` is P or M; ``rest`` has ``rng(R_i)`` for every neuron, and is rounded up to as many
-    bits as P has; ``right`` is Q, over the scale that makes P Q that of R.
+    ``columns`` is P or M; ``rest`` has ``rng(R_i)`` for every neuron; ``right`` is Q, over the
+    scale that makes P Q that of R.
     Raises: Declined (SPEC-3.5).
     """
-    shift = max(0, max(rest).bit_length() - bits(columns))
-    ends = [shift_up(value, shift) for value in rest]
-    pairs = zip(columns.rows, ends, strict=True)
+    pairs = zip(columns.rows, rest, strict=True)
     left = Matrix(tuple((*row, end) for row, end in pairs), 0)
     counts = tuple(sum(map(bool, row)) for row in left.rows)
-    summed = room + bits(left) + len(ends).bit_length()
-    return Readout(
-        left=factor(left, room, ledger),
-        shift=shift,
-        counts=counts,
-        right=factor(right, summed, ledger) if right else None,
-    )
+    summed = room + bits(left) + len(counts).bit_length()
+    turned = factor(right, summed, ledger) if right else None
+    return Readout(factor(left, room, ledger), counts, turned)

@@ -1,18 +1,19 @@
 """Switches that turn many neurons on or off together.  (SPEC-13.6)
 
-A switch is a table: ``t = u[a] + v[b]`` for the tokens of an input.  Every neuron has a switch and
-a scale alpha > 0, so that ``pre_i = alpha_i t + e_i`` with ``|e_i| <= E_i`` on all inputs; e_i is
-known exactly, by token.  Then
+A switch is a table by token: t is the sum of an input's entries, one for each position.  Every
+neuron has a switch and a scale alpha > 0, so that ``pre_i = alpha_i t + e_i`` with ``|e_i| <= E_i``
+on all inputs; e_i is known exactly, by token.  Then
 
     | relu(pre_i) - [t > 0] pre_i | <= max(0, E_i - alpha_i |t|),
 
-and what the neurons of a switch that is on write is a sum of two rows by token, made once: no sum
-over neurons is left.
+and what the neurons of a switch that is on write is a sum of rows by token, made once: no sum over
+neurons is left.
 Not done here: nothing says that neurons fit their switch.  One that does not has a large E_i.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from checker.ground.decode import integers
 from checker.ground.errors import require_form
@@ -20,7 +21,6 @@ from checker.ground.exact import Matrix, Row, hold, rescale, transposed
 from checker.ground.ledger import Ledger
 from checker.ground.norms import parse_matrix
 from checker.sums.readout import Logits, Readout
-from checker.sums.tables import Input
 
 LEVELS = 64
 """In how many steps of |t| the bound on a switch's error is tabulated.  (SPEC-13.6)"""
@@ -30,9 +30,7 @@ MOST_NEURONS = 4096
 
 @dataclass(frozen=True, slots=True)
 class SwitchHints:
-    """Per neuron its switch and its scale; ``tables`` has a row for each switch: u by first token,
-    then v by second.
-    """
+    """Per neuron its switch and scale; ``tables`` has a row for each switch, stacked columns."""
 
     switches: tuple[int, ...]
     scales: tuple[int, ...]
@@ -40,7 +38,7 @@ class SwitchHints:
 
 
 def parse_switches(found: dict[str, object], neurons: int, tokens: int) -> SwitchHints:
-    """Return the switches that a proof names; both operands have so many tokens together.
+    """Return the switches that a proof names; all positions have so many tokens together.
 
     Raises: Malformed (SPEC-3.x, SPEC-13.6), Declined (SPEC-3.5).
     """
@@ -88,14 +86,11 @@ class Switch:
     errors: tuple[int, ...]
 
 
-def _rest(pre: Row, alpha: int, table: Row, split: int) -> int:
-    """Return E: the largest ``|pre - alpha t|``, of a first and a second token added; ``split`` tokens
-    are first ones.
-    """
-    rest = [value - alpha * t for value, t in zip(pre, table, strict=True)]
-    first = rest[:split]
-    second = rest[split:]
-    return max(max(first) + max(second), -min(first) - min(second))
+def _rest(pre: Row, alpha: int, table: Row, sizes: Sequence[int]) -> int:
+    """Return E: the largest ``|pre - alpha t|`` of any input."""
+    rest = iter(value - alpha * t for value, t in zip(pre, table, strict=True))
+    parts = [list(islice(rest, size)) for size in sizes]
+    return max(sum(map(max, parts)), -sum(map(min, parts)))
 
 
 def _switch(table: Row, members: Sequence[_Member]) -> Switch:
@@ -120,15 +115,15 @@ def _switch(table: Row, members: Sequence[_Member]) -> Switch:
 def prepare(
     hints: SwitchHints,
     pre: Matrix,
-    split: int,
+    sizes: Sequence[int],
     readout: Readout,
     spread: list[int],
     ledger: Ledger,
 ) -> list[Switch]:
     """Return the switches, with what they write and their errors.
 
-    Requires: ``pre`` has a row for each of ``split`` first and then each second token, and a column
-              for each neuron; ``spread[i]`` is what an error of one in relu(pre_i) can do.
+    Requires: ``pre`` has stacked rows, ``sizes`` of them for each position, and a column for each
+              neuron; ``spread[i]`` is what an error of one in relu(pre_i) can do.
     Raises:   Malformed (SPEC-13.6), Declined (SPEC-3.5).
     Cost:     per neuron and token a multiplication, two additions and two comparisons, and for each
               entry that the neuron writes a multiplication and an addition; per neuron and level
@@ -156,7 +151,7 @@ def prepare(
     for neuron, at in enumerate(hints.switches):
         column = columns[neuron]
         alpha = hints.scales[neuron]
-        rest = _rest(column, alpha, tables[at], split)
+        rest = _rest(column, alpha, tables[at], sizes)
         row = readout.left.rows[neuron]
         by = spread[neuron]
         members[at].append(_Member(column, alpha, rest, row, by))
@@ -171,19 +166,17 @@ class EverySwitch:
     switches: list[Switch]
 
     def written(
-        self, where: Input, activations: Sequence[int], ledger: Ledger
+        self, rows: Sequence[int], activations: Sequence[int], ledger: Ledger
     ) -> Logits:
-        """Return what neurons add to the logits; no head moves anything.
+        """Return what neurons add to the logits of the input with these stacked rows.
 
-        Cost: per switch an addition and two comparisons, and where the error is not zero a
-              multiplication and an addition; per switch that is on two additions for each entry of
-              a row; that of the readout.
+        Cost: per switch and position an addition, and two comparisons, and where the error is not
+              zero a multiplication and an addition; per switch that is on an addition for each
+              position and entry of a row; that of the readout.
         """
-        ledger.charge(add=len(self.switches), cmp=2 * len(self.switches))
-        values = (
-            switch.table[where.first] + switch.table[where.second]
-            for switch in self.switches
-        )
+        count = len(self.switches)
+        ledger.charge(add=count * (len(rows) - 1), cmp=2 * count)
+        values = (sum(switch.table[row] for row in rows) for switch in self.switches)
         states = list(zip(self.switches, values, strict=True))
         on = [switch.written for switch, t in states if t > 0]
         # Past the last step the error is zero.
@@ -193,6 +186,6 @@ class EverySwitch:
             if abs(t) < LEVELS * switch.step
         ]
         ledger.charge(mul=len(errors), add=len(errors))
-        ledger.charge(add=2 * self.readout.left.columns * len(on))
-        total = sum(written[where.first] + written[where.second] for written in on)
+        ledger.charge(add=len(rows) * self.readout.left.columns * len(on))
+        total = sum(sum(written[row] for row in rows) for written in on)
         return self.readout.logits(total, sum(errors), ledger)

@@ -1,8 +1,8 @@
 """Rows of the folded tables, packed: exactly, or rounded down within a bound.  (SPEC-13.3)
 
-An input's row is the sum of its operands' rows and, for each head and position but the last, of a
-share times two rows.  Rounded rows are shorter and their sums much quicker; what they leave open is
-tried again with exact ones.
+The row of an input is the sum of those of its tokens and, for each head and position but the last,
+of a share times two rows.  Rounded rows are shorter and their sums much quicker; what they leave
+open is tried again with exact ones.
 """
 
 from collections.abc import Sequence
@@ -14,50 +14,7 @@ from checker.ground.packed import Slots
 from checker.sums.fold import Folded
 
 ROUNDING_BITS = 24
-"""What is rounded moves a margin by less than 2^-24.  (SPEC-13.3)"""
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """Where an input is found: its operands' rows of the first table, and its stacked rows."""
-
-    first: int
-    second: int
-    rows: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Rounding:
-    """How many bits entries of the tables lose, how many bytes sums of rows, and how many bits
-    entries of M.
-    """
-
-    bits: int
-    bytes: int
-    writing: int
-
-
-EXACT = Rounding(0, 0, 0)
-
-
-def rounding_of(folded: Folded, M: Matrix, precision: int, spread: int) -> Rounding:
-    """Return how much may be rounded, so that tables and M each move a margin by less than 2^-24.
-
-    ``precision``: the bits that shares add below the point.
-    ``spread``:    at least how much a margin moves if all entries of an input's row do by one.
-    """
-    scale = folded.scale
-    terms = 2 * len(folded.tables)
-    least = ROUNDING_BITS + ((terms + 1) * spread).bit_length()
-    spare = min(scale, least) + precision - least
-    widest = max(bits(Matrix(table, 0)) for table in folded.tables)
-    # No sum of activations has more bits above the point.
-    above = max(0, widest - scale) + terms.bit_length() + len(M.rows).bit_length()
-    return Rounding(
-        bits=max(0, scale - least),
-        bytes=max(0, min(spare, precision)) // 8,
-        writing=max(0, M.scale - ROUNDING_BITS - above),
-    )
+"""Rounded tables move a margin by less than 2^-24.  (SPEC-13.3)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,51 +34,66 @@ class PackedTables:
     shift: int
     error: int
 
-    def at(self, where: Input, shares: Sequence[Sequence[int]], ledger: Ledger) -> list[int]:
-        """Return the row of an input; ``shares`` has per head one for each position but the last.
-        (SPEC-13.3)
+    def at(
+        self, rows: Sequence[int], shares: Sequence[Sequence[int]], ledger: Ledger
+    ) -> list[int]:
+        """Return the row of the input with these stacked rows; ``shares`` has per head one for each
+        position but the last.  (SPEC-13.3)
 
-        Cost: per column an addition, and for each share a multiplication and two additions.
+        Cost: per column and position but the last an addition, and for each share a multiplication
+              and two additions.
         """
-        *before, last = where.rows
+        *before, last = rows
         count = len(before) * len(self.moved) * self.columns
-        ledger.charge(mul=count, add=self.columns + 2 * count)
+        ledger.charge(mul=count, add=len(before) * self.columns + 2 * count)
         scalars = [1]
-        rows = [self.base[where.first] + self.base[where.second]]
+        terms = [sum(self.base[row] for row in rows)]
         for table, own in zip(self.moved, shares, strict=True):
             scalars += own
-            rows += [table[row] + table[last] for row in before]
-        return self.slots.combine(scalars, rows)
+            terms += [table[row] + table[last] for row in before]
+        return self.slots.combine(scalars, terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Fineness:
+    """What shares are over, ``over 2^precision``; and how fine tables and M are at most, multiples
+    of ``2^-scale``.
+    """
+
+    over: int
+    precision: int
+    scale: int
+
+    def lost(self, scale: int) -> int:
+        """Return how many bits a matrix over ``2^-scale`` loses."""
+        return max(0, scale - self.scale)
 
 
 def packed(
-    folded: Folded, columns: slice, unit: int, rounding: Rounding, ledger: Ledger
+    folded: Folded, columns: slice, fineness: Fineness, ledger: Ledger
 ) -> PackedTables:
-    """Return these columns of the tables, packed, for shares over ``unit``.
-
-    Raises: Declined (SPEC-3.5).
-    """
-    lost = rounding.bits
-    dropped = 8 * rounding.bytes
-    parts = [
-        Matrix(tuple(tuple(x >> lost for x in row[columns]) for row in table), 0)
-        for table in folded.tables
-    ]
-    count = len(parts[0].rows[0])
-    # Two rows of the first table; of every other two, times shares that sum to at most one.
-    terms = 2 * len(parts)
-    width = max(map(bits, parts)) + (terms * unit).bit_length()
-    slots = Slots(count, width, rounding.bytes)
-    hold(sum(len(part.rows) for part in parts), 8 * slots.width, ledger)
-    base, *moved = (list(map(slots.pack, part.rows)) for part in parts)
-    by_tables = terms * unit if lost else 0
-    by_sums = 1 << dropped if dropped else 0
+    """Return these columns of the tables, packed.  Raises: Declined (SPEC-3.5)."""
+    lost = fineness.lost(folded.scale)
+    # Where tables are rounded, so are sums of rows, to whole bytes.
+    dropped = fineness.precision // 8 if lost else 0
+    unit = fineness.over << fineness.precision
+    rounded = list[Matrix]()
+    for table in folded.tables:
+        rows = (tuple(entry >> lost for entry in row[columns]) for row in table)
+        rounded.append(Matrix(tuple(rows), 0))
+    # A row of every position; of every head two, times shares that sum to at most one.
+    terms = len(folded.sizes) + 2 * len(folded.scores)
+    width = max(map(bits, rounded)) + (terms * unit).bit_length()
+    count = len(rounded[0].rows[0])
+    slots = Slots(count, width, dropped)
+    hold(sum(folded.sizes) * len(rounded), 8 * slots.width, ledger)
+    base, *moved = (list(map(slots.pack, table.rows)) for table in rounded)
     return PackedTables(
         slots=slots,
         columns=count,
         base=[row * unit for row in base],
         moved=moved,
-        bits=width - dropped,
-        shift=lost + dropped,
-        error=by_tables + by_sums << lost,
+        bits=width - 8 * dropped,
+        shift=lost + 8 * dropped,
+        error=(terms + 1) * unit << lost if lost else 0,
     )
