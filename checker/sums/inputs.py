@@ -299,7 +299,7 @@ class _Ground:
         spread = list(map(add, rest, _ranges(PQ.rows, ledger)))
         (pre,) = _reading(self.folded)
         switches = prepare(proof.hints, pre, self.folded.sizes, thin, spread, ledger)
-        return self.way(tables, EverySwitch(thin, switches), 0)
+        return self.way(tables, switches, 0)
 
 
 def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:

@@ -76,11 +76,8 @@ class _Member:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """One switch: its table, what its neurons write by token (packed), and bounds on its error by
-    steps of |t|.
-    """
+    """One switch: what its neurons write by token, packed; bounds on its error by steps of |t|."""
 
-    table: Row
     written: tuple[int, ...]
     step: int
     errors: tuple[int, ...]
@@ -93,7 +90,7 @@ def _rest(pre: Row, alpha: int, table: Row, sizes: Sequence[int]) -> int:
     return max(sum(map(max, parts)), -sum(map(min, parts)))
 
 
-def _switch(table: Row, members: Sequence[_Member]) -> Switch:
+def _switch(tokens: int, members: Sequence[_Member]) -> Switch:
     """Return one switch.
 
     Ensures: ``errors[|t| // step]``, or 0 past the last, is at least ``sum_i spread_i max(0, E_i -
@@ -107,9 +104,45 @@ def _switch(table: Row, members: Sequence[_Member]) -> Switch:
     )
     written = tuple(
         sum(member.pre[token] * member.row for member in members)
-        for token in range(len(table))
+        for token in range(tokens)
     )
-    return Switch(table, written, step, errors)
+    return Switch(written, step, errors)
+
+
+@dataclass(frozen=True, slots=True)
+class EverySwitch:
+    """A sum over the switches that are on; ``tables`` has a row of theirs for each token.
+    (SPEC-13.6)
+    """
+
+    readout: Readout
+    switches: list[Switch]
+    tables: tuple[Row, ...]
+
+    def written(
+        self, rows: Sequence[int], activations: Sequence[int], ledger: Ledger
+    ) -> Logits:
+        """Return what neurons add to the logits of the input with these stacked rows.
+
+        Cost: per switch and position an addition, and two comparisons, and where the error is not
+              zero a multiplication and an addition; per switch that is on an addition for each
+              position and entry of a row; that of the readout.
+        """
+        count = len(self.switches)
+        ledger.charge(add=count * (len(rows) - 1), cmp=2 * count)
+        values = map(sum, zip(*map(self.tables.__getitem__, rows), strict=True))
+        states = list(zip(self.switches, values, strict=True))
+        on = [switch.written for switch, t in states if t > 0]
+        # Past the last step the error is zero.
+        errors = [
+            switch.errors[abs(t) // switch.step]
+            for switch, t in states
+            if abs(t) < LEVELS * switch.step
+        ]
+        ledger.charge(mul=len(errors), add=len(errors))
+        ledger.charge(add=len(rows) * self.readout.left.columns * len(on))
+        total = sum(written[row] for written in on for row in rows)
+        return self.readout.logits(total, sum(errors), ledger)
 
 
 def prepare(
@@ -119,7 +152,7 @@ def prepare(
     readout: Readout,
     spread: list[int],
     ledger: Ledger,
-) -> list[Switch]:
+) -> EverySwitch:
     """Return the switches, with what they write and their errors.
 
     Requires: ``pre`` has stacked rows, ``sizes`` of them for each position, and a column for each
@@ -155,37 +188,5 @@ def prepare(
         row = readout.left.rows[neuron]
         by = spread[neuron]
         members[at].append(_Member(column, alpha, rest, row, by))
-    return list(map(_switch, tables, members))
-
-
-@dataclass(frozen=True, slots=True)
-class EverySwitch:
-    """A sum over the switches that are on.  (SPEC-13.6)"""
-
-    readout: Readout
-    switches: list[Switch]
-
-    def written(
-        self, rows: Sequence[int], activations: Sequence[int], ledger: Ledger
-    ) -> Logits:
-        """Return what neurons add to the logits of the input with these stacked rows.
-
-        Cost: per switch and position an addition, and two comparisons, and where the error is not
-              zero a multiplication and an addition; per switch that is on an addition for each
-              position and entry of a row; that of the readout.
-        """
-        count = len(self.switches)
-        ledger.charge(add=count * (len(rows) - 1), cmp=2 * count)
-        values = (sum(switch.table[row] for row in rows) for switch in self.switches)
-        states = list(zip(self.switches, values, strict=True))
-        on = [switch.written for switch, t in states if t > 0]
-        # Past the last step the error is zero.
-        errors = [
-            switch.errors[abs(t) // switch.step]
-            for switch, t in states
-            if abs(t) < LEVELS * switch.step
-        ]
-        ledger.charge(mul=len(errors), add=len(errors))
-        ledger.charge(add=len(rows) * self.readout.left.columns * len(on))
-        total = sum(sum(written[row] for row in rows) for written in on)
-        return self.readout.logits(total, sum(errors), ledger)
+    switches = [_switch(tokens, own) for own in members]
+    return EverySwitch(readout, switches, transposed(Matrix(tables, 0)).rows)
