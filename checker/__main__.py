@@ -190,16 +190,18 @@ def sentence(theorem: Theorem) -> str:
         relative, absolute = said.exp_errors
         arithmetic += f" with a relative error of exp of at most {relative}"
         arithmetic += f" and an absolute error of exp of at most {absolute}"
-    subject = f"This exact model file {said.task.sentence}"
+    said_of = [f"This exact model file {said.task.sentence}"]
     unusual = said.domain.unusual
     if "domain" in unusual:
-        subject += f", {said.domain.words()},"
+        said_of.append(said.domain.words())
     if "read" in unusual:
-        subject += f", at the positions {said.domain.read} for the operands up to them,"
+        positions = ", ".join(map(str, said.domain.read))
+        said_of.append(f"at the positions {positions} for the operands up to them")
     named = ("values", "outputs", "answers")
     others = [f"{part} {unusual[part]}" for part in named if part in unusual]
     if others:
-        subject += f", with {', '.join(others)},"
+        said_of.append(f"with {', '.join(others)}")
+    subject = ", ".join(said_of) + ("," if unusual else "")
     count = f"{number} of all {said.total} {unit}"
     return f"{subject} on {count}, in {arithmetic}, a tie counting as wrong."
 
@@ -298,13 +300,17 @@ def demand(options: argparse.Namespace, theorem: Theorem) -> None:
     # An accuracy with respect to a file means nothing to those who do not have the file.
     named = options.task is not None or "sha256:" not in said.task.label
     require(
-        named or not bounded, "SPEC-9.3", "at-least of a file needs --task with that file"
+        named or not bounded,
+        "SPEC-9.3",
+        "at-least of a file needs --task with that file",
     )
     demand_same("task", said.task.label, asked_task(options.task))
     demand_same("readout", said.readout, options.readout)
     for part, text in said.domain.parts.items():
-        usual = said.domain.usual[part] if bounded else None
-        demand_same(part, text, getattr(options, part) or usual)
+        asked = getattr(options, part)
+        if bounded and asked is None:
+            asked = said.domain.usual[part]
+        demand_same(part, text, asked)
 
     # Unless the user says which inputs are to count, --at-least counts every one the same.
     scope = asked_scope(options.scope)
@@ -342,8 +348,12 @@ def show(parsed: Parsed) -> str:
         lines.append(
             f"  {name}: {shape} integers over 2^{weights.scale}, the first {first}"
         )
-    names = f"task {said.task.label}, scope {said.scope.label}, semantics {said.semantics}"
-    lines += [f"statement: {names}", f"  claims {claimed} of {said.total}"]
+    names = (
+        f"task {said.task.label}, scope {said.scope.label}, semantics {said.semantics}"
+    )
+    lines.append(f"statement: {names}")
+    lines += [f"  {part} {text}" for part, text in said.domain.unusual.items()]
+    lines.append(f"  claims {claimed} of {said.total}")
     lines += [f"  {name} {number}" for name, number in errors_of_exp(said).items()]
     work = f"{parsed.operations} operations declared"
     lines.append(f"proof: precision {parsed.precision} bits, {work}")
@@ -436,9 +446,12 @@ def arguments(argv: list[str]) -> argparse.Namespace:
         parser.error("argument --scope: neither uniform nor product:FILE")
     task = options.task
     given = [f"{kind}:" for kind in (*GIVEN, "table")]
-    if not (task in (None, *NAMED) or any(names_file(task, kind) for kind in given)):
+    about = [kind for kind in given if names_file(task or "", kind)]
+    if not (about or task in (None, *NAMED)):
         known = ", ".join([*NAMED, *given])
-        parser.error(f"argument --task: none of {known}, these with what they are about")
+        parser.error(
+            f"argument --task: none of {known}, these with what they are about"
+        )
     return options
 
 

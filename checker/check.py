@@ -16,7 +16,9 @@ from checker.statement.statement import EXP, Statement, build_statement
 
 CERTIFICATE_FORMAT = "certify.certificate/2"
 MAX_CERTIFICATE_BYTES = 16 << 20
-STATEMENT = "architecture correct_lower correct_upper domain model scope semantics task total"
+STATEMENT = (
+    "architecture correct_lower correct_upper domain model scope semantics task total"
+)
 
 
 class Proof(Protocol):

@@ -110,12 +110,14 @@ def dump(parsed: Parsed, certificate: bytes) -> str:
     written = json.loads(certificate)
     said, sizes = parsed.statement, parsed.model.sizes
     cells = require_known(written["proof"], said.semantics)
+    if said.domain.unusual:
+        raise Declined("SPEC-5.7", "a domain other than the usual one is not verified yet")
     named = {name.rpartition(".")[2]: weight for name, weight in parsed.model.weights.items()}
     common = max(0, *(named[name].scale for name in TENSORS))
-    fields = "".join(f" {name}={value}" for name, value in said.fields.items())
+    fields = "".join(f" {name}={value}" for name, value in said.task.fields.items())
     out = [
         "certify.formal/1",
-        f"task={said.task}{fields} scope={said.scope.label} semantics={said.semantics}"
+        f"task={said.name}{fields} scope={said.scope.label} semantics={said.semantics}"
         f" total={said.total}",
         f"model=sha256:{said.model_sha256} certificate=sha256:{parsed.certificate_sha256}",
         f"{sizes['n_ctx'] - 1} {sizes['d_vocab']} {sizes['d_vocab_out']}"

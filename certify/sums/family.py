@@ -7,18 +7,18 @@ from certify.columns import Columns
 from certify.errors import Unsupported
 from certify.family import Family
 from certify.model.config import Config
-from certify.question.tasks import MODULAR_ADDITION
+from certify.question.question import Question
+from certify.question.rules import MODULAR_ADDITION
 from certify.sums.draft import draft
 from certify.sums.form import FORM
 from certify.sums.strategies import STRATEGIES
 
 
-def require(config: Config, origin: str) -> None:
+def require(config: Config, question: Question, origin: str) -> None:
     """Refuse an architecture that sums are not proved for.
 
     Errors: ``Unsupported``, one line naming the field and what is supported.
     """
-    MODULAR_ADDITION.require_fits(config)
     due: dict[str, tuple[object, ...]] = {
         "n_layers": (1,),
         "attn_only": (False,),
@@ -41,7 +41,7 @@ def tables(summary: Summary, weakest: int) -> list[Columns]:
 
 FAMILY = Family(
     kind="sums",
-    tasks=(MODULAR_ADDITION.name,),
+    tasks=(MODULAR_ADDITION,),
     strategies=STRATEGIES,
     usual="low-rank",
     usual_for="modular addition with one ReLU layer",

@@ -74,7 +74,7 @@ def _pattern(
         )
         scores = score_errors(query, key, h, eps_exp)
         theta = max(theta, scores.theta)
-        reached += [query.reached(), key.reached(), *scores.reached]
+        reached += [query.reached, key.reached, *scores.reached]
     mantissa, exponent = mix(model)
     c = Fraction(mantissa, 1 << -exponent)
     n = model.sizes["n_ctx"]
@@ -138,10 +138,10 @@ def _stream(
     mixed = Computed(V, n * e_v)
     z = Computed(V, pattern.sigma * V + mixing.error(mixed))
     # y: b_O and the computed residual are two more terms of one sum, gamma_{Hh+2}.
-    output = affine_norms(w["W_O"], w["b_O"], ledger).with_term(x.reached())
+    output = affine_norms(w["W_O"], w["b_O"], ledger).with_term(x.reached)
     y = Computed(output.reach(V), x.error + output.error(z))
-    inputs = x.reached(), value.reach(x.reached())
-    outputs = z.reached(), y.reached()
+    inputs = x.reached, value.reach(x.reached)
+    outputs = z.reached, y.reached
     return _Stream(y, [*pattern.reached, *inputs, *outputs])
 
 
@@ -176,17 +176,17 @@ def drift(
     P += sum((_largest_of_parts(table, ends, ledger) for table in moved), ZERO)
     g = Computed(P, reading.error(y))
     # f: b_out and the computed y are two more terms, gamma_{m+2}.
-    writing = affine_norms(w["W_out"], w["b_out"], ledger).with_term(y.reached())
-    f = writing.image(Computed(g.reached()))
+    writing = affine_norms(w["W_out"], w["b_out"], ledger).with_term(y.reached)
+    f = writing.image(Computed(g.reached))
     logits = logit_norms(w["W_U"], w["b_U"], ledger)
     B = (
         g.error * apart(M, ledger)
         + (y.error + f.error) * apart(w["W_U"], ledger)
-        + 2 * logits.error(Computed(f.reached()))
+        + 2 * logits.error(Computed(f.reached))
     )
-    into_neurons = reading.reach(y.reached())
-    computed = f.reached()
-    reached = into_neurons, g.reached(), computed, logits.reach(computed)
+    into_neurons = reading.reach(y.reached)
+    computed = f.reached
+    reached = into_neurons, g.reached, computed, logits.reach(computed)
     largest = max(*stream.reached, *reached)
     require_support(
         largest < LARGEST, "SPEC-13.7", "a number might overflow in float32"

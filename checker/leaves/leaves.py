@@ -117,19 +117,13 @@ class Leaves:
         evaluated.  (SPEC-14.7)
         """
         allowed = self.statement.domain.tokens
-        sizes = list(map(len, allowed))
-        # The input with number ``index`` has this place at each position.
-        strides = [prod(sizes[position + 1 :]) for position in range(len(sizes))]
         lower = 0
         upper = 0
         size = 0
         margin = None
         for index in range(begin, begin + count):
-            ledger.charge(add=2 * len(sizes))
-            places = [
-                index // stride % size
-                for stride, size in zip(strides, sizes, strict=True)
-            ]
+            ledger.charge(add=2 * len(allowed))
+            places = self._places(index)
             rows = zip(self.statement.scope.weights, places, strict=True)
             weight = prod(row[place] for row, place in rows)
             if not weight:
@@ -155,6 +149,14 @@ class Leaves:
             f"a leaf claims a larger margin than {least}/2^20",
         )
         return Outcome(lower, upper, size, margin)
+
+    def _places(self, index: int) -> list[int]:
+        """Return the places of the tokens of the input with this number.  (SPEC-5.7)"""
+        places = list[int]()
+        for tokens in reversed(self.statement.domain.tokens):
+            index, place = divmod(index, len(tokens))
+            places.append(place)
+        return places[::-1]
 
     def _decide(
         self, networks: Networks, tokens: list[int], answers: list[int], weight: int

@@ -79,8 +79,8 @@ def shown(text: str) -> str:
 
 
 def parse_ranges(value: object, where: str, size: int) -> tuple[Numbers, str]:
-    """Return the members of ascending ranges below ``size`` that do not touch, at least one, and how
-    a verdict spells them.
+    """Return the members of ascending ranges below ``size`` that do not touch, at least one, and
+    how a verdict spells them.
 
     Raises: Malformed (SPEC-3.x, SPEC-5.7).
     """
@@ -110,7 +110,9 @@ def _parse_numbers(value: object, own: Numbers, where: str) -> tuple[Numbers, st
         found = integers(value, where, -LARGEST, LARGEST)
         different = len(set(found)) == len(found) == len(own)
         require_form(
-            different, "SPEC-5.7", f"{where} is not a list of {len(own)} numbers, all different"
+            different,
+            "SPEC-5.7",
+            f"{where} is not a list of {len(own)} numbers, all different",
         )
         return found, ",".join(map(str, found))
     first = integer(value, where, -LARGEST, LARGEST)
@@ -157,14 +159,18 @@ def parse_domain(value: object, model: Model) -> Domain:
     sizes = model.sizes
     n = sizes["n_ctx"]
     listed = listing(written["positions"], "positions of the domain")
-    require_form(len(listed) == n, "SPEC-5.7", f"the domain does not have {n} positions")
+    require_form(
+        len(listed) == n, "SPEC-5.7", f"the domain does not have {n} positions"
+    )
     positions = [_parse_position(item, sizes["d_vocab"]) for item in listed]
     tokens, values, token_texts, value_texts = zip(*positions, strict=True)
     spelled = list(filter(None, value_texts))
     require_form(bool(spelled), "SPEC-5.7", "every position of the domain is context")
     width = sizes["d_vocab_out"]
     outputs, told = parse_ranges(written["outputs"], "outputs of the domain", width)
-    answers, answer_text = _parse_numbers(written["answers"], outputs, "answers of the domain")
+    answers, answer_text = _parse_numbers(
+        written["answers"], outputs, "answers of the domain"
+    )
     read, read_text = _parse_read(written["read"], model)
     parts = {
         "domain": shown("/".join(token_texts)),

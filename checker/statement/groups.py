@@ -3,7 +3,8 @@
 A permutation of 0 .. n-1 is the tuple of its images.
 """
 
-from itertools import permutations
+from collections.abc import Sequence
+from itertools import combinations, permutations
 
 from checker.ground.errors import require_support
 
@@ -15,22 +16,14 @@ Permutation = tuple[int, ...]
 
 def _is_even(images: Permutation) -> bool:
     """Return whether a permutation has an even number of inversions."""
-    inversions = [
-        later < earlier
-        for place, earlier in enumerate(images)
-        for later in images[place + 1 :]
-    ]
-    return sum(inversions) % 2 == 0
+    inversions = sum(later < earlier for earlier, later in combinations(images, 2))
+    return inversions % 2 == 0
 
 
-def _rotations(n: int) -> list[Permutation]:
-    """Return r^0 .. r^(n-1), where r^s takes i to i + s modulo n."""
-    return [tuple((i + s) % n for i in range(n)) for s in range(n)]
-
-
-def _reflections(n: int) -> list[Permutation]:
-    """Return the permutations that take i to k - i modulo n, for k from 0."""
-    return [tuple((k - i) % n for i in range(n)) for k in range(n)]
+def _turned(images: Sequence[int]) -> list[Permutation]:
+    """Return, for s from 0, the permutation that takes i to ``images[i] + s`` modulo n."""
+    n = len(images)
+    return [tuple((image + s) % n for image in images) for s in range(n)]
 
 
 def named_group(name: str) -> list[Permutation]:
@@ -42,15 +35,19 @@ def named_group(name: str) -> list[Permutation]:
     kind, _, number = name.partition(":")
     plain = number.isascii() and number.isdecimal() and len(number) < 5
     n = int(number) if plain and not number.startswith("0") else 0
-    sizes = {"cyclic": (1, 1024), "dihedral": (3, 512), "symmetric": (1, 6)}
-    least, most = sizes.get(kind, (1, 6))
-    known = kind in ("alternating", *sizes)
-    require_support(
-        known and least <= n <= most, "SPEC-5.2", f"the group {name} is not known"
-    )
+    sizes = {
+        "cyclic": (1, MAX_ORDER),
+        "dihedral": (3, MAX_ORDER // 2),
+        "symmetric": (1, 6),
+        "alternating": (1, 6),
+    }
+    least, most = sizes.get(kind, (1, 0))
+    known = least <= n <= most
+    require_support(known, "SPEC-5.2", f"the group {name} is not known")
+    rotations = _turned(range(n))
     if kind == "cyclic":
-        return _rotations(n)
+        return rotations
     if kind == "dihedral":
-        return _rotations(n) + _reflections(n)
+        return rotations + _turned(range(0, -n, -1))
     every = permutations(range(n))
     return [images for images in every if kind == "symmetric" or _is_even(images)]

@@ -88,6 +88,11 @@ class Model:
     double: bool
     held: int
 
+    def by_role(self) -> dict[str, Matrix]:
+        """Return the weights of a model with one layer by the last parts of their names."""
+        weights = self.weights.items()
+        return {name.rpartition(".")[2]: weight for name, weight in weights}
+
     @property
     def readout(self) -> str:
         """What answers."""

@@ -41,8 +41,8 @@ _MOST = Fraction(1, 1 << 6)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """How much each allowed token counts at each position, by its place: ``weights[i][k] >= 0``; all
-    ones for ``uniform``.
+    """How much each allowed token counts at each position, by its place: ``weights[i][k] >= 0``;
+    all ones for ``uniform``.
     """
 
     label: str
@@ -162,8 +162,8 @@ def build_statement(
 
     Requires: ``written`` is the certificate's object ``statement``.
     Raises:   Declined for a task, scope or semantics this checker does not know; Malformed for a
-              bad domain or scope; Rejected (SPEC-5.5) if the certificate's copy differs from what is
-              re-derived.
+              bad domain or scope; Rejected (SPEC-5.5) if the certificate's copy differs from what
+              is re-derived.
     """
     semantics = typed(written["semantics"], str, "semantics")
     known = semantics in SEMANTICS

@@ -6,7 +6,7 @@ A new task is a new row of ``TASKS``, and nothing else in the checker.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import accumulate, product
+from itertools import accumulate, product, starmap
 from math import prod
 
 from checker.ground.decode import canonical, fields, integer, integers, listing, typed
@@ -19,10 +19,14 @@ TABLE_FORMAT = "certify.table/2"
 MAX_ANSWERS = 1 << 20
 MAX_POWER = 1 << 16
 """No exponent of a polynomial is larger.  (SPEC-5.2)"""
-MAX_PRODUCTS = 1 << 26
-"""Images that are looked up to see that a list of permutations is closed.  (SPEC-3.5)"""
+MAX_LOOKS = 1 << 24
+"""Images that are looked up for a group, and as much for other answers to pairs.  (SPEC-5.2)"""
+LOOKS_OF_A_TERM = 4
+"""A term of a polynomial takes as long as so many images.  (SPEC-5.2)"""
 
 Values = Sequence[int]
+Answer = Callable[[Values], int]
+Possible = Callable[[Sequence[Values]], set[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +58,17 @@ class Rule:
     ``answer``:   to these values.
     ``possible``: every answer to operands that take these values, position by position.
     ``takes``:    the values that an operand may have; None for any.
-    ``pair``:     whether there are two operands, always.
+    ``looks``:    what an answer to two operands takes, in images that are looked up; 0 where there
+                  may be any number of operands.
     """
 
     label: str
     fields: dict[str, str]
     sentence: str
-    answer: Callable[[Values], int]
-    possible: Callable[[Sequence[Values]], set[int]]
-    takes: range | None = None
-    pair: bool = False
+    answer: Answer
+    possible: Possible
+    takes: frozenset[int] | None = None
+    looks: int = 0
 
 
 def _bound(rule: Rule, model: Model, domain: Domain) -> Task:
@@ -83,21 +88,27 @@ def _bound(rule: Rule, model: Model, domain: Domain) -> Task:
         "a position that is read has no operand before it, or sees operands behind it",
     )
     require_support(
-        not rule.pair or set(ends) == {2},
+        rule.looks == 0 or set(ends) == {2},
         "SPEC-5.2",
         f"the task {rule.label} needs two operands",
     )
-    taken = rule.takes is None or all(
-        value in rule.takes for row in values for value in row
-    )
+    looks = rule.looks * prod(map(len, values))
+    quick = looks <= MAX_LOOKS
+    require_support(quick, "SPEC-5.2", f"the task {rule.label} has too many answers")
+    known = rule.takes
+    taken = known is None or all(known.issuperset(row) for row in values)
     require_support(taken, "SPEC-5.2", f"a value is not one of the task {rule.label}")
 
     def answers(places: Sequence[int]) -> list[int]:
         """Return the answers to the operands up to each position that is read."""
-        given = [domain.values[operand][places[operand]] for operand in operands]
-        return [rule.answer(given[:end]) for end in ends]
+        picked = zip(domain.values, places, strict=True)
+        given = [row[place] for row, place in picked if row]
+        found = {end: rule.answer(given[:end]) for end in ends}
+        return [found[end] for end in ends]
 
-    possible = set[int]().union(*(rule.possible(values[:end]) for end in ends))
+    possible = set[int]()
+    for end in set(ends):
+        possible |= rule.possible(values[:end])
     return Task(rule.label, rule.fields, rule.sentence, answers, possible)
 
 
@@ -108,34 +119,34 @@ def _balanced(values: Values) -> bool:
 
 
 def _maxima(values: Sequence[Values]) -> set[int]:
-    """Return the numbers that may be the largest: none below the least of every position."""
+    """Return the numbers that may be the largest: none below the least of any position."""
     least = max(map(min, values))
     return {value for row in values for value in row if value >= least}
 
 
-def _pairs(answer: Callable[[Values], int]) -> Callable[[Sequence[Values]], set[int]]:
-    """Return what finds the answers to two operands, of at most 2^20 pairs."""
+def _pairs(answer: Answer) -> Possible:
+    """Return what finds the answers to two operands."""
     return lambda values: set(map(answer, product(*values)))
 
 
 def _max_of_k(model: Model, domain: Domain) -> Rule:
     k = str(len(domain.operands))
     told = {"k": k, "vocab": str(model.sizes["d_vocab"])}
-    sentence = "names the largest of {k} tokens (vocabulary {vocab}) correctly"
-    return Rule("max-of-k", told, sentence.format(**told), max, _maxima)
+    tokens = f"{k} tokens (vocabulary {told['vocab']})"
+    return Rule(
+        "max-of-k", told, f"names the largest of {tokens} correctly", max, _maxima
+    )
 
 
 def _argmax(model: Model, domain: Domain) -> Rule:
-    told = {
-        "n": str(len(domain.operands)),
-        "vocab": str(model.sizes["d_vocab"]),
-        "largest": "first",
-    }
-    sentence = "names the place of the {largest} largest of {n} tokens (vocabulary {vocab}) correctly"
+    n = str(len(domain.operands))
+    vocab = str(model.sizes["d_vocab"])
+    told = {"n": n, "vocab": vocab, "largest": "first"}
+    place = f"the place of the first largest of {n} tokens (vocabulary {vocab})"
     return Rule(
         "argmax",
         told,
-        sentence.format(**told),
+        f"names {place} correctly",
         lambda values: values.index(max(values)),
         lambda values: set(range(len(values))),
     )
@@ -149,7 +160,7 @@ def _balanced_brackets(model: Model, domain: Domain) -> Rule:
         f"tells correctly whether {n} brackets are balanced",
         lambda values: 1 if _balanced(values) else 0,
         lambda values: {0, 1},
-        takes=range(2),
+        takes=frozenset(range(2)),
     )
 
 
@@ -175,7 +186,7 @@ def _modular_addition(value: object) -> Rule:
     label = f"modular-addition:{p}"
     sentence = f"adds two numbers modulo {p} correctly"
     told = {"modulus": str(p)}
-    return Rule(label, told, sentence, answer, _pairs(answer), pair=True)
+    return Rule(label, told, sentence, answer, _pairs(answer), looks=1)
 
 
 def _power(letter: str, exponent: int) -> str:
@@ -184,9 +195,11 @@ def _power(letter: str, exponent: int) -> str:
 
 def _term(coefficient: int, i: int, j: int) -> str:
     """Return the term ``coefficient * a^i * b^j`` as a verdict spells it."""
-    powers = [_power(letter, e) for letter, e in (("a", i), ("b", j)) if e]
-    numbers = [str(coefficient)] if coefficient > 1 or not powers else []
-    return "*".join([*numbers, *powers])
+    factors = [_power("a", i)] if i else []
+    factors += [_power("b", j)] if j else []
+    if coefficient > 1 or not factors:
+        factors.insert(0, str(coefficient))
+    return "*".join(factors)
 
 
 def _polynomial(value: object) -> Rule:
@@ -204,7 +217,9 @@ def _polynomial(value: object) -> Rule:
         coefficient, i, j = numbers
         known = 0 < coefficient < p and max(i, j) <= MAX_POWER
         require_form(
-            known, "SPEC-5.2", f"a coefficient is not below {p}, or an exponent too large"
+            known,
+            "SPEC-5.2",
+            f"a coefficient is not below {p}, or an exponent too large",
         )
         falling = not terms or (i, j) < terms[-1][1:]
         require_form(falling, "SPEC-5.2", "the terms of the polynomial do not descend")
@@ -213,18 +228,21 @@ def _polynomial(value: object) -> Rule:
 
     def answer(values: Values) -> int:
         a, b = values
-        powers = (c * pow(a, i, p) * pow(b, j, p) for c, i, j in terms)
-        return sum(powers) % p
+        found = 0
+        for coefficient, i, j in terms:
+            found += coefficient * pow(a, i, p) * pow(b, j, p)
+        return found % p
 
     text = "+".join(_term(*term) for term in terms)
     label = f"polynomial:{p}:{text}"
     told = {"modulus": str(p), "of": shown(text)}
     sentence = f"computes {shown(text)} modulo {p} correctly"
-    return Rule(label, told, sentence, answer, _pairs(answer), pair=True)
+    looks = LOOKS_OF_A_TERM * len(terms)
+    return Rule(label, told, sentence, answer, _pairs(answer), looks=looks)
 
 
 def _parse_elements(value: object) -> list[Permutation]:
-    """Return distinct permutations of the same points.
+    """Return distinct permutations of the same points, at least one.
 
     Raises: Malformed (SPEC-5.2).
     """
@@ -241,15 +259,17 @@ def _parse_elements(value: object) -> list[Permutation]:
     return found
 
 
+def _product(first: Permutation, second: Permutation) -> Permutation:
+    """Return the permutation that applies the second, then the first."""
+    return tuple(map(first.__getitem__, second))
+
+
 def _require_closed(elements: list[Permutation]) -> None:
     """Refuse a list that does not hold every product.  (SPEC-5.2)"""
-    known = set(elements)
-    work = len(elements) ** 2 * len(elements[0])
-    require_support(work <= MAX_PRODUCTS, "SPEC-3.5", "the group is too large")
-    products = (
-        tuple(map(first.__getitem__, second)) for first in elements for second in elements
-    )
-    closed = known.issuperset(products)
+    looks = len(elements) ** 2 * len(elements[0])
+    require_support(looks <= MAX_LOOKS, "SPEC-5.2", "the group is too large")
+    pairs = product(elements, repeat=2)
+    closed = set(elements).issuperset(starmap(_product, pairs))
     require_form(closed, "SPEC-5.2", "the elements are not closed under multiplication")
 
 
@@ -281,13 +301,18 @@ def _group(value: object) -> Rule:
 
     def answer(values: Values) -> int:
         first, second = values
-        return number[tuple(map(elements[first].__getitem__, elements[second]))]
+        return number[_product(elements[first], elements[second])]
 
     what = f"the group {name}" if "name" in written else "a group of permutations"
     sentence = f"multiplies two elements of {what} (order {len(elements)}) correctly"
-    orders = range(len(elements))
     return Rule(
-        f"group:{label}", told, sentence, answer, _pairs(answer), takes=orders, pair=True
+        f"group:{label}",
+        told,
+        sentence,
+        answer,
+        _pairs(answer),
+        takes=frozenset(range(len(elements))),
+        looks=max(1, len(elements[0])),
     )
 
 
@@ -303,8 +328,8 @@ GIVEN: dict[str, Callable[[object], Rule]] = {
 
 
 def _table(value: object, model: Model, domain: Domain) -> Task:
-    """Return the task of answering as a table says, which holds an answer, or a list of those at the
-    positions that are read, to every input of its domain.  (SPEC-5.2)
+    """Return the task of answering as a table says, which holds an answer, or a list of those at
+    the positions that are read, to every input of its domain.  (SPEC-5.2)
 
     Raises: Malformed or Declined (SPEC-3.x, SPEC-5.2).
     """
@@ -313,7 +338,9 @@ def _table(value: object, model: Model, domain: Domain) -> Task:
     require_support(known, "SPEC-5.2", f"the table's format is not {TABLE_FORMAT}")
     vocab = model.sizes["d_vocab"]
     listed = listing(table["tokens"], "tokens of the table")
-    tokens = tuple(parse_ranges(item, "tokens of the table", vocab)[0] for item in listed)
+    tokens = tuple(
+        parse_ranges(item, "tokens of the table", vocab)[0] for item in listed
+    )
     same = tokens == domain.tokens
     require_form(same, "SPEC-5.2", "the table is about another domain")
     written = listing(table["answers"], "answers of the table", MAX_ANSWERS)
@@ -322,7 +349,9 @@ def _table(value: object, model: Model, domain: Domain) -> Task:
     require_form(whole, "SPEC-5.2", "the table does not answer every input once")
     reads = len(domain.ends())
     rows = [
-        integers(item if reads > 1 else [item], "an answer of the table", -LARGEST, LARGEST)
+        integers(
+            item if reads > 1 else [item], "an answer of the table", -LARGEST, LARGEST
+        )
         for item in written
     ]
     answered = all(len(row) == reads for row in rows)
@@ -338,7 +367,9 @@ def _table(value: object, model: Model, domain: Domain) -> Task:
 
     digest = f"sha256:{sha256(canonical(table)).hexdigest()}"
     told = {"n": str(len(sizes)), "vocab": str(vocab), "table": digest}
-    sentence = f"answers {len(sizes)} tokens (vocabulary {vocab}) as the table {digest} says"
+    sentence = (
+        f"answers {len(sizes)} tokens (vocabulary {vocab}) as the table {digest} says"
+    )
     possible = {answer for row in rows for answer in row}
     return Task(f"table:{digest}", told, sentence, answers, possible)
 

@@ -298,14 +298,8 @@ def verdict_of(capsys: Output, name: str, *options: str) -> dict[str, str]:
     return dict(field.split("=", 1) for field in lines[-1].split(" ")[2:])
 
 
-@pytest.mark.parametrize(
-    ("name", "readout"),
-    [
-        ("SPEC-5.2/accept-readout-all", "all"),
-        ("SPEC-9.3/accept-readout-sum-pool-mlp", "sum-pool-mlp"),
-    ],
-)
-def test_the_verdict_names_an_unusual_readout(capsys: Output, name: str, readout: str) -> None:
+def test_the_verdict_names_an_unusual_readout(capsys: Output) -> None:
+    name, readout = "SPEC-9.3/accept-readout-sum-pool-mlp", "sum-pool-mlp"
     said = verdict_of(capsys, name)
     assert said["readout"] == readout
     assert list(said)[3:5] == ["readout", "scope"]
@@ -317,9 +311,48 @@ def test_the_verdict_names_an_unusual_readout(capsys: Output, name: str, readout
         assert run(capsys, *line)[0] == (0 if asked == readout else 10)
 
 
+def test_the_verdict_names_the_parts_of_a_domain_that_are_not_usual(capsys: Output) -> None:
+    parts = {
+        "domain": "0-2/1-3/@3",
+        "values": "1/0,-2,5",
+        "outputs": "0-2",
+        "answers": "0,2,1",
+        "read": "1,2",
+    }
+    said = verdict_of(capsys, "SPEC-9.3/accept-every-part")
+    assert list(said)[:9] == ["task", "modulus", *parts, "scope", "semantics"]
+    assert {part: said[part] for part in parts} == parts
+    vector = VECTOR["SPEC-9.3/accept-every-part"]
+    files = (str(vector.model), str(vector.certificate))
+    found = json.loads(run(capsys, *files, "--json")[1][0])
+    assert {part: found[part] for part in parts} == parts
+    assert run(capsys, *files)[1][0] == (
+        "This exact model file adds two numbers modulo 3 correctly, for all a in 0-2, b in 1-3 in the context a b @3, "
+        "at the positions 1, 2 for the operands up to them, with values 1/0,-2,5, outputs 0-2, answers 0,2,1, "
+        f"on exactly {said['correct_lower']} of all 9 inputs, in real arithmetic, a tie counting as wrong."
+    )
+    shown = run(capsys, *files, "--show")[1]
+    assert [line for line in shown if line.split()[0] in parts] == [
+        f"  {part} {text}" for part, text in parts.items()
+    ]
+
+
+def test_a_long_part_is_named_by_its_hash(capsys: Output) -> None:
+    said = verdict_of(capsys, "SPEC-5.7/accept-long")
+    assert re.fullmatch("sha256:[0-9a-f]{64}", said["values"])
+    asked = ("--values", said["values"], "--at-least", "0")
+    assert verdict_of(capsys, "SPEC-5.7/accept-long", *asked) == said
+    vector = VECTOR["SPEC-5.7/accept-long"]
+    written = json.loads(vector.certificate.read_bytes())["statement"]["domain"]
+    text = ",".join(map(str, written["positions"][0]["values"]))
+    assert f"sha256:{sha256(text.encode()).hexdigest()}" == said["values"]
+    line = [str(vector.model), str(vector.certificate), "--values", text]
+    assert run(capsys, *line)[0] == 10  # the text that is printed is the one to ask for
+
+
 def test_the_usual_readout_is_not_named_and_may_be_required(capsys: Output) -> None:
     assert "readout" not in verdict_of(capsys, "SPEC-3.2/accept-canonical", "--readout", "last")
-    code, lines = run(capsys, MODEL, CERTIFICATE, "--readout", "all")
+    code, lines = run(capsys, MODEL, CERTIFICATE, "--readout", "sum-pool-mlp")
     assert (code, lines[-1].partition(":")[0]) == (10, "s REJECTED SPEC-9.3")
 
 
@@ -496,13 +529,17 @@ def test_at_least_asks_for_the_uniform_scope(capsys: Output) -> None:
     assert (code, lines[-1].partition(":")[0]) == (10, "s REJECTED SPEC-9.3")
 
 
-def fake(task: str = "max-of-k", scope: str = "uniform", semantics: str = "real") -> Any:
+def fake(
+    task: str = "max-of-k", scope: str = "uniform", semantics: str = "real", **parts: str
+) -> Any:
     """Return as much of a theorem as a demand looks at: 3 of 4, perhaps of a kind that does not
     exist yet.
     """
+    usual = {"domain": "*/*", "values": "own/own", "outputs": "*", "answers": "own", "read": "last"}
     said = SimpleNamespace(
-        task=task,
+        task=SimpleNamespace(label=task),
         readout="last",
+        domain=SimpleNamespace(parts=usual | parts, usual=usual),
         scope=SimpleNamespace(label=scope),
         semantics=semantics,
         exp_errors=None,
@@ -530,7 +567,21 @@ def fake(task: str = "max-of-k", scope: str = "uniform", semantics: str = "real"
         ),
         (fake(), {"at_least": (4, 5)}, False),
         (fake(), {"readout": "last"}, True),
-        (fake(), {"readout": "all"}, False),
+        (fake(), {"readout": "sum-pool-mlp"}, False),
+        (fake(), {"domain": "*/*", "values": "own/own", "at_least": (0, 1)}, True),
+        (fake(), {"domain": "*/@3"}, False),
+        (fake(), {"domain": ""}, False),
+        *((fake(**{part: "1"}), {}, True) for part in command.PARTS),
+        *((fake(**{part: "1"}), {"at_least": (0, 1)}, False) for part in command.PARTS),
+        *((fake(**{part: "1"}), {"at_least": (0, 1), part: "1"}, True) for part in command.PARTS),
+        *((fake(**{part: "1"}), {part: "2"}, False) for part in command.PARTS),
+        *((fake(**{part: "1"}), {part: ""}, False) for part in command.PARTS),
+        (fake(domain="*/@3", read="0"), {"at_least": (0, 1), "domain": "*/@3"}, False),
+        (fake(task="group:sha256:0"), {}, True),
+        (fake(task="group:sha256:0"), {"at_least": (0, 1)}, False),
+        (fake(task="group:cyclic:3@sha256:0"), {"at_least": (0, 1)}, False),
+        (fake(task="group:cyclic:3"), {"at_least": (0, 1)}, True),
+        (fake(task="group:cyclic:3"), {"at_least": (0, 1), "task": "group:cyclic:3"}, True),
         (fake(), {"semantics": "real", "eps_exp": (0, 1)}, False),
         (fake(), {"semantics": "real", "eta_exp": (0, 1)}, False),
     ],
@@ -539,6 +590,7 @@ def test_what_is_not_asked_for_is_not_assumed(
     theorem: Any, options: dict[str, Any], met: bool
 ) -> None:
     names = ("task", "readout", "scope", "semantics", "at_least", "eps_exp", "eta_exp")
+    names += tuple(command.PARTS)
     unasked = dict.fromkeys(names)
     asked: Any = SimpleNamespace(**{**unasked, **options})
     if met:
@@ -569,7 +621,9 @@ def test_scope_of_a_file(capsys: Output, tmp_path: Path, monkeypatch: pytest.Mon
     [], [MODEL], [MODEL, CERTIFICATE, CERTIFICATE], [MODEL, CERTIFICATE, "--task", "sorting"], [MODEL, CERTIFICATE, "--task", "table"], [MODEL, CERTIFICATE, "--task", "table:"], [MODEL, CERTIFICATE, "--task"],
     [MODEL, CERTIFICATE, "--scope", "product:"], [MODEL, CERTIFICATE, "--scope", ""], [MODEL, CERTIFICATE, "--scope", "product"],
     [MODEL, CERTIFICATE, "--semantics", "float32"], [MODEL, CERTIFICATE, "--scope", "other"], [MODEL, CERTIFICATE, "--scope", "Uniform"],
-    [MODEL, CERTIFICATE, "--readout", "first"], [MODEL, CERTIFICATE, "--readout", ""], [MODEL, CERTIFICATE, "--readout"], [MODEL, CERTIFICATE, "--read", "all"],
+    [MODEL, CERTIFICATE, "--readout", "first"], [MODEL, CERTIFICATE, "--readout", ""], [MODEL, CERTIFICATE, "--readout"], [MODEL, CERTIFICATE, "--readout", "all"],
+    *([MODEL, CERTIFICATE, f"--{part}"] for part in command.PARTS), [MODEL, CERTIFICATE, "--doma", "*/*"], [MODEL, CERTIFICATE, "--context", "3"],
+    *([MODEL, CERTIFICATE, "--task", task] for task in ("modular-addition", "modular-addition:", "polynomial", "polynomial:", "group", "group:", "")),
     [MODEL, CERTIFICATE, "--js"], [MODEL, CERTIFICATE, "--at", "1/2"], [MODEL, CERTIFICATE, "--force"], [MODEL, CERTIFICATE, "--time-limit", "soon"],
     [MODEL, CERTIFICATE, "--time-limit=-1"], [MODEL, CERTIFICATE, "--time-limit", "0.5"], [MODEL, CERTIFICATE, "--no-such-option"],
 ])  # fmt: skip

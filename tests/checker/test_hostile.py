@@ -84,7 +84,7 @@ def assert_no_stronger(found: Theorem | None, original: Theorem, model: models.M
         return
     said = found.parsed.statement
     assert said.model_sha256 == sha256(model.bytes).hexdigest()
-    assert (said.task, said.semantics) == ("max-of-k", "real")
+    assert (said.name, said.semantics) == ("max-of-k", "real")
     weights = [[int(w) for w in row] for row in said.scope.weights]
     truth = oracle.truth(model.tensors, model.config, weights)
     assert found.correct_lower <= truth.correct <= found.correct_upper

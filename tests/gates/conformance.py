@@ -25,20 +25,37 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+if str(ROOT / "tests" / "oracles") not in sys.path:
+    sys.path.insert(0, str(ROOT / "tests" / "oracles"))
+
+import questions  # noqa: E402 (found by path, here and on a bare interpreter)
+
 VECTORS = ROOT / "tests" / "vectors"
 BACKSTOP = 3600  # seconds, for a checker that hangs
 CODES = {"VERIFIED": 0, "REJECTED": 10, "DECLINED": 20}
 NUMBER = r"(?:0|[1-9][0-9]*)"
+HASH = r"sha256:[0-9a-f]{64}"
+POSITION = r"(?:\*|@[0-9]+|[0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)"
+NUMBERS = r"(?:own|-?[0-9]+(?:,-?[0-9]+)*)"
+TERM = r"[0-9ab*^]+"
 VERIFIED = re.compile(
     r"s VERIFIED task=(?:max-of-k k=[0-9]+ vocab=[0-9]+|modular-addition modulus=[0-9]+"
     r"|balanced-brackets n=[0-9]+|argmax n=[0-9]+ vocab=[0-9]+ largest=first"
-    r"|table n=[0-9]+ vocab=[0-9]+ table=sha256:[0-9a-f]{64}) "
-    r"(?:readout=(?:all|sum-pool-mlp|mean-pool-mlp) )?"
-    r"scope=(?:uniform|product:sha256:[0-9a-f]{64}) "
+    rf"|polynomial modulus=[0-9]+ of=(?:{TERM}(?:\+{TERM})*|{HASH})"
+    r"|group group=(?:closed|(?:cyclic|dihedral|symmetric|alternating):[0-9]+)"
+    rf"(?: order=[0-9]+ elements={HASH})?"
+    rf"|table n=[0-9]+ vocab=[0-9]+ table={HASH}) "
+    r"(?:readout=(?:sum-pool-mlp|mean-pool-mlp) )?"
+    rf"(?:domain=(?:{POSITION}(?:/{POSITION})*|{HASH}) )?"
+    rf"(?:values=(?:{NUMBERS}(?:/{NUMBERS})*|{HASH}) )?"
+    rf"(?:outputs=(?:{POSITION}|{HASH}) )?"
+    rf"(?:answers=(?:{NUMBERS}|{HASH}) )?"
+    r"(?:read=(?:all|[0-9]+(?:,[0-9]+)*) )?"
+    rf"scope=(?:uniform|product:{HASH}) "
     rf"semantics=(?:real|float32:any-order eps_exp={NUMBER}/{NUMBER} eta_exp={NUMBER}/{NUMBER}) "
     rf"total={NUMBER} correct_lower={NUMBER} correct_upper={NUMBER} "
     rf"margin_lower={NUMBER}\.[0-9]{{10}} "
-    r"model=sha256:[0-9a-f]{64} certificate=sha256:[0-9a-f]{64}"
+    rf"model={HASH} certificate={HASH}"
 )
 REFUSED = re.compile(r"s (REJECTED|DECLINED) (SPEC-[0-9]+(?:\.[0-9]+)*|io): [ -~]+")
 OPERATIONS = re.compile(
@@ -73,10 +90,8 @@ def vectors(folder: Path = VECTORS) -> list[Vector]:
         for name, expect in json.loads(table.read_text("ascii")).items():
             own = f"{table.parent.name}/{name}"
             arguments = tuple(
-                f"{a.partition(':')[0]}:{folder / a.partition(':')[2]}"
-                if a.startswith(("product:", "table:"))
-                else a
-                for a in expect.get("arguments", ())
+                re.sub(r"(?<=[:@])\w+/[\w-]+\.json$", lambda file: str(folder / file[0]), argument)
+                for argument in expect.get("arguments", ())
             )
             model = folder / expect.get("model", f"{own}.safetensors")
             certificate = folder / expect.get("certificate", f"{own}.json")
@@ -130,25 +145,9 @@ def _of_accepted(vector: Vector, lines: list[str]) -> list[str]:
     if len(lines) != 4 or not OPERATIONS.fullmatch(lines[-3]):
         found.append("no sentence and operations before the verdict")
     said = dict(field.partition("=")[::2] for field in lines[-2].split(" ")[2:])
-    written = json.loads(vector.certificate.read_bytes())["statement"]
-    expected = {
-        key: vector.expect[key] for key in ("correct_lower", "correct_upper", "margin_lower")
-    }
-    expected |= {"total": written["total"], **_of_the_task(written)}
-    expected |= {
-        key: f"sha256:{sha256(getattr(vector, key).read_bytes()).hexdigest()}"
-        for key in ("model", "certificate")
-    }
-    readout = written["architecture"].get("readout", "last")
-    expected |= {} if readout == "last" else {"readout": readout}
-    if readout == "last" and "readout" in said:
-        found.append("a readout is named, and it is the usual one")
-    expected |= {key: written[key] for key in ("semantics", "eps_exp", "eta_exp") if key in written}
-    expected["scope"] = (
-        "uniform"
-        if written["scope"] == "uniform"
-        else f"product:sha256:{_scope_hash(written['scope'])}"
-    )
+    expected = _expected(vector, json.loads(vector.certificate.read_bytes())["statement"])
+    if list(said) != list(expected):
+        found.append(f"the fields are {' '.join(said)}, not {' '.join(expected)}")
     return found + [
         f"{key} is {said.get(key)}, not {value}"
         for key, value in expected.items()
@@ -156,28 +155,25 @@ def _of_accepted(vector: Vector, lines: list[str]) -> list[str]:
     ]
 
 
-def _of_the_task(written: dict[str, Any]) -> dict[str, str]:
-    n, vocab = (str(written["architecture"][name]) for name in ("n_ctx", "d_vocab"))
-    task = written["task"] if isinstance(written["task"], str) else "table"
-    found = {
-        "max-of-k": {"k": n, "vocab": vocab},
-        "modular-addition": {"modulus": vocab},
-        "balanced-brackets": {"n": n},
-    }
-    if task == "table":
-        file = (
-            json.dumps(written["task"]["table"], sort_keys=True, separators=(",", ":")).encode()
-            + b"\n"
-        )
-        return {"task": task, "n": n, "vocab": vocab, "table": f"sha256:{sha256(file).hexdigest()}"}
-    return {"task": task, **found.get(task, {"n": n, "vocab": vocab, "largest": "first"})}
-
-
-def _scope_hash(scope: dict[str, Any]) -> str:
-    file = {"format": "certify.scope/1", "weights": scope["product"]}
-    return sha256(
-        json.dumps(file, sort_keys=True, separators=(",", ":")).encode() + b"\n"
-    ).hexdigest()
+def _expected(vector: Vector, written: dict[str, Any]) -> dict[str, str]:
+    """Return the fields of the verdict line, in order."""
+    architecture, domain, scope = (written[key] for key in ("architecture", "domain", "scope"))
+    expected = questions.told(written["task"], domain, architecture)
+    if "pool" in architecture.get("readout", "last"):
+        expected["readout"] = architecture["readout"]
+    expected |= questions.spelled(domain, architecture)
+    expected["scope"] = "uniform"
+    if scope != "uniform":
+        file = {"format": "certify.scope/1", "weights": scope["product"]}
+        expected["scope"] = f"product:{questions.hash_of(file)}"
+    stated = ("semantics", "eps_exp", "eta_exp", "total")
+    expected |= {key: written[key] for key in stated if key in written}
+    derived = ("correct_lower", "correct_upper", "margin_lower")
+    expected |= {key: vector.expect[key] for key in derived}
+    for key in ("model", "certificate"):
+        data = getattr(vector, key).read_bytes()
+        expected[key] = f"sha256:{sha256(data).hexdigest()}"
+    return expected
 
 
 def _of_refused(vector: Vector, lines: list[str]) -> list[str]:

@@ -42,6 +42,7 @@ import forests
 import models
 import mutators
 import oracle
+import vectors_domain
 import vectors_float32
 import vectors_leaves
 import vectors_modular
@@ -1218,7 +1219,7 @@ def statements(book: Book) -> None:
         "one wrong input from a proof that shows none",
         put(MINI, "statement/correct_upper", "3"),
     )
-    for version in ("certify.certificate/2", "certify.scope/1"):
+    for version in ("certify.certificate/1", "certify.certificate/3", "certify.scope/1"):
         book.refuse(
             "SPEC-5.1",
             f"format-{version.replace('/', '-').replace('.', '-')}",
@@ -2398,6 +2399,7 @@ CHAPTERS = (
     lambda book: vectors_modular.chapter(book, sys.modules[__name__]),
     lambda book: vectors_float32.chapter(book, sys.modules[__name__]),
     lambda book: vectors_leaves.chapter(book, sys.modules[__name__]),
+    lambda book: vectors_domain.chapter(book, sys.modules[__name__]),
 )
 
 

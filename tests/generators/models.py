@@ -169,8 +169,8 @@ class Model:
     config: dict[str, Any]
     tensors: dict[str, Any]
     dtype: str | dict[str, str] = "F32"
-    every: bool = False  # every position is read
     note: str = field(default="", compare=False)
+    every: bool = False  # every position is read
 
     @property
     def bytes(self) -> bytes:

@@ -3,7 +3,7 @@ bits.
 
 Nothing is shared with the checker or the prover: `logits` is written from SPEC-4.5, one scalar at a
 time.
-`answers` is written from SPEC-5.2.
+What is right is said by `questions`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Any
 
 import mpmath
+import questions
 from models import Model, domain_of
 
 BITS = 200
@@ -110,7 +111,7 @@ def of(
             size = math.prod(shape)
             flat = [Fraction(rng.randint(-spread, spread), 16) for _ in range(size)]
             tensors[name] = _nested(flat, shape)
-    return Model(config, tensors, dtype, every)
+    return Model(config, tensors, dtype, every=every)
 
 
 def shapes(config: dict[str, Any], hidden: int) -> Iterator[tuple[str, tuple[int, ...], bool]]:
@@ -230,8 +231,11 @@ def _attention(model: Model, block: str, rows: list[Vector]) -> list[Vector]:
     return [x if bias is None else _plus(x, [_real(b) for b in bias]) for x in found]
 
 
-def logits(model: Model, tokens: Sequence[int]) -> list[Vector]:
-    """Return the logits at every position that is read."""
+def logits(model: Model, tokens: Sequence[int], *, every: bool | None = None) -> list[Vector]:
+    """Return the logits at the last position or at every one, by default as the model says; of a
+    pooled readout there is one row.
+    """
+    every = model.every if every is None else every
     config, tensors = model.config, model.tensors
     embedding, places = tensors["embed.W_E"], tensors["pos_embed.W_pos"]
     rows = [[_real(e) + _real(p) for e, p in zip(embedding[t], places[i], strict=True)]
@@ -254,7 +258,7 @@ def logits(model: Model, tokens: Sequence[int]) -> list[Vector]:
     rows = [_normal(model, "ln_final", x) for x in rows]
     readout = config.get("readout", "last")
     if readout == "last":
-        chosen = rows if model.every else rows[-1:]
+        chosen = rows if every else rows[-1:]
         return [_affine(x, tensors["unembed.W_U"], tensors.get("unembed.b_U")) for x in chosen]
     pooled = [
         sum(column, _real(0)) / (len(rows) if readout == "mean-pool-mlp" else 1)
@@ -266,47 +270,39 @@ def logits(model: Model, tokens: Sequence[int]) -> list[Vector]:
     return [_affine(hidden, tensors["head.W_2"], tensors.get("head.b_2"))]
 
 
-# --- the tasks --------------------------------------------------------------------
+# --- the question -----------------------------------------------------------------
 
 
-def answer(task: Any, tokens: Sequence[int], vocab: int) -> int:
-    """Return the right answer of a task, or of a table."""
-    if isinstance(task, dict) and "modular-addition" in task:
-        return sum(tokens) % int(task["modular-addition"])
-    if isinstance(task, dict):
-        index = 0
-        for token in tokens:
-            index = index * vocab + token
-        return int(task["table"]["answers"][index])
-    if task == "balanced-brackets":
-        text = "".join("()"[token] for token in tokens)
-        while "()" in text:
-            text = text.replace("()", "")
-        return int(text == "")
-    if task == "argmax":
-        return max(range(len(tokens)), key=lambda i: (tokens[i], -i))
-    return max(tokens)
+def usual_domain(model: Model) -> dict[str, Any]:
+    """Return the usual domain of a model, read at every position where it says so."""
+    every = {"read": list(range(model.config["n_ctx"]))} if model.every else {}
+    return domain_of(model.config) | every
 
 
-def margin(model: Model, task: Any, tokens: Sequence[int]) -> Any:
+def margin(
+    model: Model, task: Any, tokens: Sequence[int], domain: dict[str, Any] | None = None
+) -> Any:
     """Return the margin of an input: the least over the positions that are read."""
+    domain = domain or usual_domain(model)
+    rows = logits(model, tokens, every=bool(domain["read"]))
+    read = [rows[place] for place in domain["read"]] or rows
     found = []
-    read = logits(model, tokens)
-    for at, row in enumerate(read):
-        prefix = tokens[: at + 1] if model.every else tokens
-        right = answer(task, prefix, model.config["d_vocab"])
+    for row, right in zip(read, questions.right_outputs(domain, task, tokens), strict=True):
         found.append(row[right] - max(value for j, value in enumerate(row) if j != right))
     return min(found)
 
 
-def inputs(model: Model) -> list[tuple[int, ...]]:
+def inputs(model: Model, domain: dict[str, Any] | None = None) -> list[tuple[int, ...]]:
     """Return every input in lexicographic order."""
-    return list(itertools.product(range(model.config["d_vocab"]), repeat=model.config["n_ctx"]))
+    return questions.inputs(domain or usual_domain(model))
 
 
-def table(model: Model, answers: Sequence[int]) -> dict[str, Any]:
+def table(model: Model, answers: Sequence[Any], domain: dict[str, Any] | None = None) -> Any:
     """Return the task of a table of answers, as a certificate spells it."""
-    tokens = [[[0, model.config["d_vocab"] - 1]]] * model.config["n_ctx"]
+    positions = (domain or usual_domain(model))["positions"]
+    tokens = [
+        [[place["context"]] * 2] if "context" in place else place["tokens"] for place in positions
+    ]
     return {"table": {"answers": list(answers), "format": "certify.table/2", "tokens": tokens}}
 
 
@@ -318,21 +314,23 @@ def document(
     precision: int = 64,
     weights: list[list[int]] | None = None,
     operations: int = 10**11,
+    domain: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return a certificate of leaves that claims nothing; by default one leaf holds all inputs and
     is `either`.
     """
     config = model.config
-    total = math.prod(map(sum, weights)) if weights else config["d_vocab"] ** config["n_ctx"]
-    read = {"read": list(range(config["n_ctx"]))} if model.every else {}
-    whole = [{"inputs": str(config["d_vocab"] ** config["n_ctx"]), "method": "either"}]
+    domain = domain or usual_domain(model)
+    count = math.prod(len(questions.tokens_at(place)) for place in domain["positions"])
+    total = math.prod(map(sum, weights)) if weights else count
+    whole = [{"inputs": str(count), "method": "either"}]
     return {
         "format": "certify.certificate/2",
         "statement": {
             "architecture": config,
             "correct_lower": "0",
             "correct_upper": str(total),
-            "domain": domain_of(config) | read,
+            "domain": domain,
             "model": f"sha256:{sha256(model.bytes).hexdigest()}",
             "scope": {"product": [[str(w) for w in row] for row in weights]}
             if weights
