@@ -163,8 +163,9 @@ def drift(
               every head.
     """
     w = short_names(model)
-    compared = (2 + len(pre)) * sum(tokens.sizes) + 3 * model.sizes["d_vocab_out"]
-    ledger.charge(mul=100, add=100, cmp=compared)
+    compared = (2 + len(pre)) * sum(tokens.sizes)
+    outputs = model.sizes["d_vocab_out"]
+    ledger.charge(mul=100, add=100, cmp=compared + 3 * outputs)
     stream = _stream(model, w, exp_errors, tokens, ledger)
     y = stream.y
     # g: P and e_p; max(., 0) moves no entry further.

@@ -15,10 +15,10 @@ Everything but s_hi is exact.  Multiplied by ``[W_in | W_U]`` these are tables b
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from operator import add
 
+from checker.ground import record
 from checker.ground.exact import (
     Matrix,
     Row,
@@ -40,7 +40,7 @@ ENTRY_BITS = 128
 """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Folded:
     """A model as tables by token.
 
@@ -64,7 +64,11 @@ class Folded:
     M: Matrix
 
 
-def parts(rows: Iterable[Row], sizes: Sequence[int]) -> list[list[Row]]:
+Part = list[Row]
+"""The rows of one position."""
+
+
+def parts(rows: Iterable[Row], sizes: Sequence[int]) -> list[Part]:
     """Return the stacked rows of every position."""
     left = iter(rows)
     return [list(islice(left, size)) for size in sizes]
@@ -79,7 +83,7 @@ def aligned(ledger: Ledger, *matrices: Matrix) -> list[Matrix]:
     return [rescale(matrix, scale, ledger) for matrix in matrices]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Factor:
     """A matrix as right factor, its rows packed.  (SPEC-6.1)"""
 
@@ -133,9 +137,8 @@ def _below(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
 def _sum(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     """Return a + b.  Cost: one addition per entry."""
     left, right = aligned(ledger, a, b)
-    entries = len(left.rows) * len(left.rows[0])
-    hold(entries, max(bits(left), bits(right)) + 1, ledger)
-    ledger.charge(add=entries)
+    hold(left.entries, max(bits(left), bits(right)) + 1, ledger)
+    ledger.charge(add=left.entries)
     pairs = zip(left.rows, right.rows, strict=True)
     rows = (tuple(map(add, a_row, b_row)) for a_row, b_row in pairs)
     return Matrix(tuple(rows), left.scale)
@@ -147,10 +150,9 @@ def _scaled(a: Matrix, factors: list[int], exponent: int, ledger: Ledger) -> Mat
     Cost:   one multiplication per entry.
     Raises: Declined (SPEC-3.5).
     """
-    entries = len(a.rows) * len(a.rows[0])
     widest = bits(a) + max(map(int.bit_length, factors))
-    hold(entries, widest, ledger)
-    ledger.charge(mul=entries)
+    hold(a.entries, widest, ledger)
+    ledger.charge(mul=a.entries)
     rows = (
         tuple(factor * value for value in row)
         for row, factor in zip(a.rows, factors, strict=True)
@@ -182,7 +184,9 @@ def _projected(
     return add_row(image, part(model, f"b_{letter}", head), ledger)
 
 
-def _scores(model: Model, head: int, x: Matrix, size: int, ledger: Ledger) -> Matrix:
+def _scores(
+    model: Model, head: int, x: Matrix, size: int, ledger: Ledger
+) -> Matrix:
     """Return the scores of a head: ``(x_{n-1} W_Q + b_Q) (x W_K)^T``; b_K adds a constant to a
     row.
     """
@@ -222,9 +226,10 @@ def _stream(
     mantissa, exponent = mix(model)
     one = 1 << -exponent
     before = len(x.rows) - size
-    none = Matrix(((0,) * len(x.rows[0]),) * before, 0)
+    zeros = (0,) * len(x.rows[0])
+    none = Matrix((zeros,) * before, 0)
     last = Matrix(x.rows[before:], x.scale)
-    bias = model.weights["blocks.0.attn.b_O"]
+    bias = model.by_role()["b_O"]
     stream = _below(none, add_row(last, bias, ledger), ledger)
     kept = [one - mantissa] * before + [one] * size
     for head, own in enumerate(values):
@@ -258,8 +263,7 @@ def fold(model: Model, domain: Domain, ledger: Ledger) -> Folded:
     """
     sizes = list(map(len, domain.tokens))
     entries = _entries(model, sum(sizes))
-    weights = model.weights.items()
-    w = {name.rpartition(".")[2]: weight for name, weight in weights}
+    w = model.by_role()
     x = _residuals(w, domain, ledger)
     size = sizes[-1]
     heads = range(model.sizes["n_heads"])

@@ -12,13 +12,13 @@ may do is bounded once for all inputs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate, product
 from math import prod
 from operator import add, getitem, mul
 
 from checker.float32.propagation import ceiling
 from checker.float32.sums import Tokens, drift
+from checker.ground import record
 from checker.ground.decode import fields, integer, typed
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix, Row, bits, hold, rescale
@@ -55,7 +55,7 @@ _NEEDED = {
 _SUPPORTED = "one layer of attention and a ReLU MLP, no normalisation, readout last"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LowRank:
     """P and Q, which a proof names in the place of M.  (SPEC-13.5)"""
 
@@ -63,7 +63,7 @@ class LowRank:
     right: Matrix
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sums:
     """A proof of sums, parsed: P and Q or nothing, the switches or nothing, and whether M itself
     settles what is open.
@@ -103,7 +103,7 @@ class Sums:
 # --- inputs -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Way:
     """A way to bound the logits of an input.
 
@@ -136,7 +136,7 @@ class Way:
         return Logits(values, (found.error << self.shift) + self.error)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Evaluation:
     """What serves all inputs.  Margins are over ``over 2^scale``.
 
@@ -163,7 +163,8 @@ class Evaluation:
         Cost: that of its shares and, until the margin has a sign, of the ways.
         """
         rows = list(map(add, self.starts, places))
-        ends = [share.at(places[-1], rows[:-1], ledger) for share in self.shares]
+        last = places[-1]
+        ends = [share.at(last, rows[:-1], ledger) for share in self.shares]
         terms = len(ends) * (len(rows) - 1)
         ledger.charge(mul=terms, add=2 * terms)
         ledger.hold(3, weight.bit_length())  # the outcome
@@ -234,7 +235,18 @@ def _reading(folded: Folded) -> list[Matrix]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
+def _lowered(M: Matrix, lost: int) -> Matrix:
+    """Return M without the lowest bits, after the least entry of each row was subtracted, which
+    moves no difference.
+    """
+    rows = list[Row]()
+    for row in M.rows:
+        least = min(row)
+        rows.append(tuple(entry - least >> lost for entry in row))
+    return Matrix(tuple(rows), M.scale - lost)
+
+
+@record
 class _Ground:
     """What ways are made of.
 
@@ -264,15 +276,13 @@ class _Ground:
         Cost: an addition and a comparison per entry of M.
         """
         lost = fineness.lost(self.M.scale)
-        neurons = len(self.M.rows)
-        entries = neurons * len(self.M.rows[0])
+        entries = self.M.entries
         ledger.charge(add=entries, cmp=entries)
         hold(entries, bits(self.M) + 1, ledger)
-        # A constant in all entries of a row moves no difference.
-        rows = (tuple(x - min(row) >> lost for x in row) for row in self.M.rows)
-        rest = [1 if lost else 0] * neurons
+        lowered = _lowered(self.M, lost)
+        rest = [1 if lost else 0] * len(self.M.rows)
         tables = packed(self.folded, slice(None), fineness, ledger)
-        written = readout(Matrix(tuple(rows), 0), rest, None, tables.bits, ledger)
+        written = readout(lowered, rest, None, tables.bits, ledger)
         return self.way(tables, written, lost)
 
     def own_way(
@@ -289,16 +299,16 @@ class _Ground:
         # Switches know their neurons by token, and ask for no row of theirs.
         known = len(M.rows) if proof.hints else 0
         tables = packed(self.folded, slice(known, None), fineness, ledger)
-        room = (
-            max(map(bits, _reading(self.folded))) + len(self.folded.sizes).bit_length()
-        )
-        thin = readout(pair.left, rest, Q, room if proof.hints else tables.bits, ledger)
         if not proof.hints:
+            thin = readout(pair.left, rest, Q, tables.bits, ledger)
             return self.way(tables, thin, 0)
+        sizes = self.folded.sizes
+        pre = _reading(self.folded)[0]
+        room = bits(pre) + len(sizes).bit_length()
+        thin = readout(pair.left, rest, Q, room, ledger)
         # An error q_i in relu(pre_i) moves a difference by q_i (rng(R_i) + rng((P Q)_i)).
         spread = list(map(add, rest, _ranges(PQ.rows, ledger)))
-        (pre,) = _reading(self.folded)
-        switches = prepare(proof.hints, pre, self.folded.sizes, thin, spread, ledger)
+        switches = prepare(proof.hints, pre, sizes, thin, spread, ledger)
         return self.way(tables, switches, 0)
 
 
@@ -322,10 +332,8 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
     spread = sum(ranges) + (1 << M.scale)
     terms = len(sizes) + 2 * len(folded.scores) + 1
     least = ROUNDING_BITS + (terms * ((spread >> M.scale) + 1)).bit_length()
-    rounded, exact = (
-        Fineness(over, precision, scale)
-        for scale in (least, max(folded.scale, M.scale))
-    )
+    rounded = Fineness(over, precision, least)
+    exact = Fineness(over, precision, max(folded.scale, M.scale))
     ground = _Ground(folded, M, spread)
     ways = list[Way]()
     if pair:

@@ -6,16 +6,16 @@ M.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import compress
 
+from checker.ground import record
 from checker.ground.exact import Matrix, bits
 from checker.ground.ledger import Ledger
 from checker.ground.packed import weighed
 from checker.sums.fold import Factor, factor
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Logits:
     """The logits of an input, or a part of them, and a bound on the error of any difference."""
 
@@ -23,7 +23,7 @@ class Logits:
     error: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Readout:
     """What each neuron that is on writes.
 

@@ -6,8 +6,8 @@ the sum of the other exponentials.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from checker.ground import record
 from checker.ground.exact import Matrix, hold
 from checker.ground.interval import exp_enclosure, inverse_sqrt
 from checker.ground.ledger import Ledger
@@ -18,7 +18,7 @@ GUARD_BITS = 64
 Enclosure = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scores:
     """Scores of a head, before the division by sqrt(d_head)."""
 
@@ -47,7 +47,7 @@ class Scores:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Shares:
     """The shares of a head.
 
@@ -59,7 +59,9 @@ class Shares:
     precision: int
     tables: list[list[Enclosure]]
 
-    def at(self, last: int, before: Sequence[int], ledger: Ledger) -> list[Enclosure]:
+    def at(
+        self, last: int, before: Sequence[int], ledger: Ledger
+    ) -> list[Enclosure]:
         """Return an enclosure of the share of every position but the last, over ``1 / (n
         2^precision)``.
 
@@ -82,10 +84,12 @@ class Shares:
         lows = sum(low for low, _ in ends)
         highs = sum(high for _, high in ends)
         one = n << self.precision
-        return [
-            (one * low // (low + highs - high), -(-one * high // (high + lows - low)))
-            for low, high in ends[:-1]
-        ]
+        found = list[Enclosure]()
+        for low, high in ends[:-1]:
+            least = one * low // (low + highs - high)
+            most = -(-one * high // (high + lows - low))
+            found.append((least, most))
+        return found
 
 
 def shares_of(scores: Matrix, d_head: int, precision: int, ledger: Ledger) -> Shares:

@@ -12,9 +12,9 @@ Not done here: nothing says that neurons fit their switch.  One that does not ha
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import islice
 
+from checker.ground import record
 from checker.ground.decode import integers
 from checker.ground.errors import require_form
 from checker.ground.exact import Matrix, Row, hold, rescale, transposed
@@ -28,7 +28,7 @@ MOST_NEURONS = 4096
 """Neurons and switches in a list, rows and columns of a matrix.  (SPEC-3.5)"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SwitchHints:
     """Per neuron its switch and scale; ``tables`` has a row for each switch, stacked columns."""
 
@@ -55,7 +55,7 @@ def parse_switches(found: dict[str, object], neurons: int, tokens: int) -> Switc
     return SwitchHints(switches, scales, tables)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Member:
     """A neuron of a switch.
 
@@ -74,7 +74,7 @@ class _Member:
         return self.spread * max(0, self.rest - self.alpha * reach)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Switch:
     """One switch: what its neurons write by token, packed; bounds on its error by steps of |t|."""
 
@@ -109,7 +109,7 @@ def _switch(tokens: int, members: Sequence[_Member]) -> Switch:
     return Switch(written, step, errors)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EverySwitch:
     """A sum over the switches that are on; ``tables`` has a row of theirs for each token.
     (SPEC-13.6)

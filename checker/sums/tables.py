@@ -6,8 +6,8 @@ open is tried again with exact ones.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from checker.ground import record
 from checker.ground.exact import Matrix, bits, hold
 from checker.ground.ledger import Ledger
 from checker.ground.packed import Slots
@@ -17,7 +17,7 @@ ROUNDING_BITS = 24
 """Rounded tables move a margin by less than 2^-24.  (SPEC-13.3)"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PackedTables:
     """Columns of the tables, packed.
 
@@ -54,7 +54,7 @@ class PackedTables:
         return self.slots.combine(scalars, terms)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fineness:
     """What shares are over, ``over 2^precision``; and how fine tables and M are at most, multiples
     of ``2^-scale``.
