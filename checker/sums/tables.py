@@ -13,8 +13,8 @@ from checker.ground.ledger import Ledger
 from checker.ground.packed import Slots
 from checker.sums.fold import Folded
 
-ROUNDING_BITS = 24
-"""Rounded tables move a margin by less than 2^-24.  (SPEC-13.3)"""
+ROUNDING_BITS = 32
+"""Rounded tables move a margin by less than 2^-32.  (SPEC-13.3)"""
 
 
 @record
