@@ -328,7 +328,8 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
     if pair:
         M, PQ = aligned(ledger, M, low_rank(pair.left, pair.right, M, ledger))
     ranges = _ranges(M.rows, ledger)
-    ledger.charge(add=len(ranges))
+    # Their sum, and an error for each of at most three ways.
+    ledger.charge(mul=3, add=len(ranges) + 1)
     spread = sum(ranges) + (1 << M.scale)
     terms = len(sizes) + 2 * len(folded.scores) + 1
     least = ROUNDING_BITS + (terms * ((spread >> M.scale) + 1)).bit_length()

@@ -80,8 +80,8 @@ def require_true(
         else:
             assert outcome.margin is None
         if exact and margin > 0:
-            # Rounded tables and M take an eighth of a unit at most.
-            assert 8 * outcome.margin > margin * 2**23 - 9
+            # Rounded tables and M take an eighth of a unit at most, or 2^-30 of the margin.
+            assert 8 * outcome.margin > margin * (2**30 - 1) / 2**7 - 9
     if exact:
         assert theorem.correct_lower == theorem.correct_upper == found.correct
 
@@ -202,8 +202,9 @@ class Plain(list[Any]):
         Counted.mul -= isinstance(factor, Counted)  # the factor's own attempt, which did nothing
         return self if factor == 1 else Plain(factor * x if x else x for x in self)
 
-    def __lshift__(self, bits: int) -> Any:
-        return Plain(Counted(int(x) << bits) for x in self)
+    def __mul__(self, unit: Any) -> Any:
+        """A common denominator is no operation."""
+        return Plain(Counted(int(x) * unit) for x in self)
 
 
 class PlainSlots:

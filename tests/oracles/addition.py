@@ -1,5 +1,5 @@
-"""Ground truth for tiny models of two operands in any context, and random ones: every input, forward
-through the network.
+"""Ground truth for tiny models of two operands in any context, and random ones: every input,
+forward through the network.
 
 Nothing is folded here: each input is embedded, attended, fed to the MLP and read out, vector by
 vector, in exact fractions where

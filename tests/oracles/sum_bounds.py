@@ -66,8 +66,8 @@ class Page:
     """A model and a proof of sums about a question.
 
     ``shares(h, tokens)``: an enclosure of the share of each position but the last; ``scales``:
-    those of the tables of 13.2 and of M; ``precision``: that of the shares; ``drift``: B of 13.7, or
-    zero.
+    those of the tables of 13.2 and of M; ``precision``: that of the shares; ``drift``: B of 13.7,
+    or zero.
     """
 
     def __init__(
