@@ -183,6 +183,11 @@ class Question:
         first, second = self.operands
         return (tokens[first] + tokens[second]) % self.modulus
 
+    @property
+    def task(self) -> Any:
+        """How a certificate names the task."""
+        return {"modular-addition": self.modulus}
+
     def places(self, tokens: Sequence[int]) -> list[int]:
         """Return the number of each token among those allowed."""
         return [allowed.index(t) for allowed, t in zip(self.tokens, tokens, strict=True)]
@@ -202,6 +207,19 @@ class Question:
                 {"tokens": ranges, "values": "own"} if operand else {"context": allowed[0]}
             )
         return found
+
+
+class Largest(Question):
+    """The question which of two tokens is the larger."""
+
+    def right(self, tokens: Sequence[int]) -> int:
+        """Return the right output."""
+        return max(tokens[operand] for operand in self.operands)
+
+    @property
+    def task(self) -> Any:
+        """How a certificate names the task."""
+        return "max-of-k"
 
 
 def usual(model: Model) -> Question:
@@ -334,7 +352,7 @@ def document(
         if weights is None
         else {"product": [[str(w) for w in row] for row in rows]},
         "semantics": "real",
-        "task": {"modular-addition": asked.modulus},
+        "task": asked.task,
         "total": total,
     }
     proof = {"sums": sums, "operations": str(10**11), "precision": precision, "strategy": "vector"}
