@@ -31,11 +31,14 @@ from certify.files import write_bytes
 from certify.model.config import Config
 from certify.model.file import Model, file_of, load_model
 from certify.progress import Progress, silent
-from certify.question.domain import PARTS, names_file, read_domain, shown
+from certify.question.domain import PARTS, names_file, read_domain, require_numbers, shown
 from certify.question.float32 import Float32
 from certify.question.question import Question, read_question
 from certify.question.rules import label_of, needs_model
 from certify.question.scope import Scope, read_scope
+
+HASH = "sha256:"
+"""How the text of a long part begins on a verdict line."""
 
 ModelLike: TypeAlias = Model | Path | str
 """A model that was read from a file, or the path of one."""
@@ -160,9 +163,8 @@ def ask_checker(
     asked = {name: value for name, value in required.items() if value is not None}
     if asked.keys() & set(PARTS) or needs_model(str(asked.get("task", ""))):
         asked |= as_verdicts_spell(_model(model).config, asked)
-    options = [
-        str(word) for name, value in asked.items() for word in (f"--{name}", _spelled(value))
-    ]
+    # One word for both: a value may begin with a minus sign.
+    options = [f"--{name}={_spelled(value)}" for name, value in asked.items()]
     file = file_of(model) if isinstance(model, Model) else model
     if not isinstance(certificate, Certificate):
         return ask(file, certificate, *options, inherit_output=inherit_output)
@@ -177,16 +179,19 @@ def as_verdicts_spell(config: Config, asked: Mapping[str, object]) -> dict[str, 
 
     Requires: ``asked`` may have the keys ``task``, ``domain``, ``values``, ``outputs``, ``answers``
               and ``read``, with texts as on the command line; a file as ``domain`` asks for all
-              parts.
+              parts, and ``sha256:`` with a hash is the text of a verdict that has that hash.
     Raises:   ``BadInput`` for a text that is none.
     """
     given = {part: str(asked[part]) for part in PARTS if part in asked}
+    hashed = {part: given.pop(part) for part in tuple(given) if given[part].startswith(HASH)}
     # What tokens and outputs stand for is spelled in one way only.
     taken = {part: given.pop(part) for part in ("values", "answers") if part in given}
+    for part, text in taken.items():
+        require_numbers(text, f"--{part}")
     file = names_file(given.get("domain"))
     domain = read_domain(config, **given, **(taken if file else {}))
     said = {part: shown(domain.texts[part]) for part in (PARTS if file else given)}
-    said |= {part: shown(text) for part, text in taken.items()}
+    said |= {part: shown(text) for part, text in taken.items()} | hashed
     if "task" in asked:
         said["task"] = label_of(str(asked["task"]), config, domain)
     return said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -230,4 +231,4 @@ def _printable(text: str) -> str:
 
 def _shown(value: object) -> str:
     """Return a value of a configuration as text."""
-    return "null" if value is None else str(value)
+    return value if isinstance(value, str) else json.dumps(value)

@@ -19,6 +19,7 @@ from certify.command.options import (
     EXISTING,
     NEW_FILE,
     Listed,
+    TaskOption,
     domain_options,
     enclosure_options,
     float32_of,
@@ -171,7 +172,7 @@ def _print_certificate(certificate: Certificate, strategy: str, out: Path) -> No
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=click.Path())
 @click.argument("certificate", metavar="CERTIFICATE.json", type=click.Path())
-@click.option("--task", metavar="TASK", help="Reject a claim about another task.")
+@click.option("--task", type=TaskOption(), help="Reject a claim about another task.")
 @domain_options
 @click.option("--scope", metavar="uniform|product:FILE", help="Reject a claim over another scope.")
 @click.option(

@@ -12,7 +12,10 @@ import io
 import json
 import pickle
 import re
+import struct
+import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +35,23 @@ Array: TypeAlias = NDArray[Any]
 MAXIMUM_CONFIG_BYTES = 1 << 20
 ENDINGS = (".safetensors", ".npz", ".pt", ".pth")
 CONFIG_KEYS = ("config", "cfg")
+
+_DAMAGES = (
+    OSError,
+    RuntimeError,
+    ValueError,
+    EOFError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+)
+"""What readers of archives raise when a file is damaged."""
 
 _MOST_CONTAINERS = 10_000
 _DEEPEST = 8
@@ -169,7 +189,7 @@ def _read_npz(data: bytes, origin: str) -> dict[str, Array]:
                 if not isinstance(entry, np.ndarray):
                     raise BadInput(f"{origin}: entry {quoted(name)} is not an array")
                 tensors[name] = _native(entry)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+    except _DAMAGES as error:
         raise BadInput(f"{origin}: not a readable .npz archive: {error}") from error
     return tensors
 
@@ -188,17 +208,11 @@ def _read_pt(data: bytes, origin: str) -> object:
     if _is_program(data):
         raise Unsupported(f"{origin}: is a TorchScript program, not weights: {_SAVE_WEIGHTS}")
     try:
-        value: object = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        pickle.UnpicklingError,
-    ) as error:
+        # Advice about other settings of torch.load is not for the user of this command.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            value: object = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except _DAMAGES as error:
         raise _unreadable(str(error), type(error).__name__, origin) from error
     return value
 

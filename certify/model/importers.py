@@ -112,8 +112,8 @@ class Reading:
     """What was found in a file, before all of it is known.
 
     ``shapes`` holds dtype and shape of every tensor that is used; ``skipped`` says by name why an
-    entry is left out; ``fields`` are those of the configuration that are known.  ``imported`` is
-    None while a fact is ``missing``.
+    entry is left out; ``fields`` are those of the configuration that are known, ``assumed`` why, by
+    field, those that nobody told.  ``imported`` is None while a fact is ``missing``.
     """
 
     layout: str | None
@@ -121,6 +121,7 @@ class Reading:
     shapes: Mapping[str, tuple[str, tuple[int, ...]]]
     skipped: Mapping[str, str]
     fields: Mapping[str, object]
+    assumed: Mapping[str, str]
     missing: tuple[Fact, ...]
     imported: Imported | None
 
@@ -192,7 +193,7 @@ def examine_contents(
     state, choice = _chosen(contents, told, origin)
     if state is None:
         listed = {one.entry: f"{len(one.tensors)} tensors" for one in contents.states}
-        return Reading(None, contents.kind, {}, listed, {}, choice, None)
+        return Reading(None, contents.kind, {}, listed, {}, {}, choice, None)
     sorted_ = _sorted(state, told, origin)
     if given is not None:
         return _read_state(sorted_, told, origin, given, config_origin)
@@ -430,7 +431,14 @@ def _read_state(
         fields = dict(config.as_dict())
     shapes = {name: (one.dtype.name, one.shape) for name, one in sorted_.tensors.items()}
     reading = Reading(
-        layout.name, layout.title, shapes, sorted_.skipped, fields, tuple(missing), None
+        layout.name,
+        layout.title,
+        shapes,
+        sorted_.skipped,
+        fields,
+        assumed,
+        tuple(missing),
+        None,
     )
     if {HEADS, TIED, *choice} & set(missing):
         return reading
@@ -675,7 +683,7 @@ def _read_one_hidden(sorted_: _Sorted, told: Told, origin: str, given: object | 
         "n_ctx": 2,
     }
     reading = Reading(
-        ONE_HIDDEN, ONE_HIDDEN_TITLE, shapes, sorted_.skipped, fields, (ACTIVATION,), None
+        ONE_HIDDEN, ONE_HIDDEN_TITLE, shapes, sorted_.skipped, fields, {}, (ACTIVATION,), None
     )
     if told.act is None:
         return reading

@@ -53,7 +53,8 @@ def inspect_file(path: Path | str, told: Told | None = None) -> Inspection:
             for name, array in state.tensors.items()
         }
         return Inspection(None, contents.kind, tensors, {}, (), {}, None, (), error)
-    imported = reading.imported
+    notes = () if reading.imported is None else reading.imported.notes
+    assumed = (f"{field} is assumed: {why}" for field, why in reading.assumed.items())
     return Inspection(
         reading.layout,
         reading.title,
@@ -62,7 +63,7 @@ def inspect_file(path: Path | str, told: Told | None = None) -> Inspection:
         tuple((fact.what, fact.option) for fact in reading.missing),
         reading.skipped,
         _command(Path(path), told, reading),
-        () if imported is None else imported.notes,
+        (*notes, *assumed),
         None,
     )
 

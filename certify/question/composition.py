@@ -75,8 +75,9 @@ def _product(table: bytes, domain: Domain) -> Product:
             "--as-group needs operands that stand for 0, 1, .. alike (see --domain and --values)"
         )
     found = np.array(decode_table(table, "the table").answers, dtype=np.int64)
-    if found.min() < 0 or found.max() >= order:
-        raise Unsupported(f"the answers are no group of {order}: one of them is {found.max()}")
+    strange = found[(found < 0) | (found >= order)]
+    if len(strange):
+        raise Unsupported(f"the answers are no group of {order}: one of them is {strange[0]}")
     return found.reshape(order, order)
 
 

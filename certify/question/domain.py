@@ -38,6 +38,8 @@ from certify.model.config import Config
 
 FORMAT = "certify.domain/1"
 MAXIMUM_FILE_BYTES = 1 << 24
+MOST_QUOTED = 60
+"""A message shows so much of what the user wrote."""
 MOST_TEXT = 400
 """A verdict shows a longer text by its hash."""
 LARGEST = 2**31 - 1
@@ -158,6 +160,11 @@ def shown(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode('ascii')).hexdigest()}"
 
 
+def brief(text: str) -> str:
+    """Return a text that the user gave in quotes, cut where it is long, for a message."""
+    return repr(text if len(text) <= MOST_QUOTED else f"{text[: MOST_QUOTED - 3]}...")
+
+
 def _letters() -> list[str]:
     return [chr(ord("a") + number) for number in range(26)] + [f"x{n}" for n in range(26, 64)]
 
@@ -247,7 +254,7 @@ def _ranges_spelled(text: str, size: int, option: str) -> Ranges:
     for part in text.split(","):
         match = _RANGE.fullmatch(part)
         if match is None:
-            raise BadInput(f"{option}: {part!r} is no token, no range first-last, and not *")
+            raise BadInput(f"{option}: {brief(part)} is no token, no range first-last, and not *")
         first = int(match[1])
         found.append([first, first if match[2] is None else int(match[2])])
     return found
@@ -259,14 +266,23 @@ def _numbers_spelled(text: str, option: str) -> str | int | list[int]:
     parts = text.split(",")
     wrong = [part for part in parts if _NUMBER.fullmatch(part) is None]
     if wrong:
-        raise BadInput(f"{option}: {wrong[0]!r} is no number, no list of numbers, and not own")
+        raise BadInput(f"{option}: {brief(wrong[0])} is no number, no list of numbers, and not own")
     return int(text) if len(parts) == 1 else [int(part) for part in parts]
+
+
+def require_numbers(text: str, option: str) -> None:
+    """Refuse a text that does not say what tokens or outputs stand for, operands by slashes.
+
+    Errors: ``BadInput``, one line that names the option.
+    """
+    for part in text.split("/"):
+        _numbers_spelled(part, option)
 
 
 def _position_spelled(text: str, values: str | None, vocab: int) -> dict[str, Any]:
     if values is None:
         if _RANGE.fullmatch(text[1:]) is None or "-" in text:
-            raise BadInput(f"--domain: {text!r} is no context token @t")
+            raise BadInput(f"--domain: {brief(text)} is no context token @t")
         return {"context": int(text[1:])}
     return {
         "tokens": _ranges_spelled(text, vocab, "--domain"),

@@ -32,7 +32,7 @@ from certify.canonical import canonical
 from certify.errors import BadInput, Unsupported
 from certify.files import read_bytes
 from certify.model.config import Config
-from certify.question.domain import LARGEST, Domain, shown
+from certify.question.domain import LARGEST, Domain, brief, shown
 from certify.question.groups import NAMES as GROUP_NAMES
 from certify.question.groups import (
     Permutation,
@@ -47,6 +47,9 @@ MAX_OF_K, ARGMAX, BALANCED_BRACKETS = "max-of-k", "argmax", "balanced-brackets"
 MODULAR_ADDITION, POLYNOMIAL, GROUP = "modular-addition", "polynomial", "group"
 MAXIMUM_FILE_BYTES = 1 << 24
 MAXIMUM_POWER = 1 << 16
+MAXIMUM_ORDER = 1024
+MAXIMUM_IMAGES = 1 << 26
+"""So many images the checker looks up to see that elements without a name are closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ def _balanced_brackets(rest: str, config: Config, domain: Domain) -> Rule:
 
 def _modulus(text: str, task: str) -> int:
     if re.fullmatch(r"[1-9][0-9]{0,9}", text) is None or not 2 <= int(text) <= LARGEST:
-        raise BadInput(f"task {task}: the modulus {text!r} is no integer from 2 to {LARGEST}")
+        raise BadInput(f"task {task}: the modulus {brief(text)} is no integer from 2 to {LARGEST}")
     return int(text)
 
 
@@ -153,7 +156,7 @@ def _modular_addition(rest: str, config: Config, domain: Domain) -> Rule:
 
 # --- polynomials ------------------------------------------------------------------
 
-_FACTOR = re.compile(r"([0-9]+)|([ab])(?:\^([0-9]+))?")
+_FACTOR = re.compile(r"([0-9]{1,100})|([ab])(?:\^([0-9]{1,9}))?")
 
 Terms = dict[tuple[int, int], int]
 """Coefficients by the powers of a and b."""
@@ -168,14 +171,14 @@ def read_polynomial(text: str, p: int) -> Terms:
     found: Terms = {}
     signed = re.findall(r"([+-]?)([^+-]+)", text.replace(" ", ""))
     if "".join(sign + term for sign, term in signed) != text.replace(" ", "") or not signed:
-        raise BadInput(f"polynomial {text!r}: not a sum of terms such as a^2+3*a*b")
+        raise BadInput(f"polynomial {brief(text)}: not a sum of terms such as a^2+3*a*b")
     for sign, term in signed:
         coefficient, powers = (-1 if sign == "-" else 1), {"a": 0, "b": 0}
         for factor in term.split("*"):
             match = _FACTOR.fullmatch(factor)
             if match is None:
                 raise BadInput(
-                    f"polynomial {text!r}: {factor!r} is no number and no power of a or b"
+                    f"polynomial {brief(text)}: {brief(factor)} is no number and no power of a or b"
                     " (write a division as a power: a*b^(p-2))"
                 )
             number, letter, power = match.groups()
@@ -184,12 +187,12 @@ def read_polynomial(text: str, p: int) -> Terms:
             else:
                 powers[letter] += int(power or 1)
         if max(powers.values()) > MAXIMUM_POWER:
-            raise BadInput(f"polynomial {text!r}: a power is above {MAXIMUM_POWER}")
+            raise BadInput(f"polynomial {brief(text)}: a power is above {MAXIMUM_POWER}")
         place = (powers["a"], powers["b"])
         found[place] = (found.get(place, 0) + coefficient) % p
     kept = {place: value for place, value in found.items() if value}
     if not kept:
-        raise BadInput(f"polynomial {text!r} is zero modulo {p}")
+        raise BadInput(f"polynomial {brief(text)} is zero modulo {p}")
     return dict(sorted(kept.items(), reverse=True))
 
 
@@ -210,7 +213,7 @@ def _powers(values: Values, power: int, p: int) -> list[int]:
 def _polynomial(rest: str, config: Config, domain: Domain) -> Rule:
     number, colon, expression = rest.partition(":")
     if not colon:
-        raise BadInput(f"task {POLYNOMIAL}:{rest}: it is polynomial:P:EXPR")
+        raise BadInput(f"task {brief(f'{POLYNOMIAL}:{rest}')}: it is polynomial:P:EXPR")
     p = _modulus(number, POLYNOMIAL)
     terms = read_polynomial(expression, p)
 
@@ -245,7 +248,7 @@ def _polynomial(rest: str, config: Config, domain: Domain) -> Rule:
 def read_elements(path: Path) -> list[Permutation]:
     """Return the permutations that a file lists: a canonical JSON list of lists of images.
 
-    Errors: ``BadInput`` naming the file.
+    Errors: ``BadInput`` naming the file; ``Unsupported`` for more elements than a model has tokens.
     """
     data = read_bytes(path, MAXIMUM_FILE_BYTES)
     try:
@@ -257,12 +260,14 @@ def read_elements(path: Path) -> list[Permutation]:
         raise BadInput(f"{path}: not a list of permutations, each a list of images")
     if spelled != data:
         raise BadInput(f"{path}: not canonical JSON (no spaces, one newline at the end)")
+    if len(value) > MAXIMUM_ORDER:
+        raise Unsupported(f"{path}: more than {MAXIMUM_ORDER} elements, the limit")
     points = list(range(len(value[0]) if value else 0))
     permuting = all(all(type(x) is int for x in item) for item in value) and all(
         sorted(item) == points for item in value
     )
     found = [tuple(item) for item in value]
-    if not permuting or not found or len(set(found)) != len(found):
+    if not permuting or not points or len(set(found)) != len(found):
         raise BadInput(f"{path}: not different permutations of the same points 0, 1, ..")
     return found
 
@@ -287,9 +292,15 @@ def _group(rest: str, config: Config, domain: Domain) -> Rule:
         digest = f"sha256:{hashlib.sha256(canonical(spelled['elements'])).hexdigest()}"
         fields |= {"order": str(len(elements)), "elements": digest}
         label = f"{named}@{digest}" if named else digest
+        images = len(elements) ** 2 * len(elements[0])
+        if not named and images > MAXIMUM_IMAGES:
+            raise Unsupported(
+                f"{file}: a group without a name is too large to check: {len(elements)} elements of"
+                f" {len(elements[0])} points make {images} images, the limit is {MAXIMUM_IMAGES}"
+            )
     elif not named or at:
         raise BadInput(f"task {GROUP}:{rest}: it is group:NAME:n, group:NAME:n@FILE or group:FILE")
-    table = multiplication_table(elements)
+    table = multiplication_table(elements, file)
 
     def answer(values: Values) -> Values:
         found: Values = table[values[:, 0], values[:, 1]]

@@ -30,20 +30,18 @@ def named_group(name: str) -> list[Permutation]:
     """Return the elements of ``cyclic:n``, ``dihedral:n``, ``symmetric:n`` or ``alternating:n``, in
     the order in which SPEC-5.2 numbers them.
 
-    Raises: Declined (SPEC-5.2), before they are formed if they are more than ``MAX_ORDER``.
+    Raises: Declined (SPEC-5.2) for any other name, or a larger n.
     """
     kind, _, number = name.partition(":")
-    plain = number.isascii() and number.isdecimal() and len(number) < 5
-    n = int(number) if plain and not number.startswith("0") else 0
     sizes = {
-        "cyclic": (1, MAX_ORDER),
-        "dihedral": (3, MAX_ORDER // 2),
-        "symmetric": (1, 6),
-        "alternating": (1, 6),
+        "cyclic": range(1, MAX_ORDER + 1),
+        "dihedral": range(3, MAX_ORDER // 2 + 1),
+        "symmetric": range(1, 7),
+        "alternating": range(1, 7),
     }
-    least, most = sizes.get(kind, (1, 0))
-    known = least <= n <= most
-    require_support(known, "SPEC-5.2", f"the group {name} is not known")
+    named = [n for n in sizes.get(kind, ()) if str(n) == number]
+    require_support(bool(named), "SPEC-5.2", f"the group {name[:40]} is not known")
+    n = named[0]
     rotations = _turned(range(n))
     if kind == "cyclic":
         return rotations

@@ -5,11 +5,11 @@ supplies the text that is printed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from math import prod
 
+from checker.ground import record
 from checker.ground.decode import (
     big,
     canonical,
@@ -39,7 +39,7 @@ _LEAST = (Fraction(1, 1 << 25), Fraction(1, 1 << 149))
 _MOST = Fraction(1, 1 << 6)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scope:
     """How much each allowed token counts at each position, by its place: ``weights[i][k] >= 0``;
     all ones for ``uniform``.
@@ -49,7 +49,7 @@ class Scope:
     weights: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Statement:
     """The theorem without its numbers: which model, which question, over which inputs, in which
     arithmetic.
@@ -165,13 +165,6 @@ def build_statement(
               bad domain or scope; Rejected (SPEC-5.5) if the certificate's copy differs from what
               is re-derived.
     """
-    semantics = typed(written["semantics"], str, "semantics")
-    known = semantics in SEMANTICS
-    require_support(known, "SPEC-5.4", f"the semantics {semantics} is not known")
-    domain = parse_domain(written["domain"], model)
-    task = parse_task(written["task"], model, domain)
-    scope = _scope(written["scope"], domain)
-    total = prod(map(sum, scope.weights))
     require(
         written["model"] == f"sha256:{model_sha256}",
         "SPEC-5.1",
@@ -179,6 +172,13 @@ def build_statement(
     )
     same = canonical(written["architecture"]) == canonical(model.config)
     require(same, "SPEC-5.5", "the architecture is not the model's")
+    semantics = typed(written["semantics"], str, "semantics")
+    known = semantics in SEMANTICS
+    require_support(known, "SPEC-5.4", f"the semantics {semantics} is not known")
+    domain = parse_domain(written["domain"], model)
+    task = parse_task(written["task"], model, domain)
+    scope = _scope(written["scope"], domain)
+    total = prod(map(sum, scope.weights))
     claimed = big(written["total"], "total")
     require(claimed == total, "SPEC-5.5", f"the total is not {total}")
     return Statement(

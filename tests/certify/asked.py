@@ -11,7 +11,7 @@ import itertools
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,20 @@ class Asked:
     def inputs(self) -> list[tuple[int, ...]]:
         """Return every input by places, in lexicographic order."""
         return list(itertools.product(*(range(len(row)) for row in self.tokens)))
+
+    def logits(self, places: Sequence[int]) -> list[list[Any]]:
+        """Return the logits of an input at the positions that are read, in 200 bits."""
+        pooled = "pool" in self.model.config.get("readout", "last")
+        tokens = [row[place] for row, place in zip(self.tokens, places, strict=True)]
+        rows = networks.logits(replace(self.model, every=not pooled), tokens)
+        return rows if pooled else [rows[place] for place in self.reads]
+
+    def margin(self, places: Sequence[int]) -> Any:
+        """Return the margin of an input: the least over the positions that are read."""
+        return min(
+            row[right] - max(value for output, value in enumerate(row) if output != right)
+            for row, right in zip(self.logits(places), self.right(places), strict=True)
+        )
 
     def right(self, places: Sequence[int]) -> list[int]:
         """Return the right outputs of an input at the positions that are read, by definition."""
@@ -207,9 +221,17 @@ def _rule(draw: st.DrawFn, folder: Path) -> tuple[str, tuple[str, Any], range | 
     return name, (name, None), range(2) if name == "balanced-brackets" else None
 
 
+def _network(draw: st.DrawFn, chosen: dict[str, Any]) -> dict[str, Any]:
+    """Draw the other features of a network, and its sizes."""
+    for name, options in networks.FEATURES.items():
+        if name not in ("attention_dir", "readout"):
+            chosen[name] = draw(st.sampled_from(options))
+    return {"d_model": 3, "d_head": 2}
+
+
 @st.composite
-def questions(draw: st.DrawFn, folder: Path) -> Asked:
-    """Draw a domain and a task that goes with it."""
+def questions(draw: st.DrawFn, folder: Path, *, rich: bool = False) -> Asked:
+    """Draw a domain and a task that goes with it; ``rich``: about a network of any kind."""
     task, rule, takes = _rule(draw, folder)
     pair = task.partition(":")[0] in ("modular-addition", "polynomial", "group")
     n = draw(st.integers(2 if pair else 1, 4))
@@ -264,8 +286,10 @@ def questions(draw: st.DrawFn, folder: Path) -> Asked:
         "attention_dir": "bidirectional" if bidirectional else "causal",
         "readout": "sum-pool-mlp" if pooled else None,
     }
+    widths = _network(draw, chosen) if rich else {"d_model": 1, "d_head": 1}
+    seed = draw(st.integers(0, 10**6)) if rich else 0
     model = networks.of(
-        random.Random(0), chosen, vocab=vocab, n=n, outputs=max(2, many), d_model=1, d_head=1
+        random.Random(seed), chosen, vocab=vocab, n=n, outputs=max(2, many), **widths
     )
     return Asked(
         model,

@@ -327,7 +327,7 @@ def test_the_verdict_names_the_parts_of_a_domain_that_are_not_usual(capsys: Outp
     found = json.loads(run(capsys, *files, "--json")[1][0])
     assert {part: found[part] for part in parts} == parts
     assert run(capsys, *files)[1][0] == (
-        "This exact model file adds two numbers modulo 3 correctly, for all a in 0-2, b in 1-3 in the context a b @3, "
+        "This exact model file adds two numbers modulo 3 correctly, for all a in 0-2, b in 1-3 in the context a b 3, "
         "at the positions 1, 2 for the operands up to them, with values 1/0,-2,5, outputs 0-2, answers 0,2,1, "
         f"on exactly {said['correct_lower']} of all 9 inputs, in real arithmetic, a tie counting as wrong."
     )

@@ -116,6 +116,7 @@ def test_a_model_of_four_million_numbers() -> None:
         doc = put(put(BASE, "proof/cells", []), "statement/scope", "uniform")
         doc["statement"] |= {
             "architecture": sizes,
+            "domain": models.domain_of(sizes),
             "model": f"sha256:{sha256(data).hexdigest()}",
             "total": "2",
         }
