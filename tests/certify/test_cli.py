@@ -298,7 +298,7 @@ def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
         ),
         (
             ("ladder", "m", "--task", "argmax", "--out", "c"),
-            "Invalid value for '--task': 'argmax' has no ladder, max-of-k and modular-addition have",
+            "Invalid value for '--task': 'argmax' has no ladder, max-of-k and modular",
         ),
         (("import", "m"), "Missing option '--out'."),
     ],

@@ -74,6 +74,16 @@ def require_exact(said: asked.Asked, folder: Path, weights: list[list[int]] | No
     assume(max(abs(margin) for margin in margins) > CLEAR)
     right = sum(share for share, margin in zip(shares, margins, strict=True) if margin > 0)
     clear = all(abs(margin) > CLEAR for margin in margins)
+    estimate = certify.evaluate(file, task=said.task, scope=scope, **said.texts)
+    assert estimate.total == sum(shares)
+    assert estimate.inputs == sum(share > 0 for share in shares)
+    if clear:
+        assert estimate.correct == right
+        assert estimate.wrong == sum(
+            share > 0 and margin < 0 for share, margin in zip(shares, margins, strict=True)
+        )
+        smallest = min(m for share, m in zip(shares, margins, strict=True) if share)
+        assert abs(estimate.smallest_margin - smallest) <= 1e-6 * (1 + abs(smallest))
     try:
         certificate = certify.prove(
             file, task=said.task, strategy="exhaustive", scope=scope, **said.texts

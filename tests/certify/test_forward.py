@@ -41,8 +41,8 @@ def pairs_of_features() -> list[Config]:
 
 
 def torch_logits(model: Model, tokens: np.ndarray) -> np.ndarray:
-    """Return the logits of one input, at every position unless they are pooled, by PyTorch's layer norm, activations and
-    softmax, head by head.
+    """Return the logits of one input, at every position unless they are pooled, by PyTorch's layer
+    norm, activations and softmax, head by head.
     """
     torch = pytest.importorskip("torch")
     functional, config = torch.nn.functional, model.config
