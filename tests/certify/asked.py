@@ -43,7 +43,7 @@ class Asked:
     """
 
     model: Model
-    texts: dict[str, str]
+    texts: dict[str, Any]
     tokens: list[list[int]]
     values: list[list[int] | None]
     output_of: dict[int, int]

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -165,20 +166,21 @@ def test_evaluate_spells_the_sizes_of_each_task(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     config = dataclasses.replace(general_config(), d_vocab=2, n_ctx=2)
     save_model(path, random_tensors(config, seed=1), config)
-    for task, spelled, facts in [
+    spelled_facts: list[tuple[str, str, dict[str, Any]]] = [
         ("max-of-k", "k = 2, vocab 2", {"k": 2, "vocab": 2}),
         ("modular-addition", "modulus 2", {"modulus": 2}),
         ("balanced-brackets", "n = 2", {"n": 2}),
         ("argmax", "n = 2, vocab 2, largest first", {"n": 2, "vocab": 2}),
         ("polynomial:2:a*b+1", "modulus 2, of a*b+1", {"modulus": 2, "of": "a*b+1"}),
         ("group:cyclic:2", "group cyclic:2", {"group": "cyclic:2"}),
-    ]:
+    ]
+    for task, spelled, facts in spelled_facts:
         result = run("evaluate", path, "--task", task)
         name = task.partition(":")[0]
         assert f"{name}, {spelled}, scope uniform\n" in result.stdout
         assert "4, every one evaluated\n" in result.stdout
         printed = json.loads(run("evaluate", path, "--task", task, "--json").stdout)
-        assert {name: printed[name] for name in facts} == facts
+        assert {key: printed[key] for key in facts} == facts
         assert printed["task"] == name
 
 
@@ -299,7 +301,7 @@ def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
         ),
         (
             ("ladder", "m", "--task", "argmax", "--out", "c"),
-            "Invalid value for '--task': 'argmax' has no ladder, max-of-k and modular-addition have",
+            "Invalid value for '--task': 'argmax' has no ladder, max-of-k and modular",
         ),
         (("import", "m"), "Missing option '--out'."),
     ],

@@ -13,7 +13,7 @@ import pytest
 from small_models import forward, general_config, random_model
 
 from certify.errors import BadInput, Unsupported
-from certify.evaluation.evaluate import evaluate
+from certify.evaluation.evaluate import evaluate, near_chance
 from certify.evaluation.separable import evaluate_max_of_k, margins
 from certify.evaluation.tally import Evaluation, clopper_pearson, is_enumerable
 from certify.model.config import Config
@@ -347,6 +347,43 @@ def test_layer_norm_of_nothing_counts_as_wrong_and_uncertain() -> None:
     )
     result = estimate(zero, "argmax")
     assert (result.correct, result.wrong, result.uncertain) == (0, 27, 27)
+
+
+@pytest.mark.parametrize(
+    ("texts", "accuracy", "near"),
+    [
+        ({}, 0.49, True),
+        ({}, 0.51, False),
+        ({"outputs": "0-1"}, 0.49, True),
+        ({"outputs": "0-1"}, 0.5, False),
+    ],
+)
+def test_near_chance_is_below_twice_what_guessing_reaches(
+    texts: dict[str, str], accuracy: float, near: bool
+) -> None:
+    size = config(2, 2, 4)
+    question = read_question("max-of-k", size, read_domain(size, **texts))
+    result = dataclasses.replace(estimate(random_model(size), "max-of-k"), accuracy=accuracy)
+    assert near_chance(result, question) is near
+
+
+@pytest.mark.parametrize("samples", [None, 400])
+def test_only_inputs_of_the_domain_are_evaluated(samples: int | None) -> None:
+    size = dataclasses.replace(general_config(), n_ctx=3, d_vocab=4, d_vocab_out=3)
+    question = read_question(
+        "modular-addition:3", size, read_domain(size, "1-3/0-2/@3", values="0/own")
+    )
+    model, seen = random_model(size, 3), set[tuple[int, ...]]()
+    margins_of = type(question).margins
+
+    def watched(self: Any, read: Model, places: Any) -> Any:
+        seen.update(map(tuple, self.domain.tokens_at(places).tolist()))
+        return margins_of(self, read, places)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(question), "margins", watched)
+        evaluate(model, question, UNIFORM, samples)
+    assert seen == set(itertools.product((1, 2, 3), (0, 1, 2), (3,)))
 
 
 @pytest.mark.parametrize(

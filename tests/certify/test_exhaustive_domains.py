@@ -22,6 +22,7 @@ from certify.certificate import finish
 from certify.certificate.client import Answer
 from certify.errors import ProvesNothing
 from certify.model.file import load_model
+from certify.question.domain import read_domain
 from certify.question.question import read_question
 from certify.question.table import table_of
 from checker.__main__ import Watch, arguments, refused
@@ -73,6 +74,16 @@ def require_exact(said: asked.Asked, folder: Path, weights: list[list[int]] | No
     assume(max(abs(margin) for margin in margins) > CLEAR)
     right = sum(share for share, margin in zip(shares, margins, strict=True) if margin > 0)
     clear = all(abs(margin) > CLEAR for margin in margins)
+    estimate = certify.evaluate(file, task=said.task, scope=scope, **said.texts)
+    assert estimate.total == sum(shares)
+    assert estimate.inputs == sum(share > 0 for share in shares)
+    if clear:
+        assert estimate.correct == right
+        assert estimate.wrong == sum(
+            share > 0 and margin < 0 for share, margin in zip(shares, margins, strict=True)
+        )
+        smallest = min(m for share, m in zip(shares, margins, strict=True) if share)
+        assert abs(estimate.smallest_margin - smallest) <= 1e-6 * (1 + abs(smallest))
     try:
         certificate = certify.prove(
             file, task=said.task, strategy="exhaustive", scope=scope, **said.texts
@@ -145,22 +156,20 @@ def test_a_model_agrees_with_its_own_table(folder: Path, data: st.DataObject) ->
     file.write_bytes(said.model.bytes)
     model, domain = load_model(file), said.domain()
     # Every output stands for its own number: whatever the model answers, it means something.
-    texts = {
+    texts: dict[str, Any] = {
         part: text for part, text in said.texts.items() if part in ("domain", "values", "read")
     }
     inputs = said.inputs()
     rows = [_winners(said, places) for places in inputs]
     assume(all(row is not None for row in rows))
-    data_of = table_of(model, certify.api.read_domain(model.config, **texts))
+    data_of = table_of(model, read_domain(model.config, **texts))
     listed = [row if len(said.reads) > 1 else row[0] for row in rows if row is not None]
     assert json.loads(data_of)["answers"] == listed
     path = folder / "table.json"
     path.write_bytes(data_of)
     found = certify.prove(file, task=f"table:{path}", strategy="exhaustive", **texts)
     assert found.verdict.correct_lower == found.verdict.correct_upper == domain.inputs
-    question = read_question(
-        f"table:{path}", model.config, certify.api.read_domain(model.config, **texts)
-    )
+    question = read_question(f"table:{path}", model.config, read_domain(model.config, **texts))
     assert found.verdict.fields["table"] == question.fields["table"]
 
 

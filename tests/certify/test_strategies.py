@@ -34,6 +34,7 @@ from certify.certificate.job import BUDGET
 from certify.model.file import load_model
 from certify.model.paths import decompose
 from certify.progress import silent
+from certify.question.domain import read_domain
 from certify.question.scope import UNIFORM, Scope, read_scope
 from checker.check import check, parse
 from checker.ground.errors import Rejected
@@ -86,7 +87,7 @@ def proved(
             return Found(lower, upper, theorem.parsed.statement.total, theorem.ledger.total)
         except Rejected as refusal:
             if refusal.rule == NOTHING:
-                total = scope.total(loaded.config)
+                total = scope.total(read_domain(loaded.config))
                 return Found(0, total, total, 0)
             if cautious or refusal.rule != "SPEC-7.6":
                 raise
