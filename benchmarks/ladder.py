@@ -29,6 +29,7 @@ from certify.ladder.climb import PROVES_NOTHING, climb
 from certify.ladder.file import as_json
 from certify.ladder.rung import Level
 from certify.model.file import load_model
+from certify.question.question import read_question
 
 Facts = dict[str, Any]
 TASK = "max-of-k"
@@ -58,7 +59,10 @@ def climbed(
             print(f"{model_file.stem}: {done}/{of} {name}", file=sys.stderr)
 
         model = load_model(model_file)
-        ladder = climb(model, TASK, run, listed, time_limit, form.details, progress=progress)
+        question, words = read_question(TASK, model.config), ("--task", TASK)
+        ladder = climb(
+            model, question, words, run, listed, time_limit, form.details, progress=progress
+        )
         write_bytes(kept, as_json(ladder, form))
     whole: Facts = json.loads(kept.read_text("utf-8"))
     return whole

@@ -30,6 +30,7 @@ from certify.files import write_bytes
 from certify.ladder.climb import Row, file_name, run_rung
 from certify.ladder.rung import Rung
 from certify.model.file import load_model
+from certify.question.domain import read_domain
 from certify.question.scope import UNIFORM
 
 Facts = dict[str, Any]
@@ -42,7 +43,7 @@ def truth_of(model_file: Path, samples: int, seed: int) -> Facts:
     if model.config.n_ctx == 4:
         exact = accuracy_of_four(model)
         return {"how": "counted in float64", "low": exact, "high": exact}
-    found = evaluate_max_of_k(model, UNIFORM, samples, seed)
+    found = evaluate_max_of_k(model, read_domain(model.config), UNIFORM, samples, seed)
     return {"how": f"{samples} samples, 99 %", "low": found.low, "high": found.high}
 
 
@@ -52,11 +53,12 @@ def study(
     """Return everything measured on one model."""
     model = load_model(model_file)
     truth = truth_of(model_file, samples, 0)
+    inputs = UNIFORM.total(read_domain(model.config))
     points = []
     for rung in chosen:
         print(f"{model_file.stem}: {rung.spelled()}", file=sys.stderr)
         out = folder / f"{model_file.stem}.{file_name(rung)}.certificate.json"
-        points.append(_point(_row(model_file, rung, out, time_limit), UNIFORM.total(model.config)))
+        points.append(_point(_row(model_file, rung, out, time_limit), inputs))
     known = [point["upper"] for point in points if point["verdict"] == "VERIFIED"]
     limit = min([truth["high"], *known])
     for point in points:
@@ -74,7 +76,7 @@ def study(
 def _row(model_file: Path, rung: Rung, out: Path, time_limit: float) -> Row:
     """Return the row of one rung of Max-of-K."""
     _, form = families.with_ladder(TASK)
-    return run_rung(model_file, TASK, rung, out, time_limit, form.details)
+    return run_rung(model_file, ("--task", TASK), rung, out, time_limit, form.details)
 
 
 def _point(row: Row, total: int) -> Facts:

@@ -9,7 +9,7 @@ Layers; a package imports from those above it, and from nothing below or beside 
     errors, canonical, progress, decimals, columns, archive
     files
     model           configuration, file, forward pass, path decomposition, importers
-    question        tasks, tables, scopes, the float32 semantics
+    question        domains, rules over their values, tables, scopes, the float32 semantics
     training, evaluation, audit
     certificate     a job, its document, the checker's client, the loop draft-check-claim-verify
     ladder          many proofs of one model; knows no family

@@ -28,11 +28,17 @@ from certify.certificate.job import Job, Options
 from certify.evaluation.evaluate import evaluate as evaluate_model
 from certify.evaluation.tally import Evaluation
 from certify.files import write_bytes
+from certify.model.config import Config
 from certify.model.file import Model, file_of, load_model
 from certify.progress import Progress, silent
+from certify.question.domain import PARTS, names_file, read_domain, require_numbers, shown
 from certify.question.float32 import Float32
 from certify.question.question import Question, read_question
+from certify.question.rules import label_of, needs_model
 from certify.question.scope import Scope, read_scope
+
+HASH = "sha256:"
+"""How the text of a long part begins on a verdict line."""
 
 ModelLike: TypeAlias = Model | Path | str
 """A model that was read from a file, or the path of one."""
@@ -43,6 +49,11 @@ def prove(
     *,
     task: str | Question,
     strategy: str | None = None,
+    domain: str | None = None,
+    values: str | None = None,
+    outputs: str | None = None,
+    answers: str | None = None,
+    read: str | None = None,
     scope: str | Scope = "uniform",
     effort: float | None = None,
     budget: int | None = None,
@@ -54,10 +65,12 @@ def prove(
     """Return a certificate of the model's accuracy that the checker has verified.
 
     Requires: ``model`` was read from a file or names one: a certificate binds the bytes.
-              ``task`` is the name of a task or ``table:FILE``; ``scope`` is ``uniform`` or
-              ``product:FILE``.  ``strategy`` is one that the task has, the usual one if left out;
-              ``effort``, ``budget``, ``enclosures`` (a name for ``qk``, ``ov`` or ``direct``) and
-              ``float32`` only where that strategy takes them.
+              ``task`` is a task as ``--task`` spells it, or a question that was read for the model;
+              ``domain`` and the four after it say which inputs, as the options of the same names
+              do (``certify.question.domain``), None being the usual ones; ``scope`` is ``uniform``
+              or ``product:FILE``.  ``strategy`` is one that the task has, the usual one if left
+              out; ``effort``, ``budget``, ``enclosures`` (a name for ``qk``, ``ov`` or ``direct``)
+              and ``float32`` only where that strategy takes them.
               ``progress`` is called with what is done, of how much, and a note.
     Ensures:  the certificate was verified by the checker.  It is written to ``out`` if that is
               given; where anything fails, ``out`` is as it was before.
@@ -70,14 +83,17 @@ def prove(
               minutes for 2^20 inputs that are evaluated one by one.
     """
     found = _model(model)
-    question = task if isinstance(task, Question) else read_question(task)
+    if isinstance(task, Question):
+        question = task
+    else:
+        inputs = read_domain(found.config, domain, values, outputs, answers, read)
+        question = read_question(task, found.config, inputs)
     family, chosen = families.chosen(question, found.config, strategy)
     options = Options(effort, budget, enclosures or {}, float32)
     chosen.require_used(options)
     weights = scope if isinstance(scope, Scope) else read_scope(scope)
-    question.require_fits(found.config)
-    family.require(found.config, str(file_of(found)))
-    weights.require_fits(found.config)
+    family.require(found.config, question, str(file_of(found)))
+    weights.require_fits(question.domain)
     job = Job(found, question, weights, chosen, options, None if out is None else Path(out))
     return finish(job, family.draft(job, progress))
 
@@ -87,6 +103,12 @@ def verify(
     certificate: Certificate | Path | str,
     *,
     task: str | None = None,
+    domain: str | None = None,
+    values: str | None = None,
+    outputs: str | None = None,
+    answers: str | None = None,
+    read: str | None = None,
+    scope: str | None = None,
     at_least: Fraction | str | None = None,
     semantics: str | None = None,
     eps_exp: Fraction | str | None = None,
@@ -96,10 +118,10 @@ def verify(
     """Return what the independent checker verifies of a certificate, and nothing else.
 
     Requires: ``model`` as for ``prove``; ``certificate`` is one, or the path of its file.  The rest
-              is what the claim must be about: ``task`` (``table:FILE`` for a table), an accuracy of
-              ``at_least`` P/Q, ``semantics`` (``real`` or ``float32:any-order``) and errors of exp
-              that are assumed to be no smaller than ``eps_exp`` and ``eta_exp``.
-              ``time_limit`` in seconds.
+              is what the claim must be about: ``task``, ``domain`` and the four after it, and
+              ``scope`` as for ``prove``, an accuracy of ``at_least`` P/Q, ``semantics`` (``real``
+              or ``float32:any-order``) and errors of exp that are assumed to be no smaller than
+              ``eps_exp`` and ``eta_exp``.  ``time_limit`` in seconds.
     Ensures:  the checker, a process of its own, re-derived every bound from the two files; the
               fields are those of its last line.
     Raises:   ``CheckerRejected`` if it does not verify, or not what is asked for; ``Unsupported``
@@ -109,6 +131,12 @@ def verify(
     """
     required = {
         "task": task,
+        "domain": domain,
+        "values": values,
+        "outputs": outputs,
+        "answers": answers,
+        "read": read,
+        "scope": scope,
         "at-least": at_least,
         "semantics": semantics,
         "eps-exp": eps_exp,
@@ -132,12 +160,11 @@ def ask_checker(
               is a terminal, unless told.
     Raises:   ``CertifyError`` if there is no checker.
     """
-    options = [
-        str(word)
-        for name, value in required.items()
-        if value is not None
-        for word in (f"--{name}", _spelled(value))
-    ]
+    asked = {name: value for name, value in required.items() if value is not None}
+    if asked.keys() & set(PARTS) or needs_model(str(asked.get("task", ""))):
+        asked |= as_verdicts_spell(_model(model).config, asked)
+    # One word for both: a value may begin with a minus sign.
+    options = [f"--{name}={_spelled(value)}" for name, value in asked.items()]
     file = file_of(model) if isinstance(model, Model) else model
     if not isinstance(certificate, Certificate):
         return ask(file, certificate, *options, inherit_output=inherit_output)
@@ -145,6 +172,29 @@ def ask_checker(
         path = Path(folder) / "certificate.json"
         write_bytes(path, certificate.data)
         return ask(file, path, *options, inherit_output=inherit_output)
+
+
+def as_verdicts_spell(config: Config, asked: Mapping[str, object]) -> dict[str, str]:
+    """Return the task and the parts of a domain that are asked for, as a verdict spells them.
+
+    Requires: ``asked`` may have the keys ``task``, ``domain``, ``values``, ``outputs``, ``answers``
+              and ``read``, with texts as on the command line; a file as ``domain`` asks for all
+              parts, and ``sha256:`` with a hash is the text of a verdict that has that hash.
+    Raises:   ``BadInput`` for a text that is none.
+    """
+    given = {part: str(asked[part]) for part in PARTS if part in asked}
+    hashed = {part: given.pop(part) for part in tuple(given) if given[part].startswith(HASH)}
+    # What tokens and outputs stand for is spelled in one way only.
+    taken = {part: given.pop(part) for part in ("values", "answers") if part in given}
+    for part, text in taken.items():
+        require_numbers(text, f"--{part}")
+    file = names_file(given.get("domain"))
+    domain = read_domain(config, **given, **(taken if file else {}))
+    said = {part: shown(domain.texts[part]) for part in (PARTS if file else given)}
+    said |= {part: shown(text) for part, text in taken.items()} | hashed
+    if "task" in asked:
+        said["task"] = label_of(str(asked["task"]), config, domain)
+    return said
 
 
 def _spelled(value: object) -> object:
@@ -155,6 +205,11 @@ def evaluate(
     model: ModelLike,
     *,
     task: str,
+    domain: str | None = None,
+    values: str | None = None,
+    outputs: str | None = None,
+    answers: str | None = None,
+    read: str | None = None,
     scope: str | Scope = "uniform",
     samples: int | None = None,
     seed: int = 0,
@@ -162,17 +217,20 @@ def evaluate(
 ) -> Evaluation:
     """Return an estimate, in float64, of how often the model answers as the task asks.
 
-    Requires: ``task`` is the name of a task; ``scope`` as for ``prove``.  ``samples`` draws so many
-              random inputs; left out, every input is evaluated where that takes at most 2^25 inputs
-              and 2^41 multiplications, and 10^6 random ones elsewhere.
+    Requires: ``task``, ``domain`` and the four after it, and ``scope`` as for ``prove``.
+              ``samples`` draws so many random inputs; left out, every input is evaluated where that
+              takes at most 2^25 inputs and 2^41 multiplications, and 10^6 random ones elsewhere.
     Ensures:  the same arguments give the same result.  It is an estimate and no bound, not even
               where every input was evaluated.
-    Raises:   ``Unsupported`` if the task is not about such a model; ``BadInput`` for a scope that
-              does not fit or fewer samples than one.
+    Raises:   ``Unsupported`` if the task is not about such a domain; ``BadInput`` for a domain or a
+              scope that does not fit, or fewer samples than one.
     Cost:     the forward pass of every input: two seconds for 64^4 inputs of Max-of-K.
     """
+    found = _model(model)
+    inputs = read_domain(found.config, domain, values, outputs, answers, read)
+    question = read_question(task, found.config, inputs)
     weights = scope if isinstance(scope, Scope) else read_scope(scope)
-    return evaluate_model(_model(model), task, weights, samples, seed, progress)
+    return evaluate_model(found, question, weights, samples, seed, progress)
 
 
 def _model(model: ModelLike) -> Model:

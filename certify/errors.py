@@ -41,3 +41,9 @@ class CheckerRejected(CertifyError):
     """The independent checker did not verify a certificate."""
 
     exit_code: ClassVar[int] = 10
+
+
+class WrongOption(CertifyError):
+    """An option is missing that says what a file does not, or contradicts what the file says."""
+
+    exit_code: ClassVar[int] = 2

@@ -34,9 +34,9 @@ def chosen(
 
     Errors: ``Unsupported`` if the task has no such strategy.
     """
-    able = [family for family in FAMILIES if family.answers(question.label)]
+    able = [family for family in FAMILIES if family.answers(question.name)]
     if strategy is None:
-        family = next((one for one in able if _accepts(one, config)), able[-1])
+        family = next((one for one in able if _accepts(one, config, question)), able[-1])
         return family, family.strategies[family.usual]
     for family in able:
         if strategy in family.strategies:
@@ -45,9 +45,9 @@ def chosen(
     raise Unsupported(f"task {question.label} has no strategy {strategy}, it has {listed}")
 
 
-def _accepts(family: Family, config: Config) -> bool:
+def _accepts(family: Family, config: Config, question: Question) -> bool:
     try:
-        family.require(config, "")
+        family.require(config, question, "")
     except Unsupported:
         return False
     return True
@@ -59,7 +59,7 @@ def of_proof(proof: Mapping[str, Any]) -> Family:
 
 
 def with_ladder(task: str) -> tuple[Family, Form]:
-    """Return the family whose ladder a task has, and how that is written.
+    """Return the family whose ladder a task has, by its name, and how that is written.
 
     Errors: ``Unsupported`` if it has none.
     """

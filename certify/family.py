@@ -12,6 +12,7 @@ from certify.certificate.show import Showing
 from certify.ladder.form import Form
 from certify.model.config import Config
 from certify.progress import Progress
+from certify.question.question import Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,9 @@ class Family:
     ``kind``: the key that the proof has in a certificate.  ``tasks``: those with strategies of this
     family, None for any question.  ``strategies``: by name, in the order in which they are listed;
     ``usual`` is the one taken where none is named, for models as ``usual_for`` says.
-    ``require`` refuses an architecture (``Unsupported``); its second argument names the model, for
-    the message.  ``draft`` proposes documents for a job (``certify.certificate.finish``).
+    ``require`` refuses an architecture or a domain (``Unsupported``); its third argument names the
+    model, for the message.  ``draft`` proposes documents for a job
+    (``certify.certificate.finish``).
     ``showing``: how a proof is summarised.  ``ladder``: its rungs, if it has a ladder.
     ``choices``: how paths may be enclosed.  ``title``, ``cost``: heads of its table of strategies.
     """
@@ -44,7 +46,7 @@ class Family:
     strategies: Mapping[str, Strategy[Any]]
     usual: str
     usual_for: str
-    require: Callable[[Config, str], None]
+    require: Callable[[Config, Question, str], None]
     draft: Callable[[Job, Progress], Drafting]
     showing: Showing
     ladder: Form | None = None

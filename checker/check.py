@@ -3,10 +3,10 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
+from checker.ground import record
 from checker.ground.decode import big, fields, integer, parse_canonical, typed
 from checker.ground.errors import require, require_form, require_support
 from checker.ground.ledger import CEILING, Ledger
@@ -52,7 +52,7 @@ def parser_of(kind: str) -> Parser:
     return parse_sums
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parsed:
     """A certificate and a model that fit together, before any bound is derived.
 
@@ -70,7 +70,7 @@ class Parsed:
     steps: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Theorem:
     """What was proved.  ``margin`` is in units of 2^-20 logits; 0 where only the sign was shown."""
 

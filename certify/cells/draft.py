@@ -13,6 +13,7 @@ from typing import Any
 
 from certify.cells.enclosures import Hint, estimates, hints_for, unexplained_dimension
 from certify.cells.forest import Cell, weakest
+from certify.cells.numbering import numbering_of
 from certify.cells.problem import Problem
 from certify.cells.scaled import EXACT, scale
 from certify.cells.slack import slack
@@ -62,18 +63,22 @@ def draft(job: Job, progress: Progress) -> Drafting:
     Cost:     that of the strategy, and a run of the checker; several times that with a budget.
     """
     model, options = job.model, job.options
+    domain = job.question.domain
+    named = numbering_of(domain, model.config.d_vocab_out)
+    if options.enclosures and domain.unusual:
+        given = ", ".join(f"--{path}" for path in options.enclosures)
+        raise Unsupported(f"{given}: paths are enclosed for the usual domain only")
     hints = hints_for(model, options.enclosures)
     off = slack(model, options.float32) if options.float32 else EXACT
-    scaled = scale(decompose(model), estimates(model, hints), off)
-    vocab = model.config.d_vocab
+    scaled = scale(named.renamed(decompose(model)), estimates(model, hints), off)
+    weights = named.weights(domain, job.scope)
 
     def attempt(effort: float) -> Attempting:
         for cautious in (True,) if not scaled.trusted else (False, True):
-            cells = job.strategy.build(
-                Problem(model, job.scope, scaled, effort, cautious, progress)
-            )
-            progress(vocab, vocab, "")
-            drafted = document(job, cells, hints)
+            problem = Problem(named, weights, scaled, effort, cautious, progress)
+            cells = job.strategy.build(problem)
+            progress(named.places, named.places, "")
+            drafted = document(job, named.named(cells), hints)
             answer = yield Draft(drafted)
             if answer.shows_nothing():
                 return _Attempt(drafted, None)
@@ -102,7 +107,7 @@ def _no_proof(job: Job) -> CertifyError:
 
 def document(job: Job, cells: Sequence[Cell], hints: Mapping[str, Hint]) -> Document:
     """Return a certificate with these cells, and hints for enclosed paths, that claims nothing."""
-    total = job.scope.total(job.model.config)
+    total = job.scope.total(job.question.domain)
     paths = {"paths": dict(hints)} if hints else {}
     return document_of(job, PRECISION, cells=weakest(cells, total), **paths)
 

@@ -60,10 +60,11 @@ class Examined:
 class Cells:
     """The tables of one model, arranged for many cells."""
 
-    def __init__(self, scaled: Scaled, probabilities: Array) -> None:
+    def __init__(self, scaled: Scaled, probabilities: Array, allowed: Flags | None = None) -> None:
         """``probabilities`` [n, V]: how much each token counts at each position, summing to one per
-        position.
+        position; ``allowed`` [n, V]: which tokens a position allows, all unless told.
         """
+        self.held = np.ones(probabilities.shape, dtype=bool) if allowed is None else allowed
         self.s, self.probabilities = scaled, probabilities
         self.positions, self.outputs = scaled.D.shape
         free = self.positions - 1
@@ -105,7 +106,8 @@ class Cells:
     def everything(self, maximum: int) -> Open:
         """Return every wrong answer with every token up to the maximum."""
         answers = np.delete(np.arange(self.outputs), maximum)
-        return Open(answers, np.ones((self.positions, len(answers), maximum + 1), dtype=bool))
+        held = self.held[:, None, : maximum + 1]
+        return Open(answers, np.repeat(held, len(answers), axis=1))
 
     def screen(self, maximum: int, starts: Tokens) -> tuple[Open, float]:
         """Return what the screen of one maximum leaves, and the operations.  (SPEC-7.15)"""
@@ -137,7 +139,7 @@ class Cells:
         tokens = np.repeat(blocks, np.diff(np.append(starts, m + 1)), axis=0).T
         count, wide = len(starts), int((np.diff(starts) > 1).sum())
         work += (self.outputs - 1) * (6 * count + wide + n + 8) + 4 * count
-        return Open(answers, np.broadcast_to(tokens, (n, *tokens.shape))), work
+        return Open(answers, tokens & self.held[:, None, : m + 1]), work
 
     def examine(self, maximum: int, queries: Tokens, starts: Tokens, left: Open) -> Examined:
         """Return a cell after its extreme test, with what it removes.  (SPEC-7.5, SPEC-7.6)

@@ -7,21 +7,33 @@ from functools import partial
 from certify.cells.draft import draft
 from certify.cells.enclosures import is_name, names
 from certify.cells.form import FORM
+from certify.cells.numbering import numbering_of
 from certify.cells.show import SHOWING
 from certify.cells.strategies import STRATEGIES
 from certify.family import Choice, Family
-from certify.model.config import require_one_layer
-from certify.question.tasks import MAX_OF_K
+from certify.model.config import Config, require_one_layer
+from certify.question.question import Question
+from certify.question.rules import MAX_OF_K
 
 TITLES = {"qk": "QK circuit", "ov": "OV circuit", "direct": "direct path"}
 
+
+def require(config: Config, question: Question, origin: str) -> None:
+    """Refuse an architecture or a domain that cells are not proved for.
+
+    Errors: ``Unsupported``, one line.
+    """
+    require_one_layer(config, origin)
+    numbering_of(question.domain, config.d_vocab_out)
+
+
 FAMILY = Family(
     kind="cells",
-    tasks=(MAX_OF_K.name,),
+    tasks=(MAX_OF_K,),
     strategies=STRATEGIES,
     usual="exact",
     usual_for="Max-of-K on one layer of attention",
-    require=require_one_layer,
+    require=require,
     draft=draft,
     showing=SHOWING,
     ladder=FORM,

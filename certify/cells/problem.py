@@ -10,22 +10,23 @@ import numpy as np
 
 from certify.cells.estimates import Cells, Examined, Open, Tokens
 from certify.cells.forest import Cell, Layout, cell, near_and_far, runs, singles, starts, tree
+from certify.cells.numbering import Numbering
 from certify.cells.scaled import Scaled
-from certify.model.file import Model
 from certify.progress import Progress
-from certify.question.scope import Scope
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A model, the scope of the claim, and how much work the proof may ask of the checker.
+    """The tables of a model, what is asked of it, and how much work the proof may ask of the
+    checker.
 
+    ``named``: how tokens are numbered.  ``weights`` [n_ctx, places]: how much each place counts.
     ``effort``: a higher effort gives a tighter bound and a longer check.
     ``cautious``: trust no estimate, so that no leaf claims what only an estimate supports.
     """
 
-    model: Model
-    scope: Scope
+    named: Numbering
+    weights: list[list[int]]
     scaled: Scaled
     effort: float
     cautious: bool
@@ -34,11 +35,30 @@ class Problem:
     @cached_property
     def cells(self) -> Cells:
         """Return the tables arranged for cells."""
-        config = self.model.config
-        weights = self.scope.weights or ((1,) * config.d_vocab,) * config.n_ctx
-        return Cells(
-            self.scaled, np.array([[entry / sum(row) for entry in row] for row in weights])
-        )
+        shares = [[entry / sum(row) for entry in row] for row in self.weights]
+        return Cells(self.scaled, np.array(shares), self.named.allowed)
+
+    def parts(self, maximum: int) -> tuple[list[int], list[int]]:
+        """Return the queries below a maximum that some input has, and the maximum if it is one."""
+        asked = self.named.asked
+        below = [query for query in asked if query < maximum]
+        return below, [query for query in asked if query == maximum]
+
+    def idle(self, maximum: int) -> list[list[int]]:
+        """Return the queries up to a maximum that no input has, as sets that a cell may hold."""
+        below = [query for query in range(maximum) if query not in self.named.asked]
+        own = [] if maximum in self.named.asked else [maximum]
+        return [part for part in (below, own) if part]
+
+    def maxima(self) -> Iterator[int]:
+        """Yield the maxima that some input has, and report progress."""
+        for maximum in range(self.named.context, self.named.places):
+            self.progress(maximum, self.named.places, f"maximum {maximum}")
+            yield maximum
+
+    def without_inputs(self) -> list[Cell]:
+        """Return cells for the maxima that no input has: context places."""
+        return [one for m in range(self.named.context) for one in nothing_at(m)]
 
 
 Settle = Callable[[Examined], Cell]
@@ -92,15 +112,15 @@ def starts_of(maximum: int, near: int, share: float) -> Tokens:
     return np.array(found[::-1])
 
 
+def nothing_at(maximum: int) -> list[Cell]:
+    """Return cells of a maximum that count in neither bound."""
+    parts = [part for part in (range(maximum), [maximum]) if len(part)]
+    return [one for part in parts for one in tree(maximum, cell("skip", part))]
+
+
 def skipped(problem: Problem) -> list[Cell]:
     """Return a proof of nothing: every maximum with cells that count in neither bound."""
-    parts = [
-        (m, part)
-        for m in range(problem.model.config.d_vocab)
-        for part in (range(m), [m])
-        if len(part)
-    ]
-    return [one for m, part in parts for one in tree(m, cell("skip", part))]
+    return [one for m in range(problem.named.places) for one in nothing_at(m)]
 
 
 def pooled_then_single(problem: Problem, settle: Settle, blind: Blind) -> list[Cell]:
@@ -112,46 +132,50 @@ def pooled_then_single(problem: Problem, settle: Settle, blind: Blind) -> list[C
     estimate is trusted.
     Source: the cells of SPEC-7, pooling over queries rather than over answers.
     """
-    found: list[Cell] = []
-    vocab = problem.model.config.d_vocab
-    for m in range(vocab):
-        problem.progress(m, vocab, f"maximum {m}")
+    found = problem.without_inputs()
+    for m in problem.maxima():
         found += (
-            _without_estimates(blind, m)
+            _without_estimates(problem, blind, m)
             if problem.cautious
             else list(_screened(problem, settle, m))
         )
     return found
 
 
-def _without_estimates(blind: Blind, m: int) -> Iterator[Cell]:
+def _without_estimates(problem: Problem, blind: Blind, m: int) -> Iterator[Cell]:
     layout = near_and_far(m, NEAR_TOKENS, FIRST_BLOCK, GROWTH)
-    children = [blind(m, q) for q in range(m + 1)]
-    if m:
-        yield from tree(m, cell("split", range(m), layout, children=m), children[:m])
-    yield from tree(m, children[m])
+    below, own = problem.parts(m)
+    for part in problem.idle(m):
+        yield from tree(m, cell("skip", part))
+    if below:
+        children = [blind(m, q) for q in below]
+        yield from tree(m, cell("split", below, layout, children=len(below)), children)
+    for q in own:
+        yield from tree(m, blind(m, q))
 
 
 def _screened(problem: Problem, settle: Settle, m: int) -> Iterator[Cell]:
     cells = problem.cells
     layout, left, _ = screen(cells, m)
+    below, own = problem.parts(m)
+    idle = [cell("skip", part) for part in problem.idle(m)]
     parts: list[Cell] = []
-    if m and len(left.answers):
+    if below and len(left.answers):
         coarse = near_and_far(m, NEAR_TOKENS, FIRST_BLOCK, GROWTH)
-        pooled = cells.examine(m, np.arange(m), np.array(starts(coarse)), left)
+        pooled = cells.examine(m, np.array(below), np.array(starts(coarse)), left)
         if len(pooled.left.answers):
-            parts = [cell("split", range(m), coarse, children=m)]
-            parts += [_single(cells, settle, m, q, pooled.left) for q in range(m)]
+            parts = [cell("split", below, coarse, children=len(below))]
+            parts += [_single(cells, settle, m, q, pooled.left) for q in below]
         else:
-            parts = [cell("extreme", range(m), coarse)]
-    elif m:
-        parts = [cell("extreme", range(m), singles(m))]
-    own = (
-        _single(cells, settle, m, m, left)
-        if len(left.answers)
-        else cell("extreme", [m], singles(m))
-    )
-    yield from tree(m, cell("screen", range(m + 1), layout, children=1 + (m > 0)), [*parts, own])
+            parts = [cell("extreme", below, coarse)]
+    elif below:
+        parts = [cell("extreme", below, singles(m))]
+    for q in own:
+        beaten = not len(left.answers)
+        one = cell("extreme", [q], singles(m)) if beaten else _single(cells, settle, m, q, left)
+        parts.append(one)
+    children = len(idle) + bool(below) + len(own)
+    yield from tree(m, cell("screen", range(m + 1), layout, children=children), [*idle, *parts])
 
 
 def _single(cells: Cells, settle: Settle, m: int, q: int, left: Open) -> Cell:

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 
+from certify.cells.numbering import numbering_of
 from certify.certificate.show import Showing, Summary, margin_of, reading, shown
 from certify.columns import Columns
 from certify.errors import BadInput
+from certify.question.scope import Scope
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -61,10 +63,12 @@ def groups(summary: Summary) -> Iterator[Group]:
 
 def _weights(summary: Summary) -> list[list[int]]:
     """Return how much each token counts at each position."""
-    scope, architecture = summary.statement["scope"], summary.statement["architecture"]
-    if scope == "uniform":
-        return [[1] * int(architecture["d_vocab"])] * int(architecture["n_ctx"])
-    return [[int(weight) for weight in row] for row in scope["product"]]
+    scope, domain = summary.statement["scope"], summary.domain
+    given = None
+    if scope != "uniform":
+        given = tuple(tuple(int(weight) for weight in row) for row in scope["product"])
+    outputs = int(summary.statement["architecture"]["d_vocab_out"])
+    return numbering_of(domain, outputs).weights(domain, Scope("scope", given))
 
 
 def _size(weights: list[list[int]], maximum: int, queries: Ranges) -> int:

@@ -15,9 +15,10 @@ from certify.certificate.job import Job
 from certify.errors import Unsupported
 from certify.model.file import Model
 from certify.question.float32 import NAME, Float32
+from certify.question.question import Question
 from certify.question.scope import Scope
 
-FORMAT = "certify.certificate/1"
+FORMAT = "certify.certificate/2"
 MAXIMUM_FILE_BYTES = 16 << 20
 MAXIMUM_OPERATIONS = 10**11
 
@@ -26,10 +27,10 @@ Array: TypeAlias = NDArray[np.float64]
 
 
 def statement_of(
-    model: Model, scope: Scope, task: str | dict[str, Any], float32: Float32 | None = None
+    model: Model, question: Question, scope: Scope, float32: Float32 | None = None
 ) -> dict[str, Any]:
     """Return the statement of a certificate that claims nothing: the weakest bounds."""
-    total = str(scope.total(model.config))
+    total = str(scope.total(question.domain))
     weights = (
         None
         if scope.weights is None
@@ -39,11 +40,12 @@ def statement_of(
         "architecture": model.config.as_dict(),
         "correct_lower": "0",
         "correct_upper": total,
+        "domain": question.domain.spelled,
         "model": f"sha256:{model.sha256}",
         "scope": "uniform" if weights is None else {"product": weights},
         "semantics": NAME if float32 else "real",
         **(float32.statement() if float32 else {}),
-        "task": task,
+        "task": question.spelled,
         "total": total,
     }
 
@@ -54,7 +56,7 @@ def document_of(job: Job, precision: int, **proof: Any) -> Document:
     """
     return {
         "format": FORMAT,
-        "statement": statement_of(job.model, job.scope, job.question.spelled, job.options.float32),
+        "statement": statement_of(job.model, job.question, job.scope, job.options.float32),
         "proof": {
             "operations": str(MAXIMUM_OPERATIONS),
             "precision": precision,

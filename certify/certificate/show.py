@@ -17,6 +17,9 @@ from certify.certificate.document import FORMAT, MAXIMUM_FILE_BYTES
 from certify.columns import Columns
 from certify.errors import BadInput, Unsupported
 from certify.files import read_bytes
+from certify.model.config import config_from_dict
+from certify.question.domain import Domain, domain_of
+from certify.question.rules import spelled_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,14 @@ class Summary:
 
     @property
     def task(self) -> str:
-        """Return the task's name."""
-        return self.statement["task"] if isinstance(self.statement["task"], str) else "table"
+        """Return the task as ``--task`` spells it, without files."""
+        return spelled_task(self.statement["task"])
+
+    @property
+    def domain(self) -> Domain:
+        """Return the domain."""
+        config = config_from_dict(self.statement["architecture"], str(self.path))
+        return domain_of(self.statement["domain"], config, str(self.path))
 
     @property
     def scope(self) -> str:
@@ -72,8 +81,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        reason = f"field {error}" if isinstance(error, KeyError) else "it is not a certificate"
-        raise BadInput(f"{path}: not a certificate: {reason} is missing or malformed") from error
+        reason = f"field {error} is missing" if isinstance(error, KeyError) else "it is malformed"
+        raise BadInput(f"{path}: not a certificate: {reason}") from error
 
 
 def read_certificate(path: Path) -> Summary:

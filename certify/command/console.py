@@ -67,9 +67,9 @@ def require_folder(path: Path) -> None:
         raise BadInput(f"{path}: cannot be written: it is a folder")
 
 
-def spelled_sizes(sizes: dict[str, int]) -> str:
+def spelled_sizes(sizes: dict[str, str]) -> str:
     """Return the sizes of a task, the vocabulary as a word and the others as letters or terms."""
     return ", ".join(
-        f"{name} {value}" if name in {"vocab", "modulus"} else f"{name} = {value}"
+        f"{name} {value}" if name not in {"k", "n"} else f"{name} = {value}"
         for name, value in sizes.items()
     )

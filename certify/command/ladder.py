@@ -9,7 +9,7 @@ import click
 from certify import families
 from certify.command.console import print_columns, progress_bar, require_folder
 from certify.command.group import main
-from certify.command.options import EXISTING, NEW_FILE, task_option
+from certify.command.options import EXISTING, NEW_FILE, domain_options, task_option
 from certify.decimals import cut
 from certify.errors import BadInput, CertifyError
 from certify.files import write_bytes
@@ -19,6 +19,8 @@ from certify.ladder.form import Form
 from certify.ladder.plot import require_matplotlib
 from certify.ladder.rung import Level
 from certify.model.file import load_model
+from certify.question.domain import read_domain
+from certify.question.question import read_question
 
 WIDTH = 150
 LIMITS = {"quick": 120.0, "default": 600.0, "all": 7200.0}
@@ -27,7 +29,8 @@ LIMITS = {"quick": 120.0, "default": 600.0, "all": 7200.0}
 
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=EXISTING)
-@task_option(families.tasks_with_ladders)
+@task_option
+@domain_options
 @click.option(
     "--quick",
     "level",
@@ -58,6 +61,11 @@ LIMITS = {"quick": 120.0, "default": 600.0, "all": 7200.0}
 def ladder(
     model_file: Path,
     task: str,
+    domain: str | None,
+    values: str | None,
+    outputs: str | None,
+    answers: str | None,
+    read: str | None,
     level: Level | None,
     out: Path,
     csv_file: Path | None,
@@ -77,6 +85,9 @@ def ladder(
       certify ladder model.safetensors --task max-of-k --out ladder.json --csv ladder.csv
       certify ladder model.safetensors --task modular-addition --out l.json --plot ladder.svg
     """
+    if task.partition(":")[0] not in families.tasks_with_ladders():
+        able = " and ".join(families.tasks_with_ladders())
+        raise click.BadParameter(f"{task!r} has no ladder, {able} have.", param_hint="'--task'")
     level = level or "default"
     for path in (out, csv_file, plot_file):
         if path is not None:
@@ -86,12 +97,19 @@ def ladder(
     if plot_file is not None:
         require_matplotlib(plot_file)
     model = load_model(model_file)
-    family, form = families.with_ladder(task)
-    family.require(model.config, str(model_file))
+    asked = {"domain": domain, "values": values, "outputs": outputs, "answers": answers}
+    asked |= {"read": read}
+    question = read_question(task, model.config, read_domain(model.config, **asked))
+    family, form = families.with_ladder(question.name)
+    family.require(model.config, question, str(model_file))
+    given = {"task": task, **asked}
+    words = [
+        word for name, text in given.items() if text is not None for word in (f"--{name}", text)
+    ]
     run, listed = form.rungs(level)
     limit = time_limit or LIMITS[level]
     with progress_bar("climbing") as advance:
-        climbed = climb(model, task, run, listed, limit, form.details, folder, advance)
+        climbed = climb(model, question, words, run, listed, limit, form.details, folder, advance)
     write_bytes(out, as_json(climbed, form))
     if csv_file is not None:
         write_bytes(csv_file, as_csv(climbed, form))

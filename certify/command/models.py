@@ -1,4 +1,4 @@
-"""Commands about a model alone: import, evaluate, table."""
+"""Commands about a model alone: evaluate, table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from certify import api
+from certify.canonical import canonical
 from certify.command.console import (
     progress_bar,
     require_folder,
@@ -20,78 +20,34 @@ from certify.command.group import main
 from certify.command.options import (
     EXISTING,
     NEW_FILE,
+    domain_options,
     scope_option,
     task_option,
 )
+from certify.evaluation.evaluate import evaluate as evaluate_model
+from certify.evaluation.evaluate import near_chance
 from certify.evaluation.tally import CONFIDENCE, UNCERTAIN_MARGIN, Evaluation
 from certify.files import write_bytes
-from certify.model.config import Config
-from certify.model.file import Model, load_model, save_model
-from certify.model.importers import import_model
+from certify.model.file import Model, load_model
+from certify.question.composition import group_of
+from certify.question.domain import read_domain
+from certify.question.question import Question, read_question
 from certify.question.scope import Scope
 from certify.question.table import table_of
-from certify.question.tasks import TASKS
 
-
-@main.command("import")
-@click.argument("source", type=EXISTING)
-@click.option(
-    "--config",
-    "config_file",
-    type=EXISTING,
-    help="A JSON file with TransformerLens's fields, or ours.",
+NEAR_CHANCE = (
+    "near chance: was the model read as it was trained? An activation, layer norm without weights"
+    " and an attention mix leave no trace among tensors (certify import --act, --normalization,"
+    " --attention-mix, --attention-dir); which inputs are meant, see --domain, --values, --answers"
+    " and --read"
 )
-@click.option("--out", type=NEW_FILE, required=True, help="The model file to write.")
-def import_command(source: Path, config_file: Path | None, out: Path) -> None:
-    """Turn SOURCE into a model file, without rounding.
-
-    SOURCE is the state dict of a TransformerLens HookedTransformer, saved as
-    .safetensors or as .pt (which needs PyTorch), an .npz archive with the same
-    names, or a folder with model.safetensors and config.json.  Models with an
-    MLP or layer norm need the configuration: --config, or stored in SOURCE.
-
-    The weights are taken as they are.  None of TransformerLens's foldings
-    fold_ln, center_writing_weights, center_unembed and fold_value_biases is
-    applied: the certificate binds the bytes that it is about.
-
-    \b
-      certify import state_dict.pt --out model.safetensors
-      certify import state_dict.pt --config config.json --out model.safetensors
-      certify import folder --out model.safetensors
-    """
-    require_folder(out)
-    tensors, config = import_model(source, config_file)
-    save_model(out, tensors, config)
-    sizes = " ".join(
-        f"{name}={value}"
-        for name, value in config.as_dict().items()
-        if name.startswith(("d_", "n_"))
-    )
-    click.echo(f"wrote {out}: {sizes}")
-    click.echo(f"read as: {_described(config)}; weights as given, nothing folded or centred")
-
-
-def _described(config: Config) -> str:
-    """Return what a configuration says besides its sizes."""
-    parts = [
-        f"{config.attention_dir} attention",
-        "scores divided by sqrt(d_head)",
-        "learned positions",
-    ]
-    parts.append("no MLP" if config.attn_only else f"MLP with {config.act_fn}")
-    parts.append(
-        "no layer norm"
-        if config.normalization_type is None
-        else f"layer norm {config.normalization_type}"
-    )
-    if config.mix != 1.0:
-        parts.append(f"pattern {config.mix:g} softmax + {1.0 - config.mix:g}")
-    return ", ".join([*parts, f"readout {config.read}"])
+"""What is said of an accuracy that guessing reaches."""
 
 
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=EXISTING)
-@task_option(lambda: TASKS)
+@task_option
+@domain_options
 @scope_option
 @click.option(
     "--samples",
@@ -103,7 +59,18 @@ def _described(config: Config) -> str:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(
-    model_file: Path, task: str, scope: Scope, samples: int | None, seed: int, *, as_json: bool
+    model_file: Path,
+    task: str,
+    domain: str | None,
+    values: str | None,
+    outputs: str | None,
+    answers: str | None,
+    read: str | None,
+    scope: Scope,
+    samples: int | None,
+    seed: int,
+    *,
+    as_json: bool,
 ) -> None:
     """Estimate the accuracy of a model in floating point.
 
@@ -113,22 +80,39 @@ def evaluate(
     \b
       certify evaluate model.safetensors --task max-of-k
       certify evaluate model.safetensors --task max-of-k --scope product:weights.json
+      certify evaluate model.safetensors --task modular-addition:113 --domain 0-112/0-112/@113
     """
     model = load_model(model_file)
+    inputs = read_domain(model.config, domain, values, outputs, answers, read)
+    question = read_question(task, model.config, inputs)
     with progress_bar("evaluating") as advance:
-        result = api.evaluate(
-            model, task=task, scope=scope, samples=samples, seed=seed, progress=advance
-        )
+        result = evaluate_model(model, question, scope, samples, seed, advance)
     if as_json:
-        click.echo(json.dumps(_evaluation_facts(model, task, scope, result), sort_keys=True))
+        click.echo(json.dumps(_evaluation_facts(model, question, scope, result), sort_keys=True))
     else:
-        _print_evaluation(model, model_file, task, scope, result)
+        _print_evaluation(model, model_file, question, scope, result)
 
 
 @main.command("table")
 @click.argument("model_file", metavar="MODEL.safetensors", type=EXISTING)
-@click.option("--out", type=NEW_FILE, required=True, help="The table file to write.")
-def table_command(model_file: Path, out: Path) -> None:
+@domain_options
+@click.option("--out", type=NEW_FILE, help="The table file to write.")
+@click.option(
+    "--as-group",
+    type=NEW_FILE,
+    metavar="OUT.json",
+    help="Read the answers as products of group elements, and write these as permutations.",
+)
+def table_command(
+    model_file: Path,
+    domain: str | None,
+    values: str | None,
+    outputs: str | None,
+    answers: str | None,
+    read: str | None,
+    out: Path | None,
+    as_group: Path | None,
+) -> None:
     """Write the answers of a model to every input as a table, to ask them of another model.
 
     The answers are found in floating point: the table says what is asked, it
@@ -138,14 +122,29 @@ def table_command(model_file: Path, out: Path) -> None:
       certify table one.safetensors --out answers.json
       certify prove other.safetensors --task table:answers.json --out agreement.json
       certify verify --task table:answers.json other.safetensors agreement.json
+      certify table model.safetensors --domain 0-59/0-59/@60 --as-group elements.json
     """
-    require_folder(out)
-    data = table_of(load_model(model_file))
-    write_bytes(out, data)
-    click.echo(f"wrote {out}: sha256:{hashlib.sha256(data).hexdigest()}")
+    if out is None and as_group is None:
+        raise click.UsageError("Nothing to write: give --out, --as-group or both.")
+    for path in (out, as_group):
+        if path is not None:
+            require_folder(path)
+    model = load_model(model_file)
+    inputs = read_domain(model.config, domain, values, outputs, answers, read)
+    data = table_of(model, inputs)
+    if as_group is not None:
+        found = group_of(data, inputs)
+        write_bytes(as_group, canonical([list(images) for images in found.elements]))
+        click.echo(f"wrote {as_group}: {found.told()}")
+        click.echo(f"ask for it with --task {found.task(as_group)}")
+    if out is not None:
+        write_bytes(out, data)
+        click.echo(f"wrote {out}: sha256:{hashlib.sha256(data).hexdigest()}")
 
 
-def _evaluation_facts(model: Model, task: str, scope: Scope, result: Evaluation) -> dict[str, Any]:
+def _evaluation_facts(
+    model: Model, question: Question, scope: Scope, result: Evaluation
+) -> dict[str, Any]:
     """Return the result as JSON values; exact integers are strings, a number that is not finite is
     null.
     """
@@ -154,18 +153,29 @@ def _evaluation_facts(model: Model, task: str, scope: Scope, result: Evaluation)
         facts[name] = None if facts[name] is None else str(facts[name])
     if abs(facts["smallest_margin"]) == float("inf"):
         facts["smallest_margin"] = None
-    sizes = TASKS[task].fields(model.config)
-    return {**facts, **sizes, "model": f"sha256:{model.sha256}", "scope": str(scope), "task": task}
+    sizes = {
+        name: int(text) if text.isdecimal() else text for name, text in question.fields.items()
+    }
+    return {
+        **facts,
+        **sizes,
+        **question.domain.unusual,
+        "model": f"sha256:{model.sha256}",
+        "scope": str(scope),
+        "task": question.name,
+    }
 
 
 def _print_evaluation(
-    model: Model, path: Path, task: str, scope: Scope, result: Evaluation
+    model: Model, path: Path, question: Question, scope: Scope, result: Evaluation
 ) -> None:
     """Print the result for a reader."""
     lines = [
         ("model", f"{path} (sha256 {model.sha256})"),
-        ("task", f"{task}, {spelled_sizes(TASKS[task].fields(model.config))}, scope {scope}"),
+        ("task", f"{question.name}, {spelled_sizes(question.fields)}, scope {scope}"),
     ]
+    if question.domain.unusual:
+        lines.append(("domain", question.domain.words()))
     if result.exhaustive:
         lines.append(("inputs", f"{result.inputs}, every one evaluated"))
         lines.append(("accuracy", f"{result.accuracy:.10f} (float64 estimate, not a bound)"))
@@ -183,3 +193,5 @@ def _print_evaluation(
     lines.append(("smallest margin", f"{result.smallest_margin:.10f}"))
     for name, text in lines:
         click.echo(f"{name + ':':<17}{text}")
+    if near_chance(result, question):
+        click.echo(NEAR_CHANCE)

@@ -13,11 +13,11 @@ import click
 from certify import families
 from certify.audit.record import read_record
 from certify.family import Choice
+from certify.question.domain import PARTS
 from certify.question.float32 import EPS_EXP, ETA_EXP, Float32
 from certify.question.float32 import NAME as FLOAT32
-from certify.question.question import Question, read_question
+from certify.question.rules import SPELLED, is_task
 from certify.question.scope import Scope, read_scope
-from certify.question.tasks import TASKS
 
 Command = Callable[..., Any]
 
@@ -69,14 +69,33 @@ class Listed(click.ParamType[str]):
         return self._choice().get_missing_message(param, ctx)
 
 
-def task_option(tasks: Callable[[], Iterable[str]]) -> Callable[[Command], Command]:
-    """Return what adds the required ``--task`` to a command."""
+def task_option(command: Command) -> Command:
+    """Add the required ``--task`` to a command."""
     return click.option(
         "--task",
-        type=Listed(tasks),
+        type=TaskOption(),
         required=True,
-        help="What the model is meant to compute.",
-    )
+        help=f"What the model is meant to compute: {', '.join(SPELLED)}.",
+    )(command)
+
+
+DOMAIN_HELP = {
+    "domain": "The tokens allowed at each position: ranges by commas, positions by slashes, * for"
+    " all tokens, @t for a context token, as in 0-112/0-112/@113; or a JSON file that says all.",
+    "values": "What the tokens of each operand stand for, by slashes: own, a number to count from,"
+    " or a list by commas.",
+    "outputs": "The outputs that stand for an answer, as ranges; any other is a wrong answer.",
+    "answers": "What they stand for: own, a number to count from, or a list.",
+    "read": "The positions that have to be right: last, all, or 0,1.",
+}
+"""Which inputs a command is about, by the options that say it."""
+
+
+def domain_options(command: Command) -> Command:
+    """Add the options that say which inputs are meant; what is left out is the usual thing."""
+    for part in reversed(PARTS):
+        command = click.option(f"--{part}", metavar="TEXT", help=DOMAIN_HELP[part])(command)
+    return command
 
 
 def scope_option(command: Command) -> Command:
@@ -164,24 +183,20 @@ def float32_of(
     )
 
 
-class QuestionOption(click.ParamType[Question]):
-    """A task or ``table:FILE``, read when the command line is parsed."""
+class TaskOption(click.ParamType[str]):
+    """A task, by its name and what follows; files are read when the model is known."""
 
-    name = "question"
+    name = "task"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Question:
-        """Return the question; an unknown task is a usage error, a bad file is not."""
-        if isinstance(value, Question):
-            return value
-        if value not in TASKS and not (value.startswith("table:") and value != "table:"):
-            self.fail(f"{value!r} is neither {', '.join(TASKS)} nor table:FILE.", param, ctx)
-        return read_question(value)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the task; an unknown name is a usage error."""
+        if not is_task(value):
+            self.fail(f"{value!r} is none of {', '.join(SPELLED)}.", param, ctx)
+        return str(value)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return what the help shows for the value."""
-        return f"{'|'.join(TASKS)}|table:FILE"
+        return "TASK"
 
 
 class EnclosureName(click.ParamType[str]):

@@ -19,19 +19,23 @@ from certify.command.options import (
     EXISTING,
     NEW_FILE,
     Listed,
-    QuestionOption,
+    TaskOption,
+    domain_options,
     enclosure_options,
     float32_of,
     scope_option,
     semantics_options,
     taking,
+    task_option,
     usual_strategies,
 )
 from certify.decimals import cut
 from certify.errors import Unsupported
+from certify.model.config import POOLED_READOUTS
 from certify.model.file import Model, load_model
+from certify.question.domain import read_domain
 from certify.question.float32 import NAME as FLOAT32
-from certify.question.question import Question
+from certify.question.question import Question, read_question
 from certify.question.scope import Scope
 
 WIDTH = 120
@@ -40,13 +44,8 @@ BOUNDS = ("correct_lower", "correct_upper", "total")
 
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=EXISTING)
-@click.option(
-    "--task",
-    "question",
-    type=QuestionOption(),
-    required=True,
-    help="What the model is meant to compute.",
-)
+@task_option
+@domain_options
 @click.option(
     "--strategy",
     type=Listed(lambda: [strategy.name for strategy in families.strategies()]),
@@ -71,7 +70,12 @@ BOUNDS = ("correct_lower", "correct_upper", "total")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def prove(
     model_file: Path,
-    question: Question,
+    task: str,
+    domain: str | None,
+    values: str | None,
+    outputs: str | None,
+    answers: str | None,
+    read: str | None,
     strategy: str | None,
     scope: Scope,
     effort: float | None,
@@ -102,14 +106,17 @@ def prove(
           --out float32.json
       certify prove model.safetensors --task balanced-brackets --out every-input.json
       certify prove model.safetensors --task table:answers.json --out agreement.json
-      certify prove model.safetensors --task modular-addition --strategy low-rank \\
-          --out low-rank.json
+      certify prove model.safetensors --task modular-addition:113 --domain 0-112/0-112/@113 \\
+          --strategy low-rank --out low-rank.json
 
     'certify strategies' lists the strategies, and the names of enclosures.
     """
     require_folder(out)
     float32 = float32_of(semantics, eps_exp, eta_exp, exp_from)
     model = load_model(model_file)
+    inputs = read_domain(model.config, domain, values, outputs, answers, read)
+    question = read_question(task, model.config, inputs)
+    _say_what_was_taken(task, question)
     _, chosen = families.chosen(question, model.config, strategy)
     with progress_bar(f"proving ({chosen.name})") as advance:
         certificate = api.prove(
@@ -128,6 +135,12 @@ def prove(
         click.echo(json.dumps(_facts(certificate), sort_keys=True))
     else:
         _print_certificate(certificate, chosen.name, out)
+
+
+def _say_what_was_taken(task: str, question: Question) -> None:
+    """Say on standard error what was taken where a task leaves something open."""
+    if task == question.name and question.label != task:
+        click.echo(f"taken as --task {question.label}", err=True)
 
 
 def _facts(certificate: Certificate) -> dict[str, object]:
@@ -159,7 +172,14 @@ def _print_certificate(certificate: Certificate, strategy: str, out: Path) -> No
 @main.command()
 @click.argument("model_file", metavar="MODEL.safetensors", type=click.Path())
 @click.argument("certificate", metavar="CERTIFICATE.json", type=click.Path())
-@click.option("--task", metavar="NAME|table:FILE", help="Reject a claim about another task.")
+@click.option("--task", type=TaskOption(), help="Reject a claim about another task.")
+@domain_options
+@click.option("--scope", metavar="uniform|product:FILE", help="Reject a claim over another scope.")
+@click.option(
+    "--readout",
+    type=click.Choice(("last", *POOLED_READOUTS)),
+    help="Reject a claim about a model that answers elsewhere.",
+)
 @click.option("--at-least", metavar="P/Q", help="Reject an accuracy below this fraction.")
 @click.option(
     "--semantics",
@@ -184,6 +204,9 @@ def verify(
     ctx: click.Context, /, model_file: str, certificate: str, **required: str | int | None
 ) -> None:
     """Run the independent checker; the last line is its verdict, the exit code is its own.
+
+    Options that say what a claim is about reject every other claim; with
+    --at-least, what is not said is required to be the usual thing.
 
     The same without certify, with the file that `make checker.pyz` builds:
 

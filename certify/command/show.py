@@ -50,7 +50,7 @@ def show(certificate: Path, weakest: int, against: Path | None, *, wrong: bool) 
     showing = families.of_proof(summary.proof).showing
     with reading(certificate):
         tables = showing.tables(summary, weakest)
-        _ = summary.bounds, summary.total
+        _ = summary.bounds, summary.total, summary.domain, summary.task
     if wrong:
         if showing.wrong is None:
             able = _kinds([family for family in families.FAMILIES if family.showing.wrong])
@@ -84,4 +84,6 @@ def _print_statement(summary: Summary) -> None:
     exp = "".join(f", {key} {said[key]}" for key in ("eps_exp", "eta_exp") if key in said)
     scope = f"scope {summary.scope}, semantics {said['semantics']}{exp}"
     click.echo(f"task        {summary.task}, {scope}")
+    if summary.domain.unusual:
+        click.echo(f"domain      {summary.domain.words()}")
     click.echo(f"proof       strategy {summary.strategy}, {summary.operations} operations")

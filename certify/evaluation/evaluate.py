@@ -31,7 +31,6 @@ from certify.evaluation.tally import (
     Floats,
     Margins,
     Tally,
-    Tokens,
     all_inputs,
     is_enumerable,
     sampled,
@@ -40,64 +39,63 @@ from certify.evaluation.tally import (
 )
 from certify.model.config import Config, is_one_layer
 from certify.model.file import Model
-from certify.model.forward import batch_size, margins
-from certify.model.forward import logits as network_logits
+from certify.model.forward import batch_size
 from certify.model.tensors import optional_shapes, required_shapes
 from certify.progress import Progress, silent
+from certify.question.domain import Domain, Places
+from certify.question.question import Question
+from certify.question.rules import MAX_OF_K
 from certify.question.scope import UNIFORM, Scope
-from certify.question.tasks import MAX_OF_K, Task, task_named
 
 MAXIMUM_PRODUCTS = 1 << 41
 
 
 def evaluate(
     model: Model,
-    task: str,
+    question: Question,
     scope: Scope = UNIFORM,
     samples: int | None = None,
     seed: int = 0,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Return an estimate of how often the model answers as the task asks.
+    """Return an estimate of how often the model answers as the question asks.
 
-    Requires: ``samples``, if given, is at least 1 and forces a sample of that size; by default
-              every input is evaluated where that takes at most 2^25 inputs and 2^41
-              multiplications, and 10^6 samples are drawn elsewhere.  ``progress`` is called as
-              inputs are finished.
+    Requires: ``question`` was read for this model; ``samples``, if given, is at least 1 and forces
+              a sample of that size; by default every input is evaluated where that takes at most
+              2^25 inputs and 2^41 multiplications, and 10^6 samples are drawn elsewhere.
+              ``progress`` is called as inputs are finished.
     Ensures:  the same arguments give the same result.
-    Errors:   ``Unsupported`` if there is no such task or it is not about such a model,
-              ``BadInput`` if the scope does not fit it.
+    Errors:   ``BadInput`` if the scope does not fit the domain, or for fewer samples than one.
     Cost:     the forward pass of every input; half a minute for 65 536 inputs of
               a two-layer model of width 32.
     """
-    config, chosen = model.config, task_named(task)
-    chosen.require_fits(config)
-    if chosen is MAX_OF_K and is_one_layer(config):
-        return evaluate_max_of_k(model, scope, samples, seed, progress)
+    config, domain = model.config, question.domain
+    scope.require_fits(domain)
+    if question.name == MAX_OF_K and is_one_layer(config) and not domain.unusual:
+        return evaluate_max_of_k(model, domain, scope, samples, seed, progress)
     if samples is not None and samples < 1:
         raise BadInput(f"evaluate: samples must be at least 1, not {samples}")
-    scope.require_fits(config)
 
-    def margins_of(tokens: Tokens) -> Floats:
-        return network_margins(model, chosen, tokens)
+    def margins_of(places: Places) -> Floats:
+        return question.margins(model, places)
 
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        if samples is None and is_enumerable(config) and _products(config) <= MAXIMUM_PRODUCTS:
-            return _every_input(margins_of, batch_size(model), scope, config, progress)
+        few = is_enumerable(domain, config) and _products(config, domain) <= MAXIMUM_PRODUCTS
+        if samples is None and few:
+            return _every_input(margins_of, batch_size(model), scope, domain, progress)
         size = min(BATCH, batch_size(model))
-        return sampled(margins_of, size, scope, config, samples or DEFAULT_SAMPLES, seed, progress)
+        return sampled(margins_of, size, scope, domain, samples or DEFAULT_SAMPLES, seed, progress)
 
 
-def network_margins(model: Model, task: Task, tokens: Tokens) -> Floats:
-    """Return the margin of each input: logit of the right answer less the best other logit.
-
-    Requires: ``task.require_fits`` accepts the model; ``tokens`` [batch, n_ctx].
-    Ensures:  infinity where there is no other output.
+def near_chance(result: Evaluation, question: Question) -> bool:
+    """Return whether an accuracy is one that guessing might reach: below twice one over the number
+    of answers, below one half where there are two.
     """
-    return margins(network_logits(model, tokens), task.answer(tokens, model.config))
+    answers = len(question.domain.answers)
+    return result.accuracy < (0.5 if answers <= 2 else 2 / answers)
 
 
-def _products(config: Config) -> int:
+def _products(config: Config, domain: Domain) -> int:
     """Return about how many multiplications all inputs take: every weight, at every position, for
     every input.
     """
@@ -107,38 +105,37 @@ def _products(config: Config) -> int:
         for name, shape in shapes.items()
         if not name.startswith(("embed", "pos_embed"))
     )
-    inputs: int = config.d_vocab**config.n_ctx
-    return inputs * config.n_ctx * weights
+    return domain.inputs * config.n_ctx * weights
 
 
 def _every_input(
     margins_of: Margins,
     size: int,
     scope: Scope,
-    config: Config,
+    domain: Domain,
     progress: Progress,
 ) -> Evaluation:
     """Return the accuracy over every input that the scope does not exclude, ``size`` inputs at a
     time.
     """
-    weights = scope.weights or ((1,) * config.d_vocab,) * config.n_ctx
+    weights = scope.rows(domain)
     allowed = [
-        np.array([t for t, weight in enumerate(row) if weight > 0], dtype=np.int64)
+        np.array([place for place, weight in enumerate(row) if weight > 0], dtype=np.int64)
         for row in weights
     ]
-    lengths = tuple(len(tokens) for tokens in allowed)
+    lengths = tuple(map(len, allowed))
     inputs = math.prod(lengths)
     tallies: list[Tally] = []
     for start in range(0, inputs, size):
-        places = np.unravel_index(np.arange(start, min(start + size, inputs)), lengths)
-        tokens = np.stack([allowed[i][place] for i, place in enumerate(places)], axis=1)
-        batch = margins_of(tokens)
+        chosen = np.unravel_index(np.arange(start, min(start + size, inputs)), lengths)
+        places = np.stack([allowed[i][place] for i, place in enumerate(chosen)], axis=1)
+        batch = margins_of(places)
         right = batch > 0
         exact = int(np.count_nonzero(right))
         if scope.weights is not None:
             exact = sum(
-                math.prod(weights[i][t] for i, t in enumerate(row))
-                for row in tokens[right].tolist()
+                math.prod(weights[i][place] for i, place in enumerate(row))
+                for row in places[right].tolist()
             )
         tallies.append(
             Tally(
@@ -150,4 +147,4 @@ def _every_input(
             )
         )
         progress(start + len(batch), inputs, "")
-    return all_inputs(tallies, scope.total(config))
+    return all_inputs(tallies, scope.total(domain))

@@ -17,20 +17,20 @@ from certify.evaluation.tally import (
     Evaluation,
     Floats,
     Tally,
-    Tokens,
     all_inputs,
     is_enumerable,
     sampled,
     smallest_of,
     uncertain_of,
 )
-from certify.model.config import Config
 from certify.model.file import Model
 from certify.model.forward import margins as network_margins
 from certify.model.paths import Paths, decompose
 from certify.progress import Progress, silent
+from certify.question.domain import Domain
 from certify.question.scope import UNIFORM, Scope
-from certify.question.tasks import MAX_OF_K
+
+Tokens = NDArray[np.int64]
 
 _TAIL_INPUTS = 4096
 _SAFE_SPREAD = 600.0
@@ -38,6 +38,7 @@ _SAFE_SPREAD = 600.0
 
 def evaluate_max_of_k(
     model: Model,
+    domain: Domain,
     scope: Scope = UNIFORM,
     samples: int | None = None,
     seed: int = 0,
@@ -45,27 +46,25 @@ def evaluate_max_of_k(
 ) -> Evaluation:
     """Return an estimate of how often the model answers with the maximum of its tokens.
 
-    Requires: ``samples`` forces a sample of that size; by default every input
-              is evaluated where there are at most 2^25, and 10^6 samples are
-              drawn elsewhere.  ``progress`` is called as inputs are finished.
+    Requires: ``domain`` is the usual one of the model, and the scope fits it; it
+              has an output for every token.  ``samples`` forces a sample of that
+              size; by default every input is evaluated where there are at most
+              2^25, and 10^6 samples are drawn elsewhere.  ``progress`` is called as
+              inputs are finished.
     Ensures:  the same arguments give the same result.
-    Errors:   ``Unsupported`` if the model has fewer outputs than tokens or is not
-              one layer of attention with one head, ``BadInput`` if the scope
-              does not fit the model.
+    Errors:   ``Unsupported`` if the model is not one layer of attention with one
+              head, ``BadInput`` for fewer samples than one.
     Cost:     about two seconds for 64^4 inputs.
     """
-    config = model.config
-    MAX_OF_K.require_fits(config)
     if samples is not None and samples < 1:
         raise BadInput(f"evaluate: samples must be at least 1, not {samples}")
-    scope.require_fits(config)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         paths = decompose(model)
-        if samples is None and is_enumerable(config):
-            return _exhaustive(paths, scope, config, progress)
+        if samples is None and is_enumerable(domain, model.config):
+            return _exhaustive(paths, scope, domain, progress)
         size = samples or DEFAULT_SAMPLES
         return sampled(
-            lambda tokens: margins(paths, tokens), BATCH, scope, config, size, seed, progress
+            lambda tokens: margins(paths, tokens), BATCH, scope, domain, size, seed, progress
         )
 
 
@@ -93,14 +92,14 @@ def margins(paths: Paths, tokens: Tokens) -> Floats:
     return network_margins(logits, tokens.max(axis=1))
 
 
-def _exhaustive(paths: Paths, scope: Scope, config: Config, progress: Progress) -> Evaluation:
+def _exhaustive(paths: Paths, scope: Scope, domain: Domain, progress: Progress) -> Evaluation:
     """Return the accuracy over every input that the scope does not exclude."""
-    tail = _Tail.build(scope, config)
+    tail = _Tail.build(scope, domain)
     tallies: list[Tally] = []
     for query in tail.allowed[-1]:
         tallies.extend(_query_tallies(paths, tail, query))
-        progress(query + 1, config.d_vocab, "")
-    return all_inputs(tallies, scope.total(config))
+        progress(query + 1, domain.sizes[-1], "")
+    return all_inputs(tallies, scope.total(domain))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,16 +118,16 @@ class _Tail:
     grid_weights: NDArray[np.int64] | NDArray[np.object_]
 
     @classmethod
-    def build(cls, scope: Scope, config: Config) -> _Tail:
+    def build(cls, scope: Scope, domain: Domain) -> _Tail:
         """Return the split with the longest table of at most 4096 rows, one position at least."""
-        weights = scope.weights or ((1,) * config.d_vocab,) * config.n_ctx
+        weights = scope.rows(domain)
         allowed = tuple(tuple(t for t, weight in enumerate(row) if weight > 0) for row in weights)
-        free = config.n_ctx - 1
+        free = len(domain.sizes) - 1
         head = max(0, free - 1)
         while head > 0 and math.prod(map(len, allowed[head - 1 : free])) <= _TAIL_INPUTS:
             head -= 1
         rows = list(itertools.product(*allowed[head:free]))
-        exact = np.int64 if scope.total(config) < 1 << 62 else object
+        exact = np.int64 if scope.total(domain) < 1 << 62 else object
         grid_weights = [
             math.prod(weights[head + i][token] for i, token in enumerate(row)) for row in rows
         ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from certify.model.config import Config
 from certify.progress import Progress
+from certify.question.domain import Domain, Places
 from certify.question.scope import Scope
 
 UNCERTAIN_MARGIN = 1e-9
@@ -22,8 +23,7 @@ DEFAULT_SAMPLES = 1_000_000
 BATCH = 8192
 
 Floats: TypeAlias = NDArray[np.float64]
-Tokens: TypeAlias = NDArray[np.int64]
-Margins: TypeAlias = Callable[[Tokens], Floats]
+Margins: TypeAlias = Callable[[Places], Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +61,9 @@ class Tally:
     smallest_margin: float
 
 
-def is_enumerable(config: Config) -> bool:
+def is_enumerable(domain: Domain, config: Config) -> bool:
     """Return whether evaluating every input is cheap enough to be the default."""
-    inputs: int = config.d_vocab**config.n_ctx
+    inputs = domain.inputs
     return inputs <= MAXIMUM_INPUTS and inputs * config.d_vocab_out <= MAXIMUM_LOGITS
 
 
@@ -108,7 +108,7 @@ def sampled(
     margins_of: Margins,
     size: int,
     scope: Scope,
-    config: Config,
+    domain: Domain,
     samples: int,
     seed: int,
     progress: Progress,
@@ -120,16 +120,16 @@ def sampled(
     wrong = uncertain = 0
     smallest = math.inf
     for start in range(0, samples, size):
-        tokens = _draw(generator, scope, config, min(size, samples - start))
-        batch = margins_of(tokens)
+        places = _draw(generator, scope, domain, min(size, samples - start))
+        batch = margins_of(places)
         wrong += int(np.count_nonzero(~(batch > 0)))
         uncertain += uncertain_of(batch)
         smallest = min(smallest, smallest_of(batch))
-        progress(start + len(tokens), samples, "")
+        progress(start + len(places), samples, "")
     low, high = clopper_pearson(samples - wrong, samples)
     return Evaluation(
         exhaustive=False,
-        total=scope.total(config),
+        total=scope.total(domain),
         correct=None,
         inputs=samples,
         wrong=wrong,
@@ -141,15 +141,15 @@ def sampled(
     )
 
 
-def _draw(generator: np.random.Generator, scope: Scope, config: Config, count: int) -> Tokens:
-    """Return ``count`` random inputs, [count, n_ctx]."""
+def _draw(generator: np.random.Generator, scope: Scope, domain: Domain, count: int) -> Places:
+    """Return ``count`` random inputs by places, [count, n_ctx]."""
     if scope.weights is None:
-        return generator.integers(0, config.d_vocab, size=(count, config.n_ctx))
-    columns: list[Tokens] = []
+        return generator.integers(0, domain.sizes, size=(count, len(domain.sizes)))
+    columns: list[Places] = []
     for weights in scope.weights:
         total = sum(weights)
         shares = np.array([weight / total for weight in weights])
-        columns.append(generator.choice(config.d_vocab, size=count, p=shares / shares.sum()))
+        columns.append(generator.choice(len(weights), size=count, p=shares / shares.sum()))
     return np.stack(columns, axis=1)
 
 

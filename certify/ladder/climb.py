@@ -30,7 +30,7 @@ from certify.ladder.rung import Rung
 from certify.model.config import Config
 from certify.model.file import Model, file_of
 from certify.progress import Progress, silent
-from certify.question.scope import UNIFORM
+from certify.question.question import Question
 
 FAILED, STOPPED, NOT_RUN, PROVES_NOTHING = "FAILED", "STOPPED", "NOT RUN", "PROVES 0"
 OUTCOMES = {
@@ -93,12 +93,17 @@ class Ladder:
     model_sha256: str
     config: Config
     rows: tuple[Row, ...]
-    task: str
+    question: Question
+
+    @property
+    def task(self) -> str:
+        """Return the task, as the checker's option spells it."""
+        return self.question.label
 
     @property
     def total(self) -> int:
         """Return the number of inputs."""
-        return UNIFORM.total(self.config)
+        return self.question.domain.inputs
 
     def proved(self) -> list[tuple[Rung, Proof]]:
         """Return the rungs that were verified."""
@@ -128,7 +133,8 @@ class Ladder:
 
 def climb(
     model: Model,
-    task: str,
+    question: Question,
+    asked: Sequence[str],
     run: Sequence[Rung],
     listed: Sequence[Rung],
     time_limit: float,
@@ -139,7 +145,8 @@ def climb(
     """Return the ladder of one model: every rung of ``run`` proved and checked, those of ``listed``
     as not run.
 
-    Requires: ``model`` was read from a file; ``progress`` is told the name of the next rung.
+    Requires: ``model`` was read from a file; ``question`` was read for it, and ``asked`` are the
+              words that ask it on the command line; ``progress`` is told the name of the next rung.
     Ensures:  one row for each rung; the certificates are kept in ``folder`` if there is one, one
               file a rung.
     Cost:     each rung at most ``time_limit`` seconds of ``certify prove``, which checks too, and
@@ -154,10 +161,10 @@ def climb(
         for done, rung in enumerate(run):
             progress(done, len(run), rung.name)
             out = kept / f"{file_name(rung)}.json"
-            rows.append(run_rung(model_file, task, rung, out, time_limit, details))
+            rows.append(run_rung(model_file, asked, rung, out, time_limit, details))
         progress(len(run), len(run), "")
     skipped = [Row(rung, NOT_RUN, "expensive: run with --all") for rung in listed]
-    return Ladder(model.sha256, model.config, (*rows, *skipped), task)
+    return Ladder(model.sha256, model.config, (*rows, *skipped), question)
 
 
 def file_name(rung: Rung) -> str:
@@ -167,14 +174,18 @@ def file_name(rung: Rung) -> str:
 
 
 def run_rung(
-    model_file: Path, task: str, rung: Rung, out: Path, time_limit: float, details: Details
+    model_file: Path,
+    asked: Sequence[str],
+    rung: Rung,
+    out: Path,
+    time_limit: float,
+    details: Details,
 ) -> Row:
     """Return the row of one rung, whatever becomes of it."""
     command = [
         "prove",
         str(model_file),
-        "--task",
-        task,
+        *asked,
         *rung.arguments(),
         "--out",
         str(out),

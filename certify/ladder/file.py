@@ -28,6 +28,7 @@ def facts(ladder: Ladder, form: Form) -> dict[str, Any]:
         "certify": __version__,
         "model": f"sha256:{ladder.model_sha256}",
         "task": ladder.task,
+        **ladder.question.domain.unusual,
         "scope": "uniform",
         "semantics": "real",
         **form.sizes(ladder.config),

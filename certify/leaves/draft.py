@@ -25,11 +25,10 @@ from certify.certificate.finish import Claim, Draft, Drafting, nothing
 from certify.certificate.job import Job
 from certify.errors import Unsupported
 from certify.leaves.work import Indices, operations_of
-from certify.model.config import Config
 from certify.model.forward import batch_size
 from certify.progress import Progress
+from certify.question.domain import Domain
 from certify.question.scope import Scope
-from certify.question.table import tokens_between
 
 MAXIMUM_INPUTS = 1 << 20
 PRECISIONS = (64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
@@ -62,11 +61,12 @@ def draft(job: Job, progress: Progress) -> Drafting:
     Errors:   ``Unsupported`` for more than 2^20 inputs; ``ProvesNothing``.
     Cost:     the forward pass of every input in floats, and once in the checker.
     """
-    config = job.model.config
-    if config.d_vocab**config.n_ctx > MAXIMUM_INPUTS:
+    inputs = job.question.domain.inputs
+    if inputs > MAXIMUM_INPUTS:
+        sizes = job.question.domain.sizes
+        spelled = f"{sizes[0]}^{len(sizes)}" if len(set(sizes)) == 1 else str(inputs)
         raise Unsupported(
-            f"strategy {job.strategy.name} stops at {MAXIMUM_INPUTS} inputs,"
-            f" here are {config.d_vocab}^{config.n_ctx}"
+            f"strategy {job.strategy.name} stops at {MAXIMUM_INPUTS} inputs, here are {spelled}"
         )
     domain = _estimated(job, progress)
     precisions = list(PRECISIONS)
@@ -75,7 +75,6 @@ def draft(job: Job, progress: Progress) -> Drafting:
         runs = _runs(domain)
         document = document_of(job, precisions[0], leaves=runs)
         _claim(document, job, domain, precisions[0], surplus)
-        inputs = len(domain.counts)
         progress(inputs, inputs, "")
         answer = yield Claim(document, 0)
         # Somewhere else the precision did not do: what floats said is tried again with more of it.
@@ -84,24 +83,20 @@ def draft(job: Job, progress: Progress) -> Drafting:
         precisions.pop(0)
 
 
-def _weights(config: Config, scope: Scope) -> tuple[tuple[int, ...], ...]:
-    return scope.weights or ((1,) * config.d_vocab,) * config.n_ctx
-
-
 def _estimated(job: Job, progress: Progress) -> _Domain:
     """Return the domain with the margins that floats give, and the methods they suggest."""
-    model, config = job.model, job.model.config
-    inputs, size = config.d_vocab**config.n_ctx, batch_size(model)
+    model, asked = job.model, job.question.domain
+    inputs, size = asked.inputs, batch_size(model)
     parts = []
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
         for begin in range(0, inputs, size):
             end = min(begin + size, inputs)
-            parts.append(job.question.margins(model, tokens_between(config, begin, end)))
+            parts.append(job.question.margins(model, asked.places_between(begin, end)))
             # The last tenth of the bar is the checker's.
             progress(9 * end // 10, inputs, "")
     estimates = np.concatenate(parts)
     counts = np.ones(1, dtype=bool)
-    for row in _weights(config, job.scope):
+    for row in job.scope.rows(asked):
         counts = np.logical_and.outer(counts, np.array([weight > 0 for weight in row])).ravel()
     methods = np.where(estimates > 0, "right", "wrong")
     known = np.where(np.isfinite(estimates), estimates, 0.0)
@@ -154,7 +149,7 @@ def _pilot(job: Job, domain: _Domain, precisions: list[int]) -> Generator[Draft,
         domain.methods[index] = "skip" if is_open else "right" if cell[1] == "0" else "wrong"
         domain.margins[index] = cell[3] or 0
     spent: int = facts["operations"]["total"]
-    return spent - operations_of(job.model, some, precisions[0])
+    return spent - operations_of(job.model, job.question.domain, some, precisions[0])
 
 
 def _one_by_one(some: Indices, inputs: int) -> list[dict[str, Any]]:
@@ -192,29 +187,30 @@ def _runs(domain: _Domain) -> list[dict[str, Any]]:
 
 def _claim(document: Document, job: Job, domain: _Domain, precision: int, surplus: int) -> None:
     """Fill in the bounds that the leaves prove, and the operations that this takes."""
-    config, scope = job.model.config, job.scope
+    asked, scope = job.question.domain, job.scope
     right, wrong = (
-        _weight_of(np.flatnonzero((domain.methods == method) & domain.counts), config, scope)
+        _weight_of(np.flatnonzero((domain.methods == method) & domain.counts), asked, scope)
         for method in ("right", "wrong")
     )
     document["statement"] |= {
         "correct_lower": str(right),
-        "correct_upper": str(scope.total(config) - wrong),
+        "correct_upper": str(scope.total(asked) - wrong),
     }
     evaluated = np.flatnonzero((domain.methods != "skip") & domain.counts)
     read = sum(
         int(leaf["inputs"]) for leaf in document["proof"]["leaves"] if leaf["method"] != "skip"
     )
-    without_weight = 2 * config.n_ctx * (read - len(evaluated))
-    operations = operations_of(job.model, evaluated, precision) + without_weight
+    without_weight = 2 * len(asked.tokens) * (read - len(evaluated))
+    operations = operations_of(job.model, asked, evaluated, precision) + without_weight
     document["proof"]["operations"] = str(operations + surplus)
 
 
-def _weight_of(chosen: Indices, config: Config, scope: Scope) -> int:
+def _weight_of(chosen: Indices, asked: Domain, scope: Scope) -> int:
     """Return how much these inputs count."""
     if scope.weights is None:
         return len(chosen)
-    rows = np.stack(np.unravel_index(chosen, (config.d_vocab,) * config.n_ctx), axis=1).tolist()
+    rows = np.stack(np.unravel_index(chosen, asked.sizes), axis=1).tolist()
     return sum(
-        math.prod(weights[t] for weights, t in zip(scope.weights, row, strict=True)) for row in rows
+        math.prod(weights[place] for weights, place in zip(scope.weights, row, strict=True))
+        for row in rows
     )

@@ -8,6 +8,7 @@ from certify.family import Family
 from certify.leaves.draft import draft
 from certify.leaves.show import SHOWING
 from certify.model.config import Config
+from certify.question.question import Question
 
 EXHAUSTIVE = Strategy(
     "exhaustive",
@@ -17,7 +18,7 @@ EXHAUSTIVE = Strategy(
 )
 
 
-def require(config: Config, origin: str) -> None:
+def require(config: Config, question: Question, origin: str) -> None:
     """Refuse a model that cannot be wrong.
 
     Errors: ``Unsupported``.

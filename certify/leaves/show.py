@@ -48,11 +48,11 @@ def wrong(summary: Summary) -> Iterator[tuple[int, ...]]:
     """Yield the inputs that are claimed to be wrong, those without weight included, in
     lexicographic order.
     """
-    architecture = summary.statement["architecture"]
-    vocab, n = int(architecture["d_vocab"]), int(architecture["n_ctx"])
+    domain = summary.domain
     for run in runs(summary):
-        for index in range(run.first, run.first + run.inputs) if run.method == "wrong" else ():
-            yield tuple(index // vocab ** (n - 1 - place) % vocab for place in range(n))
+        if run.method == "wrong":
+            places = domain.places_between(run.first, run.first + run.inputs)
+            yield from map(tuple, domain.tokens_at(places).tolist())
 
 
 SHOWING = Showing(tables, wrong)

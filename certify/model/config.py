@@ -95,7 +95,7 @@ _CHOICES: Mapping[str, tuple[int | str | None, ...]] = MappingProxyType(
 )
 # Without an MLP the activation function has no effect.
 _UNUSED_ACTIVATIONS = (None, "relu", "gelu", "gelu_new", "silu", "gelu_fast", "solu_ln")
-_READOUTS = ("last", "all", *POOLED_READOUTS)
+_READOUTS = ("last", *POOLED_READOUTS)
 _HEX_FLOAT = re.compile(r"0x[01]\.[0-9a-f]{1,13}p[+-][0-9]{1,4}")
 
 

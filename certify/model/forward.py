@@ -15,7 +15,7 @@ has weight 1, however many there are.  ``norm`` is the identity without layer
 norm, ``(x - mean) / sqrt(variance + eps)`` with ``LNPre``, and that times w plus
 b with ``LN``.  At the end, y = norm_final(x) is read:
 
-``last``, ``all``        ``y W_U + b_U`` at the last position, at every position
+``last``                 ``y W_U + b_U`` at the positions that are read, usually the last
 ``sum-pool-mlp``         ``relu(z W_1 + b_1) W_2 + b_2`` with z the sum of y over the positions
 ``mean-pool-mlp``        the same with their mean
 
@@ -25,6 +25,7 @@ The activation ``gelu_new`` is the tanh form, ``x/2 (1 + tanh(sqrt(2/pi) (x + 0.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,23 +52,22 @@ def batch_size(model: Model) -> int:
     return max(1, LARGEST_BATCH_ENTRIES // (config.n_ctx * widest))
 
 
-def logits(model: Model, tokens: Tokens) -> Floats:
-    """Return the logits, [batch, d_vocab_out], or [batch, n_ctx, d_vocab_out] for the readout
-    ``all``.
+def logits(model: Model, tokens: Tokens, read: Sequence[int] | None = None) -> Floats:
+    """Return the logits at the last position or of a pooled readout, [batch, d_vocab_out]; at the
+    positions in ``read``, if that is given, [batch, len(read), d_vocab_out].
 
-    Requires: ``tokens`` [batch, n_ctx], each in 0 .. d_vocab - 1.
-    Cost:     the multiplications of the network for every input; where only the
-              last position is read, the last layer is computed there only.
+    Requires: ``tokens`` [batch, n_ctx], each in 0 .. d_vocab - 1; no ``read`` where the readout
+              pools all positions.
+    Cost:     the multiplications of the network for every input; the last layer is computed where
+              it is read only.
     """
     config = model.config
+    reads = [config.n_ctx - 1] if read is None else list(read)
     residual = model.tensor("embed.W_E")[tokens] + model.tensor("pos_embed.W_pos")
     for layer in range(config.n_layers):
         block = f"blocks.{layer}."
-        queries = (
-            slice(-1, None)
-            if layer + 1 == config.n_layers and config.read == "last"
-            else slice(None)
-        )
+        is_read = layer + 1 == config.n_layers and not config.pooled
+        queries = reads if is_read else list(range(config.n_ctx))
         residual = residual[:, queries] + _attention(
             model, block, _normalised(model, f"{block}ln1", residual), queries
         )
@@ -76,7 +76,7 @@ def logits(model: Model, tokens: Tokens) -> Floats:
     residual = _normalised(model, "ln_final", residual)
     if not config.pooled:
         scores: Floats = residual @ model.tensor("unembed.W_U") + model.bias("unembed.b_U")
-        return scores[:, -1] if config.read == "last" else scores
+        return scores[:, 0] if read is None else scores
     pooled = residual.sum(axis=1) if config.read == "sum-pool-mlp" else residual.mean(axis=1)
     hidden = np.maximum(pooled @ model.tensor("head.W_1") + model.bias("head.b_1"), 0.0)
     result: Floats = hidden @ model.tensor("head.W_2") + model.bias("head.b_2")
@@ -96,7 +96,7 @@ def margins(scores: Floats, answers: Tokens) -> Floats:
     return found
 
 
-def _attention(model: Model, block: str, rows: Floats, queries: slice) -> Floats:
+def _attention(model: Model, block: str, rows: Floats, queries: list[int]) -> Floats:
     """Return what attention adds at the chosen positions, [batch, chosen, d_model], from the
     normalised residuals.
     """

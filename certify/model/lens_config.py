@@ -73,6 +73,31 @@ _WITHOUT_EFFECT = frozenset(
         "experts_per_token",
         "torch_dtype",
         "transformers_version",
+        # Of TransformerLens 3, about positions or experts that are refused.
+        "norm_topk_prob",
+        "rotary_base_local",
+        "rotary_scaling_factor",
+        "train_seq_length",
+        "use_dynamic_ntk_rope",
+        "use_yarn_rope",
+        "yarn_attention_factor",
+        "yarn_beta_fast",
+        "yarn_beta_slow",
+        "yarn_factor",
+        "yarn_original_max_position_embeddings",
+        "yarn_truncate",
+        # Of TransformerLens 4.
+        "architecture",
+        "attn_implementation",
+        "default_padding_side",
+        "tokenizer_appends_eos",
+        "split_attention_weights",
+        "rotary_interleaved_cos_sin",
+        "rmsnorm_uses_offset",
+        "vision_hidden_size",
+        "vision_num_heads",
+        "vision_num_layers",
+        "mm_tokens_per_image",
     )
 )
 # What each of these must be, if it is there: anything else changes the logits.
@@ -90,6 +115,22 @@ _MUST_BE: Mapping[str, tuple[object, ...]] = {
     "attn_scores_soft_cap": (-1.0, None),
     "output_logits_soft_cap": (-1.0, None),
     "use_qk_norm": (False,),
+    "qk_norm_after_rope": (False,),
+    "clip_qkv": (None,),
+    "quantization_method": (None,),
+    "use_attention_sinks": (False,),
+    "use_logn_attn": (False,),
+    "yarn_global_attn_only": (False,),
+    "layer_norm_folding": (False,),
+    "uses_rms_norm": (False,),
+    "scale_embedding": (None, False),
+    "per_layer_head_dim": (None,),
+    "per_layer_num_key_value_heads": (None,),
+    "rope_scaling": (None,),
+    "is_audio_model": (False,),
+    "is_multimodal": (False,),
+    "is_stateful": (False,),
+    "is_visual_model": (False,),
 }
 _OURS = (
     *_DEFAULTS,
@@ -143,6 +184,13 @@ def translated_config(value: object, origin: str) -> Config:
         {name: entry for name, entry in found.items() if name != "readout" or entry is not None},
         origin,
     )
+
+
+def names_an_architecture(value: Mapping[object, object]) -> bool:
+    """Return whether a dictionary has a single field of an architecture, so that it can be a
+    configuration at all; a training record may have only a learning rate.
+    """
+    return bool({*_OURS, *_MUST_BE, "model_type", "attn_scale"} & set(value))
 
 
 def _require_without_effect(given: Mapping[str, object], origin: str) -> None:

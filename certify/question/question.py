@@ -1,8 +1,9 @@
-"""What is asked of a model: one of the tasks, or a table of answers that the user gives."""
+"""What is asked of a model: a rule or a table, of which inputs, read where."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,93 +11,100 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.errors import Unsupported
+from certify.errors import BadInput
 from certify.files import read_bytes
 from certify.model.config import Config
 from certify.model.file import Model
 from certify.model.forward import logits, margins
-from certify.question.table import (
-    MAXIMUM_FILE_BYTES,
-    decode_table,
-)
-from certify.question.tasks import Task, Tokens, task_named
+from certify.question.domain import Domain, Places, read_domain
+from certify.question.rules import Rule, require_answers, rule_named
+from certify.question.table import MAXIMUM_FILE_BYTES, decode_table
 
 Floats = NDArray[np.float64]
+Outputs = NDArray[np.int64]
+TABLE = "table"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A task, and how a certificate's statement spells it."""
+    """A task about the inputs of a domain, and how a certificate's statement spells it.
 
-    task: Task
+    ``label``:  for the checker's option ``--task``, with the hash of a file where there is one.
+    ``fields``: what the verdict line says of the task.
+    ``right``:  maps inputs [batch, n_ctx], by places, to the right outputs [batch, reads].
+    """
+
+    name: str
     spelled: Any
     label: str
+    fields: dict[str, str]
+    domain: Domain
+    right: Callable[[Places], Outputs]
 
-    def require_fits(self, config: Config) -> None:
-        """Refuse a model that the question is not about.
-
-        Errors: ``Unsupported``, one line naming the task and the field.
-        """
-        missing = self.task.lacks(config)
-        if (
-            not missing
-            and config.read == "all"
-            and (self.task.name == "table" or config.attention_dir != "causal")
-        ):
-            missing = (
-                "causal attention and another task than table where the config field readout"
-                ' is "all"'
-            )
-        if missing:
-            raise Unsupported(f"task {self.task.name} needs {missing}")
-
-    def margins(self, model: Model, tokens: Tokens) -> Floats:
+    def margins(self, model: Model, places: Places) -> Floats:
         """Return the margin of each input in float64: the least over the positions that are read.
 
-        Requires: ``require_fits`` accepts the model; it has two outputs or more; ``tokens`` [batch,
-                  n_ctx].
+        Requires: the question was read for this model's configuration; ``places`` [batch, n_ctx].
         """
-        scores, config = logits(model, tokens), model.config
+        tokens = self.domain.tokens_at(places)
+        scores = logits(model, tokens, self.domain.read or None)
         if scores.ndim == 2:
-            return margins(scores, self.task.answer(tokens, config))
-        ends = range(1, config.n_ctx + 1)
-        each = [
-            margins(scores[:, end - 1], self.task.answer(tokens[:, :end], config)) for end in ends
-        ]
-        found: Floats = np.min(each, axis=0)
+            scores = scores[:, None]
+        found: Floats = margins(scores, self.right(places)).min(axis=1)
         return found
 
 
-def read_question(text: str) -> Question:
-    """Return the question that ``--task`` names: a task, or ``table:FILE``.
+def read_question(text: str, config: Config, domain: Domain | None = None) -> Question:
+    """Return the question that ``--task`` names about the inputs of a domain, the usual one if left
+    out.
 
-    Errors: ``BadInput`` or ``Unsupported`` for a file that is no table, ``Unsupported`` for an
-            unknown name.
+    Errors: ``BadInput`` or ``Unsupported`` for a task that is not known, does not go with the
+            domain, or names a file that is not what it should be.
     """
-    if not text.startswith("table:"):
-        return Question(task_named(text), text, text)
-    path = Path(text.removeprefix("table:"))
+    domain = domain or read_domain(config)
+    if text.startswith(f"{TABLE}:"):
+        return _of_table(Path(text.removeprefix(f"{TABLE}:")), config, domain)
+    return _of_rule(rule_named(text, config, domain), domain)
+
+
+def _output_of(domain: Domain) -> Callable[[Outputs], Outputs]:
+    """Return what maps answers to outputs."""
+    answers = np.array(domain.answers, dtype=np.int64)
+    outputs = np.array(domain.outputs, dtype=np.int64)
+    order = np.argsort(answers)
+    return lambda wanted: outputs[order[np.searchsorted(answers[order], wanted)]]
+
+
+def _of_rule(rule: Rule, domain: Domain) -> Question:
+    output_of = _output_of(domain)
+    ends = domain.ends()
+
+    def right(places: Places) -> Outputs:
+        values = domain.values_at(places)
+        return output_of(np.stack([rule.answer(values[:, :end]) for end in ends], axis=1))
+
+    return Question(rule.name, rule.spelled, rule.label, rule.fields, domain, right)
+
+
+def _of_table(path: Path, config: Config, domain: Domain) -> Question:
     data = read_bytes(path, MAXIMUM_FILE_BYTES)
-    value = decode_table(data, str(path))
-    answers = np.array(value["answers"], dtype=np.int64)
-    n, vocab, largest = value["n"], value["vocab"], int(answers.max())
+    table = decode_table(data, str(path))
+    if table.tokens != domain.tokens:
+        raise BadInput(f"{path}: field tokens is not the domain that is asked about (--domain)")
+    reads = len(domain.ends())
+    answers = np.array(table.answers, dtype=np.int64)
+    if reads > 1 and (answers.ndim != 2 or answers.shape[1] != reads):
+        raise BadInput(f"{path}: field answers must hold lists of {reads} answers (--read)")
+    if reads == 1 and answers.ndim != 1:
+        raise BadInput(f"{path}: field answers holds lists, one position is read (--read)")
+    rows = answers.reshape(len(answers), reads)
+    require_answers(set(np.unique(rows).tolist()), domain, f"{TABLE}:{path}")
+    output_of = _output_of(domain)
 
-    def answer(tokens: Tokens, config: Config) -> Tokens:
-        found: Tokens = answers[np.ravel_multi_index(tuple(tokens.T), (vocab,) * n)]
-        return found
-
-    def lacks(config: Config) -> str:
-        if (config.n_ctx, config.d_vocab) != (n, vocab):
-            return (
-                f"n_ctx = {n} and d_vocab = {vocab}, the model has {config.n_ctx} and"
-                f" {config.d_vocab}"
-            )
-        return (
-            ""
-            if config.d_vocab_out > largest
-            else f"d_vocab_out > {largest}, the model has {config.d_vocab_out}"
-        )
+    def right(places: Places) -> Outputs:
+        return output_of(rows[np.ravel_multi_index(tuple(places.T), domain.sizes)])
 
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    task = Task("table", answer, lambda config: {"n": n, "vocab": vocab}, lacks)
-    return Question(task, {"table": value}, f"table:{digest}")
+    fields = {"n": str(config.n_ctx), "vocab": str(config.d_vocab), "table": digest}
+    label = f"{TABLE}:{digest}"
+    return Question(TABLE, {TABLE: table.value}, label, fields, domain, right)

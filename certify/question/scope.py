@@ -23,7 +23,7 @@ from pathlib import Path
 from certify.canonical import canonical
 from certify.errors import BadInput, Unsupported
 from certify.files import read_bytes
-from certify.model.config import Config
+from certify.question.domain import Domain
 
 FORMAT = "certify.scope/1"
 MAXIMUM_FILE_BYTES = 1 << 24
@@ -35,7 +35,9 @@ _WEIGHT = re.compile(r"0|[1-9][0-9]*")
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A weighting of the domain: ``weights[position][token]``, or none for ``uniform``."""
+    """A weighting of the domain: ``weights[position][place]``, by the place of a token among those
+    allowed there, or none for ``uniform``.
+    """
 
     name: str
     weights: tuple[tuple[int, ...], ...] | None = None
@@ -46,29 +48,39 @@ class Scope:
         """Return the scope as a verdict spells it: ``uniform`` or ``product:sha256:<hash>``."""
         return self.name if self.sha256 is None else f"{self.name}:sha256:{self.sha256}"
 
-    def total(self, config: Config) -> int:
+    def total(self, domain: Domain) -> int:
         """Return the weight of the whole domain: an exact integer, the number of inputs if
         uniform.
         """
         if self.weights is None:
-            inputs: int = config.d_vocab**config.n_ctx
-            return inputs
+            return domain.inputs
         return math.prod(sum(position) for position in self.weights)
 
-    def require_fits(self, config: Config) -> None:
-        """Refuse weights whose lengths are not those of the model's positions and tokens."""
+    def rows(self, domain: Domain) -> tuple[tuple[int, ...], ...]:
+        """Return the weights of the allowed tokens at each position; ones if uniform."""
+        return self.weights or tuple((1,) * size for size in domain.sizes)
+
+    def require_fits(self, domain: Domain) -> None:
+        """Refuse weights whose lengths are not those of the domain's positions and tokens.
+
+        Errors: ``BadInput`` naming the position.
+        """
         if self.weights is None:
             return
-        if len(self.weights) != config.n_ctx:
+        if len(self.weights) != len(domain.tokens):
             raise BadInput(
                 f"{self.origin}: field weights has {len(self.weights)} positions, the model has"
-                f" {config.n_ctx}"
+                f" {len(domain.tokens)}"
             )
-        for position, weights in enumerate(self.weights):
-            if len(weights) != config.d_vocab:
+        for position, (weights, size) in enumerate(zip(self.weights, domain.sizes, strict=True)):
+            if len(weights) != size:
                 raise BadInput(
                     f"{self.origin}: field weights[{position}] has {len(weights)} tokens, the"
-                    f" model has {config.d_vocab}"
+                    f" domain allows {size}"
+                )
+            if size == 1 and weights != (1,):
+                raise BadInput(
+                    f"{self.origin}: field weights[{position}] must be 1, the token is the only one"
                 )
 
 

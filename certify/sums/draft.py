@@ -1,4 +1,4 @@
-"""From hints about a model that adds two tokens to a document whose claims the checker derived."""
+"""From hints about a model of two operands to a document whose claims the checker derived."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from certify.question.float32 import require_no_float64
 from certify.sums.strategies import Sums
 
 PRECISIONS = (64, 256)
-"""Bits of the weights of heads; more of them only if some input is left open by the first."""
+"""Bits of shares; more of them only if some input is left open by the first."""
 
 
 def draft(job: Job, progress: Progress) -> Drafting:
@@ -26,9 +26,9 @@ def draft(job: Job, progress: Progress) -> Drafting:
     model, options = job.model, job.options
     if options.float32:
         require_no_float64(model)
-    sums: Sums = job.strategy.build(model, options.chosen_effort)
-    vocab = model.config.d_vocab
-    progress(vocab, vocab, "")
+    sums: Sums = job.strategy.build(model, job.question, options.chosen_effort)
+    inputs = job.question.domain.inputs
+    progress(inputs, inputs, "")
     for precision in PRECISIONS:
         drafted = document_of(job, precision, sums=sums)
         answer = yield Draft(drafted)
@@ -40,19 +40,18 @@ def draft(job: Job, progress: Progress) -> Drafting:
         facts = answer.facts()
         if facts["correct_lower"] == facts["correct_upper"] or not more_may_help:
             break
-    yield Claim(with_bounds(drafted, facts), unexplained_dimension(model.config, sums))
+    yield Claim(with_bounds(drafted, facts), unexplained_dimension(model.config, inputs, sums))
 
 
-def unexplained_dimension(config: Config, sums: Sums) -> int:
+def unexplained_dimension(config: Config, inputs: int, sums: Sums) -> int:
     """Return how many numbers a proof looks at one by one: all logits of all inputs, or what stands
     for them.
 
-    That is V^2 times the answers for ``exact``, as for brute force of any task; V^2 times the rank
-    for two matrices, and their entries; with switches, their tables besides.
+    That is the inputs times the outputs for ``exact``, as for brute force of any task; the inputs
+    times the rank for two matrices, and their entries; with switches, their tables besides.
     """
-    inputs = config.d_vocab**2
     if sums["rule"] == "exact":
         return int(inputs * config.d_vocab_out)
     rank = len(sums["right"]["rows"])
-    tables = 2 * config.d_vocab * len(sums["tables"]["rows"]) if "tables" in sums else 0
+    tables = sum(map(len, sums["tables"]["rows"])) if "tables" in sums else 0
     return int(rank * (inputs + (config.d_mlp or 0) + config.d_vocab_out) + tables)

@@ -1,8 +1,8 @@
-"""Estimates for every input of a model that adds two tokens, in floating point.
+"""Estimates for every input of a model of two operands in a context, in floating point.
 
-With U, V the activations by first and by second token and M = W_out W_U:
+With pre_i what neuron i reads and M = W_out W_U:
 
-    logit_j = sum_i relu(U_ai + V_bi) M_ij + direct_j.
+    logit_j = sum_i relu(pre_i) M_ij + direct_j.
 """
 
 from __future__ import annotations
@@ -14,27 +14,39 @@ from numpy.typing import NDArray
 
 from certify.model.file import Model
 from certify.model.forward import margins
+from certify.question.question import Question
 
 Array = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """Estimates for every input [first, second]: activations, direct logits; M; and U over V, if
-    attention is constant.
+    """Estimates for every input, in the order of the domain.
+
+    ``active``: activations [inputs, neurons].  ``direct``: logits without neurons [inputs,
+    outputs].  ``writing``: M.  ``right``: the right outputs [inputs].
+    ``rows``: per input and position a row of ``tokens``: what a token adds to the neurons' inputs,
+    position after position, if attention is constant.
+    ``operands``: the rows of the first, and of the second operand.
     """
 
     active: Array
     direct: Array
     writing: Array
+    right: Integers
+    rows: Integers
     tokens: Array | None
+    operands: tuple[slice, slice]
 
     def margins(self, columns: Array, right: Array) -> Array:
-        """Return the margins if neurons write ``columns @ right``."""
-        return margins_of_pairs(
-            (self.active.reshape(-1, len(columns)) @ columns @ right).reshape(self.direct.shape)
-            + self.direct
-        )
+        """Return the margins if neurons write ``columns @ right``, [inputs]."""
+        return self.margins_of(self.active @ columns @ right + self.direct)
+
+    def margins_of(self, scores: Array) -> Array:
+        """Return the margins of the logits of every input, [inputs, outputs]."""
+        found: Array = margins(scores, self.right)
+        return found
 
     def undecided(self, left: Array, right: Array) -> int:
         """Return on how many inputs ``left @ right`` leaves the answer open."""
@@ -42,36 +54,58 @@ class Tables:
         return int((np.abs(self.margins(left, right)) <= self.active @ rest).sum())
 
 
-def margins_of_pairs(scores: Array) -> Array:
-    """Return the margins of the logits of every pair of tokens, [first, second, answer]."""
-    tokens = np.arange(len(scores))
-    found: Array = margins(scores, (tokens[:, None] + tokens) % len(scores))
-    return found
-
-
-def fold(model: Model) -> Tables:
-    """Return the estimates of a model with one layer, two positions and a ReLU MLP."""
-    config, part = model.config, "blocks.0.attn."
-    first, second = (model.tensor("embed.W_E") + row for row in model.tensor("pos_embed.W_pos"))
-    heads = range(config.n_heads)
+def fold(model: Model, question: Question) -> Tables:
+    """Return the estimates of a model with one layer and a ReLU MLP."""
+    config, part, domain = model.config, "blocks.0.attn.", question.domain
+    places = domain.places_between(0, domain.inputs)
+    embedding, positions = model.tensor("embed.W_E"), model.tensor("pos_embed.W_pos")
+    x = [embedding[list(tokens)] + positions[i] for i, tokens in enumerate(domain.tokens)]
     w_q, w_k, w_v, w_o = (model.tensor(f"{part}W_{letter}") for letter in "QKVO")
     b_q, b_v = model.bias(f"{part}b_Q"), model.bias(f"{part}b_V")
-    stream = (second + model.bias(f"{part}b_O"))[None]
-    for h in heads:
-        scores = [
-            ((second @ w_q[h] + b_q[h]) @ (x @ w_k[h]).T) / np.sqrt(config.d_head)
-            for x in (first, second)
-        ]
-        with np.errstate(over="ignore"):
-            share = 1 / (1 + np.exp(np.diag(scores[1])[:, None] - scores[0])).T[..., None]
-        parts = [(x @ w_v[h] + b_v[h]) @ w_o[h] for x in (first, second)]
-        mixed = [config.mix * x + 1 - config.mix for x in (share, 1 - share)]
-        stream = stream + mixed[0] * parts[0][:, None] + mixed[1] * parts[1][None]
-    stream = np.broadcast_to(stream, (len(first), len(first), config.d_model))
+    last = places[:, -1]
+    stream = x[-1][last] + model.bias(f"{part}b_O")
+    for h in range(config.n_heads):
+        written = [(row @ w_v[h] + b_v[h]) @ w_o[h] for row in x]
+        pattern = np.ones(places.shape)
+        if config.mix:
+            query = (x[-1] @ w_q[h] + b_q[h]) / np.sqrt(config.d_head)
+            scores = np.stack(
+                [(query @ (row @ w_k[h]).T)[last, places[:, i]] for i, row in enumerate(x)], axis=1
+            )
+            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+            shares = weights / weights.sum(axis=1, keepdims=True)
+            pattern = config.mix * shares + 1 - config.mix
+        for i, row in enumerate(written):
+            stream = stream + pattern[:, i, None] * row[places[:, i]]
     inside, outside = model.tensor("blocks.0.mlp.W_in"), model.tensor("blocks.0.mlp.W_out")
     before = stream @ inside + model.bias("blocks.0.mlp.b_in")
-    direct = (stream + model.bias("blocks.0.mlp.b_out")) @ model.tensor("unembed.W_U") + model.bias(
-        "unembed.b_U"
+    unembed = model.tensor("unembed.W_U")
+    direct = (stream + model.bias("blocks.0.mlp.b_out")) @ unembed + model.bias("unembed.b_U")
+    starts = np.cumsum([0, *domain.sizes[:-1]])
+    first, second = (slice(starts[i], starts[i] + domain.sizes[i]) for i in domain.operands)
+    return Tables(
+        active=np.maximum(before, 0),
+        direct=direct,
+        writing=outside @ unembed,
+        right=question.right(places)[:, 0],
+        rows=places + starts,
+        tokens=_by_token(before, places, domain.sizes) if config.mix == 0 else None,
+        operands=(first, second),
     )
-    tokens = np.concatenate([before[:, 0] - before[0, 0], before[0]]) if config.mix == 0 else None
-    return Tables(np.maximum(before, 0), direct, outside @ model.tensor("unembed.W_U"), tokens)
+
+
+def _by_token(before: Array, places: Integers, sizes: tuple[int, ...]) -> Array:
+    """Return what each token of each position adds to ``before``, which is a sum over positions."""
+    found = []
+    for i, size in enumerate(sizes):
+        at = [int(np.ravel_multi_index(tuple(row), sizes)) for row in _moving(places, i, size)]
+        own = before[at]
+        found.append(own if i == len(sizes) - 1 else own - before[0])
+    return np.concatenate(found)
+
+
+def _moving(places: Integers, position: int, size: int) -> Integers:
+    """Return the inputs with the first token everywhere, but any token at one position."""
+    rows = np.zeros((size, places.shape[1]), dtype=np.int64)
+    rows[:, position] = np.arange(size)
+    return rows

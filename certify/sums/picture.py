@@ -39,10 +39,7 @@ def title(ladder: Ladder) -> str:
     attention = {0.0: "constant attention", 1.0: "softmax attention"}.get(
         mix, f"attention mix {mix:g}"
     )
-    return (
-        f"{ladder.task}, modulus {ladder.config.d_vocab}, {attention}, model"
-        f" {ladder.model_sha256[:12]}"
-    )
+    return f"{ladder.task}, {attention}, model {ladder.model_sha256[:12]}"
 
 
 def draw(ladder: Ladder, ending: str) -> bytes:

@@ -1,16 +1,16 @@
-"""Hints for proofs about models that add two tokens: which two matrices stand for the unembedding,
-which neurons share a switch.
+"""Hints for proofs about two operands: which two matrices stand for the unembedding, which neurons
+share a switch.
 
 Everything here is an estimate in floating point; the checker forms what is left over exactly and
-bounds it.  With U, V the activations by first and by second token and M = W_out W_U:
+bounds it.  With M = W_out W_U
 
-    logit_j = sum_i relu(U_ai + V_bi) M_ij + direct_j.
+    logit_j = sum_i relu(pre_i) M_ij + direct_j.
 
-M has the rank of the circle of every frequency, two each, so M = P Q + R with a small R.  A neuron
-sees its two tokens as ``cos(w k a + phi) + cos(w k b + phi)`` and some more, so neurons of one
-frequency k and nearly one phase phi are on for the same inputs: they share a switch.  A sum over
-the switches of all phases is the rectangle rule for an integral over the circle, which is how these
-networks double a frequency.
+Of a model that adds, M has the rank of the circle of every frequency, two each, so M = P Q + R with
+a small R.  A neuron sees its two tokens as ``cos(w k a + phi) + cos(w k b + phi)`` and some more, so
+neurons of one frequency k and nearly one phase phi are on for the same inputs: they share a switch.
+A sum over the switches of all phases is the rectangle rule for an integral over the circle, which is
+how these networks double a frequency.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from certify.certificate.document import matrix
 from certify.certificate.job import EFFORT, SEMANTICS, Strategy
 from certify.errors import Unsupported
 from certify.model.file import Model
-from certify.sums.estimates import Array, Tables, fold, margins_of_pairs
+from certify.question.question import Question
+from certify.question.rules import MODULAR_ADDITION
+from certify.sums.estimates import Array, Tables, fold
 
 Sums = dict[str, Any]
 
@@ -59,22 +61,22 @@ def _singular(tables: Tables) -> tuple[Array, Array, int]:
     return left * sizes, right, max(1, int((sizes > CLEAR * sizes[0]).sum()))
 
 
-def exact(model: Model, effort: float) -> Sums:
+def exact(model: Model, question: Question, effort: float) -> Sums:
     """Return the rule that forms every logit of every input."""
     return {"rule": "exact"}
 
 
-def low_rank(model: Model, effort: float) -> Sums:
+def low_rank(model: Model, question: Question, effort: float) -> Sums:
     """Return the rank for which the proof is shortest, given that what it leaves open is settled
     exactly.
 
     The rank is multiplied by the effort: more of it, and larger margins are shown; less than 1, and
     what is open stays open.
     """
-    tables = fold(model)
+    tables = fold(model, question)
     left, right, _ = _singular(tables)
     on, outputs = float((tables.active > 0).sum()), tables.writing.shape[1]
-    each = on / tables.direct[..., 0].size * outputs
+    each = on / len(tables.direct) * outputs
 
     def cost(rank: int) -> float:
         open_inputs = tables.undecided(left[:, :rank], right[:rank])
@@ -85,12 +87,14 @@ def low_rank(model: Model, effort: float) -> Sums:
     return {"rule": "low-rank", **_hints(left[:, :rank], right[:rank], settle=effort >= 1)}
 
 
-def own_frequency(model: Model, effort: float) -> Sums:
+def own_frequency(model: Model, question: Question, effort: float) -> Sums:
     """Return two columns for each frequency of M, and for each neuron those of its own frequency
     alone.
     """
-    tables = fold(model)
-    spectrum = np.abs(np.fft.rfft(tables.writing, axis=1))[:, 1:]
+    _require_addition(question, "own-frequency")
+    tables = fold(model, question)
+    answers = tables.writing[:, list(question.domain.outputs)]
+    spectrum = np.abs(np.fft.rfft(answers, axis=1))[:, 1:]
     owner = spectrum.argmax(axis=1)
     frequencies = [
         k
@@ -108,26 +112,31 @@ def own_frequency(model: Model, effort: float) -> Sums:
     return {"rule": "low-rank", **_hints(left, right, settle=False)}
 
 
-def quadrature(model: Model, effort: float) -> Sums:
+def quadrature(model: Model, question: Question, effort: float) -> Sums:
     """Return the fewest phases whose switches decide every input, or else those that decide
     most.
     """
-    tables = fold(model)
+    _require_addition(question, "quadrature")
+    tables = fold(model, question)
     if tables.tokens is None:
         raise Unsupported("strategy quadrature is for constant attention, attention_mix 0")
     left, right, rank = _singular(tables)
-    left, right, vocab = left[:, :rank], right[:rank], len(tables.direct)
+    left, right, vocab = (
+        left[:, :rank],
+        right[:rank],
+        question.domain.sizes[question.domain.operands[0]],
+    )
     best: tuple[int, Switches] | None = None
     for phases in sorted(
         {max(2, round(effort * vocab * share)) for share in (0.5, 0.7, 0.85, 1, 1.2, 1.5, 2, 3, 4)}
     ):
-        found = _switches(tables.tokens, left, right, phases)
+        found = _switches(tables, tables.tokens, left, right, phases)
         if found.tables.size * (rank + 1) * ROW_BITS > TABLE_BITS:
             break
         decided = _decided(tables, left, right, found)
         if best is None or decided > best[0]:
             best = decided, found
-        if decided == vocab * vocab:
+        if decided == len(tables.direct):
             break
     if best is None:
         raise Unsupported(
@@ -152,12 +161,13 @@ class Switches:
         return {**named, "tables": matrix(self.tables * unit, ENTRY_BITS)}
 
 
-def _switches(tokens: Array, left: Array, right: Array, phases: int) -> Switches:
+def _switches(found: Tables, tokens: Array, left: Array, right: Array, phases: int) -> Switches:
     """Return a switch for every frequency and phase that neurons have, weighted by what they
     write.
     """
-    vocab = len(tokens) // 2
-    waves = np.fft.fft(tokens.reshape(2, vocab, -1), axis=1)[:, 1 : (vocab + 1) // 2 + 1]
+    operands = np.stack([tokens[rows] for rows in found.operands])
+    vocab = operands.shape[1]
+    waves = np.fft.fft(operands, axis=1)[:, 1 : (vocab + 1) // 2 + 1]
     sizes = np.sqrt(np.square(np.abs(waves)).sum(axis=0))
     strongest = sizes.argmax(axis=0)
     at = np.arange(len(strongest))
@@ -165,7 +175,7 @@ def _switches(tokens: Array, left: Array, right: Array, phases: int) -> Switches
     cells = strongest * phases + np.minimum((angle * phases).astype(np.int64), phases - 1)
     neurons = np.unique(cells, return_inverse=True)[1]
     weights = np.ptp(left @ right, axis=1) + 1e-300
-    tables, scales = np.zeros((neurons.max() + 1, 2 * vocab)), np.zeros(len(neurons))
+    tables, scales = np.zeros((neurons.max() + 1, len(tokens))), np.zeros(len(neurons))
     for number in range(len(tables)):
         held = np.flatnonzero(neurons == number)
         table = tokens[:, held] @ weights[held]
@@ -178,29 +188,40 @@ def _decided(tables: Tables, left: Array, right: Array, found: Switches) -> int:
     """Return on how many inputs the switches are estimated to decide the answer."""
     if tables.tokens is None:
         return 0
-    vocab = len(tables.direct)
     rest = np.ptp(tables.writing - left @ right, axis=1)
     spread, columns = rest + np.ptp(left @ right, axis=1), np.column_stack([left, rest])
-    sums, error = np.zeros((vocab, vocab, columns.shape[1])), np.zeros((vocab, vocab))
+    sums = np.zeros((len(tables.rows), columns.shape[1]))
+    error = np.zeros(len(tables.rows))
+    parts = [slice(rows.min(), rows.max() + 1) for rows in tables.rows.T]
     for number, table in enumerate(found.tables):
         held = np.flatnonzero(found.neurons == number)
         tokens, scales = tables.tokens[:, held], found.scales[held]
         off = tokens - np.outer(table, scales)
-        most = np.maximum(
-            off[:vocab].max(axis=0) + off[vocab:].max(axis=0),
-            -off[:vocab].min(axis=0) - off[vocab:].min(axis=0),
-        )
-        values = table[:vocab, None] + table[vocab:]
+        largest = sum(off[rows].max(axis=0) for rows in parts)
+        least = sum(off[rows].min(axis=0) for rows in parts)
+        most = np.maximum(largest, -least)
+        values = table[tables.rows].sum(axis=1)
         step = max(float((most / scales).max()) / LEVELS, 1e-300)
         levels = np.maximum(0, most - np.outer(np.arange(LEVELS + 1) * step, scales)) @ spread[held]
         error += levels[np.minimum(np.abs(values) / step, LEVELS).astype(np.int64)]
         written = tokens @ columns[held]
-        sums += (values > 0)[..., None] * (written[:vocab, None] + written[vocab:])
-    margins = margins_of_pairs(sums[..., :-1] @ right + tables.direct)
+        on = np.flatnonzero(values > 0)
+        for rows in tables.rows[on].T:
+            sums[on] += written[rows]
+    margins = tables.margins_of(sums[..., :-1] @ right + tables.direct)
     return int((np.abs(margins) > error + sums[..., -1]).sum())
 
 
-Build = Callable[[Model, float], Sums]
+def _require_addition(question: Question, strategy: str) -> None:
+    """Refuse a question that is not about a sum of as many tokens twice."""
+    sizes = [question.domain.sizes[operand] for operand in question.domain.operands]
+    if question.name != MODULAR_ADDITION or len(set(sizes)) != 1:
+        raise Unsupported(
+            f"strategy {strategy} is for modular addition of operands with as many tokens each"
+        )
+
+
+Build = Callable[[Model, Question, float], Sums]
 ARITHMETIC = frozenset({SEMANTICS})
 STRATEGIES = {
     strategy.name: strategy

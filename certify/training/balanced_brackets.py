@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from certify.errors import BadInput
 from certify.model.config import Config
 from certify.model.tensors import Tensor
-from certify.question.tasks import BALANCED_BRACKETS, balanced
+from certify.question.rules import BALANCED_BRACKETS, balanced
 from certify.training.architecture import Architecture, require_rates
 from certify.training.network import Weights, initial_weights, network_logits
 from certify.training.pytorch import deterministic, finished, import_torch, require_sizes
@@ -179,7 +179,7 @@ def _told(
 
 
 TRAINABLE = Trainable(
-    task=BALANCED_BRACKETS.name,
+    task=BALANCED_BRACKETS,
     about="""Train a causal transformer to tell whether a string of N brackets is balanced.
 
     Half of the strings it learns from are balanced, half are balanced strings

@@ -22,7 +22,7 @@ from typing import Any
 from certify.errors import BadInput
 from certify.model.config import Config
 from certify.model.tensors import Tensor
-from certify.question.tasks import MAX_OF_K
+from certify.question.rules import MAX_OF_K
 from certify.training.pytorch import deterministic, finished, import_torch, require_sizes
 from certify.training.recipe import (
     Part,
@@ -171,7 +171,7 @@ def _told(sizes: Sizes, recipe: Recipe, steps: int, loss: float) -> list[str]:
 
 
 TRAINABLE = Trainable(
-    task=MAX_OF_K.name,
+    task=MAX_OF_K,
     about="""Train one layer of attention to answer with the largest of K tokens.
 
     The same options give the same file.  If the accuracy disappoints, train

@@ -20,7 +20,7 @@ from typing import Any
 from certify.errors import BadInput
 from certify.model.config import Config
 from certify.model.tensors import Tensor
-from certify.question.tasks import MODULAR_ADDITION
+from certify.question.rules import MODULAR_ADDITION
 from certify.training.architecture import Architecture, require_rates
 from certify.training.network import Weights, initial_weights
 from certify.training.pytorch import deterministic, finished, import_torch, require_sizes
@@ -195,7 +195,7 @@ def _told(
 
 
 TRAINABLE = Trainable(
-    task=MODULAR_ADDITION.name,
+    task=MODULAR_ADDITION,
     about="""Train one layer with a ReLU MLP to answer (A + B) mod P, read at the second position.
 
     The same options give the same file.  Ten thousand steps at modulus 59 take

@@ -52,7 +52,7 @@ def network_logits(torch: Any, weights: Mapping[str, Any], tokens: Any, config: 
     """
     residual = weights["embed.W_E"][tokens] + weights["pos_embed.W_pos"]
     for layer in range(config.n_layers):
-        last_only = layer + 1 == config.n_layers and config.read == "last"
+        last_only = layer + 1 == config.n_layers and not config.pooled
         attended = _attention(
             torch, weights, f"blocks.{layer}.", residual, config, last_only=last_only
         )
@@ -62,7 +62,7 @@ def network_logits(torch: Any, weights: Mapping[str, Any], tokens: Any, config: 
     residual = _normalised(torch, weights, "ln_final", residual, config)
     if not config.pooled:
         logits = residual @ weights["unembed.W_U"] + weights.get("unembed.b_U", 0.0)
-        return logits[:, -1] if config.read == "last" else logits
+        return logits[:, -1]
     pooled = residual.sum(dim=1) if config.read == "sum-pool-mlp" else residual.mean(dim=1)
     hidden = (pooled @ weights["head.W_1"] + weights.get("head.b_1", 0.0)).relu()
     return hidden @ weights["head.W_2"] + weights.get("head.b_2", 0.0)

@@ -3,8 +3,8 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from checker.ground import record
 from checker.ground.errors import require
 from checker.ground.norms import raised
 from checker.statement.outcome import MARGIN_BITS, Outcome
@@ -16,12 +16,17 @@ Allowed = tuple[int, ...]
 """Per position, the tokens with which an answer may still win, as a bit mask.  (SPEC-7.6)"""
 
 
+def mask(first: int, last: int) -> int:
+    """Return the tokens from ``first`` to ``last`` as a bit mask."""
+    return (2 << last) - (1 << first)
+
+
 def expand(ranges: Iterable[Range]) -> list[int]:
     """Return the members of ascending ranges."""
     return [member for first, last in ranges for member in range(first, last + 1)]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Inputs:
     """All inputs with this maximum whose last token is one of ``queries``.  (SPEC-7.2, SPEC-7.3)
 
@@ -38,7 +43,7 @@ class Inputs:
         return self.queries != [self.maximum]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Known:
     """What is known of all inputs of a cell, from its parents and itself.  (SPEC-7.6)
 
@@ -50,7 +55,7 @@ class Known:
     margin: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Margin:
     """A margin as it is written: ``mantissa * 2^exponent`` logits.  (SPEC-7.4, SPEC-7.13)"""
 
@@ -71,7 +76,7 @@ class Margin:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failures:
     """Bounds on the failing weight of a cell, claimed or derived.  (SPEC-7.13)"""
 

@@ -5,18 +5,18 @@ The groups of the published cubic proof (one query, single tokens) and of the su
 tokens up to m - g in one block, many queries) are both of this form.
 """
 
-from dataclasses import dataclass
 from operator import sub
 
 from checker.cells.cell import Failures, Range, expand
 from checker.cells.terms import Frame, Left, Terms
+from checker.ground import record
 from checker.ground.ledger import PLACE_BITS
 
 Rows = list[list[int]]
 """Terms by position and block."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Group:
     """The inputs of which exactly ``copies`` free positions do not hold the maximum, and hold
     tokens of ``blocks`` instead.
@@ -26,7 +26,7 @@ class Group:
     blocks: tuple[Range, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Copies:
     """A leaf of groups, each right as a whole or counted as wrong.  (SPEC-7.14)"""
 
@@ -41,43 +41,44 @@ class Copies:
               and copy, and one addition per chosen block and free position.
         """
         frame = left.frame
+        ledger = frame.ledger
         free = len(frame.multiplicities) - 1
         # SPEC-3.5: every block gets a place at every position
         places = (free + 1) * len(frame.blocks) * PLACE_BITS
         answers = []
         for terms in left.terms.values():
-            frame.ledger.take(places)
-            frame.ledger.charge(cmp=sum(map(len, terms.rows)), add=free)
-            answers.append(_filled(terms))
+            ledger.take(places)
+            ledger.charge(cmp=sum(map(len, terms)), add=free)
+            answers.append(_filled(terms, len(frame.blocks)))
         count = len(answers)
         upper = left.size
         for group in self.groups:
             chosen = expand(group.blocks)
             most = group.copies + 1
             added = free * (most + len(chosen))
-            frame.ledger.charge(mul=2 * free * most, add=added)
             work = free * (len(chosen) + free.bit_length() + 1)
-            frame.ledger.charge(
-                add=count * 4 * (free + 1),
+            ledger.charge(
+                mul=2 * free * most,
+                add=added + count * 4 * (free + 1),
                 cmp=count * (work + len(frame.weights[-1])),
             )
             # 7.14: right if the largest sum is negative for every answer left
             if all(_worst(rows, chosen, group.copies) < 0 for rows in answers):
                 upper -= _weight(frame, chosen, group.copies)
-        frame.ledger.release(count * places)
+        ledger.release(count * places)
         return Failures(0, upper)
 
 
-def _filled(terms: Terms) -> Rows:
+def _filled(terms: Terms, width: int) -> Rows:
     """Return the terms of every block, the maximum's last, at the free positions, and the terms of
     the last position.
 
     A missing term is one that outweighs all the others: no failing input has it.
     """
-    *free, last = terms.rows
-    sizes = [abs(term) for row in terms.rows for term in row.values()]
-    missing = -1 - len(terms.rows) * max(sizes)
-    blocks = range(terms.maximum + 1)
+    *free, last = terms
+    sizes = [abs(term) for row in terms for term in row.values()]
+    missing = -1 - len(terms) * max(sizes)
+    blocks = range(width)
     filled = [[row.get(b, missing) for b in blocks] for row in free]
     return [*filled, list(last.values())]
 

@@ -8,19 +8,19 @@ for the number of all inputs.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import prod
 from operator import floordiv
 
 from checker.cells.cell import Failures
-from checker.cells.terms import BlockTerms, Frame, Left, Terms, max_of_terms
+from checker.cells.terms import Frame, Left, Terms, max_of_terms
+from checker.ground import record
 from checker.ground.errors import require, require_support
 
 MAX_POLYNOMIAL_BITS = 1 << 22
 """Two factors as large as this are multiplied in less than a second.  (SPEC-3.5)"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Share:
     """A number of bins and the wrong answers they are spent on."""
 
@@ -28,7 +28,7 @@ class Share:
     answers: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Count:
     """A leaf whose failures are counted, for the shares of ``blocks`` and of ``lower``."""
 
@@ -48,14 +48,15 @@ class Count:
         counted several times, never missed (the caller caps).
         Raises: Rejected (SPEC-7.9) unless the shares cover every answer not proved beaten.
         """
-        frame = left.frame
         unnamed = dict(left.terms)
         total = 0
         for share in self.blocks:
             named = share.answers or tuple(unnamed)
             chosen = [unnamed.pop(j) for j in named if j in unnamed]
             if chosen:
-                total += _counted(frame, max_of_terms(chosen), share.bins, floordiv)
+                total += _counted(
+                    left.frame, max_of_terms(chosen), share.bins, floordiv
+                )
         require(
             not unnamed,
             "SPEC-7.9",
@@ -105,14 +106,14 @@ def _counted(
              lower terms and deficits rounded up, every input counted fails.
     Cost: a multiplication, an addition and a comparison per term, and the polynomials.
     """
-    entries = sum(map(len, terms.rows))
+    entries = sum(map(len, terms))
     frame.ledger.charge(mul=entries, add=entries, cmp=entries)
-    total = sum(max(row.values()) for row in terms.rows)  # T
+    total = sum(max(row.values()) for row in terms)  # T
     if total < 0:
         return 0
     step = (total // bins if bins else total) + 1
     deficits = []
-    for row in terms.rows:
+    for row in terms:
         top = max(row.values())  # M_i
         deficits.append({b: scaled(top - row[b], step) for b in row})
     return _within(frame, deficits, total // step)
@@ -120,7 +121,7 @@ def _counted(
 
 def _within(
     frame: Frame,
-    deficits: list[BlockTerms],
+    deficits: Terms,
     limit: int,
 ) -> int:
     """Return the weight of the cell's inputs whose deficits add up to at most ``limit``.

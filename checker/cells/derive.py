@@ -2,6 +2,7 @@
 (SPEC-7.6 to SPEC-7.15)
 """
 
+from collections.abc import Sequence
 from itertools import accumulate
 from math import prod
 
@@ -15,9 +16,9 @@ from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Left, Terms
 from checker.cells.weights import Scores
 from checker.float32.cells import REAL, Slack
+from checker.ground.exact import Row
 from checker.ground.ledger import NUMBER_BITS, Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome
-from checker.statement.statement import Scope
 
 ROW_BITS = 2048
 """Room that Python takes for the terms of one position."""
@@ -31,19 +32,19 @@ class Cells:
     def __init__(
         self,
         paths: Paths,
-        scope: Scope,
+        weights: Sequence[Row],
         precision: int,
         ledger: Ledger,
         slack: Slack = REAL,
     ) -> None:
         self.paths = paths
-        self.scope = scope
+        self.weights = weights
         self.ledger = ledger
         self.slack = slack
         self.scores = Scores(Tables(paths, ledger), precision, slack)
-        ledger.charge(add=sum(map(len, scope.weights)))
+        ledger.charge(add=sum(map(len, weights)))
         # 7.2: the weight of the free positions with tokens below t, and of a last token below t
-        *free, last = (list(accumulate(row, initial=0)) for row in scope.weights)
+        *free, last = (list(accumulate(row, initial=0)) for row in weights)
         sums = zip(*free, strict=True) if free else [()] * len(last)
         self.below = list(map(prod, sums))
         self.last = last
@@ -61,8 +62,8 @@ class Cells:
         self.ledger.spend(1 + len(cell.queries))
         found = self._derive(cell, given)
         if isinstance(found, Known):
-            masks = len(found.answers) * len(self.scope.weights)
-            room = masks * (NUMBER_BITS + len(self.scope.weights[0]))
+            masks = len(found.answers) * len(self.weights)
+            room = masks * (NUMBER_BITS + len(self.weights[0]))
             self.ledger.take(room)
             for child in cell.children:
                 self.visit(child, found)
@@ -97,10 +98,10 @@ class Cells:
         if not given.answers or not size:  # nothing fails
             shown = given.margin if size else None
             return given if isinstance(method, Split) else Outcome(0, 0, size, shown)
-        frame = Frame(self.scores, inputs, self.scope.weights)
+        frame = Frame(self.scores, inputs, self.weights)
+        before = self.ledger.held
         left, margin = self._left(cell, frame, given, mu)
-        width = self.bits + mu.bit_length()
-        room = sum(_room(terms, width) for terms in left.values())
+        room = self.ledger.held - before
         if isinstance(method, Split):  # 7.7
             self.ledger.release(room)
             return Known({j: frame.allowed(left[j]) for j in left}, margin)
@@ -125,29 +126,27 @@ class Cells:
         Cost: per answer three comparisons per term and ten operations per position.
         """
         width = self.bits + mu.bit_length()
-        most = len(frame.weights) * (ROW_BITS + len(frame.blocks) * width)
+        places = len(frame.weights)
+        blocks = len(frame.blocks)
+        most = places * (ROW_BITS + blocks * width)
         left = {}
         sums = []
         for j, allowed in given.answers.items():
             self.ledger.take(most)
             terms = frame.upper_terms(j, allowed, mu)
-            if isinstance(cell.method, BruteForce):  # 7.12: every answer is kept
-                left[j] = terms
-                self.ledger.release(most - _room(terms, width))
-                continue
-            places = len(terms.rows)
-            work = 3 * sum(map(len, terms.rows)) + 4 * places
-            self.ledger.charge(add=6 * places, cmp=work)
-            kept, removed = extreme_test(terms)
+            kept: Terms | None = terms
+            if not isinstance(cell.method, BruteForce):  # 7.12: it keeps every answer
+                work = 3 * sum(map(len, terms)) + 4 * places
+                self.ledger.charge(add=6 * places, cmp=work)
+                kept, removed = extreme_test(terms, blocks - 1, forced=frame.forced)
+                sums += [] if removed is None else [removed]
             self.ledger.release(most)
             if kept is not None:
                 left[j] = kept
-                self.ledger.take(_room(kept, width))
-            if removed is not None:
-                sums.append(removed)
+                entries = sum(map(len, kept))
+                self.ledger.take(places * ROW_BITS + entries * width)
         # W: the largest weights at each position
-        rows = frame.weights
-        heaviest = sum(max(high for _, high in row.values()) for row in rows)
+        heaviest = sum(max(high for _, high in row.values()) for row in frame.weights)
         value = _beaten(mu, max(sums, default=None), heaviest)
         return left, self._least(given.margin, value)
 
@@ -160,11 +159,6 @@ class Cells:
             return margin
         shown = self.slack.margin(value) << MARGIN_BITS >> self.paths.value_scale
         return shown if margin is None else min(margin, shown)
-
-
-def _room(terms: Terms, width: int) -> int:
-    """Return the room that the terms of one answer take, each of ``width`` bits."""
-    return len(terms.rows) * ROW_BITS + sum(map(len, terms.rows)) * width
 
 
 def _beaten(mu: int, removed: int | None, heaviest: int) -> int | None:

@@ -16,9 +16,9 @@ false.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import add, mul, sub
 
+from checker.ground import record
 from checker.ground.decode import fields, integer, integers, listing, typed
 from checker.ground.errors import require_form, require_support
 from checker.ground.exact import (
@@ -64,7 +64,7 @@ _RULES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bound:
     """How a residual chain is bounded; ``number`` is where a split is, or how often a power is
     squared.
@@ -79,7 +79,7 @@ class Bound:
 RANGE = Bound("range", 0, (), ())
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PathHint:
     """The formed factors by their lengths, per factor its low-rank part (c, x) or (), and the bound
     of the rest.
@@ -196,12 +196,8 @@ def _split(
         front = add_row(front, shift, ledger)
     inner = _ranges(rest, bound.parts[0], ledger)  # beta
     rows = front.rows
-    entries = len(rows) * len(rows[0])
-    ledger.charge(
-        mul=entries,
-        add=entries + len(rows),
-        cmp=entries,
-    )
+    entries = front.entries
+    ledger.charge(mul=entries, add=entries + len(rows), cmp=entries)
     sums = [sum(map(mul, map(abs, row), inner)) for row in rows]
     return tuple(base + raised(value, front.scale, 0) for value in sums)
 
@@ -225,7 +221,7 @@ def _ranges(
         return (_spectral(factors, bound.number, ledger),) * rows
     if bound.rule == "range":
         formed = multiply(factors, ledger)
-        ledger.charge(add=rows, cmp=2 * rows * len(formed.rows[0]))
+        ledger.charge(add=rows, cmp=2 * formed.entries)
         widths = [max(row) - min(row) for row in formed.rows]
         return tuple(raised(width, formed.scale, TABLE_SCALE) for width in widths)
     ledger.charge(cmp=rows * (len(bound.parts) + 1))

@@ -14,7 +14,7 @@ from math import prod
 from operator import getitem, itemgetter, mul
 
 from checker.cells.cell import Failures
-from checker.cells.terms import BlockTerms, Frame, Left, Terms
+from checker.cells.terms import Frame, Left, Terms
 from checker.cells.ties import is_wrong
 from checker.ground.errors import require_support
 
@@ -54,7 +54,7 @@ class Enumeration:
         self.frame = frame
         self.width = len(frame.blocks)
         free = len(frame.multiplicities) - 1
-        places = zip(*(terms.rows for terms in answers), strict=True)
+        places = zip(*answers, strict=True)
         counts = [sum(map(len, rows)) for rows in places]
         sizes = [max(count // len(answers), 1) for count in counts]
         sizes = [sizes[-1], *sizes[:-1]]
@@ -92,10 +92,10 @@ class Enumeration:
         """
         found: Found = {}
         for terms in answers:
-            head = [terms.rows[-1], *terms.rows[: self.cut]]
-            tail = terms.rows[self.cut : -1]
+            head = [terms[-1], *terms[: self.cut]]
+            tail = terms[self.cut : -1]
             tuples = prod(map(len, head)) + prod(map(len, tail))
-            longest = max(v.bit_length() for row in terms.rows for v in row.values())
+            longest = max(v.bit_length() for row in terms for v in row.values())
             bits = longest + self.suffixes + BITS_OF_TUPLE
             require_support(
                 (len(found) + tuples) * bits <= MAX_TUPLE_BITS,
@@ -119,7 +119,7 @@ class Enumeration:
                     found[number] = found.get(number, 0) | mask
         return found
 
-    def _sums(self, rows: list[BlockTerms]) -> list[Summed]:
+    def _sums(self, rows: Terms) -> list[Summed]:
         """Return every tuple of blocks, one from each row."""
         found = [(0, 0, False)]
         last = self.width - 1
@@ -201,14 +201,14 @@ class Enumerate:
         certain = table.masks(map(frame.lower_terms, answers, allowed))
         undecided = {n: possible[n] & ~certain.get(n, 0) for n in possible}
         for number, bit, tokens in table.tuples(undecided) if left.mu == 0 else ():
-            wrong = is_wrong(frame.scores, frame.maximum, tokens, answers)
+            right = frame.paths.right[frame.maximum]
+            wrong = is_wrong(frame.scores, right, tokens, answers)
             certain.setdefault(number, 0)
             if wrong is True:
                 certain[number] |= bit
             if wrong is False:
                 possible[number] ^= bit
-        lower = table.weight(certain)
-        return Failures(lower, table.weight(possible))
+        return Failures(table.weight(certain), table.weight(possible))
 
 
 class BruteForce(Enumerate):

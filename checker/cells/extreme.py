@@ -12,26 +12,26 @@ NOWHERE = -1
 """A place that is no position."""
 
 
-def _gains(terms: Terms, tops: list[int]) -> dict[int, int]:
-    """Return F_i - M_i for the free positions that have F_i, if one of them must hold m."""
-    if not terms.forced:
-        return {NOWHERE: 0}  # 7.6: g is 0, whichever position is left out
-    m = terms.maximum
-    rows = enumerate(terms.rows[:-1])
-    return {i: row[m] - tops[i] for i, row in rows if m in row}
-
-
-def extreme_test(terms: Terms) -> tuple[Terms | None, int | None]:
+def extreme_test(
+    terms: Terms,
+    maximum: int,
+    *,
+    forced: bool,
+) -> tuple[Terms | None, int | None]:
     """Return the upper terms with which an answer may still win, None if it cannot, and the largest
     sum that was removed, None if there is none.  (SPEC-7.6)
 
+    ``maximum`` is the block of the maximum; ``forced``: a free position must hold it.
     Ensures: sums that no input has are not counted among those removed.
     """
-    if not all(terms.rows):  # 7.6 step 1: some position has no term
+    if not all(terms):  # 7.6 step 1: some position has no term
         return None, None
-    tops = [max(row.values()) for row in terms.rows]  # M_i
+    tops = [max(row.values()) for row in terms]  # M_i
     total = sum(tops)
-    gains = _gains(terms, tops)
+    gains = {NOWHERE: 0}  # 7.6: g is 0, whichever position is left out
+    if forced:  # F_i - M_i for the free positions that have F_i
+        free = enumerate(terms[:-1])
+        gains = {i: row[maximum] - tops[i] for i, row in free if maximum in row}
     if not gains:  # 7.6 step 1: no free position has F_i
         return None, None
     best = max(gains, key=gains.__getitem__)
@@ -41,11 +41,11 @@ def extreme_test(terms: Terms) -> tuple[Terms | None, int | None]:
         return None, total + gain
     rows = []
     removed = list[int]()
-    for i, row in enumerate(terms.rows):
+    for i, row in enumerate(terms):
         others = total - tops[i]  # the sum of M_k over k != i
         here = gain if i != best else second  # g_i
         rest = dict(row)
-        own = rest.pop(terms.maximum, None) if i < len(tops) - 1 else None  # F_i
+        own = rest.pop(maximum, None) if i < len(tops) - 1 else None  # F_i
         kept = BlockTerms()
         if here is not None:  # 7.6 step 2: f_i(b,j) + sum_{k != i} M_k + g_i < 0
             least = -(others + here)
@@ -53,11 +53,11 @@ def extreme_test(terms: Terms) -> tuple[Terms | None, int | None]:
             lost = [rest[b] for b in rest.keys() - kept.keys()]
             removed += [max(lost) - least] if lost else []
         if own is not None and own + others >= 0:  # 7.6 step 2: g_i is 0 if b is {m}
-            kept[terms.maximum] = own
+            kept[maximum] = own
         elif own is not None:
             removed.append(own + others)
         rows.append(kept)
-    return Terms(rows, terms.maximum, terms.forced), max(removed, default=None)
+    return rows, max(removed, default=None)
 
 
 class Extreme:

@@ -1,14 +1,13 @@
 """A proof of cells: how it is read, and the outcomes of its leaves.  (SPEC-7)"""
 
-from dataclasses import dataclass
-
 from checker.cells.cell import Known
 from checker.cells.derive import Cells
 from checker.cells.enclosed import PathHint, parse_hints
 from checker.cells.parse import Cell, Skip, parse_cells
 from checker.cells.paths import decompose, require_plain
+from checker.cells.places import Places, places_of
 from checker.float32 import cells as float32
-from checker.float32.cells import REAL
+from checker.ground import record
 from checker.ground.decode import listing
 from checker.ground.errors import require_support
 from checker.ground.ledger import Ledger
@@ -18,13 +17,14 @@ from checker.statement.outcome import MAX_CELLS, Outcome
 from checker.statement.statement import Statement
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Forest:
     """The cells of a proof with the hints of its paths, and what they are about."""
 
     model: Model
     statement: Statement
     precision: int
+    named: Places
     hints: dict[str, PathHint]
     roots: tuple[Cell, ...]
 
@@ -34,17 +34,20 @@ class Forest:
         Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
         """
         exp = self.statement.exp_errors
-        paths = decompose(self.model, self.hints, ledger, TABLE_SCALE if exp else 0)
-        slack = REAL
+        named = self.named
+        fine = TABLE_SCALE if exp else 0
+        paths = decompose(self.model, named, self.hints, ledger, fine)
+        slack = float32.REAL
         if exp is not None:
             scales = paths.score_scale, paths.value_scale
             slack = float32.slack(self.model, exp, scales, ledger)
-        cells = Cells(paths, self.statement.scope, self.precision, ledger, slack)
+        cells = Cells(paths, named.weights, self.precision, ledger, slack)
         answers = range(self.model.sizes["d_vocab_out"])
         for root in self.roots:
             # 7.6: at a root every answer and token is allowed
-            every = ((2 << root.maximum) - 1,) * self.model.sizes["n_ctx"]
-            wrong = {j: every for j in answers if j != root.maximum}
+            held = (2 << root.maximum) - 1
+            every = tuple(mask & held for mask in named.allowed)
+            wrong = {j: every for j in answers if j != named.right[root.maximum]}
             if isinstance(root.method, Skip):  # 7.11: nothing is asked of it
                 wrong = {}
             ledger.spend(len(wrong))
@@ -53,11 +56,11 @@ class Forest:
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
-        roots = []
-        for cell in self.roots:
-            inputs = f"maximum {cell.maximum}, queries {list(cell.queries)}"
-            method = type(cell.method).__name__
-            roots.append(f"  {cell.where}: {inputs}, {method}, {cell.claim}")
+        roots = [
+            f"  {cell.where}: maximum {cell.maximum}, queries {list(cell.queries)}, "
+            f"{type(cell.method).__name__}, {cell.claim}"
+            for cell in self.roots
+        ]
         return [f"paths enclosed: {sorted(self.hints)}, roots:", *roots]
 
 
@@ -77,10 +80,9 @@ def parse_forest(
         "SPEC-7",
         "cells are about the task max-of-k only",
     )
-    domain = statement.domain
-    usual = domain.parts == domain.usual
-    require_support(usual, "SPEC-7", "cells are about the usual domain only")
     require_plain(model)
     hints = parse_hints(proof["paths"]) if "paths" in proof else {}
-    roots = parse_cells(listing(proof["cells"], "cells", MAX_CELLS), model.sizes)
-    return Forest(model, statement, precision, hints, roots)
+    named = places_of(statement)
+    sizes = model.sizes | {"places": len(named.tokens)}
+    roots = parse_cells(listing(proof["cells"], "cells", MAX_CELLS), sizes)
+    return Forest(model, statement, precision, named, hints, roots)

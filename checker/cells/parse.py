@@ -8,16 +8,16 @@ follow it in the list and inherit both.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from checker.cells.cell import Failures, Inputs, Margin, Range, expand
+from checker.cells.cell import Failures, Inputs, Margin, Range, expand, mask
 from checker.cells.copies import Copies, Group
 from checker.cells.counting import Count, Share
 from checker.cells.enumeration import BruteForce, Enumerate
 from checker.cells.extreme import Extreme
 from checker.cells.screen import Screen
 from checker.cells.terms import Leaf
+from checker.ground import record
 from checker.ground.decode import (
     big,
     dyadic,
@@ -67,7 +67,7 @@ Run = tuple[int, int]
 """A length and a count: so many blocks of so many tokens each.  (SPEC-7.3)"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cell:
     """One cell, parsed; ``queries`` and ``layout`` stay in the compact form in which they were
     written.  Without children it is a leaf.
@@ -90,7 +90,7 @@ class Cell:
         return Inputs(self.maximum, expand(self.queries), blocks)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Root:
     """What a root names and its descendants share."""
 
@@ -98,15 +98,9 @@ class Root:
     mu: Margin
 
 
-def _joined(ranges: Iterable[Range]) -> list[Range]:
-    """Return ascending ranges with neighbours joined, so that equal sets are equal lists."""
-    found: list[Range] = []
-    for first, last in ranges:
-        begin = first
-        if found and found[-1][1] + 1 == first:
-            begin, _ = found.pop()
-        found.append((begin, last))
-    return found
+def _members(ranges: Iterable[Range]) -> int:
+    """Return the set of the members of ascending ranges, as a bit mask."""
+    return sum(mask(first, last) for first, last in ranges)
 
 
 def _ascending(ranges: Sequence[Range]) -> bool:
@@ -114,12 +108,7 @@ def _ascending(ranges: Sequence[Range]) -> bool:
     return apart and all(first <= last for first, last in ranges)
 
 
-def _queries(
-    value: object,
-    where: str,
-    maximum: int,
-    method: str,
-) -> Ranges:
+def _queries(value: object, where: str, maximum: int, method: str) -> Ranges:
     ranges = pairs(value, where, 0, maximum)
     require(len(ranges) > 0, "SPEC-7.2", f"{where} is empty")
     require(_ascending(ranges), "SPEC-7.2", f"{where}: ranges overlap or do not ascend")
@@ -140,11 +129,7 @@ def _queries(
     return tuple(ranges)
 
 
-def _layout(
-    found: Found,
-    where: str,
-    maximum: int,
-) -> tuple[Run, ...]:
+def _layout(found: Found, where: str, maximum: int) -> tuple[Run, ...]:
     single = [[1, maximum]] if maximum else []
     runs = pairs(found.get("layout", single), f"{where} layout", 1, 1024)
     require(
@@ -193,11 +178,7 @@ def _groups(
     return tuple(groups)
 
 
-def _shares(
-    value: object,
-    where: str,
-    answers: int,
-) -> tuple[Share, ...]:
+def _shares(value: object, where: str, answers: int) -> tuple[Share, ...]:
     shares = []
     for written, named in _numbered(value, where, "bins, answers"):
         bins = integer(written, f"{where} bins", 0, 1 << 24)
@@ -221,7 +202,7 @@ def _claim(found: Found, where: str) -> Margin | Failures | None:
     return Failures(*(big(number, f"{where} failures") for number in failures))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reader:
     """The cells of a list that are not yet read."""
 
@@ -248,7 +229,7 @@ class Reader:
         roots = " maximum mu" if root is None else ""
         found = fields(item, where, f"method queries {keys}{roots}", may)
         if root is None:
-            most = self.sizes["d_vocab"] - 1
+            most = self.sizes["places"] - 1
             maximum = integer(found["maximum"], f"{where} maximum", 0, most)
             mu = Margin(*dyadic(found["mu"], f"{where} mu"))
             require(mu.mantissa >= 0, "SPEC-7.4", f"{where} mu is negative")
@@ -259,33 +240,22 @@ class Reader:
         if children:
             _require_partition(children, queries, f"the split of {where}")
         layout = _layout(found, where, m)
-        fields_of_method: Found = {}
+        own: Found = {}
         for key in ("blocks", "lower"):  # 7.9, 7.10
             if key in found:
                 most = self.sizes["d_vocab_out"]
-                fields_of_method[key] = _shares(found[key], f"{where} {key}", most)
+                own[key] = _shares(found[key], f"{where} {key}", most)
         if "groups" in found:
             # 7.14: at most n - 1 copies, or n - 2 but not less than 0 with queries below m
             below = queries[-1][1] < m
             most = max(self.sizes["n_ctx"] - 1 - below, 0)
             blocks = sum(count for _, count in layout)
-            written = found["groups"]
-            fields_of_method["groups"] = _groups(
-                written,
-                f"{where} groups",
-                blocks,
-                most,
-            )
+            own["groups"] = _groups(found["groups"], f"{where} groups", blocks, most)
         claim = _claim(found, where)
-        method = kind(**fields_of_method)
-        return Cell(where, m, queries, root.mu, layout, method, children, claim)
+        return Cell(where, m, queries, root.mu, layout, kind(**own), children, claim)
 
     def _children(
-        self,
-        found: Found,
-        where: str,
-        root: Root,
-        depth: int,
+        self, found: Found, where: str, root: Root, depth: int
     ) -> tuple[Cell, ...]:
         """Return the cells that follow as children of one with these fields."""
         if "children" not in found:
@@ -299,16 +269,12 @@ class Reader:
         return tuple([self.cell(root, depth + 1) for _ in range(count)])
 
 
-def _require_partition(
-    cells: Iterable[Cell],
-    whole: Ranges,
-    where: str,
-) -> None:
+def _require_partition(cells: Iterable[Cell], whole: Ranges, where: str) -> None:
     """Require that the query sets are disjoint and that their union is ``whole``."""
     held = sorted(pair for cell in cells for pair in cell.queries)
     require(_ascending(held), "SPEC-7.1", f"{where}: two cells overlap")
     require(
-        _joined(held) == _joined(whole),
+        _members(held) == _members(whole),
         "SPEC-7.1",
         f"{where}: the cells do not cover exactly these queries",
     )
@@ -320,7 +286,7 @@ def parse_cells(
 ) -> tuple[Cell, ...]:
     """Return the root cells of a proof that tiles the domain.  (SPEC-7.1)
 
-    ``sizes``: d_vocab, d_vocab_out and n_ctx of the model.
+    ``sizes``: d_vocab_out and n_ctx of the model, and the number of places (SPEC-7.16).
     Ensures: every input belongs to exactly one leaf cell.
     Raises:  Malformed, Rejected or Declined (SPEC-3.5, SPEC-7.x), naming the cell by its index in
              the list.
@@ -328,7 +294,7 @@ def parse_cells(
     """
     reader = Reader(deque(enumerate(cells)), sizes)
     roots = []
-    groups: list[list[Cell]] = [[] for _ in range(sizes["d_vocab"])]
+    groups: list[list[Cell]] = [[] for _ in range(sizes["places"])]
     while reader.unread:
         root = reader.cell(None, 0)
         roots.append(root)

@@ -1,8 +1,8 @@
 """The exact path matrices of models with one layer, one head and attention only.  (SPEC-4.4)"""
 
-from dataclasses import dataclass
-
 from checker.cells.enclosed import Enclosed, PathHint, enclose
+from checker.cells.places import Places
+from checker.ground import record
 from checker.ground.errors import require_support
 from checker.ground.exact import (
     Matrix,
@@ -31,14 +31,14 @@ _PLAIN = {
 Rows = tuple[Row, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Paths:
     """The path matrices: scores over ``2^-score_scale``, logits over ``2^-value_scale``.
 
     ``eqke_low[q][t]``, ``eqkp[q][i]``, ``evou_low[t][j]``, ``pvou[i][j]``, ``eu_low[q][j]``.
     ``low`` and ``high`` enclose up to a constant of each row (a token, for EVOU), so that only
     differences within a row mean anything; they are the same object where the path is exact.
-    ``exact``: all three are.
+    ``exact``: all three are.  ``right``: by token, the right output where it is the maximum.
     """
 
     eqke_low: Rows
@@ -53,6 +53,7 @@ class Paths:
     value_scale: int
     d_head: int
     exact: bool
+    right: Row
 
 
 def require_plain(model: Model) -> None:
@@ -75,8 +76,7 @@ def _with_bias(
         return [left, right]
     scale = max(right.scale, bias.scale)
     ones = tuple((*row, 1 << left.scale) for row in left.rows)
-    fine = rescale(right, scale, ledger)
-    rows = fine.rows + rescale(bias, scale, ledger).rows
+    rows = rescale(right, scale, ledger).rows + rescale(bias, scale, ledger).rows
     return [Matrix(ones, left.scale), Matrix(rows, scale)]
 
 
@@ -91,18 +91,19 @@ def _hold(tables: list[Rows], ledger: Ledger) -> None:
     """Count tables as held, each object once."""
     distinct = {id(rows): rows for rows in tables}
     for table in distinct.values():
-        widest = bits(Matrix(table, 0))
-        ledger.hold(len(table) * len(table[0]), widest)
+        matrix = Matrix(table, 0)
+        ledger.hold(matrix.entries, bits(matrix))
 
 
 def decompose(
     model: Model,
+    named: Places,
     hints: dict[str, PathHint],
     ledger: Ledger,
     fine: int = 0,
 ) -> Paths:
-    """Return the path decomposition of the model: a path without a hint exactly, the others
-    enclosed.  (SPEC-4.4, SPEC-6.5)
+    """Return the path decomposition of the model, over the tokens that are named: a path without a
+    hint exactly, the others enclosed.  (SPEC-4.4, SPEC-6.5, SPEC-7.16)
 
     Ensures: the scales are at least ``fine``.
 
@@ -110,9 +111,8 @@ def decompose(
           enclosures.
     """
     before = ledger.held
-    weights = model.weights.items()
-    w = {name.rpartition(".")[2]: weight for name, weight in weights}
-    embed = w["W_E"]
+    w = model.by_role()
+    embed = named.rows(w["W_E"])
     places = w["W_pos"]
     query = add_row(embed, Matrix(places.rows[-1:], places.scale), ledger)  # Q
     output = w["W_O"]
@@ -143,4 +143,5 @@ def decompose(
         value,
         model.sizes["d_head"],
         not hints,
+        named.right,
     )

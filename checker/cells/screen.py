@@ -66,16 +66,17 @@ def screened(
     """
     tables = scores.tables
     m = inputs.maximum
+    right = tables.paths.right[m]
     places = tables.paths.pvou
     n = len(places)
     blocks = inputs.blocks
     weights = _weights(scores, inputs)
     values = Values(tables, inputs)
     # min_t EVOU[t,m] + min_i PVOU[i,m] + min_q (EU[q,m] - mean_q) - mu
-    least = tables.direct_low[m][m] + min(row[m] for row in places) - mu
+    least = tables.direct_low[m][right] + min(row[right] for row in places) - mu
     wide = sum(first < last for first, last in blocks)
     entries = len(answers) * len(blocks)
-    scores.ledger.charge(
+    tables.ledger.charge(
         mul=entries + 2 * len(answers),
         add=4 * (len(answers) + len(blocks)) + 2 * entries,
         cmp=3 * entries + (wide + n + 2) * (len(answers) + 1),

@@ -7,27 +7,23 @@ from itertools import accumulate
 from operator import sub
 
 from checker.cells.paths import Paths
+from checker.ground import record
 from checker.ground.exact import Matrix, Row, bits
-from checker.ground.ledger import Ledger
+from checker.ground.ledger import PLACE_BITS, Ledger
 
 Line = Sequence[int]
 Choose = Callable[[int, int], int]
 
 
+@record
 class Extremes:
     """Entrywise largest (``max``) or smallest (``min``) entries over consecutive lines, by windows
-    of doubling length.
+    of doubling length, the lines themselves first.
     """
 
-    def __init__(
-        self,
-        lines: Sequence[Line],
-        choose: Choose,
-        ledger: Ledger,
-    ) -> None:
-        self.levels: list[list[Line]] = [list(lines)]
-        self.choose = choose
-        self.ledger = ledger
+    levels: list[Sequence[Line]]
+    choose: Choose
+    ledger: Ledger
 
     def windows(self, first: int, last: int) -> tuple[Line, Line]:
         """Return two lines such that the entrywise extreme of both is that of lines ``first`` to
@@ -42,7 +38,7 @@ class Extremes:
             count = len(below) - shift
             entries = count * len(below[0])
             self.ledger.charge(cmp=entries)
-            self.ledger.hold_places(entries)
+            self.ledger.take(entries * PLACE_BITS)
             pairs = zip(below, below[shift:], strict=False)
             self.levels.append([tuple(map(self.choose, *pair)) for pair in pairs])
         lines = self.levels[level]
@@ -90,10 +86,10 @@ class Tables:
         self.ledger = ledger
         high = list(zip(*paths.eqke_high, strict=True))
         low = list(zip(*paths.eqke_low, strict=True))
-        self.score_high = Extremes(high, max, ledger)
-        self.score_low = Extremes(low, min, ledger)
-        self.value_high = Extremes(paths.evou_high, max, ledger)
-        self.value_low = Extremes(paths.evou_low, min, ledger)
+        self.score_high = Extremes([high], max, ledger)
+        self.score_low = Extremes([low], min, ledger)
+        self.value_high = Extremes([paths.evou_high], max, ledger)
+        self.value_low = Extremes([paths.evou_low], min, ledger)
         free = len(paths.pvou) - 1
         width = len(paths.pvou[0])
         entries = len(paths.eqkp) * (free + 1 + width)

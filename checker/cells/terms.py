@@ -12,17 +12,22 @@ hold a query of the cell.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from operator import sub
 from typing import Protocol
 
-from checker.cells.cell import Allowed, Failures, Inputs
+from checker.cells.cell import Allowed, Failures, Inputs, mask
 from checker.cells.tables import Tables
 from checker.cells.weights import Ends, Scores
+from checker.ground import record
 from checker.ground.exact import Row
 
 BlockTerms = dict[int, int]
 """A number for every block with which an answer may still win at one position."""
+
+Terms = list[BlockTerms]
+"""The numbers of one wrong answer by position; which side they bound is said by the function that
+made them.
+"""
 
 Term = Callable[[Ends, int], int]
 
@@ -39,43 +44,28 @@ def term_lower(weight: Ends, bracket: int) -> int:
     return bracket * (low if bracket > 0 else high)
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """For one wrong answer, per position, one number for every block with which it may still win.
-
-    Which side the numbers bound is said by the function that made them.  ``maximum`` is the block
-    of the maximum; ``forced``: the inputs hold the maximum in a free position.
-    """
-
-    rows: list[BlockTerms]
-    maximum: int
-    forced: bool
-
-
 def max_of_terms(parts: Sequence[Terms]) -> Terms:
     """Return the blockwise maximum over several answers; a block is left if it is left for any of
     them.
     """
     rows = []
-    for held in zip(*(part.rows for part in parts), strict=True):
+    for held in zip(*parts, strict=True):
         blocks = set().union(*held)
-        largest = {}
-        for b in blocks:
-            largest[b] = max(row[b] for row in held if b in row)
+        largest = {b: max(row[b] for row in held if b in row) for b in blocks}
         rows.append(largest)
-    return Terms(rows, parts[0].maximum, parts[0].forced)
+    return rows
 
 
 class Values:
     """Values of the tokens of each block, rows of EVOU.  ``masks``: the tokens as bit masks."""
 
     def __init__(self, tables: Tables, inputs: Inputs) -> None:
-        m = inputs.maximum
+        right = tables.paths.right[inputs.maximum]
         blocks = inputs.blocks
-        self.masks = [(2 << last) - (1 << first) for first, last in blocks]
+        self.masks = [mask(*block) for block in blocks]
         self.tops = [tables.value_high.windows(*block) for block in blocks]
         lows = [tables.value_low.windows(*block) for block in blocks]
-        self.floors = [min(one[m], two[m]) for one, two in lows]
+        self.floors = [min(one[right], two[right]) for one, two in lows]
 
     def above(self, j: int) -> list[int]:
         """Return max_t EVOU[t,j] - min_t EVOU[t,m] for every block.  (SPEC-7.5, SPEC-7.15)"""
@@ -127,7 +117,7 @@ class Frame:
 
     def allowed(self, terms: Terms) -> Allowed:
         """Return per position the tokens of the blocks that are left."""
-        return tuple(sum(self.values.masks[b] for b in row) for row in terms.rows)
+        return tuple(sum(self.values.masks[b] for b in row) for row in terms)
 
     def upper_terms(
         self,
@@ -163,12 +153,12 @@ class Frame:
               if no single window covers it; per position three additions; per entry an addition, a
               multiplication and a comparison.
         """
-        m = self.maximum
         paths = self.paths
+        right = paths.right[self.maximum]
         masks = self.values.masks
         chosen = [
-            [b for b in row if mask & masks[b]]
-            for row, mask in zip(self.weights, allowed, strict=True)
+            [b for b in row if tokens & masks[b]]
+            for row, tokens in zip(self.weights, allowed, strict=True)
         ]
         entries = sum(map(len, chosen))
         queries = len(self.queries)
@@ -181,17 +171,17 @@ class Frame:
         high = paths.eu_high
         low = paths.eu_low
         asked = self.queries
-        direct = max(high[q][j] - low[q][m] for q in asked)
+        direct = max(high[q][j] - low[q][right] for q in asked)
         values = self.values.above(j)
         rows = []
         for place, row, blocks in zip(paths.pvou, self.weights, chosen, strict=True):
-            shift = place[j] - place[m] + direct + mu
+            shift = place[j] - place[right] + direct + mu
             found = {b: term(row[b], values[b] + shift) for b in blocks}
             rows.append(found)
-        return Terms(rows, len(self.blocks) - 1, self.forced)
+        return rows
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Left:
     """What is left of a cell for its method to prove: the upper terms, with ``mu``, of every answer
     that may still win on one of its inputs, which weigh ``size`` together.

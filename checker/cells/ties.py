@@ -16,11 +16,11 @@ MAX_PRECISION = 4096
 
 def is_wrong(
     scores: Scores,
-    m: int,
+    right: int,
     tokens: tuple[int, ...],
     answers: list[int],
 ) -> bool | None:
-    """Return whether some answer reaches the logit of m on one input; None if 4 096 bits do not
+    """Return whether some answer reaches the right logit on one input; None if 4 096 bits do not
     tell.
 
     Requires: exact paths.
@@ -31,12 +31,12 @@ def is_wrong(
     exact = list(map(add, keys, paths.eqkp[q]))
     signs = []
     for j in answers:
-        direct = paths.eu_low[q][j] - paths.eu_low[q][m]
+        direct = paths.eu_low[q][j] - paths.eu_low[q][right]
         sums = dict.fromkeys(exact, 0)
-        scores.ledger.charge(add=5 * len(tokens))
+        scores.tables.ledger.charge(add=5 * len(tokens))
         for i, t in enumerate(tokens):
-            value = paths.evou_low[t][j] - paths.evou_low[t][m]
-            place = paths.pvou[i][j] - paths.pvou[i][m]
+            value = paths.evou_low[t][j] - paths.evou_low[t][right]
+            place = paths.pvou[i][j] - paths.pvou[i][right]
             sums[exact[i]] += value + place + direct  # D_i(t, j) of Lemma 4.4
         sums = {score: value for score, value in sums.items() if value}
         signs.append(_sign(scores, sums))
@@ -52,9 +52,10 @@ def _sign(scores: Scores, sums: dict[int, int]) -> int | None:
     if not sums:  # the tie rule
         return 0
     top = max(sums)
+    work = 2 * len(sums)
     precision = min(2 * scores.precision, MAX_PRECISION)
     while precision <= MAX_PRECISION:
-        scores.ledger.charge(mul=2 * len(sums), add=2 * len(sums))
+        scores.tables.ledger.charge(mul=work, add=work)
         weights = [scores.exp_ends(top - x, top - x, precision) for x in sums]
         if sum(map(term_lower, weights, sums.values())) > 0:
             return 1

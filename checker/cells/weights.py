@@ -10,6 +10,7 @@ divided by sqrt(d_head) only inside ``exp_ends``.
 from checker.cells.cell import Range
 from checker.cells.tables import Line, Tables
 from checker.float32.cells import REAL, Slack
+from checker.ground import record
 from checker.ground.interval import exp_enclosure, inverse_sqrt, shift_up
 
 Ends = tuple[int, int]
@@ -19,21 +20,15 @@ Weights = dict[int, Ends]
 """Of one position, by block."""
 
 
+@record
 class Scores:
     """Enclosures of exponentials of scores divided by sqrt(d_head): exact scores, or
     ``slack.score_error`` below them.  (SPEC-12.5)
     """
 
-    def __init__(
-        self,
-        tables: Tables,
-        precision: int,
-        slack: Slack = REAL,
-    ) -> None:
-        self.tables = tables
-        self.precision = precision
-        self.ledger = tables.ledger
-        self.slack = slack
+    tables: Tables
+    precision: int
+    slack: Slack = REAL
 
     def exp_ends(
         self,
@@ -47,7 +42,7 @@ class Scores:
         Requires: 0 <= below_low <= below_high, exact score differences.
         Cost:     two exponentials.
         """
-        self.ledger.charge(exp=2)
+        self.tables.ledger.charge(exp=2)
         paths = self.tables.paths
         root_low, root_high = inverse_sqrt(paths.d_head, precision + 64)
         scale = paths.score_scale + precision + 64
@@ -62,10 +57,10 @@ class Scores:
         Cost: that of ``Tables.differences``, and two comparisons per query and block; none for the
               maximum itself.
         """
-        self.ledger.charge(cmp=2 * len(queries) * (len(blocks) - 1))
-        maximum = blocks[-1][0]
+        *others, (maximum, _) = blocks
+        self.tables.ledger.charge(cmp=2 * len(queries) * len(others))
         spans = []
-        for first, last in blocks[:-1]:
+        for first, last in others:
             low, high = self.tables.differences(queries, first, last, maximum)
             spans.append((min(low), max(high)))
         return [*spans, (0, 0)]
@@ -105,7 +100,7 @@ class Scores:
         free = len(places[0]) - 1
         entries = free * len(blocks)
         spans = self.spans(queries, blocks)
-        self.ledger.charge(
+        self.tables.ledger.charge(
             mul=2 * entries,
             add=2 * (entries + len(queries)),
             cmp=2 * len(queries) * (free + 2) + 2 * entries,

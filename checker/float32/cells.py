@@ -4,7 +4,6 @@
 The names of SPEC-12.3 stand beside the lines that form them.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import isqrt
 
@@ -23,6 +22,7 @@ from checker.float32.propagation import (
     score_errors,
     short_names,
 )
+from checker.ground import record
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix, add_row, product
 from checker.ground.ledger import Ledger
@@ -32,7 +32,7 @@ SHARE_BITS = 96
 """The sum of attention weights is rounded down to a multiple of 2^-96.  (SPEC-12.3)"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slack:
     """How far executions may be from real arithmetic: nowhere, unless numbers are given.
     (SPEC-12.5)
@@ -69,13 +69,12 @@ def _either(w: dict[str, Matrix], letter: str, ledger: Ledger) -> Fraction:
     Cost: two products, a sum of rows, norms.
     """
     weight = w[f"W_{letter}"]
-    bias = w[f"b_{letter}"]
-    tokens = add_row(product(w["W_E"], weight, ledger), bias, ledger)
+    tokens = add_row(product(w["W_E"], weight, ledger), w[f"b_{letter}"], ledger)
     places = product(w["W_pos"], weight, ledger)
     return largest_norm(tokens, ledger) + largest_norm(places, ledger)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _LogitErrors:
     """B, rho over 2^-96 rounded down, and what is reached on the way from weights to logits."""
 
@@ -105,17 +104,17 @@ def _logits(
     # z: a sum of n computed values by computed weights, which sum to at most 1 + kappa.
     z = AffineNorms(n, 1 + kappa, ZERO).image(value)
     # y: b_O and the computed residual are two more terms of one sum, gamma_{h+2}.
-    e_y = last.error + output.with_term(last.reached()).error(z)
+    e_y = last.error + output.with_term(last.reached).error(z)
     y = Computed(output.reach(z.norm) + last.norm, e_y)
     # P: what the error of y moves in a difference, and the rounding of two logits.
-    P = e_y * L + 2 * logits.rounding(y.reached())
+    P = e_y * L + 2 * logits.rounding(y.reached)
     # G: the direct path, of which weights that do not sum to one take a part.
     G = (last.norm + output.bias) * L + 2 * logits.bias
     lost = n * alpha * (Z * output.weight * L + G)
     B = kappa * G + lost + P
     rho = 1 - kappa - n * alpha
     kept = (rho.numerator << SHARE_BITS) // rho.denominator
-    reached = z.reached(), y.reached(), logits.reach(y.reached())
+    reached = z.reached, y.reached, logits.reach(y.reached)
     return _LogitErrors(B, kept, reached)
 
 
@@ -133,11 +132,9 @@ def slack(
     Cost:     five products, sums of rows, norms, their comparisons, and 200 operations.
     """
     eps_exp, eta_exp = exp_errors
-    vocab, n, outputs = (
-        model.sizes[name] for name in ("d_vocab", "n_ctx", "d_vocab_out")
-    )
-    h = model.sizes["d_head"]
-    compared = 5 * vocab + 3 * n + 2 * outputs
+    sizes = model.sizes
+    h = sizes["d_head"]
+    compared = 5 * sizes["d_vocab"] + 3 * sizes["n_ctx"] + 2 * sizes["d_vocab_out"]
     ledger.charge(mul=100, add=100, cmp=compared)
     w = short_names(model)
     maps = {
@@ -149,8 +146,7 @@ def slack(
     last = residual(largest_norm(rows, ledger))
     queries = add_row(product(rows, w["W_Q"], ledger), w["b_Q"], ledger)
     query = Computed(largest_norm(queries, ledger), maps["Q"].error(last))
-    tokens, places = (largest_norm(w[name], ledger) for name in ("W_E", "W_pos"))
-    x = residual(tokens + places)
+    x = residual(largest_norm(w["W_E"], ledger) + largest_norm(w["W_pos"], ledger))
     key, value = (
         Computed(_either(w, letter, ledger), maps[letter].error(x)) for letter in "KV"
     )
@@ -161,8 +157,8 @@ def slack(
         "SPEC-12.3",
         "attention weights may sum to nothing in float32",
     )
-    inputs = [each.reach(x.reached()) for each in maps.values()]
-    largest = max(x.reached(), *inputs, *scores.reached, *logits.reached)
+    inputs = [each.reach(x.reached) for each in maps.values()]
+    largest = max(x.reached, *inputs, *scores.reached, *logits.reached)
     require_support(
         largest < LARGEST, "SPEC-12.3", "a number might overflow in float32"
     )

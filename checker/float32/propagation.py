@@ -6,10 +6,10 @@ are fractions, rounded up where they would grow long.
 Not done here: nothing follows the rounding of single terms; one bound serves all inputs.
 """
 
-from dataclasses import dataclass
 from fractions import Fraction
 from math import isqrt
 
+from checker.ground import record
 from checker.ground.exact import Matrix, transposed
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE, centred, root_up, squares
@@ -89,13 +89,14 @@ def apart(a: Matrix, ledger: Ledger) -> Fraction:
 # --- errors -----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Computed:
     """A vector that a program computes: bounds on the norm of the exact one, and of the error."""
 
     norm: Fraction
     error: Fraction = ZERO
 
+    @property
     def reached(self) -> Fraction:
         """Return a bound on the norm of what is computed."""
         return self.norm + self.error
@@ -106,7 +107,7 @@ def residual(norm: Fraction) -> Computed:
     return Computed(norm, UNIT * norm)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AffineNorms:
     """A map ``x -> x W + b``: how many terms each sum has, and bounds on ``|W|`` and ``|b|``."""
 
@@ -128,7 +129,7 @@ class AffineNorms:
 
     def error(self, x: Computed) -> Fraction:
         """Return A(x, e, W, b), the error of the computed image.  (SPEC-12.2)"""
-        return shortened(x.error * self.weight + self.rounding(x.reached()))
+        return shortened(x.error * self.weight + self.rounding(x.reached))
 
     def image(self, x: Computed) -> Computed:
         """Return the computed image."""
@@ -153,7 +154,7 @@ def logit_norms(unembed: Matrix, bias: Matrix, ledger: Ledger) -> AffineNorms:
     return AffineNorms(len(unembed.rows) + 1, largest, frobenius(bias, ledger))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScoreErrors:
     """What may become of scores.  (SPEC-12.3)
 
@@ -172,7 +173,7 @@ def score_errors(
     # 1 / sqrt(h), rounded up.
     down = Fraction(1 << 64, isqrt(d_head << 128))
     dots = query.norm * key.norm
-    reached = query.reached() * key.reached()
+    reached = query.reached * key.reached
     moved = query.norm * key.error + query.error * key.norm + query.error * key.error
     # D: the sum of h products, and at most four roundings of the scaling.
     error = shortened((moved + gamma(d_head + 4) * reached) * down + TINY)

@@ -112,7 +112,7 @@ def fields(
 
     ``optional`` keys may be absent; None allows any other key, for tables whose keys are names.
     """
-    found: dict[str, object] = typed(value, dict, where)
+    found = typed(value, dict, where)
     due = set(required.split())
     allowed = set(found) if optional is None else due | set(optional.split())
     missing = sorted(due - set(found))
@@ -124,7 +124,7 @@ def fields(
 
 def listing(value: object, where: str, most: int = 1024) -> list[object]:
     """Return ``value`` as a list of at most ``most`` items.  (SPEC-3.4, SPEC-3.5)"""
-    listed: list[object] = typed(value, list, where)
+    listed = typed(value, list, where)
     require_support(
         len(listed) <= most, "SPEC-3.5", f"{where} holds more than {most} items"
     )
@@ -160,7 +160,7 @@ def pairs(value: object, where: str, low: int, high: int) -> list[Pair]:
         "SPEC-3.4",
         f"{where} is not a list of pairs",
     )
-    return [(pair[0], pair[1]) for pair in found]
+    return [(first, second) for first, second in found]
 
 
 def big(value: object, where: str) -> int:
@@ -184,8 +184,7 @@ def dyadic(value: object, where: str) -> tuple[int, int]:
     require_form(
         len(pair) == 2, "SPEC-3.3", f"{where} is not a pair of integer strings"
     )
-    mantissa = big(pair[0], where)
-    exponent = big(pair[1], where)
+    mantissa, exponent = (big(written, where) for written in pair)
     lowest_terms = mantissa % 2 == 1 or (mantissa, exponent) == (0, 0)
     require_form(
         lowest_terms and abs(exponent) <= 4096,

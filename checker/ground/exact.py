@@ -1,9 +1,9 @@
 """Exact linear algebra on dyadic matrices: integers over one common power of two.  (SPEC-6.1)"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import add, mul
 
+from checker.ground import record
 from checker.ground.errors import require_form, require_support
 from checker.ground.ledger import Ledger, Room
 
@@ -12,7 +12,7 @@ MAX_TABLE_BITS = 1 << 28
 Row = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Matrix:
     """The matrix ``rows * 2^-scale``, with at least one row and column.
 
@@ -21,6 +21,11 @@ class Matrix:
 
     rows: tuple[Row, ...]
     scale: int
+
+    @property
+    def entries(self) -> int:
+        """Return how many numbers it holds."""
+        return len(self.rows) * len(self.rows[0])
 
 
 def bits(a: Matrix) -> int:
@@ -113,7 +118,7 @@ def rescale(a: Matrix, scale: int, room: Room) -> Matrix:
     finer = scale - a.scale
     if finer == 0:
         return a
-    hold(sum(map(len, a.rows)), bits(a) + finer, room)
+    hold(a.entries, bits(a) + finer, room)
     rows = (tuple(value << finer for value in row) for row in a.rows)
     return Matrix(tuple(rows), scale)
 
@@ -127,7 +132,7 @@ def add_row(a: Matrix, row: Matrix, ledger: Ledger) -> Matrix:
     fine = rescale(a, scale, ledger)
     (extra,) = rescale(row, scale, ledger).rows
     widest = bits(Matrix((*fine.rows, extra), scale))
-    hold(len(a.rows) * len(extra), widest + 1, ledger)
-    ledger.charge(add=len(a.rows) * len(extra))
+    hold(a.entries, widest + 1, ledger)
+    ledger.charge(add=a.entries)
     rows = (tuple(map(add, entries, extra)) for entries in fine.rows)
     return Matrix(tuple(rows), scale)

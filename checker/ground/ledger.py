@@ -18,7 +18,7 @@ CEILING = 10**11
 NUMBER_BITS = 384
 """Room of a number beside its bits: an object, and a place in a table and in the transpose."""
 PLACE_BITS = 64
-"""Room of another place in a table."""
+"""Room of another place in a table, of a number that is held already."""
 
 MAX_HELD_BITS = 5 << 30
 """Room for all tensors, tables and terms, 640 MiB.  (SPEC-3.5)"""
@@ -53,13 +53,6 @@ class Room:
         Raises: Declined (SPEC-3.5).
         """
         self.take(numbers * (NUMBER_BITS + bits))
-
-    def hold_places(self, places: int) -> None:
-        """Count so many places in a table, of numbers that are held already.
-
-        Raises: Declined (SPEC-3.5).
-        """
-        self.take(places * PLACE_BITS)
 
     def release(self, bits: int) -> None:
         """Give back room whose numbers are let go."""

@@ -38,8 +38,7 @@ def parse_matrix(value: object, where: str, most: int = 1024) -> Matrix:
     require_form(
         len(widths) == 1 and 0 not in widths, "SPEC-6.5", f"{where} is no matrix"
     )
-    exponent = integer(found["exponent"], f"{where} exponent", -128, 128)
-    return Matrix(rows, -exponent)
+    return Matrix(rows, -integer(found["exponent"], f"{where} exponent", -128, 128))
 
 
 def low_rank(left: Matrix, right: Matrix, whole: Matrix, ledger: Ledger) -> Matrix:
@@ -62,9 +61,8 @@ def minus(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     scale = max(a.scale, b.scale)
     left = rescale(a, scale, ledger)
     right = rescale(b, scale, ledger)
-    entries = len(a.rows) * len(a.rows[0])
-    hold(entries, max(bits(left), bits(right)) + 1, ledger)
-    ledger.charge(add=entries)
+    hold(a.entries, max(bits(left), bits(right)) + 1, ledger)
+    ledger.charge(add=a.entries)
     pairs = zip(left.rows, right.rows, strict=True)
     rows = (tuple(map(sub, *pair)) for pair in pairs)
     return Matrix(tuple(rows), scale)
@@ -76,8 +74,7 @@ def centred(a: Matrix, ledger: Ledger) -> Matrix:
 
     Cost: one multiplication per row, two additions per entry.
     """
-    rows, columns = shape(a)
-    ledger.charge(mul=rows, add=rows * columns)
+    ledger.charge(mul=len(a.rows), add=a.entries)
     means = tuple(-(sum(row) // len(row)) for row in a.rows)
     return transposed(add_row(transposed(a), Matrix((means,), a.scale), ledger))
 
@@ -104,6 +101,5 @@ def squares(a: Matrix, ledger: Ledger) -> list[int]:
 
     Cost: a multiplication and an addition per entry.
     """
-    entries = len(a.rows) * len(a.rows[0])
-    ledger.charge(mul=entries, add=entries)
+    ledger.charge(mul=a.entries, add=a.entries)
     return [sum(map(mul, row, row)) for row in a.rows]

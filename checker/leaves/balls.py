@@ -6,10 +6,10 @@ of them, so that bounds on errors cost nothing beside the products.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import isqrt
 from operator import add, mul
 
+from checker.ground import record
 from checker.ground.decode import hexadecimal
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix
@@ -22,7 +22,7 @@ WHOLE_BITS = 32
 Rows = list[list[int]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ball:
     """The claim that every entry of a real vector is within ``radius`` of its middle."""
 
@@ -55,8 +55,7 @@ def rounded_down(matrix: Matrix, scale: int) -> Rows:
     finer = scale - matrix.scale
     left = max(finer, 0)
     right = max(-finer, 0)
-    rows = matrix.rows
-    return [[value << left >> right for value in row] for row in rows]
+    return [[value << left >> right for value in row] for row in matrix.rows]
 
 
 def _beside(stacks: list[Rows], inputs: int) -> Rows:

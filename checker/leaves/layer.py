@@ -1,10 +1,10 @@
 """One block on balls: normalisation, attention, normalisation, MLP.  (SPEC-4.5, SPEC-14.4)"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import mul
 
+from checker.ground import record
 from checker.ground.interval import exp_enclosure, inverse_sqrt
 from checker.ground.packed import Slots
 from checker.leaves.activation import activated
@@ -14,7 +14,7 @@ from checker.statement.model import Model, mix
 exponential = lru_cache(1 << 14)(exp_enclosure)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Work:
     """Multiplications with as many additions; other operations, counted as additions; exponentials.
     (SPEC-14.8)
@@ -25,7 +25,7 @@ class Work:
     exps: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Position:
     """What one layer keeps of one position: queries and keys per head, values packed per head.
 
@@ -126,12 +126,10 @@ class Layer:
         found = list[int]()
         blur = 0
         for head, query in enumerate(position.queries):
-            keys = [other.keys[head] for other in seen]
-            shares, width = self._shares(query, keys)
+            shares, width = self._shares(query, [other.keys[head] for other in seen])
             # E: what the errors of scores, of exponentials and of two floors move all shares.
             error = min(4 * delta, 2 << p) + 2 * len(seen) * (width + 1)
-            values = [other.values[head] for other in seen]
-            found += self.slots.combine(shares, values)
+            found += self.slots.combine(shares, [other.values[head] for other in seen])
             moved = (sum(shares) + error) * value_radius + error * value_top
             blur = max(blur, moved)
         # The floors of the middle and of the radius cost one each.

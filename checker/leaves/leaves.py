@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from math import prod
 
+from checker.ground import record
 from checker.ground.decode import big, dyadic, fields, listing, typed
 from checker.ground.errors import require, require_form, require_support
 from checker.ground.interval import shift_up
@@ -82,7 +83,7 @@ METHODS: dict[str, type[Leaf]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Leaves:
     """The leaves of a proof, and what they are about."""
 

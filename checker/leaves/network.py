@@ -25,7 +25,7 @@ def held_bits(model: Model, precision: int) -> int:
     matrices = model.weights.values()
     sizes = model.sizes
     whole = max(0, *(bits(matrix) - matrix.scale for matrix in matrices))
-    numbers = sum(len(matrix.rows) * len(matrix.rows[0]) for matrix in matrices)
+    numbers = sum(matrix.entries for matrix in matrices)
     entries = sizes["n_heads"] * sizes["d_head"] + sizes["d_model"]
     position = entries * (4 * precision + 700)
     positions = sizes["n_ctx"] * sizes["n_layers"]
@@ -62,8 +62,9 @@ class Network:
         self.readout = model.readout
         # A pooled readout needs all positions.
         self.reads = reads or tuple(range(self.n))
-        blocks = [f"blocks.{layer}." for layer in range(n_layers)]
-        self.layers = [Layer(model, block, precision) for block in blocks]
+        self.layers = [
+            Layer(model, f"blocks.{layer}.", precision) for layer in range(n_layers)
+        ]
         self.norm = Norm(model, "ln_final", precision)
         names = ["unembed.W_U"] if "unembed.W_U" in w else ["head.W_1", "head.W_2"]
         self.ends = [Affine(model, [name], precision) for name in names]
@@ -86,9 +87,8 @@ class Network:
     def read(self, tokens: list[int]) -> list[Ball]:
         """Return the logits of an input, at every position that is read.  (SPEC-4.5)"""
         self._keep(tokens)
-        kept = len(self.tokens)
         if self.causal:
-            for place in range(kept, self.n):
+            for place in range(len(self.tokens), self.n):
                 self._extend(tokens[place : place + 1])
         else:
             self._extend(tokens)

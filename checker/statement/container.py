@@ -6,11 +6,11 @@ refused here, so they cannot exist anywhere else.  Never pickle.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from math import prod
 from struct import iter_unpack
 
+from checker.ground import record
 from checker.ground.decode import (
     Pair,
     fields,
@@ -27,7 +27,7 @@ from checker.ground.ledger import Room
 MAX_HEADER = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Format:
     """How a number is written: its bytes, their code in ``struct``, and the bits of two parts."""
 
@@ -45,7 +45,7 @@ _FORMATS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """Where one tensor lies in the file, before its numbers are decoded."""
 
@@ -83,10 +83,6 @@ def _entry(name: str, value: object) -> Entry:
     return Entry(dtype, shape, begin, end)
 
 
-def _begin(item: tuple[str, Entry]) -> tuple[int, int]:
-    return item[1].begin, item[1].end
-
-
 def parse_container(data: bytes) -> Parts:
     """Return the parts of a safetensors file.  (SPEC-4.1)
 
@@ -114,14 +110,15 @@ def parse_container(data: bytes) -> Parts:
         key: typed(value, str, f"__metadata__ {key}") for key, value in strings.items()
     }
     entries = {name: _entry(name, value) for name, value in found.items()}
+    spans = [(entry.begin, entry.end, name) for name, entry in entries.items()]
     position = 0
-    for name, entry in sorted(entries.items(), key=_begin):
+    for begin, end, name in sorted(spans):
         require_form(
-            entry.begin == position,
+            begin == position,
             "SPEC-4.1",
             f"tensor {name} overlaps another or leaves a hole",
         )
-        position = entry.end
+        position = end
     require_form(
         position == len(payload),
         "SPEC-4.1",

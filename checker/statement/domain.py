@@ -2,9 +2,9 @@
 (SPEC-5.7)
 """
 
-from dataclasses import dataclass
 from hashlib import sha256
 
+from checker.ground import record
 from checker.ground.decode import fields, integer, integers, listing, pairs, typed
 from checker.ground.errors import require_form
 from checker.statement.model import Model
@@ -24,7 +24,7 @@ LETTERS = [chr(ord("a") + number) for number in range(26)] + [
 Numbers = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Domain:
     """The inputs: at every position one of the allowed tokens.
 
@@ -61,7 +61,7 @@ class Domain:
             return f"for the domain {texts[0]}"
         names = dict(zip(self.operands, LETTERS, strict=False))
         ranges = [f"{name} in {texts[place]}" for place, name in names.items()]
-        context = [names.get(place, text) for place, text in enumerate(texts)]
+        context = [names.get(place, text[1:]) for place, text in enumerate(texts)]
         return f"for all {', '.join(ranges)} in the context {' '.join(context)}"
 
     def ends(self) -> list[int]:

@@ -17,9 +17,9 @@ b_K adds the same number to all scores of one query, so softmax does not see it.
 here, but what ``cells.enclosed`` encloses on request instead of multiplying it out: EQKE, EVOU, EU.
 """
 
-from dataclasses import dataclass
 from math import prod
 
+from checker.ground import record
 from checker.ground.decode import fields, hexadecimal, integer, parse_canonical
 from checker.ground.errors import require_form, require_support
 from checker.ground.exact import Matrix
@@ -75,7 +75,7 @@ Config = dict[str, object]
 Sizes = dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Model:
     """The exact weights as matrices by name, and the architecture they belong to.
 
@@ -87,6 +87,11 @@ class Model:
     weights: dict[str, Matrix]
     double: bool
     held: int
+
+    def by_role(self) -> dict[str, Matrix]:
+        """Return the weights of a model with one layer by the last parts of their names."""
+        weights = self.weights.items()
+        return {name.rpartition(".")[2]: weight for name, weight in weights}
 
     @property
     def readout(self) -> str:

@@ -1,6 +1,6 @@
 """What is proved of one set of inputs, whatever the kind of proof.  (SPEC-7)"""
 
-from dataclasses import dataclass
+from checker.ground import record
 
 MAX_CELLS = 10**6
 """The most cells or leaves of a proof.  (SPEC-3.5)"""
@@ -9,7 +9,7 @@ MARGIN_BITS = 20
 """Margins are derived in multiples of 2^-20 logits, rounded down.  (SPEC-7.6)"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outcome:
     """What one leaf proves of its set of inputs; of two leaves the sets have no input in common.
 

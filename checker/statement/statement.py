@@ -5,11 +5,11 @@ supplies the text that is printed.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
 from math import prod
 
+from checker.ground import record
 from checker.ground.decode import (
     big,
     canonical,
@@ -39,7 +39,7 @@ _LEAST = (Fraction(1, 1 << 25), Fraction(1, 1 << 149))
 _MOST = Fraction(1, 1 << 6)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scope:
     """How much each allowed token counts at each position, by its place: ``weights[i][k] >= 0``;
     all ones for ``uniform``.
@@ -49,7 +49,7 @@ class Scope:
     weights: tuple[tuple[int, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Statement:
     """The theorem without its numbers: which model, which question, over which inputs, in which
     arithmetic.

@@ -4,11 +4,11 @@ A new task is a new row of ``TASKS``, and nothing else in the checker.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import accumulate, product, starmap
 from math import prod
 
+from checker.ground import record
 from checker.ground.decode import canonical, fields, integer, integers, listing, typed
 from checker.ground.errors import require_form, require_support
 from checker.statement.domain import LARGEST, Domain, parse_ranges, shown
@@ -29,7 +29,7 @@ Answer = Callable[[Values], int]
 Possible = Callable[[Sequence[Values]], set[int]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Task:
     """A question that has one right answer to every input.  (SPEC-5.2)
 
@@ -51,7 +51,7 @@ class Task:
 # --- tasks over the values of operands --------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """A right answer to the values of operands.
 

@@ -1,31 +1,35 @@
-"""Proofs about adding two tokens modulo the vocabulary: the logits of every input, exactly or
-within a bound.  (SPEC-13)
+"""Proofs about two operands: the logits of every input, exactly or within a bound.  (SPEC-13)
 
-For an input (a, b) with the right answer j0 = (a + b) mod p, and another answer j:
+For an input with the right output j0, and another output j:
 
     logit_j0 - logit_j = sum_i relu(pre_i) (M_i,j0 - M_ij) + direct_j0 - direct_j.
 
 In place of M a proof may name two matrices P and Q: with ``R = M - P Q``, formed exactly, P Q takes
 the place of M, and what that leaves out is at most ``sum_i relu(pre_i) rng(R_i)``, one column more.
-In place of relu it may name ``switches``.  Where heads attend, their weights are rounded down to
-dyadic numbers, and what that moves is bounded.  What float32 may do is bounded once for all inputs.
+In place of relu it may name ``switches``.  Where heads attend, their shares are rounded down to
+dyadic numbers, and what that moves is bounded; so is what rounding the tables moves.  What float32
+may do is bounded once for all inputs.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from operator import add, mul
+from itertools import accumulate, product
+from math import prod
+from operator import add, getitem, mul
 
-from checker.float32.sums import drift
+from checker.float32.propagation import ceiling
+from checker.float32.sums import Tokens, drift
+from checker.ground import record
 from checker.ground.decode import fields, integer, typed
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, Row, rescale, transposed
+from checker.ground.exact import Matrix, Row, bits, hold, rescale
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE, low_rank, minus, parse_matrix
 from checker.statement.model import Model, mix
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import Statement
-from checker.sums.fold import PackedTables, aligned, first_weight, fold, packed
-from checker.sums.readout import EveryNeuron, readout
+from checker.sums.fold import Folded, aligned, fold, parts
+from checker.sums.readout import Logits, Readout, readout
+from checker.sums.shares import Shares, shares_of
 from checker.sums.switches import (
     MOST_NEURONS,
     EverySwitch,
@@ -33,6 +37,7 @@ from checker.sums.switches import (
     parse_switches,
     prepare,
 )
+from checker.sums.tables import ROUNDING_BITS, Fineness, PackedTables, packed
 
 _RULES = {
     "exact": "",
@@ -42,18 +47,15 @@ _RULES = {
 """Per rule the keys it has beside ``rule``.  (SPEC-13.1)"""
 _NEEDED = {
     "n_layers": 1,
-    "n_ctx": 2,
     "attn_only": False,
     "act_fn": "relu",
     "normalization_type": None,
     "readout": "last",
 }
-_SUPPORTED = (
-    "one layer, two tokens, attention and a ReLU MLP, no normalisation, readout last"
-)
+_SUPPORTED = "one layer of attention and a ReLU MLP, no normalisation, readout last"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LowRank:
     """P and Q, which a proof names in the place of M.  (SPEC-13.5)"""
 
@@ -61,8 +63,8 @@ class LowRank:
     right: Matrix
 
 
-@dataclass(frozen=True, slots=True)
-class Modular:
+@record
+class Sums:
     """A proof of sums, parsed: P and Q or nothing, the switches or nothing, and whether M itself
     settles what is open.
     """
@@ -75,18 +77,18 @@ class Modular:
     settle: bool
 
     def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
-        """Return what is proved of every input that has a weight, by first token, then by second.
+        """Return what is proved of every input that has a weight, by first operand, then by second.
 
         Raises: Malformed (SPEC-6.6, SPEC-13.6), Declined (SPEC-3.5, SPEC-8.2, SPEC-13.7).
         """
-        domain = domain_of(self, ledger)
-        first, second = self.statement.scope.weights
-        return tuple(
-            domain.outcome(a, b, weight * other, ledger)
-            for a, weight in enumerate(first)
-            for b, other in enumerate(second)
-            if weight * other
-        )
+        found = evaluation_of(self, ledger)
+        weights = self.statement.scope.weights
+        outcomes = list[Outcome]()
+        for places in product(*(range(len(row)) for row in weights)):
+            weight = prod(map(getitem, weights, places))
+            if weight:
+                outcomes.append(found.outcome(places, weight, ledger))
+        return tuple(outcomes)
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
@@ -98,7 +100,98 @@ class Modular:
         ]
 
 
-# --- the domain -------------------------------------------------------------------
+# --- inputs -----------------------------------------------------------------------
+
+
+@record
+class Way:
+    """A way to bound the logits of an input.
+
+    ``tables``:  of which the columns from ``direct`` on are what answers read directly.
+    ``neurons``: what neurons write to the logits.
+    ``scale``:   brings what answers read directly to the scale of what neurons write.
+    ``shift``:   brings both to the scale of margins.
+    ``error``:   how much rounding the tables moves a margin.
+    """
+
+    tables: PackedTables
+    direct: int
+    neurons: Readout | EverySwitch
+    scale: int
+    shift: int
+    error: int
+
+    def logits(
+        self, rows: Sequence[int], shares: Sequence[Sequence[int]], ledger: Ledger
+    ) -> Logits:
+        """Return the logits of the input with these stacked rows, over the scale of margins.
+
+        Cost: that of its row and of what neurons write, and two additions per output.
+        """
+        row = self.tables.at(rows, shares, ledger)
+        found = self.neurons.written(rows, row[: self.direct], ledger)
+        ledger.charge(add=2 * len(found.values))
+        pairs = zip(found.values, row[self.direct :], strict=True)
+        values = [value + (own << self.scale) << self.shift for value, own in pairs]
+        return Logits(values, (found.error << self.shift) + self.error)
+
+
+@record
+class Evaluation:
+    """What serves all inputs.  Margins are over ``over 2^scale``.
+
+    ``starts``:  the first of the stacked rows of every position.
+    ``shares``:  per head.
+    ``effects``: per head and position but the last, how much a margin moves for one unit in the
+                 last place of its share.
+    ``ways``:    in the order in which they are tried.
+    ``drift``:   how much float32 can move a margin, over ``over 2^scale 2^48``.
+    """
+
+    statement: Statement
+    starts: list[int]
+    shares: list[Shares]
+    effects: list[list[int]]
+    ways: list[Way]
+    over: int
+    scale: int
+    drift: int
+
+    def outcome(self, places: Sequence[int], weight: int, ledger: Ledger) -> Outcome:
+        """Return what is proved about one input, given by the places of its tokens.  (SPEC-13.3)
+
+        Cost: that of its shares and, until the margin has a sign, of the ways.
+        """
+        rows = list(map(add, self.starts, places))
+        last = places[-1]
+        ends = [share.at(last, rows[:-1], ledger) for share in self.shares]
+        terms = len(ends) * (len(rows) - 1)
+        ledger.charge(mul=terms, add=2 * terms)
+        ledger.hold(3, weight.bit_length())  # the outcome
+        # Evaluated at the lower ends; what the widths move is e_att.  (SPEC-13.4)
+        lower = [[low for low, _ in row] for row in ends]
+        widths = [[high - low for low, high in row] for row in ends]
+        pairs = zip(self.effects, widths, strict=True)
+        attention = sum(sum(map(mul, *pair)) for pair in pairs)
+        (answer,) = self.statement.right(places)
+        for way in self.ways:
+            found = way.logits(rows, lower, ledger)
+            ledger.charge(add=4, cmp=len(found.values) + 2)
+            right = found.values.pop(answer)
+            gap = right - max(found.values) << TABLE_SCALE
+            error = (attention + found.error << TABLE_SCALE) + self.drift
+            if gap > error:
+                unit = self.over << self.scale + TABLE_SCALE
+                margin = (gap - error << MARGIN_BITS) // unit
+                ledger.hold(1, margin.bit_length())
+                return Outcome(0, 0, weight, margin)
+            # A tie is wrong.
+            if gap <= -error:
+                return Outcome(weight, weight, weight, None)
+        return Outcome(0, weight, weight, None)
+
+
+# --- what serves all inputs ---------------------------------------------------------
 
 
 def _ranges(rows: Sequence[Row], ledger: Ledger) -> list[int]:
@@ -108,164 +201,165 @@ def _ranges(rows: Sequence[Row], ledger: Ledger) -> list[int]:
     return [max(row) - min(row) for row in rows]
 
 
-Way = EveryNeuron | EverySwitch
-"""A way to bound what neurons add to the logits of an input."""
+def _effects(
+    folded: Folded, M: Matrix, ranges: list[int], ledger: Ledger
+) -> list[list[int]]:
+    """Return L_hi per head and position but the last, over the scale of margins: how much one unit
+    in the last place of its share moves any.  (SPEC-13.4)
+
+    Cost: per entry of the heads' tables a multiplication, an addition and two comparisons.
+    """
+    neurons = len(ranges)
+
+    def moves(row: Row) -> int:
+        """Return ``f(z) = sum_i |(z W_in)_i| rng(M_i) + rng(z W_U)``."""
+        direct = row[neurons:]
+        through_neurons: int = sum(map(mul, map(abs, row), ranges))
+        return through_neurons + (max(direct) - min(direct) << M.scale)
+
+    effects = []
+    for table in folded.tables[1:]:
+        entries = len(table) * len(table[0])
+        ledger.charge(mul=entries, add=entries, cmp=2 * entries)
+        most = [max(map(moves, part)) for part in parts(table, folded.sizes)]
+        effects.append([effect + most[-1] for effect in most[:-1]])
+    return effects
 
 
-@dataclass(frozen=True, slots=True)
-class Domain:
-    """What serves all inputs.  Margins are over ``2^-scale``.
+def _reading(folded: Folded) -> list[Matrix]:
+    """Return the columns of neurons of the tables."""
+    neurons = len(folded.M.rows)
+    tables = folded.tables
+    return [
+        Matrix(tuple(row[:neurons] for row in rows), folded.scale) for rows in tables
+    ]
 
-    ``direct``: the tables that answers read; ``direct_shift`` brings their entries to ``scale``.
-    ``ways``: the ways to bound the logits, in the order in which they are tried.
-    ``scores``: per head; ``effects``: per head, how much a margin moves for one unit in the last
-    place of its weight.
-    ``drift``: how much float32 can move a margin, over ``2^-scale 2^-48``.
+
+def _lowered(M: Matrix, lost: int) -> Matrix:
+    """Return M without the lowest bits, after the least entry of each row was subtracted, which
+    moves no difference.
+    """
+    rows = list[Row]()
+    for row in M.rows:
+        least = min(row)
+        rows.append(tuple(entry - least >> lost for entry in row))
+    return Matrix(tuple(rows), M.scale - lost)
+
+
+@record
+class _Ground:
+    """What ways are made of.
+
+    ``spread``: how much a margin moves for one unit in all entries of a row.
     """
 
-    vocab: int
-    d_head: int
-    precision: int
-    scores: list[Matrix]
-    effects: list[int]
-    direct: PackedTables
-    direct_shift: int
-    ways: list[Way]
-    scale: int
-    drift: int
+    folded: Folded
+    M: Matrix
+    spread: int
 
-    def outcome(self, a: int, b: int, weight: int, ledger: Ledger) -> Outcome:
-        """Return what is proved about one input.  (SPEC-13.3)
+    def way(
+        self, tables: PackedTables, neurons: Readout | EverySwitch, lost: int
+    ) -> Way:
+        """Return a way whose neurons write numbers that lack ``lost`` bits of M's."""
+        return Way(
+            tables=tables,
+            direct=tables.columns - len(self.M.rows[0]),
+            neurons=neurons,
+            scale=self.M.scale - lost,
+            shift=tables.shift + lost,
+            error=tables.error * self.spread,
+        )
 
-        Cost: that of its heads' weights and, until the margin has a sign, of the ways.
+    def whole_way(self, fineness: Fineness, ledger: Ledger) -> Way:
+        """Return the way of M itself, rounded.  (SPEC-13.3)
+
+        Cost: an addition and a comparison per entry of M.
         """
-        ends = [
-            first_weight(scores, self.d_head, (a, b), self.precision, ledger)
-            for scores in self.scores
-        ]
-        ledger.charge(mul=len(ends), add=2 * len(ends))
-        ledger.hold(3, weight.bit_length())  # the outcome
-        # Evaluated at the lower ends; what the widths move is e_att.  (SPEC-13.4)
-        weights = [low for low, _ in ends]
-        widths = [high - low for low, high in ends]
-        attention = sum(map(mul, self.effects, widths))
-        slack = (attention << TABLE_SCALE) + self.drift
-        first = a
-        second = self.vocab + b
-        answer = (a + b) % self.vocab
-        direct = self.direct.at(first, second, weights, ledger)
-        direct = [entry << self.direct_shift for entry in direct]
-        for way in self.ways:
-            found = way.logits(first, second, weights, ledger)
-            ledger.charge(add=2 * len(direct) + 4, cmp=len(direct) + 2)
-            logits = list(map(add, found.values, direct))
-            right = logits.pop(answer)
-            gap = right - max(logits) << TABLE_SCALE
-            error = slack + (found.error << TABLE_SCALE)
-            if gap > error:
-                shift = self.scale + TABLE_SCALE
-                margin = gap - error << MARGIN_BITS >> shift
-                ledger.hold(1, margin.bit_length())
-                return Outcome(0, 0, weight, margin)
-            # A tie is wrong.
-            if gap <= -error:
-                return Outcome(weight, weight, weight, None)
-        return Outcome(0, weight, weight, None)
+        lost = fineness.lost(self.M.scale)
+        entries = self.M.entries
+        ledger.charge(add=entries, cmp=entries)
+        hold(entries, bits(self.M) + 1, ledger)
+        lowered = _lowered(self.M, lost)
+        rest = [1 if lost else 0] * len(self.M.rows)
+        tables = packed(self.folded, slice(None), fineness, ledger)
+        written = readout(lowered, rest, None, tables.bits, ledger)
+        return self.way(tables, written, lost)
+
+    def own_way(
+        self, proof: Sums, pair: LowRank, PQ: Matrix, fineness: Fineness, ledger: Ledger
+    ) -> Way:
+        """Return the way of two matrices, or of switches.  (SPEC-13.5, SPEC-13.6)
+
+        Requires: tables that are not rounded, for switches.
+        """
+        M = self.M
+        # R = M - P Q, exactly.
+        rest = _ranges(minus(M, PQ, ledger).rows, ledger)
+        Q = rescale(pair.right, M.scale - pair.left.scale, ledger)
+        # Switches know their neurons by token, and ask for no row of theirs.
+        known = len(M.rows) if proof.hints else 0
+        tables = packed(self.folded, slice(known, None), fineness, ledger)
+        if not proof.hints:
+            thin = readout(pair.left, rest, Q, tables.bits, ledger)
+            return self.way(tables, thin, 0)
+        sizes = self.folded.sizes
+        pre = _reading(self.folded)[0]
+        room = bits(pre) + len(sizes).bit_length()
+        thin = readout(pair.left, rest, Q, room, ledger)
+        # An error q_i in relu(pre_i) moves a difference by q_i (rng(R_i) + rng((P Q)_i)).
+        spread = list(map(add, rest, _ranges(PQ.rows, ledger)))
+        switches = prepare(proof.hints, pre, sizes, thin, spread, ledger)
+        return self.way(tables, switches, 0)
 
 
-def domain_of(proof: Modular, ledger: Ledger) -> Domain:
+def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
     """Return what serves all inputs of a proof.
 
     Raises: Malformed (SPEC-6.6, SPEC-13.6), Declined (SPEC-3.5, SPEC-8.2, SPEC-13.7).
     """
     model = proof.model
-    folded = fold(proof.model, ledger)
-    neurons = model.sizes["d_mlp"]
-    tables = folded.tables
-    # Without heads that move anything there are no weights to be over 2^-precision.
-    shift = proof.precision if folded.scores else 0
-    pre = packed(tables, slice(neurons), shift, ledger)
-    direct = packed(tables, slice(neurons, None), shift, ledger)
-    reading = [
-        Matrix(tuple(row[:neurons] for row in table.rows), table.scale)
-        for table in tables
-    ]
-    M, ways = _ways(proof, folded.M, reading[0], pre, ledger)
-    scale = tables[0].scale + shift + M.scale
-    exp_errors = proof.statement.exp_errors
+    folded = fold(model, proof.statement.domain, ledger)
+    sizes = folded.sizes
+    # Without heads that move anything there are no shares to be over n 2^precision.
+    over = len(sizes) if folded.scores else 1
+    precision = proof.precision if folded.scores else 0
+    M = folded.M
+    pair = proof.pair
+    if pair:
+        M, PQ = aligned(ledger, M, low_rank(pair.left, pair.right, M, ledger))
+    ranges = _ranges(M.rows, ledger)
+    # Their sum, and an error for each of at most three ways.
+    ledger.charge(mul=3, add=len(ranges) + 1)
+    spread = sum(ranges) + (1 << M.scale)
+    terms = len(sizes) + 2 * len(folded.scores) + 1
+    least = ROUNDING_BITS + (terms * ((spread >> M.scale) + 1)).bit_length()
+    rounded = Fineness(over, precision, least)
+    exact = Fineness(over, precision, max(folded.scale, M.scale))
+    ground = _Ground(folded, M, spread)
+    ways = list[Way]()
+    if pair:
+        own = exact if proof.hints else rounded
+        ways.append(ground.own_way(proof, pair, PQ, own, ledger))
+    if proof.settle:
+        ways += [ground.whole_way(fineness, ledger) for fineness in (rounded, exact)]
+    scale = folded.scale + precision + M.scale
     moved = 0
-    if exp_errors:
-        fine = scale + TABLE_SCALE
-        moved = drift(model, exp_errors, reading, M, fine, ledger)
-    return Domain(
-        vocab=model.sizes["d_vocab"],
-        d_head=model.sizes["d_head"],
-        precision=proof.precision,
-        scores=folded.scores,
-        effects=_effects(tables[1:], M, ledger),
-        direct=direct,
-        direct_shift=M.scale,
+    if proof.statement.exp_errors:
+        tokens = Tokens(folded.residuals, sizes)
+        reading = _reading(folded)
+        B = drift(model, proof.statement.exp_errors, tokens, reading, M, ledger)
+        moved = ceiling(over * B, scale + TABLE_SCALE)
+    d_head = model.sizes["d_head"]
+    return Evaluation(
+        statement=proof.statement,
+        starts=[0, *accumulate(sizes[:-1])],
+        shares=[shares_of(rows, d_head, precision, ledger) for rows in folded.scores],
+        effects=_effects(folded, M, ranges, ledger),
         ways=ways,
+        over=over,
         scale=scale,
         drift=moved,
     )
-
-
-def _ways(
-    proof: Modular, M: Matrix, pre: Matrix, packed_pre: PackedTables, ledger: Ledger
-) -> tuple[Matrix, list[Way]]:
-    """Return M over the scale of logits, and the ways to bound them.
-    (SPEC-13.3, SPEC-13.5, SPEC-13.6)
-    """
-    ways = list[Way]()
-    room = 8 * packed_pre.slots.size
-    if proof.pair:
-        P = proof.pair.left
-        Q = proof.pair.right
-        M, PQ = aligned(ledger, M, low_rank(P, Q, M, ledger))
-        # R = M - P Q, exactly.
-        rest = _ranges(minus(M, PQ, ledger).rows, ledger)
-        turned = transposed(rescale(Q, M.scale - P.scale, ledger)).rows
-        thin = readout(P, rest, turned, room, ledger)
-        if proof.hints:
-            # An error q_i in relu(pre_i) moves a difference by q_i (rng(R_i) + rng((P Q)_i)).
-            spread = list(map(add, rest, _ranges(PQ.rows, ledger)))
-            switches = prepare(proof.hints, pre, thin, spread, ledger)
-            ways.append(EverySwitch(thin, switches))
-        else:
-            ways.append(EveryNeuron(thin, packed_pre))
-    if proof.settle:
-        whole = readout(M, [0] * len(M.rows), (), room, ledger)
-        ways.append(EveryNeuron(whole, packed_pre))
-    return M, ways
-
-
-def _effects(moved: list[Matrix], M: Matrix, ledger: Ledger) -> list[int]:
-    """Return L_h per head, over the scale of margins: how much one unit in the last place of its
-    weight moves any.  (SPEC-13.4)
-
-    Cost: ranges of M, if any head moves anything; per entry of the tables a multiplication, an
-          addition and two comparisons.
-    """
-    if not moved:
-        return []
-    spread = _ranges(M.rows, ledger)
-    neurons = len(spread)
-
-    def moves(row: Row) -> int:
-        """Return ``f(z) = sum_i |(z W_in)_i| rng(M_i) + rng(z W_U)``."""
-        direct = row[neurons:]
-        through_neurons: int = sum(map(mul, map(abs, row), spread))
-        return through_neurons + (max(direct) - min(direct) << M.scale)
-
-    effects = []
-    for table in moved:
-        entries = len(table.rows) * len(table.rows[0])
-        ledger.charge(mul=entries, add=entries, cmp=2 * entries)
-        found = list(map(moves, table.rows))
-        half = len(table.rows) // 2
-        effects.append(max(found[:half]) + max(found[half:]))
-    return effects
 
 
 # --- parsing ----------------------------------------------------------------------
@@ -273,16 +367,18 @@ def _effects(moved: list[Matrix], M: Matrix, ledger: Ledger) -> list[int]:
 
 def parse_sums(
     proof: dict[str, object], model: Model, statement: Statement, precision: int
-) -> Modular:
-    """Return the proof of sums that these keys hold, for a model that adds two tokens.  (SPEC-13.1)
+) -> Sums:
+    """Return the proof of sums that these keys hold, about two operands.  (SPEC-13.1)
 
     Raises: Malformed (SPEC-3.x, SPEC-6.5, SPEC-13.6), Declined (SPEC-3.5, SPEC-13.x), with the
             clause.
     """
+    domain = statement.domain
+    last = len(domain.tokens) - 1
     require_support(
-        statement.task == "modular-addition",
+        len(domain.operands) == 2 and domain.read == (last,),
         "SPEC-13.1",
-        "sums are about the task modular-addition only",
+        "sums are about two operands, read at the last position",
     )
     config = {"readout": "last", **model.config}
     for name, value in _NEEDED.items():
@@ -309,10 +405,11 @@ def parse_sums(
         pair = LowRank(left, right)
         settle = integer(found["settle"], "settle", 0, 1) == 1
     if rule == "switches":
-        hints = parse_switches(found, model.sizes["d_mlp"], model.sizes["d_vocab"])
+        tokens = sum(map(len, domain.tokens))
+        hints = parse_switches(found, model.sizes["d_mlp"], tokens)
         require_support(
             mix(model)[0] == 0,
             "SPEC-13.6",
             "switches are for constant attention, attention_mix zero",
         )
-    return Modular(model, statement, precision, pair, hints, settle)
+    return Sums(model, statement, precision, pair, hints, settle)

@@ -6,48 +6,50 @@ M.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import compress
-from operator import mul
 
-from checker.ground.exact import Matrix, Row, bits, hold
+from checker.ground import record
+from checker.ground.exact import Matrix, bits
 from checker.ground.ledger import Ledger
-from checker.ground.packed import Slots, weighed
-from checker.sums.fold import PackedTables
+from checker.ground.packed import weighed
+from checker.sums.fold import Factor, factor
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Logits:
-    """What neurons add to the logits of an input, and a bound on the error of any difference."""
+    """The logits of an input, or a part of them, and a bound on the error of any difference."""
 
     values: list[int]
     error: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Readout:
-    """Per neuron the entries of its row of P, or of M, and last ``rng(R_i)``, packed.
+    """What each neuron that is on writes.
 
-    ``counts``: how many entries of a row are not zero.  ``right``: Q^T, or nothing.
+    ``left``:   per neuron the entries of its row of P, or of M, and last ``rng(R_i)``.
+    ``counts``: how many entries of a row are not zero.
+    ``right``:  Q, or nothing.
     """
 
-    slots: Slots
-    rows: tuple[int, ...]
+    left: Factor
     counts: tuple[int, ...]
-    right: tuple[Row, ...]
+    right: Factor | None
 
-    def total(self, activations: Sequence[int], ledger: Ledger) -> int:
-        """Return what neurons with these pre-activations write, packed.
+    def written(
+        self, rows: Sequence[int], activations: Sequence[int], ledger: Ledger
+    ) -> Logits:
+        """Return what neurons with these pre-activations add to the logits.
 
         Cost: a comparison per neuron; per entry that is not zero, of neurons that are on, a
-              multiplication and an addition.
+              multiplication and an addition; that of the logits.
         """
         on = [value > 0 for value in activations]
         work = sum(compress(self.counts, on))
         ledger.charge(mul=work, add=work, cmp=len(on))
         active = compress(activations, on)
-        rows = compress(self.rows, on)
-        return weighed(active, rows)
+        total = weighed(active, compress(self.left.rows, on))
+        return self.logits(total, 0, ledger)
 
     def logits(self, total: int, error: int, ledger: Ledger) -> Logits:
         """Return the logits of a sum of packed rows whose differences are wrong by ``error``
@@ -55,46 +57,27 @@ class Readout:
 
         Cost: that of the product with Q.
         """
-        *sums, rest = self.slots.combine((1,), (total,))
-        work = len(sums) * len(self.right)
-        ledger.charge(mul=work, add=work)
-        values = [sum(map(mul, sums, column)) for column in self.right]
-        # Without Q the sums are the logits.
-        return Logits(values if self.right else sums, error + rest)
+        *sums, rest = self.left.slots.combine((1,), (total,))
+        values = self.right.times(sums, ledger) if self.right else sums
+        return Logits(values, error + rest)
 
 
 def readout(
     columns: Matrix,
     rest: Sequence[int],
-    right: tuple[Row, ...],
+    right: Matrix | None,
     room: int,
     ledger: Ledger,
 ) -> Readout:
     """Return packed rows for sums over neurons whose activations take at most ``room`` bits.
 
-    ``columns`` is P or M, ``rest`` has ``rng(R_i)`` for every neuron.
+    ``columns`` is P or M; ``rest`` has ``rng(R_i)`` for every neuron; ``right`` is Q, over the
+    scale that makes P Q that of R.
     Raises: Declined (SPEC-3.5).
     """
     pairs = zip(columns.rows, rest, strict=True)
-    rows = tuple((*row, last) for row, last in pairs)
-    width = room + bits(Matrix(rows, 0)) + len(rows).bit_length()
-    slots = Slots(len(rows[0]), width, 0)
-    hold(len(rows), 8 * slots.width, ledger)
-    counts = tuple(sum(map(bool, row)) for row in rows)
-    return Readout(slots, tuple(map(slots.pack, rows)), counts, right)
-
-
-@dataclass(frozen=True, slots=True)
-class EveryNeuron:
-    """A sum over all neurons that are on.  (SPEC-13.3)"""
-
-    readout: Readout
-    pre: PackedTables
-
-    def logits(
-        self, first: int, second: int, weights: Sequence[int], ledger: Ledger
-    ) -> Logits:
-        """Return what neurons add to the logits.  Cost: that of a row and of the readout."""
-        activations = self.pre.at(first, second, weights, ledger)
-        total = self.readout.total(activations, ledger)
-        return self.readout.logits(total, 0, ledger)
+    left = Matrix(tuple((*row, end) for row, end in pairs), 0)
+    counts = tuple(sum(map(bool, row)) for row in left.rows)
+    summed = room + bits(left) + len(counts).bit_length()
+    turned = factor(right, summed, ledger) if right else None
+    return Readout(factor(left, room, ledger), counts, turned)

@@ -1,19 +1,20 @@
 """Switches that turn many neurons on or off together.  (SPEC-13.6)
 
-A switch is a table: ``t = u[a] + v[b]`` for the tokens of an input.  Every neuron has a switch and
-a scale alpha > 0, so that ``pre_i = alpha_i t + e_i`` with ``|e_i| <= E_i`` on all inputs; e_i is
-known exactly, by token.  Then
+A switch is a table by token: t is the sum of an input's entries, one for each position.  Every
+neuron has a switch and a scale alpha > 0, so that ``pre_i = alpha_i t + e_i`` with ``|e_i| <= E_i``
+on all inputs; e_i is known exactly, by token.  Then
 
     | relu(pre_i) - [t > 0] pre_i | <= max(0, E_i - alpha_i |t|),
 
-and what the neurons of a switch that is on write is a sum of two rows by token, made once: no sum
-over neurons is left.
+and what the neurons of a switch that is on write is a sum of rows by token, made once: no sum over
+neurons is left.
 Not done here: nothing says that neurons fit their switch.  One that does not has a large E_i.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import islice
 
+from checker.ground import record
 from checker.ground.decode import integers
 from checker.ground.errors import require_form
 from checker.ground.exact import Matrix, Row, hold, rescale, transposed
@@ -27,19 +28,17 @@ MOST_NEURONS = 4096
 """Neurons and switches in a list, rows and columns of a matrix.  (SPEC-3.5)"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SwitchHints:
-    """Per neuron its switch and its scale; ``tables`` has a row for each switch: u by first token,
-    then v by second.
-    """
+    """Per neuron its switch and scale; ``tables`` has a row for each switch, stacked columns."""
 
     switches: tuple[int, ...]
     scales: tuple[int, ...]
     tables: Matrix
 
 
-def parse_switches(found: dict[str, object], neurons: int, vocab: int) -> SwitchHints:
-    """Return the switches that a proof names.
+def parse_switches(found: dict[str, object], neurons: int, tokens: int) -> SwitchHints:
+    """Return the switches that a proof names; all positions have so many tokens together.
 
     Raises: Malformed (SPEC-3.x, SPEC-13.6), Declined (SPEC-3.5).
     """
@@ -49,14 +48,14 @@ def parse_switches(found: dict[str, object], neurons: int, vocab: int) -> Switch
     scales = integers(found["scales"], "scales", 1, 2**31, MOST_NEURONS)
     as_many_neurons = len(switches) == len(scales) == neurons
     require_form(
-        as_many_neurons and len(tables.rows[0]) == 2 * vocab,
+        as_many_neurons and len(tables.rows[0]) == tokens,
         "SPEC-13.6",
         "neurons, scales and tables are not as many as the model's neurons and tokens",
     )
     return SwitchHints(switches, scales, tables)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Member:
     """A neuron of a switch.
 
@@ -75,28 +74,23 @@ class _Member:
         return self.spread * max(0, self.rest - self.alpha * reach)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Switch:
-    """One switch: its table, what its neurons write by token (packed), and bounds on its error by
-    steps of |t|.
-    """
+    """One switch: what its neurons write by token, packed; bounds on its error by steps of |t|."""
 
-    table: Row
     written: tuple[int, ...]
     step: int
     errors: tuple[int, ...]
 
 
-def _rest(pre: Row, alpha: int, table: Row) -> int:
-    """Return E: the largest ``|pre - alpha t|``, of a first and a second token added."""
-    rest = [value - alpha * t for value, t in zip(pre, table, strict=True)]
-    half = len(table) // 2
-    first = rest[:half]
-    second = rest[half:]
-    return max(max(first) + max(second), -min(first) - min(second))
+def _rest(pre: Row, alpha: int, table: Row, sizes: Sequence[int]) -> int:
+    """Return E: the largest ``|pre - alpha t|`` of any input."""
+    rest = iter(value - alpha * t for value, t in zip(pre, table, strict=True))
+    parts = [list(islice(rest, size)) for size in sizes]
+    return max(sum(map(max, parts)), -sum(map(min, parts)))
 
 
-def _switch(table: Row, members: Sequence[_Member]) -> Switch:
+def _switch(tokens: int, members: Sequence[_Member]) -> Switch:
     """Return one switch.
 
     Ensures: ``errors[|t| // step]``, or 0 past the last, is at least ``sum_i spread_i max(0, E_i -
@@ -110,17 +104,58 @@ def _switch(table: Row, members: Sequence[_Member]) -> Switch:
     )
     written = tuple(
         sum(member.pre[token] * member.row for member in members)
-        for token in range(len(table))
+        for token in range(tokens)
     )
-    return Switch(table, written, step, errors)
+    return Switch(written, step, errors)
+
+
+@record
+class EverySwitch:
+    """A sum over the switches that are on; ``tables`` has a row of theirs for each token.
+    (SPEC-13.6)
+    """
+
+    readout: Readout
+    switches: list[Switch]
+    tables: tuple[Row, ...]
+
+    def written(
+        self, rows: Sequence[int], activations: Sequence[int], ledger: Ledger
+    ) -> Logits:
+        """Return what neurons add to the logits of the input with these stacked rows.
+
+        Cost: per switch and position an addition, and two comparisons, and where the error is not
+              zero a multiplication and an addition; per switch that is on an addition for each
+              position and entry of a row; that of the readout.
+        """
+        count = len(self.switches)
+        ledger.charge(add=count * (len(rows) - 1), cmp=2 * count)
+        values = map(sum, zip(*map(self.tables.__getitem__, rows), strict=True))
+        states = list(zip(self.switches, values, strict=True))
+        on = [switch.written for switch, t in states if t > 0]
+        # Past the last step the error is zero.
+        errors = [
+            switch.errors[abs(t) // switch.step]
+            for switch, t in states
+            if abs(t) < LEVELS * switch.step
+        ]
+        ledger.charge(mul=len(errors), add=len(errors))
+        ledger.charge(add=len(rows) * self.readout.left.columns * len(on))
+        total = sum(written[row] for written in on for row in rows)
+        return self.readout.logits(total, sum(errors), ledger)
 
 
 def prepare(
-    hints: SwitchHints, pre: Matrix, readout: Readout, spread: list[int], ledger: Ledger
-) -> list[Switch]:
+    hints: SwitchHints,
+    pre: Matrix,
+    sizes: Sequence[int],
+    readout: Readout,
+    spread: list[int],
+    ledger: Ledger,
+) -> EverySwitch:
     """Return the switches, with what they write and their errors.
 
-    Requires: ``pre`` has a row for each first and then each second token, and a column for each
+    Requires: ``pre`` has stacked rows, ``sizes`` of them for each position, and a column for each
               neuron; ``spread[i]`` is what an error of one in relu(pre_i) can do.
     Raises:   Malformed (SPEC-13.6), Declined (SPEC-3.5).
     Cost:     per neuron and token a multiplication, two additions and two comparisons, and for each
@@ -134,7 +169,7 @@ def prepare(
     )
     tokens = len(pre.rows)
     neurons = len(spread)
-    hold(len(hints.tables.rows) * tokens, 8 * readout.slots.width, ledger)
+    hold(len(hints.tables.rows) * tokens, 8 * readout.left.slots.width, ledger)
     work = tokens * sum(readout.counts)
     entries = tokens * neurons
     levels = LEVELS * neurons
@@ -149,43 +184,9 @@ def prepare(
     for neuron, at in enumerate(hints.switches):
         column = columns[neuron]
         alpha = hints.scales[neuron]
-        rest = _rest(column, alpha, tables[at])
-        row = readout.rows[neuron]
+        rest = _rest(column, alpha, tables[at], sizes)
+        row = readout.left.rows[neuron]
         by = spread[neuron]
         members[at].append(_Member(column, alpha, rest, row, by))
-    return list(map(_switch, tables, members))
-
-
-@dataclass(frozen=True, slots=True)
-class EverySwitch:
-    """A sum over the switches that are on.  (SPEC-13.6)"""
-
-    readout: Readout
-    switches: list[Switch]
-
-    def logits(
-        self, first: int, second: int, weights: Sequence[int], ledger: Ledger
-    ) -> Logits:
-        """Return what neurons add to the logits; no head moves anything.
-
-        Cost: per switch an addition and two comparisons, and where the error is not zero a
-              multiplication and an addition; per switch that is on two additions for each entry of
-              a row; that of the readout.
-        """
-        ledger.charge(add=len(self.switches), cmp=2 * len(self.switches))
-        values = (
-            switch.table[first] + switch.table[second] for switch in self.switches
-        )
-        states = list(zip(self.switches, values, strict=True))
-        on = [switch.written for switch, t in states if t > 0]
-        # Past the last step the error is zero.
-        errors = [
-            switch.errors[abs(t) // switch.step]
-            for switch, t in states
-            if abs(t) < LEVELS * switch.step
-        ]
-        width = len(self.readout.right[0]) + 1
-        ledger.charge(mul=len(errors), add=len(errors))
-        ledger.charge(add=2 * width * len(on))
-        total = sum(written[first] + written[second] for written in on)
-        return self.readout.logits(total, sum(errors), ledger)
+    switches = [_switch(tokens, own) for own in members]
+    return EverySwitch(readout, switches, transposed(Matrix(tables, 0)).rows)

@@ -8,4 +8,4 @@ from certify.question.scope import UNIFORM, Scope
 
 def named(model: Model, strategy: str, task: str, scope: Scope = UNIFORM) -> Job:
     """Return a job of a strategy that only has a name."""
-    return Job(model, read_question(task), scope, Strategy(strategy, "", "", None))
+    return Job(model, read_question(task, model.config), scope, Strategy(strategy, "", "", None))

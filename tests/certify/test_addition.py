@@ -25,6 +25,7 @@ from certify.errors import CheckerRejected, Unsupported, UnusedOption
 from certify.model.config import Config
 from certify.model.file import load_model, save_model
 from certify.question.float32 import NAME, Float32
+from certify.question.question import read_question
 from certify.question.scope import Scope
 from certify.sums.draft import PRECISIONS
 from certify.sums.estimates import fold
@@ -33,6 +34,7 @@ from certify.sums.strategies import STRATEGIES
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 P = 7
+ADDITION = "modular-addition"
 
 
 def config(mix: str | None, **changes: Any) -> Config:
@@ -103,8 +105,9 @@ def softmax(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def float_margins(path: Path) -> Any:
     """Return the margins by the estimates' own folding."""
-    tables = fold(load_model(path))
-    return tables.margins(tables.writing, np.eye(P))
+    model = load_model(path)
+    tables = fold(model, read_question(ADDITION, model.config))
+    return tables.margins(tables.writing, np.eye(P)).reshape(P, P)
 
 
 def test_the_estimates_are_the_network(constant: Path, softmax: Path) -> None:

@@ -154,7 +154,7 @@ REFUSALS: tuple[tuple[dict[str, typing.Any], type[CertifyError], str], ...] = (
         BadInput,
         "no enclosure none",
     ),
-    ({"task": "modular-addition"}, Unsupported, "n_ctx = 2"),
+    ({"task": "modular-addition"}, Unsupported, "needs 2 operands, not 3 (n_ctx = 3: mark"),
     (
         {"task": "max-of-k", "strategy": "cascade", "effort": 1e-12},
         ProvesNothing,

@@ -18,9 +18,9 @@ from small_models import random_tensors
 from benchmarks import ladder as seeds
 from benchmarks import recipes, scaling, truth
 from certify import families
+from certify.api import evaluate
 from certify.cells.family import FAMILY
 from certify.cells.form import FORM
-from certify.evaluation.separable import evaluate_max_of_k
 from certify.ladder.climb import Row
 from certify.ladder.rung import Rung
 from certify.model.config import Config
@@ -38,7 +38,7 @@ def test_the_truth_is_that_of_every_input(seed: int, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(kind(random.Random(seed), vocab=(4, 7), k=(4, 4)).bytes)
     model = load_model(path)
-    expected = evaluate_max_of_k(model)
+    expected = evaluate(model, task="max-of-k")
     if expected.uncertain == 0:
         assert truth.failures_of_four(model) == expected.wrong
         assert truth.accuracy_of_four(model) == expected.accuracy
@@ -53,7 +53,7 @@ def test_the_truth_of_bad_models(scale: float, biases: bool) -> None:
         for name, t in random_tensors(config, 5, biases=biases).items()
     }
     model = Model(config, tensors, "0" * 64)
-    expected = evaluate_max_of_k(model)
+    expected = evaluate(model, task="max-of-k")
     assert (truth.failures_of_four(model), expected.uncertain) == (expected.wrong, 0)
     assert 0 < expected.wrong < 9**4
 
@@ -163,7 +163,7 @@ def test_the_truth_of_longer_inputs_is_sampled(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_model(path, random_tensors(config), config)
     known = scaling.truth_of(path, 1000, 0)
-    exact = evaluate_max_of_k(load_model(path)).accuracy
+    exact = evaluate(path, task="max-of-k").accuracy
     assert known["low"] < exact < known["high"]
     assert known["how"] == "1000 samples, 99 %"
 

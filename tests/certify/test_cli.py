@@ -49,6 +49,7 @@ def model_file(tmp_path: Path) -> Path:
         ("train", "modular-addition"),
         ("train", "balanced-brackets"),
         ("import",),
+        ("inspect",),
         ("evaluate",),
         ("ladder",),
         ("audit-exp",),
@@ -71,7 +72,8 @@ def test_evaluate_prints_a_summary(model_file: Path) -> None:
     assert result.exit_code == 0
     assert result.stderr == ""
     lines = dict(line.split(":", 1) for line in result.stdout.splitlines())
-    assert list(lines) == [
+    assert list(lines)[-1] == "near chance"
+    assert list(lines)[:-1] == [
         "model",
         "task",
         "inputs",
@@ -142,17 +144,19 @@ def test_import_reads_a_configuration(tmp_path: Path) -> None:
     )
     write_npz(source, random_tensors(config, seed=1))
     given.write_text(config.canonical_json())
-    require_failure(
-        run("import", source, "--out", out),
-        f"{source}: tensor blocks.0.mlp.W_in means an MLP, which needs a configuration (--config"
-        " FILE, or stored in the file)",
+    asked = run("import", source, "--out", out)
+    assert (asked.exit_code, asked.stdout) == (2, "")
+    assert asked.stderr == (
+        f"certify: {source}: the file does not say: the activation of the MLP (--act"
+        " relu|gelu_new|silu)\n"
     )
+    assert not out.exists()
     result = run("import", source, "--config", given, "--out", out)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[1] == (
-        "read as: causal attention, scores divided by sqrt(d_head), learned positions, MLP with"
-        " relu, no layer norm,"
-        " readout last; weights as given, nothing folded or centred"
+        "read as: a HookedTransformer of TransformerLens 2 or 3, causal attention, scores divided"
+        " by sqrt(d_head), learned positions, MLP with relu, no layer norm, readout last; weights"
+        " as given, nothing folded or centred"
     )
     assert load_model(out).config == config
 
@@ -165,14 +169,17 @@ def test_evaluate_spells_the_sizes_of_each_task(tmp_path: Path) -> None:
         ("max-of-k", "k = 2, vocab 2", {"k": 2, "vocab": 2}),
         ("modular-addition", "modulus 2", {"modulus": 2}),
         ("balanced-brackets", "n = 2", {"n": 2}),
-        ("argmax", "n = 2, vocab 2", {"n": 2, "vocab": 2}),
+        ("argmax", "n = 2, vocab 2, largest first", {"n": 2, "vocab": 2}),
+        ("polynomial:2:a*b+1", "modulus 2, of a*b+1", {"modulus": 2, "of": "a*b+1"}),
+        ("group:cyclic:2", "group cyclic:2", {"group": "cyclic:2"}),
     ]:
         result = run("evaluate", path, "--task", task)
-        assert f"{task}, {spelled}, scope uniform\n" in result.stdout
+        name = task.partition(":")[0]
+        assert f"{name}, {spelled}, scope uniform\n" in result.stdout
         assert "4, every one evaluated\n" in result.stdout
         printed = json.loads(run("evaluate", path, "--task", task, "--json").stdout)
         assert {name: printed[name] for name in facts} == facts
-        assert printed["task"] == task
+        assert printed["task"] == name
 
 
 def test_models_that_a_command_does_not_cover_are_refused_by_name(tmp_path: Path) -> None:
@@ -189,7 +196,8 @@ def test_models_that_a_command_does_not_cover_are_refused_by_name(tmp_path: Path
     assert run("evaluate", path, "--task", "max-of-k").exit_code == 0
     require_failure(
         run("evaluate", path, "--task", "balanced-brackets"),
-        "task balanced-brackets needs d_vocab = 2, the model has 3",
+        "task balanced-brackets is about the values 0 to 1, a token stands for 2"
+        " (see --domain and --values)",
     )
 
 
@@ -259,10 +267,10 @@ def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
     [
         (("nonsense",), "No such command 'nonsense'."),
         (("evaluate",), "Missing argument 'MODEL.safetensors'."),
-        (("evaluate", "m"), "Missing option '--task'. Choose from:"),
+        (("evaluate", "m"), "Missing option '--task'."),
         (
             ("evaluate", "m", "--task", "min-of-k"),
-            "Invalid value for '--task': 'min-of-k' is not one of 'max-of-k',",
+            "Invalid value for '--task': 'min-of-k' is none of max-of-k,",
         ),
         (
             ("evaluate", "m", "--task", "max-of-k", "--scope", "some"),
@@ -287,11 +295,11 @@ def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
         ),
         (
             ("prove", "m", "--task", "argmin", "--out", "c"),
-            "Invalid value for '--task': 'argmin' is neither",
+            "Invalid value for '--task': 'argmin' is none of max-of-k,",
         ),
         (
             ("ladder", "m", "--task", "argmax", "--out", "c"),
-            "Invalid value for '--task': 'argmax' is not one of 'max-of-k',",
+            "Invalid value for '--task': 'argmax' has no ladder, max-of-k and modular-addition have",
         ),
         (("import", "m"), "Missing option '--out'."),
     ],
@@ -354,7 +362,7 @@ def test_running_out_of_memory_is_a_failure_not_a_crash(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("certify.api.evaluate_model", fail)
+    monkeypatch.setattr("certify.command.models.evaluate_model", fail)
     result = run("evaluate", model_file, "--task", "max-of-k")
     require_failure(result, "not enough memory for this input")
 

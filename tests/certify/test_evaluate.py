@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -14,11 +15,13 @@ from small_models import forward, general_config, random_model
 from certify.errors import BadInput, Unsupported
 from certify.evaluation.evaluate import evaluate
 from certify.evaluation.separable import evaluate_max_of_k, margins
-from certify.evaluation.tally import clopper_pearson, is_enumerable
+from certify.evaluation.tally import Evaluation, clopper_pearson, is_enumerable
 from certify.model.config import Config
 from certify.model.file import Model, load_model
 from certify.model.forward import logits
 from certify.model.paths import decompose
+from certify.question.domain import Domain, read_domain
+from certify.question.question import read_question
 from certify.question.scope import UNIFORM, Scope
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +33,16 @@ SIZES = [(1, 5, 5), (2, 4, 6), (3, 4, 4), (4, 3, 3), (7, 2, 2)]
 def config(k: int, vocab: int, outputs: int) -> Config:
     """Return the configuration of a small model."""
     return Config(d_vocab=vocab, d_vocab_out=outputs, n_ctx=k, d_model=3, d_head=2)
+
+
+def largest_of(model: Model, scope: Scope = UNIFORM, **more: Any) -> Evaluation:
+    """Return the estimate for Max-of-K by the separable form, over the usual domain."""
+    return evaluate_max_of_k(model, read_domain(model.config), scope, **more)
+
+
+def estimate(model: Model, task: str, scope: Scope = UNIFORM, **more: Any) -> Evaluation:
+    """Return the estimate for a task about the usual domain."""
+    return evaluate(model, read_question(task, model.config), scope, **more)
 
 
 def direct_margin(model: Model, tokens: tuple[int, ...]) -> float:
@@ -63,7 +76,7 @@ def test_exhaustive_uniform_agrees_with_the_definition(
 ) -> None:
     monkeypatch.setattr("certify.evaluation.separable._TAIL_INPUTS", tail_inputs)
     model = random_model(config(*size), seed=2, biases=True)
-    result = evaluate_max_of_k(model)
+    result = largest_of(model)
     correct, inputs, wrong, smallest = direct(model, ((1,) * size[1],) * size[0])
     assert (result.correct, result.inputs, result.wrong) == (correct, inputs, wrong)
     assert result.total == size[1] ** size[0]
@@ -82,7 +95,7 @@ def test_exhaustive_product_agrees_with_the_definition(
     weights = tuple(tuple(scale * ((3 * i + 5 * t) % 4) for t in range(vocab)) for i in range(k))
     weights = tuple(row if sum(row) else (scale,) * vocab for row in weights)
     model = random_model(config(*size), seed=4)
-    result = evaluate_max_of_k(model, Scope("product", weights, "0" * 64))
+    result = largest_of(model, Scope("product", weights, "0" * 64))
     correct, inputs, wrong, smallest = direct(model, weights)
     assert (result.correct, result.inputs, result.wrong) == (correct, inputs, wrong)
     assert result.total == math.prod(sum(row) for row in weights)
@@ -94,7 +107,7 @@ def test_huge_scores_do_not_underflow() -> None:
     tensors = dict(small.tensors)
     tensors["blocks.0.attn.W_Q"] = tensors["blocks.0.attn.W_Q"] * np.float32(10000)
     model = Model(small.config, tensors, small.sha256)
-    result = evaluate_max_of_k(model)
+    result = largest_of(model)
     correct, _, wrong, smallest = direct(model, ((1,) * 4,) * 3)
     assert (result.correct, result.wrong) == (correct, wrong)
     assert math.isclose(result.smallest_margin, smallest, rel_tol=1e-9)
@@ -103,14 +116,14 @@ def test_huge_scores_do_not_underflow() -> None:
 def test_overflow_counts_as_wrong_and_uncertain() -> None:
     small = random_model(config(2, 3, 3), seed=6)
     tensors = {name: tensor.astype(np.float64) * 1e300 for name, tensor in small.tensors.items()}
-    result = evaluate_max_of_k(Model(small.config, tensors, small.sha256))
+    result = largest_of(Model(small.config, tensors, small.sha256))
     assert (result.correct, result.wrong, result.uncertain, result.inputs) == (0, 9, 9, 9)
 
 
 def test_ties_count_as_wrong() -> None:
     model = random_model(config(3, 4, 4), seed=1)
     zero = {name: np.zeros_like(tensor) for name, tensor in model.tensors.items()}
-    result = evaluate_max_of_k(Model(model.config, zero, model.sha256))
+    result = largest_of(Model(model.config, zero, model.sha256))
     assert (result.correct, result.wrong, result.uncertain) == (0, 64, 64)
     assert result.smallest_margin == 0.0
 
@@ -124,13 +137,13 @@ def test_two_equal_outputs_are_reported_as_uncertain() -> None:
     tied = tokens.max(axis=1) >= 62
     assert np.all(margins(decompose(twin), tokens)[tied] < 1e-9)
     with_largest = Scope("product", ((0,) * 63 + (1,),) + ((1,) * 64,) * 3, "0" * 64)
-    result = evaluate_max_of_k(twin, with_largest)
+    result = largest_of(twin, with_largest)
     assert result.inputs == 64**3
     assert result.uncertain > 0.99 * result.inputs
 
 
 def test_shipped_model_over_all_its_inputs() -> None:
-    result = evaluate_max_of_k(load_model(SHIPPED))
+    result = largest_of(load_model(SHIPPED))
     assert (result.total, result.correct, result.uncertain) == (16777216, 16769545, 0)
 
 
@@ -146,8 +159,8 @@ def test_samples_follow_the_scope_and_the_seed() -> None:
     model = random_model(config(3, 4, 4), seed=3)
     weights = ((1, 2, 0, 5), (0, 1, 1, 1), (7, 0, 0, 1))
     for scope in (UNIFORM, Scope("product", weights, "0" * 64)):
-        truth = evaluate_max_of_k(model, scope)
-        sample = evaluate_max_of_k(model, scope, samples=40000, seed=5)
+        truth = largest_of(model, scope)
+        sample = largest_of(model, scope, samples=40000, seed=5)
         assert not sample.exhaustive
         assert sample.correct is None
         assert sample.inputs == 40000
@@ -155,8 +168,8 @@ def test_samples_follow_the_scope_and_the_seed() -> None:
         assert sample.low < truth.accuracy < sample.high
         assert sample.high - sample.low < 0.02
         assert sample.smallest_margin >= truth.smallest_margin - 1e-12
-        assert sample == evaluate_max_of_k(model, scope, samples=40000, seed=5)
-        assert sample != evaluate_max_of_k(model, scope, samples=40000, seed=6)
+        assert sample == largest_of(model, scope, samples=40000, seed=5)
+        assert sample != largest_of(model, scope, samples=40000, seed=6)
 
 
 class Seen:
@@ -178,7 +191,7 @@ def test_progress_ends_at_one() -> None:
     model = random_model(config(2, 3, 3))
     for samples in (None, 20000):
         seen = Seen()
-        evaluate_max_of_k(model, samples=samples, progress=seen)
+        largest_of(model, samples=samples, progress=seen)
         seen.require_rising_to_one()
 
 
@@ -202,26 +215,34 @@ def test_clopper_pearson_against_the_beta_distribution(successes: int, trials: i
         assert math.isclose(beta(successes + 1, trials - successes, high), 0.995, rel_tol=1e-6)
 
 
+def is_small(size: Config) -> bool:
+    """Return whether the usual domain of such a model is evaluated whole."""
+    return is_enumerable(read_domain(size), size)
+
+
 def test_enumeration_stops_at_the_documented_size() -> None:
-    assert is_enumerable(config(4, 64, 64))
-    assert not is_enumerable(config(5, 64, 64))
-    assert is_enumerable(config(25, 2, 2))
-    assert not is_enumerable(config(26, 2, 2))
-    assert not is_enumerable(config(2, 4096, 4096))
+    assert is_small(config(4, 64, 64))
+    assert not is_small(config(5, 64, 64))
+    assert is_small(config(25, 2, 2))
+    assert not is_small(config(26, 2, 2))
+    assert not is_small(config(2, 4096, 4096))
 
 
 def test_what_does_not_fit_is_refused() -> None:
     narrow = Config(d_vocab=4, d_vocab_out=3, n_ctx=2, d_model=3, d_head=2)
     with pytest.raises(Unsupported) as unsupported:
-        evaluate_max_of_k(random_model(narrow))
+        estimate(random_model(narrow), "max-of-k")
     assert (
-        str(unsupported.value) == "task max-of-k needs d_vocab_out >= d_vocab, the model has 3 < 4"
+        str(unsupported.value) == "task max-of-k: no output stands for the answer 3"
+        " (3 outputs; see --outputs and --answers)"
     )
     with pytest.raises(BadInput) as bad:
-        evaluate_max_of_k(random_model(config(2, 3, 3)), Scope("product", ((1, 1, 1),), "0" * 64))
+        estimate(
+            random_model(config(2, 3, 3)), "max-of-k", Scope("product", ((1, 1, 1),), "0" * 64)
+        )
     assert str(bad.value) == "scope: field weights has 1 positions, the model has 2"
     with pytest.raises(BadInput) as bad:
-        evaluate_max_of_k(random_model(config(2, 3, 3)), samples=0)
+        largest_of(random_model(config(2, 3, 3)), samples=0)
     assert str(bad.value) == "evaluate: samples must be at least 1, not 0"
 
 
@@ -266,12 +287,12 @@ def test_every_task_agrees_with_the_definition(
                 correct += weight_of(tokens) if found[-1] > 0 else 0
                 wrong += found[-1] <= 0
         seen = Seen()
-        result = evaluate(model, task, scope, progress=seen)
+        result = estimate(model, task, scope, progress=seen)
         assert (result.correct, result.wrong, result.inputs) == (correct, wrong, len(found))
         assert result.total == sum(map(weight_of, inputs))
         assert math.isclose(result.smallest_margin, min(found), rel_tol=1e-9)
         seen.require_rising_to_one()
-        sample = evaluate(model, task, scope, samples=3000, seed=1)
+        sample = estimate(model, task, scope, samples=3000, seed=1)
         assert not sample.exhaustive
         assert sample.low < result.accuracy < sample.high
 
@@ -280,10 +301,10 @@ def test_one_layer_of_attention_takes_the_fast_way_to_the_same_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model = random_model(config(3, 4, 4), seed=2, biases=True)
-    fast = evaluate(model, "max-of-k")
-    assert fast == evaluate_max_of_k(model)
+    fast = estimate(model, "max-of-k")
+    assert fast == largest_of(model)
     monkeypatch.setattr("certify.evaluation.evaluate.is_one_layer", lambda _: False)
-    slow = evaluate(model, "max-of-k")
+    slow = estimate(model, "max-of-k")
     assert (slow.correct, slow.wrong, slow.inputs) == (fast.correct, fast.wrong, fast.inputs)
     assert math.isclose(slow.smallest_margin, fast.smallest_margin, rel_tol=1e-9)
 
@@ -291,25 +312,28 @@ def test_one_layer_of_attention_takes_the_fast_way_to_the_same_result(
 def test_networks_too_large_to_try_everywhere_are_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("certify.evaluation.evaluate.MAXIMUM_PRODUCTS", 1000)
     monkeypatch.setattr("certify.evaluation.evaluate.DEFAULT_SAMPLES", 500)
-    result = evaluate(random_model(shaped("argmax")), "argmax")
+    result = estimate(random_model(shaped("argmax")), "argmax")
     assert (result.exhaustive, result.inputs) == (False, 500)
 
 
 def test_networks_that_do_not_fit_are_refused() -> None:
     model = random_model(shaped("argmax"))
     with pytest.raises(Unsupported) as unsupported:
-        evaluate(model, "modular-addition")
-    assert str(unsupported.value) == "task modular-addition needs n_ctx = 2, the model has 3"
+        estimate(model, "modular-addition")
+    assert str(unsupported.value) == (
+        "task modular-addition needs 2 operands, not 3"
+        " (n_ctx = 3: mark context positions in --domain, as in 0-112/0-112/@113)"
+    )
     with pytest.raises(Unsupported) as unsupported:
-        evaluate_max_of_k(model)
+        largest_of(model)
     assert str(unsupported.value).startswith(
         "the path decomposition: config field n_layers is 2, supported is 1"
     )
     with pytest.raises(BadInput) as bad:
-        evaluate(model, "argmax", Scope("product", ((1, 1, 1),), "0" * 64))
+        estimate(model, "argmax", Scope("product", ((1, 1, 1),), "0" * 64))
     assert str(bad.value) == "scope: field weights has 1 positions, the model has 3"
     with pytest.raises(BadInput) as bad:
-        evaluate(model, "argmax", samples=0)
+        estimate(model, "argmax", samples=0)
     assert str(bad.value) == "evaluate: samples must be at least 1, not 0"
 
 
@@ -321,7 +345,7 @@ def test_layer_norm_of_nothing_counts_as_wrong_and_uncertain() -> None:
         {name: np.zeros_like(tensor) for name, tensor in model.tensors.items()},
         model.sha256,
     )
-    result = evaluate(zero, "argmax")
+    result = estimate(zero, "argmax")
     assert (result.correct, result.wrong, result.uncertain) == (0, 27, 27)
 
 
@@ -340,6 +364,6 @@ def test_published_checkpoints(
     path = DATA / f"{name}.safetensors"
     if not path.is_file():
         pytest.skip(f"{path} is not here")
-    result = evaluate(load_model(path), task)
+    result = estimate(load_model(path), task)
     assert (result.correct, result.inputs, result.uncertain) == (right, inputs, 0)
     assert math.isclose(result.smallest_margin, smallest, rel_tol=1e-11)

@@ -21,7 +21,8 @@ from models import Model
 from certify.command import main
 from certify.errors import BadInput, Unsupported
 from certify.model.file import load_model
-from certify.question.table import decode_table, tokens_between
+from certify.question.domain import read_domain
+from certify.question.table import decode_table
 from checker.check import check, parse
 from checker.ground.ledger import Ledger
 from checker.leaves.network import Network
@@ -80,7 +81,8 @@ def test_every_feature_is_proved_exactly(at: int, tmp_path: Path) -> None:
     if at % 4 == 0:
         (tmp_path / "scope.json").write_bytes(models.scope_bytes(weights))
         scope = ("--scope", f"product:{tmp_path / 'scope.json'}")
-    said = proved(written(tmp_path, model), out, "max-of-k", *scope)
+    read = ("--read", "all") if model.every else ()
+    said = proved(written(tmp_path, model), out, "max-of-k", *scope, *read)
     margins = margins_of(model, "max-of-k")
     shares = [
         weights[0][a] * weights[1][b] * weights[2][c] if scope else 1
@@ -202,9 +204,8 @@ def test_two_models_agree(tmp_path: Path) -> None:
     answers = [int(second > first) for first, second in rows]
     assert json.loads(table.read_bytes()) == {
         "answers": answers,
-        "format": "certify.table/1",
-        "n": 4,
-        "vocab": 2,
+        "format": "certify.table/2",
+        "tokens": [[[0, 1]]] * 4,
     }
     assert proved(files[0], out, f"table:{table}")["correct_lower"] == "16"
     said = proved(files[1], out, f"table:{table}")
@@ -223,49 +224,72 @@ def test_two_models_agree(tmp_path: Path) -> None:
     assert (code, lines[-1][:23]) == (10, "s REJECTED SPEC-9.3: th")
 
 
+GOOD_TABLE: dict[str, Any] = {
+    "answers": [0, 1, 1, 0],
+    "format": "certify.table/2",
+    "tokens": [[[0, 1]], [[3, 3], [5, 5]]],
+}
+
+
+def table_bytes(value: dict[str, Any]) -> bytes:
+    """Return a table as a file holds it."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": "certify.table/2"}, "format"),
+        ({"format": "certify.table/1"}, "format"),
         ({"answers": [0]}, "answers"),
-        ({"answers": [0, 1, 2, -1]}, "answers"),
+        ({"answers": [0, 1, 2, 2**31]}, "answers"),
         ({"answers": [0, 1, True, 1]}, "answers"),
+        ({"answers": [0, 1, [1], 1]}, "answers"),
+        ({"answers": [[0], [1], [1, 2], [1]]}, "answers"),
+        ({"answers": [[0], [1], [[1]], [1]]}, "answers"),
         ({"answers": {}}, "answers"),
-        ({"n": 0}, "field n"),
-        ({"n": "2"}, "field n"),
-        ({"vocab": 1025}, "vocab"),
+        ({"tokens": []}, "field tokens"),
+        ({"tokens": "2"}, "field tokens"),
+        ({"tokens": [[[0, 1]], []]}, r"field tokens\[1\]"),
+        ({"tokens": [[[0, 1]], [[0, 0], [1, 1]]]}, r"field tokens\[1\]: ranges must ascend"),
+        ({"tokens": [[[0, 1]], [[1, 0]]]}, r"field tokens\[1\]"),
+        ({"tokens": [[[0, 1]], [[0, 1024]]]}, r"field tokens\[1\]"),
+        ({"tokens": [[[0, True]], [[0, 1]]]}, r"field tokens\[0\]"),
         ({"more": 1}, "fields"),
     ],
 )
 def test_bad_tables_are_refused(change: dict[str, Any], message: str) -> None:
-    value = {"answers": [0, 1, 1, 0], "format": "certify.table/1", "n": 2, "vocab": 2}
-    encoded = (
-        json.dumps({**value, **change}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
-    )
     with pytest.raises((BadInput, Unsupported), match=message):
-        decode_table(encoded, "t.json")
-    right = json.dumps(value, sort_keys=True, separators=(",", ":")).encode() + b"\n"
-    assert decode_table(right, "t.json") == value
-    for bad in (right[:-1], b"[]\n", b"{", b"\xff", right.replace(b":2", b": 2")):
+        decode_table(table_bytes({**GOOD_TABLE, **change}), "t.json")
+
+
+def test_tables_are_canonical() -> None:
+    right = table_bytes(GOOD_TABLE)
+    found = decode_table(right, "t.json")
+    assert (found.value, found.answers) == (GOOD_TABLE, [0, 1, 1, 0])
+    assert found.tokens == ((0, 1), (3, 5))
+    lists = table_bytes({**GOOD_TABLE, "answers": [[0, -1]] * 4})
+    assert decode_table(lists, "t.json").answers == [[0, -1]] * 4
+    for bad in (right[:-1], b"[]\n", b"{", b"\xff", right.replace(b",1", b", 1")):
         with pytest.raises(BadInput):
             decode_table(bad, "t.json")
 
 
 def test_questions_that_do_not_fit(tmp_path: Path) -> None:
     config: dict[str, Any] = {"outputs": 2, "vocab": 2, "n": 3}
-    model_file = written(tmp_path, networks.of(random.Random(1), {"readout": "all"}, **config))
+    model_file = written(tmp_path, networks.of(random.Random(1), {}, **config))
     table = tmp_path / "table.json"
-    table.write_bytes(b'{"answers":[0,1,1,0],"format":"certify.table/1","n":2,"vocab":2}\n')
+    table.write_bytes(table_bytes({**GOOD_TABLE, "tokens": [[[0, 1]], [[0, 1]]]}))
     out = tmp_path / "out.json"
-    for task, why in (
-        (f"table:{table}", "table"),
-        ("modular-addition", "n_ctx = 2"),
-        ("argmax", "d_vocab_out"),
+    for task, more, why in (
+        (f"table:{table}", (), "table.json: field tokens is not the domain that is asked about"),
+        ("modular-addition", (), "needs 2 operands, not 3"),
+        ("modular-addition", ("--read", "all"), "needs 2 operands, not 1 or 2 or 3"),
+        ("argmax", (), "no output stands for the answer 2"),
     ):
-        code, _, errors = run("prove", model_file, "--task", task, "--out", out)
+        code, _, errors = run("prove", model_file, "--task", task, *more, "--out", out)
         assert code == 20
         assert why in errors
-    assert run("table", model_file, "--out", out)[0] == 20
+        assert errors.count("\n") == 1
     assert run("prove", model_file, "--task", "sorting", "--out", out)[0] == 2
     assert run("prove", model_file, "--task", "table:", "--out", out)[0] == 2
     assert run("prove", model_file, "--task", "table:absent.json", "--out", out)[0] == 20
@@ -327,7 +351,8 @@ def test_pytorch_in_float64_lies_in_the_balls(at: int, tmp_path: Path) -> None:
     found = network_logits(
         torch, weights, torch.tensor(networks.inputs(model)), loaded.config
     ).numpy()
-    network = Network(checked_model(model.bytes), 128, Ledger(lambda done: None))
+    reads = () if loaded.config.pooled else (loaded.config.n_ctx - 1,)
+    network = Network(checked_model(model.bytes), 128, reads, Ledger(lambda done: None))
     for row, tokens in zip(found.reshape(27, -1, 3), networks.inputs(model), strict=True):
         read = np.array(
             [[middle / 2**128 for middle in ball.middles] for ball in network.read(list(tokens))]
@@ -338,7 +363,11 @@ def test_pytorch_in_float64_lies_in_the_balls(at: int, tmp_path: Path) -> None:
 def test_inputs_are_in_lexicographic_order(tmp_path: Path) -> None:
     model = networks.of(random.Random(1), {}, vocab=3, n=2, outputs=3)
     config = load_model(written(tmp_path, model)).config
-    assert tokens_between(config, 0, 9).tolist() == [
+    whole = read_domain(config)
+    assert whole.places_between(0, 9).tolist() == [
         list(tokens) for tokens in networks.inputs(model)
     ]
-    assert np.array_equal(tokens_between(config, 4, 6), [[1, 1], [1, 2]])
+    assert np.array_equal(whole.places_between(4, 6), [[1, 1], [1, 2]])
+    some = read_domain(config, "0,2/1-2")
+    assert some.places_between(0, 4).tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert some.tokens_at(some.places_between(1, 3)).tolist() == [[0, 2], [2, 1]]

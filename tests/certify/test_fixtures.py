@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 import certify
 from certify.command import main
-from certify.evaluation.separable import evaluate_max_of_k
 from certify.model.file import load_model
 
 DATA = Path(__file__).parent.parent / "data"
@@ -35,7 +34,7 @@ def test_tied_answers_are_wrong_and_exact_ends(tmp_path: Path) -> None:
     proved = certify.prove(file, task="max-of-k", strategy="exact", out=tmp_path / "c.json")
     assert proved.verdict.correct_lower == proved.verdict.correct_upper
     # Float evaluation sees the same ties, because the two logits go through the same operations.
-    estimate = evaluate_max_of_k(model)
+    estimate = certify.evaluate(model, task="max-of-k")
     assert proved.verdict.correct_lower == estimate.inputs - estimate.wrong
     lost = sum((m + 1) ** 4 - m**4 for m in (40, 41))
     assert estimate.wrong >= lost

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from safetensors.numpy import save_file
 from small_models import general_config, random_tensors, write_npz
 
-from certify.errors import BadInput, CertifyError, Unsupported
+from certify.errors import BadInput, CertifyError, Unsupported, WrongOption
 from certify.model.config import Config
+from certify.model.facts import Told
 from certify.model.file import load_model, save_model
 from certify.model.importers import import_model, tensors_from_state_dict
 
@@ -93,23 +95,24 @@ def without(name: str) -> dict[str, Any]:
 
 
 ZEROS = np.zeros((1, 5), dtype=np.float32)
+QUERY = np.zeros((5, 6), dtype=np.float32)
 
 
 @pytest.mark.parametrize(
     ("state", "failure", "message"),
     [
         (
-            without("") | {"blocks.1.attn.W_Q": ZEROS},
+            without("") | {"blocks.1.attn.W_Q": QUERY},
             BadInput,
             "tensor blocks.1.attn.W_K is missing",
         ),
         (
-            without("") | {"blocks.10.attn.W_Q": ZEROS},
+            without("") | {"blocks.10.attn.W_Q": QUERY},
             BadInput,
             "tensor blocks.1.attn.W_Q is missing",
         ),
         (
-            without("") | {"blocks.16.attn.W_Q": ZEROS},
+            without("") | {"blocks.16.attn.W_Q": QUERY},
             Unsupported,
             "config field n_layers is 17, supported is at most 16",
         ),
@@ -120,19 +123,28 @@ ZEROS = np.zeros((1, 5), dtype=np.float32)
         ),
         (
             without("") | {"head.W_1": ZEROS},
+            BadInput,
+            "tensor head.W_1 has shape [1, 5], expected [5, 5]",
+        ),
+        (
+            without("unembed.W_U") | {"head.W_1": ZEROS.T, "head.W_2": ZEROS[:, :1]},
             Unsupported,
             "tensor head.W_1 means a pooled readout, which needs a configuration",
         ),
         (
-            without("") | {"blocks.0.ln1.w": ZEROS},
+            without("") | {"blocks.0.ln1.w": ZEROS[0]},
             Unsupported,
-            "tensor blocks.0.ln1.w means layer norm",
+            "blocks.0.ln1.w has no bias beside it, which means a root mean square norm",
         ),
-        (without("") | {"ln_final.b": ZEROS}, Unsupported, "tensor ln_final.b means layer norm"),
         (
-            without("") | {"blocks.0.mlp.W_in": ZEROS},
-            Unsupported,
-            "tensor blocks.0.mlp.W_in means an MLP",
+            without("") | {"ln_final.w": ZEROS[0], "ln_final.b": ZEROS[0]},
+            BadInput,
+            "tensor blocks.0.ln1.w is missing",
+        ),
+        (
+            without("") | {"blocks.0.mlp.W_in": ZEROS.T},
+            BadInput,
+            "tensor blocks.0.mlp.W_out is missing",
         ),
         (
             without("") | {ATTENTION + "rotary_sin": ZEROS},
@@ -151,17 +163,18 @@ ZEROS = np.zeros((1, 5), dtype=np.float32)
         ),
         (without("embed.W_E"), BadInput, "tensor embed.W_E is missing"),
         (without("pos_embed.W_pos"), BadInput, "tensor pos_embed.W_pos is missing"),
-        ({}, BadInput, "tensor embed.W_E is missing"),
+        ({}, BadInput, "holds no model: a numpy archive, without a tensor"),
+        ({"a": ZEROS, "b": ZEROS}, Unsupported, 'no known layout: tensors "a", "b"'),
         (
             without("")
             | {ATTENTION + f"W_{n}": np.zeros((2, 5, 6), dtype=np.float32) for n in "QKV"},
             BadInput,
-            "tensor blocks.0.attn.W_O has shape [1, 6, 5], the config asks for [2, 6, 5]",
+            "tensor blocks.0.attn.W_O has shape [1, 6, 5], expected [2, 6, 5]",
         ),
         (
             without("") | {"embed.W_E": ZEROS[0]},
             BadInput,
-            "tensor embed.W_E has shape [5], expected 2 axes",
+            "tensor embed.W_E has shape [5], expected [d_vocab, d_model]",
         ),
         (
             without("") | {"unembed.W_U": np.zeros((5, 0), "f4")},
@@ -218,7 +231,7 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
 def test_an_archive_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("certify.model.importers.MAXIMUM_FILE_BYTES", 4096)
+    monkeypatch.setattr("certify.model.contents.MAXIMUM_FILE_BYTES", 4096)
     path = tmp_path / "state.npz"
     np.savez_compressed(path, W_E=np.zeros(10000, dtype=np.float32))
     with pytest.raises(BadInput) as refusal:
@@ -226,33 +239,65 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
     assert str(refusal.value) == f"{path}: 40128 bytes unpacked, the limit is 4096"
 
 
-def test_pytorch_files_never_run_code(tmp_path: Path) -> None:
+class Trap:
+    """An object whose unpickling would write a file."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_pytorch_files_never_run_code(tmp_path: Path, zipped: bool) -> None:
     torch = pytest.importorskip("torch")
-    path = tmp_path / "state.pt"
-    torch.save({"embed.W_E": Path("/")}, path)
-    with pytest.raises(BadInput) as refusal:
-        import_model(path)
-    assert str(refusal.value).startswith(f"{path}: not a readable PyTorch state dict: ")
+    path, mark = tmp_path / "state.pt", tmp_path / "mark"
+    for value in (Trap(mark), {"embed.W_E": torch.zeros(2, 2), "beside": Trap(mark)}):
+        torch.save(value, path, _use_new_zipfile_serialization=zipped)
+        with pytest.raises(Unsupported) as refusal:
+            import_model(path)
+        assert re.fullmatch(
+            re.escape(f"{path}: holds a pickled Python object (") + r"[\w.]+"
+            r"\), not only weights; it is not loaded, since that would run code: where it was"
+            r" trained, run torch\.save\(model\.state_dict\(\), .*",
+            str(refusal.value),
+        )
+        assert not mark.exists()
 
 
 def test_other_pytorch_values_are_refused(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     path = tmp_path / "state.pt"
     for value, message in [
-        ([1, 2], "holds list, not a state dict"),
-        ({"embed.W_E": 3}, 'entry "embed.W_E" is int, not a tensor'),
+        ([1.5, 2.5], "holds no model: a PyTorch file with a list of 2 (float), without a tensor"),
+        (3, "holds no model: a PyTorch file with one int, without a tensor"),
+        ({"embed.W_E": 3}, "holds no model: a PyTorch file with a dictionary of 1 (embed.W_E), "),
         ({"embed.W_E": torch.zeros(2, dtype=torch.int64)}, 'tensor "embed.W_E" has dtype int64'),
+        ({"embed.W_E": torch.zeros(2, dtype=torch.complex64)}, 'tensor "embed.W_E" has dtype comp'),
+        ({"embed.W_E": torch.zeros(2, 2).to_sparse()}, 'tensor "embed.W_E" is of a kind that is'),
     ]:
         torch.save(value, path)
         with pytest.raises(CertifyError) as refusal:
             import_model(path)
         assert str(refusal.value).startswith(f"{path}: {message}")
+        assert refusal.value.exit_code == 20
     for damaged in [b"nothing", path.read_bytes()[:100]]:
         path.write_bytes(damaged)
         with pytest.raises(BadInput) as refusal:
             import_model(path)
-        assert str(refusal.value).startswith(f"{path}: not a readable PyTorch state dict: ")
+        assert str(refusal.value).startswith(f"{path}: not a readable PyTorch file: ")
         assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_program_of_torch_is_no_state_dict(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    path = tmp_path / "program.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path)
+    with pytest.raises(Unsupported) as refusal:
+        import_model(path)
+    assert str(refusal.value).startswith(f"{path}: is a TorchScript program, not weights: ")
 
 
 def test_other_endings_are_refused(tmp_path: Path) -> None:
@@ -336,7 +381,14 @@ def test_general_models_are_imported_exactly_from_every_kind_of_file(
 def test_several_layers_and_heads_are_told_from_the_shapes(tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, n_layers=11, n_heads=2)
     expected = random_tensors(config)
-    tensors, found = import_model(write_npz(tmp_path / "state.npz", expected))
+    path = write_npz(tmp_path / "state.npz", expected)
+    with pytest.raises(WrongOption) as question:
+        import_model(path)
+    assert str(question.value) == (
+        f"{path}: the file does not say: which keys a position sees (--attention-dir"
+        " causal|bidirectional)"
+    )
+    tensors, found = import_model(path, told=Told(attention_dir="causal"))
     assert found == config
     assert set(tensors) == set(expected)
 

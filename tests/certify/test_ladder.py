@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -34,6 +35,7 @@ from certify.ladder.climb import Ladder, Proof, Row
 from certify.ladder.file import DIGITS
 from certify.ladder.rung import Level, Rung
 from certify.model.config import Config
+from certify.question.question import Question, read_question
 
 CERTIFICATES = Path(__file__).parents[2] / "certificates"
 CONFIG = Config(d_vocab=64, d_vocab_out=64, n_ctx=4, d_model=32, d_head=32)
@@ -66,7 +68,7 @@ def with_rungs(
 
 def run_rung(model_file: Path, rung: Rung, out: Path, limit: float) -> Row:
     """Return the row of one rung of Max-of-K."""
-    return climb.run_rung(model_file, "max-of-k", rung, out, limit, FORM.details)
+    return climb.run_rung(model_file, ("--task", "max-of-k"), rung, out, limit, FORM.details)
 
 
 @pytest.fixture
@@ -87,7 +89,8 @@ def a_ladder(*proofs: tuple[int, int, int], total_config: Config = CONFIG) -> La
         for i, (operations, lower, upper) in enumerate(proofs)
     ]
     missing = Row(UNKNOWN, "NOT RUN", "no such strategy")
-    return Ladder("0" * 64, total_config, (*rows, missing), "max-of-k")
+    question = read_question("max-of-k", total_config)
+    return Ladder("0" * 64, total_config, (*rows, missing), question)
 
 
 @pytest.mark.usefixtures("_few_rungs")
@@ -406,8 +409,15 @@ def test_levels(
     asked: list[object] = []
 
     def climb(
-        _model: object, _task: str, run: object, listed: object, limit: float, *_rest: object
+        _model: object,
+        question: Question,
+        words: Sequence[str],
+        run: object,
+        listed: object,
+        limit: float,
+        *_rest: object,
     ) -> Ladder:
+        assert (question.label, list(words)) == ("max-of-k", ["--task", "max-of-k"])
         asked.extend([run, listed, limit])
         return a_ladder((1, 2, 3))
 

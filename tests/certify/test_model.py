@@ -256,7 +256,12 @@ def as_integers(header: dict[str, Any]) -> None:
         (
             change_config("readout", "first"),
             Unsupported,
-            'config field readout is "first", supported is "last" or "all"',
+            'config field readout is "first", supported is "last" or "sum-pool-mlp"',
+        ),
+        (
+            change_config("readout", "all"),
+            Unsupported,
+            'config field readout is "all", supported is "last" or "sum-pool-mlp"',
         ),
         (
             change_config("readout", None),
@@ -450,8 +455,8 @@ LN: dict[str, Any] = {"normalization_type": "LN", "eps": (1e-5).hex()}
         ),
         ({"act_fn": "gelu_new", **LN}, {"d_mlp": 5, "eps": "0x1.4f8b588e368f1p-17"}),
         (
-            {"normalization_type": "LNPre", "eps": (0.0).hex(), "readout": "all"},
-            {"d_mlp": 5, "eps": "0x0.0p+0", "readout": "all"},
+            {"normalization_type": "LNPre", "eps": (0.0).hex(), "readout": "last"},
+            {"d_mlp": 5, "eps": "0x0.0p+0", "readout": "last"},
         ),
         (
             {"attn_only": True, "d_mlp": None, "act_fn": "gelu", **LN},
@@ -587,7 +592,10 @@ def test_missing_optional_fields_are_named() -> None:
             "config field attn_only is false, supported is true",
         ),
         (LN, 'config field normalization_type is "LN", supported is null'),
-        ({"readout": "all"}, 'config field readout is "all", supported is "last"'),
+        (
+            {"readout": "sum-pool-mlp"},
+            'config field readout is "sum-pool-mlp", supported is "last"',
+        ),
         (
             {"attention_mix": (0.5).hex()},
             'config field attention_mix is "0x1.0000000000000p-1", supported is'

@@ -8,7 +8,8 @@ import pytest
 
 from certify.errors import BadInput, CertifyError, Unsupported
 from certify.model.config import Config
-from certify.question.scope import UNIFORM, decode_weights, read_scope, scope_bytes
+from certify.question.domain import read_domain
+from certify.question.scope import UNIFORM, Scope, decode_weights, read_scope, scope_bytes
 
 GOOD = b'{"format":"certify.scope/1","weights":[["1","2"],["3","0"]]}\n'
 CONFIG = Config(d_vocab=2, d_vocab_out=2, n_ctx=2, d_model=1, d_head=1)
@@ -16,9 +17,9 @@ CONFIG = Config(d_vocab=2, d_vocab_out=2, n_ctx=2, d_model=1, d_head=1)
 
 def test_uniform_counts_every_input_once() -> None:
     assert read_scope("uniform") == UNIFORM
-    assert (
-        UNIFORM.total(Config(d_vocab=64, d_vocab_out=64, n_ctx=20, d_model=1, d_head=1)) == 64**20
-    )
+    many = Config(d_vocab=64, d_vocab_out=64, n_ctx=20, d_model=1, d_head=1)
+    assert UNIFORM.total(read_domain(many)) == 64**20
+    assert UNIFORM.total(read_domain(many, "/".join(["0-1", "@5"] * 10))) == 2**10
     assert str(UNIFORM) == "uniform"
 
 
@@ -27,7 +28,7 @@ def test_product_reads_weights_total_and_hash(tmp_path: Path) -> None:
     path.write_bytes(GOOD)
     scope = read_scope(f"product:{path}")
     assert scope.weights == ((1, 2), (3, 0))
-    assert scope.total(CONFIG) == 9
+    assert scope.total(read_domain(CONFIG)) == 9
     assert scope.sha256 == hashlib.sha256(GOOD).hexdigest()
     assert str(scope) == f"product:sha256:{scope.sha256}"
 
@@ -108,13 +109,29 @@ def test_weights_must_fit_the_model(tmp_path: Path) -> None:
     path = tmp_path / "w.json"
     path.write_bytes(GOOD)
     scope = read_scope(f"product:{path}")
-    scope.require_fits(CONFIG)
+    scope.require_fits(read_domain(CONFIG))
     with pytest.raises(BadInput) as refusal:
-        scope.require_fits(Config(d_vocab=2, d_vocab_out=2, n_ctx=3, d_model=1, d_head=1))
+        scope.require_fits(
+            read_domain(Config(d_vocab=2, d_vocab_out=2, n_ctx=3, d_model=1, d_head=1))
+        )
     assert str(refusal.value) == f"{path}: field weights has 2 positions, the model has 3"
     with pytest.raises(BadInput) as refusal:
-        scope.require_fits(Config(d_vocab=3, d_vocab_out=3, n_ctx=2, d_model=1, d_head=1))
-    assert str(refusal.value) == f"{path}: field weights[0] has 2 tokens, the model has 3"
+        scope.require_fits(
+            read_domain(Config(d_vocab=3, d_vocab_out=3, n_ctx=2, d_model=1, d_head=1))
+        )
+    assert str(refusal.value) == f"{path}: field weights[0] has 2 tokens, the domain allows 3"
+
+
+def test_weights_are_by_place_among_the_allowed_tokens() -> None:
+    config = Config(d_vocab=5, d_vocab_out=5, n_ctx=2, d_model=1, d_head=1)
+    scope = Scope("product", ((1, 2), (1,)), "0" * 64)
+    allowed = read_domain(config, "1,4/@3")
+    scope.require_fits(allowed)
+    assert scope.total(allowed) == 3
+    assert scope.rows(allowed) == ((1, 2), (1,))
+    assert UNIFORM.rows(allowed) == ((1, 1), (1,))
+    with pytest.raises(BadInput, match=r"field weights\[1\] must be 1, the token is the only one"):
+        Scope("product", ((1, 2), (2,)), "0" * 64).require_fits(allowed)
 
 
 @pytest.mark.parametrize("text", ["", "product", "product:", "restricted:1", "Uniform"])

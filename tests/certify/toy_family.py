@@ -11,19 +11,20 @@ from certify.family import Family
 from certify.leaves.show import SHOWING
 from certify.model import Config
 from certify.progress import Progress
+from certify.question.question import Question
 
 SMALL = 64
 
 
-def require(config: Config, origin: str) -> None:
-    """Refuse a model with more than a few inputs."""
-    if config.d_vocab**config.n_ctx > SMALL:
+def require(config: Config, question: Question, origin: str) -> None:
+    """Refuse a domain of more than a few inputs."""
+    if question.domain.inputs > SMALL:
         raise Unsupported(f"{origin}: the toy stops at {SMALL} inputs")
 
 
 def draft(job: Job, progress: Progress) -> Drafting:
     """Let the checker evaluate every input, and claim what it derived."""
-    inputs = job.model.config.d_vocab**job.model.config.n_ctx
+    inputs = job.question.domain.inputs
     leaves = job.strategy.build(inputs)
     progress(inputs, inputs, "")
     drafted = document_of(job, round(96 * job.options.chosen_effort), leaves=leaves)

@@ -146,23 +146,48 @@ def test_progress_is_only_for_a_terminal() -> None:
     assert process(MODEL, CERTIFICATE, "--time-limit", "60").stderr == ""
 
 
-def test_progress_is_shown_on_a_terminal(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter(range(10**12, 10**13, 10**8))
-    monkeypatch.setattr(command, "monotonic_ns", lambda: next(now))
-    watch = command.Watch(None)
+@pytest.mark.parametrize("limit", [None, (1, 1)])
+def test_progress_is_shown_on_a_terminal(
+    limit: tuple[int, int] | None, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [10**12]
+    monkeypatch.setattr(command, "monotonic_ns", lambda: clock[0])
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    for done in range(6):
+    watch = command.Watch(limit)
+    for done in range(7):
         watch(done * 1000, 10**6)
+        clock[0] += 10**8
     found = capsys.readouterr()
     assert found.out == ""
     assert found.err.count("\r") == 2 * found.err.count("checking: ") == 4
-    assert "checking: 2,000 of 1,000,000 operations" in found.err
+    assert "checking: 3,000 of 1,000,000 operations" in found.err
+    assert "checking: 6,000 of 1,000,000 operations" in found.err
     assert watch.seconds() == "0.70"
 
 
-def test_the_time_limit_is_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whether_there_is_a_terminal_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def isatty() -> bool:
+        asked.append("once")
+        return False
+
+    now = iter(range(10**12, 10**13, 10**9))
+    monkeypatch.setattr(command, "monotonic_ns", lambda: next(now))
+    monkeypatch.setattr(sys.stderr, "isatty", isatty, raising=False)
+    watch = command.Watch(None)
+    for done in range(6):
+        watch(done, 6)
+    assert asked == ["once"]
+    # The clock was read at every charge, and at the start.
+    assert next(now) == 10**12 + 7 * 10**9
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_time_limit_is_in_seconds(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0]
     monkeypatch.setattr(command, "monotonic_ns", lambda: clock[0])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
     watch = command.Watch((3, 2))
     clock[0] = 1_500_000_000
     watch(0, 1)
@@ -327,7 +352,7 @@ def test_the_verdict_names_the_parts_of_a_domain_that_are_not_usual(capsys: Outp
     found = json.loads(run(capsys, *files, "--json")[1][0])
     assert {part: found[part] for part in parts} == parts
     assert run(capsys, *files)[1][0] == (
-        "This exact model file adds two numbers modulo 3 correctly, for all a in 0-2, b in 1-3 in the context a b @3, "
+        "This exact model file adds two numbers modulo 3 correctly, for all a in 0-2, b in 1-3 in the context a b 3, "
         "at the positions 1, 2 for the operands up to them, with values 1/0,-2,5, outputs 0-2, answers 0,2,1, "
         f"on exactly {said['correct_lower']} of all 9 inputs, in real arithmetic, a tie counting as wrong."
     )

@@ -5,12 +5,11 @@ proofs are exact.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import random
 from fractions import Fraction
 from functools import partial
-from math import floor
-from operator import mul
+from math import floor, prod
+from operator import add, getitem, mul
 from typing import Any
 
 import addition
@@ -26,7 +25,8 @@ from sum_bounds import Page
 from test_terms import Counted, counted, ledger
 
 import checker.sums.fold
-import checker.sums.readout
+import checker.sums.shares
+import checker.sums.tables
 from checker import check
 from checker.ground.errors import Declined, Refusal
 from checker.ground.exact import Matrix, bits
@@ -34,28 +34,40 @@ from checker.ground.interval import exp_enclosure
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
 from checker.statement.model import load_model
-from checker.sums.fold import first_weight, fold
-from checker.sums.inputs import domain_of
+from checker.sums.fold import fold
+from checker.sums.inputs import evaluation_of
+from checker.sums.shares import Scores, shares_of
 
 CONSTANT = MIXES[0]
 
 
-def theorem_of(model: Any, sums: Any, weights: Any = None, precision: int = 64) -> Any:
+def theorem_of(
+    model: Any, sums: Any, weights: Any = None, precision: int = 64, question: Any = None
+) -> Any:
     return make_vectors.theorem_of(
-        model.bytes, mutators.encode(document(model, sums, weights, precision))
+        model.bytes, mutators.encode(document(model, sums, weights, precision, question))
     )
 
 
 def require_true(
-    model: Any, sums: Any, weights: Any = None, precision: int = 64, *, exact: bool = False
+    model: Any,
+    sums: Any,
+    weights: Any = None,
+    precision: int = 64,
+    question: Any = None,
+    *,
+    exact: bool = False,
 ) -> None:
     """Compare every outcome with the margin of its input."""
-    found, theorem = truth(model, weights), theorem_of(model, sums, weights, precision)
+    asked = question or addition.usual(model)
+    found = truth(model, weights, question)
+    theorem = theorem_of(model, sums, weights, precision, question)
     assert theorem.correct_lower <= found.correct <= theorem.correct_upper
-    rows = weights or [[1] * model.config["d_vocab"]] * 2
-    held = [pair for pair in found.margins if rows[0][pair[0]] * rows[1][pair[1]]]
-    for (a, b), outcome in zip(held, theorem.outcomes, strict=True):
-        margin, weight = found.margins[a, b], rows[0][a] * rows[1][b]
+    rows = weights or [[1] * len(allowed) for allowed in asked.tokens]
+    weighed = {tokens: prod(map(getitem, rows, asked.places(tokens))) for tokens in asked.inputs()}
+    held = [tokens for tokens in weighed if weighed[tokens]]
+    for tokens, outcome in zip(held, theorem.outcomes, strict=True):
+        margin, weight = found.margins[tokens], weighed[tokens]
         assert outcome.size == weight
         assert outcome.lower in (0, weight)
         assert outcome.upper in (outcome.lower, weight)
@@ -68,7 +80,8 @@ def require_true(
         else:
             assert outcome.margin is None
         if exact and margin > 0:
-            assert outcome.margin == floor(Fraction(margin) * 2**20)
+            # Rounded tables and M take an eighth of a unit at most, or 2^-30 of the margin.
+            assert 8 * outcome.margin > margin * (2**30 - 1) / 2**7 - 9
     if exact:
         assert theorem.correct_lower == theorem.correct_upper == found.correct
 
@@ -109,6 +122,68 @@ def test_switches(seed: int) -> None:
     )
 
 
+# --- any context ------------------------------------------------------------------
+
+
+def some_case(seed: int, mix: Any) -> tuple[Any, Any]:
+    """Return a model of two to four positions, and a question about it."""
+    model = random_model(f"context {seed}", mix, n=2 + seed % 3)
+    return model, addition.random_question(seed, model)
+
+
+@pytest.mark.parametrize("seed", range(90))
+def test_any_context(seed: int) -> None:
+    """Context before, between and after operands, one token or some at each, each rule."""
+    mix, rng = MIXES[seed % 4], random.Random(seed)
+    model, question = some_case(seed, mix)
+    require_true(model, {"rule": "exact"}, question=question, exact=mix == CONSTANT)
+    pair = own_pair(model, rng.choice((0, 4, 8))) if seed % 3 else random_pair(rng, model)
+    low = {"rule": "low-rank", **pair, "settle": seed // 4 % 2}
+    require_true(model, low, question=question, precision=(64, 100)[seed // 3 % 2])
+    if mix == CONSTANT:
+        hints = random_switches(rng, model, fitting=seed % 5 > 1, question=question)
+        require_true(model, {"rule": "switches", **pair, **hints}, question=question)
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_weights_of_operands(seed: int) -> None:
+    model, question = some_case(seed, MIXES[seed % 4])
+    rng = random.Random(seed)
+    weights = [
+        [1] if len(allowed) == 1 else [rng.choice((0, 1, 3, 10**20)) for _ in allowed]
+        for allowed in question.tokens
+    ]
+    if all(map(sum, weights)):
+        require_true(model, {"rule": "exact"}, weights, question=question)
+
+
+def even(model: Any) -> Any:
+    """Return the model without scores: every share is 1/n."""
+    name = "blocks.0.attn.W_K"
+    zeros = filled(addition.shapes(model.config)[name], lambda: Fraction(0))
+    return Model(model.config, model.tensors | {name: zeros})
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_where_all_scores_are_equal_ties_are_seen(seed: int) -> None:
+    model, question = some_case(seed, MIXES[1 + seed % 3])
+    require_true(even(model), {"rule": "exact"}, question=question, exact=True)
+
+
+def test_a_network_without_attention_is_exact() -> None:
+    for seed in range(10):
+        model, question = some_case(seed, CONSTANT)
+        names = [f"blocks.0.attn.W_{letter}" for letter in "QK"]
+        shapes = addition.shapes(model.config)
+        zeros = {name: filled(shapes[name], lambda: Fraction(0)) for name in names}
+        require_true(
+            Model(model.config, model.tensors | zeros),
+            {"rule": "exact"},
+            question=question,
+            exact=True,
+        )
+
+
 # --- the ledger, and packed rows against plain ones ----------------------------------
 
 
@@ -127,17 +202,18 @@ class Plain(list[Any]):
         Counted.mul -= isinstance(factor, Counted)  # the factor's own attempt, which did nothing
         return self if factor == 1 else Plain(factor * x if x else x for x in self)
 
-    def __lshift__(self, bits: int) -> Any:
-        return Plain(Counted(int(x) << bits) for x in self)
+    def __mul__(self, unit: Any) -> Any:
+        """A common denominator is no operation."""
+        return Plain(Counted(int(x) * unit) for x in self)
 
 
 class PlainSlots:
     """Slots that hold rows as they are."""
 
     def __init__(self, columns: int, bits: int, drop: int) -> None:
-        assert drop == 0
         size = bits // 8 + 1
         self.size, self.width, self.half = size, columns * size, 1 << bits
+        self.drop = 8 * drop
 
     def pack(self, values: Any) -> Any:
         assert all(-self.half < value < self.half for value in map(int, values))
@@ -146,14 +222,21 @@ class PlainSlots:
     def combine(self, scalars: Any, rows: Any) -> Any:
         total = sum(map(mul, scalars, rows)) or Plain([Counted(0)] * (self.width // self.size))
         assert all(-self.half < value < self.half for value in map(int, total))
-        return list(total)
+        return [Counted(int(value) >> self.drop) for value in total]
 
 
-def rules_of(rng: random.Random, model: Any, mix: Any) -> list[Any]:
+def rules_of(rng: random.Random, model: Any, mix: Any, question: Any = None) -> list[Any]:
     pair = {**own_pair(model, rng.choice((0, 6))), "settle": rng.randint(0, 1)}
     found = [{"rule": "exact"}, {"rule": "low-rank", **pair}]
     return (
-        [*found, {"rule": "switches", **pair, **random_switches(rng, model, fitting=True)}]
+        [
+            *found,
+            {
+                "rule": "switches",
+                **pair,
+                **random_switches(rng, model, fitting=True, question=question),
+            },
+        ]
         if mix == CONSTANT
         else found
     )
@@ -182,7 +265,7 @@ def test_work_is_charged_and_packing_changes_nothing(
         again = Ledger(lambda done: None)
         with monkeypatch.context() as patch:
             patch.setattr(checker.sums.fold, "Slots", PlainSlots)
-            patch.setattr(checker.sums.readout, "Slots", PlainSlots)
+            patch.setattr(checker.sums.tables, "Slots", PlainSlots)
             Counted.reset()
             assert proof.outcomes(again) == expected
         assert (again.mul, again.add, again.cmp, again.exp) == (
@@ -213,28 +296,35 @@ def test_no_work_without_operations() -> None:
 # --- the page ---------------------------------------------------------------------
 
 
-def page_of(model: Model, sums: Any, precision: int, *, float32: bool) -> tuple[Any, Any]:
-    """Return what serves all inputs, with weights of heads at any precision, and the page."""
-    doc = document(model, sums)
+def page_of(
+    model: Model, sums: Any, precision: int, question: Any = None, *, float32: bool
+) -> tuple[Any, Any]:
+    """Return what serves all inputs, with shares at any precision, and the page."""
+    doc = document(model, sums, question=question)
     given = vectors_float32.claimed(doc) if float32 else doc
     proof: Any = check.parse(model.bytes, mutators.encode(given)).proof
-    found = domain_of(dataclasses.replace(proof, precision=precision), ledger())
-    heads = found.scores
+    found = evaluation_of(dataclasses.replace(proof, precision=precision), ledger())
+    asked = question or addition.usual(model)
+    over = Fraction(1, len(asked.tokens) << precision)
 
-    def weight(head: int, a: int, b: int) -> tuple[Fraction, Fraction]:
-        low, high = first_weight(heads[head], found.d_head, (a, b), precision, ledger())
-        return Fraction(low, 2**precision), Fraction(high, 2**precision)
+    def shares(head: int, tokens: tuple[int, ...]) -> list[tuple[Fraction, Fraction]]:
+        rows = [start + k for start, k in zip(found.starts, asked.places(tokens), strict=True)]
+        last = rows[-1] - found.starts[-1]
+        ends = found.shares[head].at(last, rows[:-1], ledger())
+        return [(low * over, high * over) for low, high in ends]
 
-    page_unit = Fraction(1, 2 ** fold(proof.model, ledger()).tables[0].scale)
-    drift = Fraction(found.drift, 2 ** (found.scale + TABLE_SCALE))
-    return found, Page(model, sums, weight, page_unit, drift)
+    scale = fold(proof.model, proof.statement.domain, ledger()).scale
+    bits_of_shares = precision if found.shares else 0
+    scales = scale, found.scale - scale - bits_of_shares
+    drift = Fraction(found.drift, found.over * 2 ** (found.scale + TABLE_SCALE))
+    return found, Page(model, sums, asked, shares, scales, bits_of_shares, drift)
 
 
-def loose_switches(rng: random.Random, model: Model, mix: Any) -> list[Any]:
+def loose_switches(rng: random.Random, model: Model, mix: Any, question: Any) -> list[Any]:
     """Return proofs whose switches are near their neurons, so that errors decide near zero."""
     found = []
     for noise in (0, 3, 40) if mix == CONSTANT else ():
-        own = random_switches(rng, model, fitting=True)
+        own = random_switches(rng, model, fitting=True, question=question)
         for row in own["tables"]["rows"]:
             row[:] = [entry + rng.randint(-noise, noise) for entry in row]
         if noise == 40:
@@ -247,64 +337,107 @@ def loose_switches(rng: random.Random, model: Model, mix: Any) -> list[Any]:
 
 @pytest.mark.parametrize("float32", [False, True])
 def test_the_checker_proves_what_the_page_says(float32: bool) -> None:
-    """Every term of e shows: weights of heads have 4 bits, so that what they move is seen in
-    margins of 20; and what is decided, or left open, is what the page decides.
+    """Every term of e shows: shares have 4 bits, so that what they move is seen in margins of 20;
+    and what is decided, or left open, is what the page decides.
     """
-    seen = dict.fromkeys(("margin", "wrong", "open", "moved", "switch"), 0)
+    names = ("margin", "wrong", "open", "moved", "switch", "rounded")
+    seen = dict.fromkeys(names, 0)
     for seed in range(60):
         mix, rng = MIXES[seed % 4], random.Random(f"page {seed}")
         good = seed % 3 == 0
-        model = addition.good_model(3, mix, seed) if good else random_model(f"page {seed}", mix)
-        precision = rng.choice((4, 8, 64))
-        for sums in (*rules_of(rng, model, mix), *loose_switches(rng, model, mix)):
-            found, page = page_of(model, sums, precision, float32=float32)
-            unit = Fraction(1, 2 ** (found.scale - (precision if found.scores else 0)))
-            assert [effect * unit for effect in found.effects] == page.effects
-            for a in range(found.vocab):
-                for b in range(found.vocab):
-                    got = found.outcome(a, b, 1, ledger())
-                    known, (_, _, attention) = page.first(a, b), page.run(a, b)
-                    weights = [int(page.weight(h, a, b)[0] * 2**precision) for h in page.heads]
-                    logits = found.ways[0].logits(a, found.vocab + b, weights, ledger())
-                    of_rule = Fraction(logits.error, 2**found.scale)
-                    assert of_rule == known.error - attention - page.drift
-                    seen["switch"] += sums["rule"] == "switches" and of_rule > 0
-                    assert (got.lower, got.upper, got.margin) == page.outcome(a, b)
-                    seen["margin"] += got.margin is not None
-                    seen["wrong"] += got.lower
-                    seen["open"] += got.upper - got.lower
-                    seen["moved"] += got.margin not in (None, floor(known.gap * 2**20))
+        n = 2 if good else 2 + seed % 5 % 3
+        dtype = "F64" if seed % 7 == 3 and not float32 else "F32"
+        model = (
+            addition.good_model(3, mix, seed)
+            if good
+            else random_model(f"page {seed}", mix, n=n, dtype=dtype)
+        )
+        question = None if good else addition.random_question(seed, model)
+        precision = rng.choice((4, 8, 64, 68))
+        rules = rules_of(rng, model, mix, question)
+        for sums in (*rules, *loose_switches(rng, model, mix, question)):
+            found, page = page_of(model, sums, precision, question, float32=float32)
+            own = found.ways[0]
+            scale = found.scale - (precision if found.shares else 0)
+            effects = [[Fraction(x, 2**scale) for x in row] for row in found.effects]
+            assert effects == page.effects
+            unit = Fraction(1, found.over * 2**found.scale)
+            for tokens in page.question.inputs():
+                places = page.question.places(tokens)
+                got = found.outcome(places, 1, ledger())
+                known = page.first(tokens)
+                row = page.run(tokens, rounded=own.error > 0)
+                rows = list(map(add, found.starts, places))
+                lower = [
+                    [low for low, _ in share.at(places[-1], rows[:-1], ledger())]
+                    for share in found.shares
+                ]
+                logits = own.logits(rows, lower, ledger())
+                of_rule = logits.error * unit
+                assert own.error * unit == row.rounding
+                assert of_rule == known.error - row.shares - page.drift
+                seen["switch"] += sums["rule"] == "switches" and of_rule > 0
+                seen["rounded"] += own.error > 0
+                assert (got.lower, got.upper, got.margin) == page.outcome(tokens)
+                seen["margin"] += got.margin is not None
+                seen["wrong"] += got.lower
+                seen["open"] += got.upper - got.lower
+                seen["moved"] += got.margin not in (None, floor(known.gap * 2**20))
     assert min(seen.values()) >= 50, seen
 
 
-# --- weights of heads -------------------------------------------------------------
+# --- shares -----------------------------------------------------------------------
+
+
+def shares_at(values: Any, scale: int, d_head: int, precision: int) -> Any:
+    """Return the shares of positions with these scores, the last position having one token."""
+    found = shares_of(Matrix((tuple(values),), scale), d_head, precision, ledger())
+    return found.at(0, range(len(values) - 1), ledger())
 
 
 @pytest.mark.parametrize("precision", [1, 2, 4, 8, 64])
-def test_weights_of_heads_are_rounded_outward(precision: int) -> None:
+def test_shares_are_rounded_outward(precision: int) -> None:
     """13.4, at so few bits that each rounding shows: inside, and no wider than the page says."""
     rng, above = random.Random(precision), 0
     for _ in range(400):
-        scale, d_head = rng.choice((0, 3, 20)), rng.choice((1, 2, 3, 4, 7))
-        size = (1 << scale) * rng.choice((1, 4, precision))
-        first, second = rng.randint(-size, size), rng.randint(-size, size)
-        scores = Matrix(((first, second),), scale)
-        low, high = first_weight(scores, d_head, (0, 0), precision, ledger())
-        with mpmath.workprec(4 * precision + 200):
-            d = mpmath.mpf(first - second) / 2**scale / mpmath.sqrt(d_head)
-            true = 2**precision / (1 + mpmath.exp(-d))
-            assert low <= true <= high
-        # The exponential has a width of at most 4 and a slope of at most one.
-        assert high - low <= 6
-        above += low < true < high
-        if first == second:
-            assert low == high == 1 << precision - 1
+        scale, d_head, n = rng.choice((0, 3, 20)), rng.choice((1, 2, 3, 4, 7)), rng.randint(2, 5)
+        size = (1 << scale) * rng.choice((1, 4, precision, 500))
+        values = [rng.randint(-size, size) for _ in range(n)]
+        ends = shares_at(values, scale, d_head, precision)
+        with mpmath.workprec(4 * precision + 400):
+            root = mpmath.sqrt(d_head)
+            weights = [
+                mpmath.exp((x - max(values)) / mpmath.mpf(2) ** scale / root) for x in values
+            ]
+            for weight, (low, high) in zip(weights, ends, strict=False):
+                true = n * mpmath.mpf(2) ** precision * weight / sum(weights)
+                assert 0 <= low <= true <= high <= n << precision
+                assert high - low <= 2
+                above += low < true < high
+        if len(set(values)) == 1:
+            assert set(ends) == {(1 << precision, 1 << precision)}
     assert above > 100
 
 
+def test_shares_far_below_the_largest_score_of_the_table_are_formed_again() -> None:
+    """One token has a score that is far above those of the input: with it alone all others would
+    be zero.
+    """
+    precision = 64
+    for far in (40, 50, 100, 10**6):
+        scores = Matrix(((0, far, 1, 2),), 0)
+        found = shares_of(scores, 1, precision, ledger())
+        ends = found.at(0, [0, 2], ledger())
+        with mpmath.workprec(400):
+            weights = [mpmath.exp(x) for x in (0, 1, 2)]
+            for weight, (low, high) in zip(weights, ends, strict=False):
+                assert low <= 3 * 2**precision * weight / sum(weights) <= high
+                assert high - low <= 8
+
+
 def test_the_division_of_scores_is_rounded_outward(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The lower end of exp(-|d|) takes an upper bound on |d|, the upper end a lower one: with 64
-    bits to spare no weight shows it, so the arguments are looked at.
+    """The lower end of an exponential takes an upper bound on the way down, the upper end a lower
+    one: with 64 bits to spare no share shows it, so the arguments are looked at.
     """
     asked: list[tuple[int, int]] = []
 
@@ -312,15 +445,16 @@ def test_the_division_of_scores_is_rounded_outward(monkeypatch: pytest.MonkeyPat
         asked.append((y, scale))
         return exp_enclosure(y, scale, precision)
 
-    monkeypatch.setattr(checker.sums.fold, "exp_enclosure", watched)
-    for d_head, gap in itertools.product((2, 3, 5), (7, -7)):
+    monkeypatch.setattr(checker.sums.shares, "exp_enclosure", watched)
+    for d_head in (2, 3, 5):
         asked.clear()
-        first_weight(Matrix(((gap, 0),), 2), d_head, (0, 0), 64, ledger())
-        (up, scale), (down, same) = asked
-        # That of the scores, the precision, and the bits to spare.
-        assert scale == same == 2 + 64 + 64
+        Scores(Matrix(((0, 7),), 2), d_head, 128).exponentials([0, 7], ledger())
+        (up, scale), (down, same), *top = asked
+        assert [y for y, _ in top] == [0, 0]
+        # That of the scores, the bits of exponentials, and the bits to spare.
+        assert scale == same == 2 + 128 + 64
         # (y 2^-scale)^2 d_head against (gap / 4)^2.
-        assert up**2 * d_head * 16 > gap**2 << 2 * scale > down**2 * d_head * 16
+        assert up**2 * d_head * 16 > 7**2 << 2 * scale > down**2 * d_head * 16
 
 
 # --- limits ---------------------------------------------------------------------------

@@ -32,32 +32,40 @@ from checker import check
 from checker.ground.errors import Declined
 from checker.ground.norms import TABLE_SCALE
 from checker.statement.model import load_model
-from checker.sums.inputs import Domain, domain_of
+from checker.sums.inputs import Evaluation, evaluation_of
 
 EPS, ETA = Fraction(1, 2**22), Fraction(1, 2**126)
 EXACT = {"rule": "exact"}
 TOKENS = {p: np.array([(a, b) for a in range(p) for b in range(p)]) for p in range(1, 8)}
+Question = addition.Question
 
 
 def float32_document(
-    model: Model, sums: Any = None, eps: Fraction = EPS, eta: Fraction = ETA
+    model: Model,
+    sums: Any = None,
+    eps: Fraction = EPS,
+    eta: Fraction = ETA,
+    question: Question | None = None,
 ) -> bytes:
     written = {
         name: f"{x.numerator}/{x.denominator}" for name, x in (("eps_exp", eps), ("eta_exp", eta))
     }
-    return mutators.encode(vectors_float32.claimed(document(model, sums or EXACT), **written))
+    doc = document(model, sums or EXACT, question=question)
+    return mutators.encode(vectors_float32.claimed(doc, **written))
 
 
-def domain(model: Model, eps: Fraction = EPS, eta: Fraction = ETA) -> Domain:
-    proof: Any = check.parse(model.bytes, float32_document(model, None, eps, eta)).proof
-    return domain_of(proof, ledger())
+def evaluated(
+    model: Model, eps: Fraction = EPS, eta: Fraction = ETA, question: Question | None = None
+) -> Evaluation:
+    proof: Any = check.parse(model.bytes, float32_document(model, None, eps, eta, question)).proof
+    return evaluation_of(proof, ledger())
 
 
-def drift_of(found: Domain) -> Fraction:
-    return Fraction(found.drift, 1 << found.scale + TABLE_SCALE)
+def drift_of(found: Evaluation) -> Fraction:
+    return Fraction(found.drift, found.over << found.scale + TABLE_SCALE)
 
 
-def theorem_of(model: Model, sums: Any = None, **exp: Fraction) -> Any:
+def theorem_of(model: Model, sums: Any = None, **exp: Any) -> Any:
     return make_vectors.theorem_of(model.bytes, float32_document(model, sums, **exp))
 
 
@@ -66,13 +74,18 @@ LEAST, MOST = (Fraction(1, 2**25), Fraction(1, 2**149)), (Fraction(1, 64), Fract
 
 @pytest.mark.parametrize("seed", range(40))
 def test_the_checker_derives_what_the_page_says(seed: int) -> None:
-    model = random_model(f"page {seed}", MIXES[seed % 4], dtype=("F32", "F16", "BF16")[seed % 3])
+    dtype = ("F32", "F16", "BF16")[seed % 3]
+    model = random_model(f"page {seed}", MIXES[seed % 4], dtype=dtype, n=2 + seed // 4 % 3)
+    question = addition.random_question(seed, model)
     exp = ((EPS, ETA), LEAST, MOST)[seed % 3]
-    found = domain(model, *exp)
+    found = evaluated(model, *exp, question)
     weights = load_model(model.bytes).weights
-    scales = weights["unembed.W_U"].scale, found.direct_shift
-    low, high = adder_float32.exact(model, exp, scales), adder_float32.rounded(model, exp, scales)
-    unit = 1 << found.scale + TABLE_SCALE
+    scales = weights["unembed.W_U"].scale, found.ways[-1].scale
+    low, high = (
+        bound(model, exp, scales, question)
+        for bound in (adder_float32.exact, adder_float32.rounded)
+    )
+    unit = found.over << found.scale + TABLE_SCALE
     # To the last bit: no term may be missing, however small.
     assert low * unit <= found.drift == ceil(high * unit)
     # What is rounded up is far finer than any constant of the page.
@@ -87,7 +100,7 @@ def exactly(value: Any) -> Fraction:
     return whole * Fraction(2) ** int(exponent)
 
 
-def executions(model: Model, seed: int, count: int = 6) -> list[Any]:
+def executions(model: Model, seed: int, inputs: Any, count: int = 6) -> list[Any]:
     """Return the logits of executions over random trees, with exps as far off as they may be, or
     numpy's.
     """
@@ -97,9 +110,7 @@ def executions(model: Model, seed: int, count: int = 6) -> list[Any]:
         exp = bounded_exp(float(EPS), float(ETA), generator) if i % 3 < 2 else np.exp
         choices = [bool(x) for x in generator.integers(2, size=4)]
         dot = anyhow(generator, with_fma=i % 2 == 1)
-        found.append(
-            adder_float32.execute(model, TOKENS[model.config["d_vocab"]], dot, exp, choices)
-        )
+        found.append(adder_float32.execute(model, inputs, dot, exp, choices))
     return found
 
 
@@ -108,7 +119,7 @@ def rough(seed: int) -> Model:
     where they cancel.
     """
     rng, mix = random.Random(f"rough {seed}"), MIXES[seed % 4]
-    base = random_model(f"rough {seed}", mix)
+    base = random_model(f"rough {seed}", mix, n=2 + seed // 4 % 3)
     size = Fraction(rng.choice((1, 4, 4096)), 2**23)
 
     def entry(part: Fraction) -> Fraction:
@@ -130,33 +141,32 @@ def test_executions_stay_within_the_bound_and_every_certified_input_is_right_in_
     certified = refuted = total = 0
     nearest = [0.0] * 4
     for seed in range(80):
-        model = random_model(f"runs {seed}", MIXES[seed % 4]) if seed % 5 == 0 else rough(seed)
-        vocab = model.config["d_vocab"]
-        bound, theorem = drift_of(domain(model)), theorem_of(model)
+        own = rough(seed)
+        if seed % 5 == 0:
+            own = random_model(f"runs {seed}", MIXES[seed % 4], n=2 + seed // 4 % 3)
+        model, question = own, addition.random_question(seed, own)
+        inputs = question.inputs()
+        bound = drift_of(evaluated(model, question=question))
+        theorem = theorem_of(model, question=question)
         with mpmath.workdps(DIGITS):
-            true = [
-                [exactly(x) for x in addition.logits(model, a, b)]
-                for a, b in TOKENS[vocab].tolist()
-            ]
-        for computed in executions(model, seed):
+            true = [[exactly(x) for x in addition.logits(model, *tokens)] for tokens in inputs]
+        for computed in executions(model, seed, np.array(inputs)):
             runs = [[Fraction(float(x)) for x in row] for row in computed]
-            for (a, b), row, real, outcome in zip(
-                TOKENS[vocab].tolist(), runs, true, theorem.outcomes, strict=True
+            for tokens, row, real, outcome in zip(
+                inputs, runs, true, theorem.outcomes, strict=True
             ):
                 moved = [x - y for x, y in zip(row, real, strict=True)]
                 assert max(moved) - min(moved) <= bound
                 nearest[seed % 4] = max(nearest[seed % 4], float((max(moved) - min(moved)) / bound))
-                own = row.pop((a + b) % vocab)
+                own_logit = row.pop(question.right(tokens))
                 if outcome.upper == 0:
-                    assert own - max(row) > 0
-                    assert own - max(row) >= Fraction(outcome.margin, 2**20)
+                    assert own_logit - max(row) > 0
+                    assert own_logit - max(row) >= Fraction(outcome.margin, 2**20)
                 if outcome.lower == 1:
-                    assert own <= max(row)
-        certified, refuted = (
-            certified + theorem.correct_lower,
-            refuted + vocab**2 - theorem.correct_upper,
-        )
-        total += vocab**2
+                    assert own_logit <= max(row)
+        certified += theorem.correct_lower
+        refuted += len(inputs) - theorem.correct_upper
+        total += len(inputs)
     assert certified > total // 10
     assert refuted > total // 3
     # The executions are bad enough to notice a bound that is a hundred times too small.
@@ -186,7 +196,7 @@ def test_what_rounding_decides_is_open_and_what_it_does_not_is_decided() -> None
         assert (
             loose.correct_lower <= real.correct_lower <= real.correct_upper <= loose.correct_upper
         )
-        bound = drift_of(domain(model))
+        bound = drift_of(evaluated(model))
         for before, after in zip(real.outcomes, loose.outcomes, strict=True):
             if after.margin is not None:
                 assert before.margin is not None
@@ -196,7 +206,7 @@ def test_what_rounding_decides_is_open_and_what_it_does_not_is_decided() -> None
 def test_without_a_mix_the_exp_does_not_matter() -> None:
     for mix in MIXES:
         model = random_model("exp", mix)
-        best, worst = drift_of(domain(model, *LEAST)), drift_of(domain(model, *MOST))
+        best, worst = drift_of(evaluated(model, *LEAST)), drift_of(evaluated(model, *MOST))
         assert best <= worst
         assert (best == worst) == (mix == MIXES[0])
 
@@ -306,7 +316,7 @@ def test_fractions_cost_what_is_charged(monkeypatch: pytest.MonkeyPatch) -> None
         model = random_model(f"fractions {seed}", MIXES[seed % 4])
         proof: Any = check.parse(model.bytes, float32_document(model)).proof
         counts = test_float32.count_fractions(monkeypatch)
-        assert domain_of(proof, ledger()).drift > 0
+        assert evaluation_of(proof, ledger()).drift > 0
         monkeypatch.undo()
         allowed = 100 + 50 * model.config["n_heads"]
         assert counts["mul"] <= allowed, counts

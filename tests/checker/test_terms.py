@@ -197,13 +197,13 @@ def learn(frame: Frame, paths: Paths, q: int, mu: int, answers: list[int]) -> Fa
     for j in answers:
         upper = frame.upper_terms(j, allowed, mu)
         lower = frame.lower_terms(j, allowed) if frame.exact else None
-        assert (upper.maximum, upper.forced) == (len(blocks) - 1, q != m)
-        assert [set(row) for row in upper.rows] == [set(row) for row in frame.weights]
+        assert frame.forced == (q != m)
+        assert [set(row) for row in upper] == [set(row) for row in frame.weights]
         for (i, t), b in held.items():
             value = bracket(paths, q, m, j, i, t)
-            factor.at_most(weights[i, t], value + mu, upper.rows[i][b])
+            factor.at_most(weights[i, t], value + mu, upper[i][b])
             if lower:
-                factor.at_least(weights[i, t], value, lower.rows[i][b])
+                factor.at_least(weights[i, t], value, lower[i][b])
     return factor
 
 
@@ -256,7 +256,7 @@ def test_lower_terms_make_up_for_the_error_of_logits(seed: int) -> None:
     q, m = cell.queries[0], cell.maximum
     for j in {0, 1, 2, 3, 4} - {m}:
         found = frame.lower_terms(j, everything(cell, 3))
-        for i, row in enumerate(found.rows):
+        for i, row in enumerate(found):
             for t, term in row.items():
                 value = bracket(paths, q, m, j, i, t) - lost
                 low, high = frame.weights[i][t]
@@ -285,7 +285,7 @@ def test_exp_ends_enclose_in_the_right_order() -> None:
     for d_head in (1, 2, 3, 4, 32):
         paths = random_paths(rng, 2, 2, d_head=d_head)
         scores, book = scores_of(paths), 0
-        before = scores.ledger.total
+        before = scores.tables.ledger.total
         for _ in range(200):
             low, high = sorted(rng.choice((0, rng.randrange(400))) for _ in range(2))
             precision = rng.choice((64, 128))
@@ -296,7 +296,7 @@ def test_exp_ends_enclose_in_the_right_order() -> None:
             assert found[1] >= most[0]
             assert least[0] - found[0] <= 4
             assert found[1] - most[1] <= 4
-        assert scores.ledger.exp == book == scores.ledger.total - before
+        assert scores.tables.ledger.exp == book == scores.tables.ledger.total - before
 
 
 def test_each_end_of_a_weight_takes_its_own_end_of_the_root(
@@ -339,7 +339,12 @@ def random_terms(rng: random.Random, frame: Any, size: int = 20, *, gaps: float 
     for b, weight in enumerate(frame.multiplicities[-1]):
         if not weight:
             rows[-1].pop(b, None)
-    return Terms(rows, width - 1, frame.forced)
+    return rows
+
+
+def extreme_of(frame: Any, terms: Terms) -> tuple[Terms | None, int | None]:
+    """Return what the extreme test leaves of these terms for a frame."""
+    return extreme_test(terms, len(frame.blocks) - 1, forced=frame.forced)
 
 
 def stub(
@@ -388,9 +393,9 @@ def tuples_of(frame: Any) -> list[tuple[tuple[int, ...], int]]:
 
 def total_of(terms: Terms, blocks: tuple[int, ...]) -> int | None:
     """Return the sum of the terms of a tuple, nothing if one is missing."""
-    if any(b not in row for row, b in zip(terms.rows, blocks, strict=True)):
+    if any(b not in row for row, b in zip(terms, blocks, strict=True)):
         return None
-    return sum(row[b] for row, b in zip(terms.rows, blocks, strict=True))
+    return sum(row[b] for row, b in zip(terms, blocks, strict=True))
 
 
 def fails(terms: Terms, blocks: tuple[int, ...]) -> bool:
@@ -400,9 +405,7 @@ def fails(terms: Terms, blocks: tuple[int, ...]) -> bool:
 
 def lowered(terms: Terms, by: int) -> Terms:
     """Return the terms with the last position's so much lower: every sum falls by as much."""
-    return replace(
-        terms, rows=[*terms.rows[:-1], {b: value - by for b, value in terms.rows[-1].items()}]
-    )
+    return [*terms[:-1], {b: value - by for b, value in terms[-1].items()}]
 
 
 @pytest.mark.parametrize("gaps", [0, 0.3, 0.7])
@@ -415,12 +418,12 @@ def test_the_extreme_test_is_the_largest_sum(seed: int, gaps: float) -> None:
         total for blocks, _ in tuples_of(frame) if (total := total_of(terms, blocks)) is not None
     ]
     if not sums:
-        assert extreme_test(terms) == (None, None)
+        assert extreme_of(frame, terms) == (None, None)
         return
     for by in (1, 2, 50):
-        assert extreme_test(lowered(terms, max(sums) + by)) == (None, -by)
+        assert extreme_of(frame, lowered(terms, max(sums) + by)) == (None, -by)
     for by in (0, -1, -50):
-        assert extreme_test(lowered(terms, max(sums) + by))[0] is not None
+        assert extreme_of(frame, lowered(terms, max(sums) + by))[0] is not None
 
 
 @pytest.mark.parametrize("gaps", [0, 0.3])
@@ -429,53 +432,46 @@ def test_an_entry_is_removed_exactly_if_no_failing_tuple_holds_it(seed: int, gap
     rng = random.Random(seed)
     frame = stub(rng, free=(0, 4))
     terms = random_terms(rng, frame, size=rng.choice((3, 20)), gaps=gaps)
-    kept, largest = extreme_test(terms)
+    kept, largest = extreme_of(frame, terms)
     if kept is None:
         assert not any(fails(terms, blocks) for blocks, _ in tuples_of(frame))
         return
-    assert (kept.maximum, kept.forced) == (terms.maximum, terms.forced)
     removed = []
-    for i, row in enumerate(terms.rows):
+    for i, row in enumerate(terms):
         for b, value in row.items():
             held = [total_of(terms, t) for t, _ in tuples_of(frame) if t[i] == b]
             best = max((total for total in held if total is not None), default=None)
-            assert (b in kept.rows[i]) == (best is not None and best >= 0)
-            assert kept.rows[i].get(b, value) == value
+            assert (b in kept[i]) == (best is not None and best >= 0)
+            assert kept[i].get(b, value) == value
             removed += [best] if best is not None and best < 0 else []
     assert largest == max(removed, default=None)
-    assert extreme_test(kept) == (kept, None)
+    assert extreme_of(frame, kept) == (kept, None)
 
 
 def test_a_position_without_the_maximum_takes_no_gain_away() -> None:
     # The maximum may be at position 1, for one less; position 0 cannot hold it.  So the sum is
     # exactly zero: a tie.
     for loss in (-1, -2, 0):
-        terms = Terms([{0: 5}, {0: 0, 2: loss}, {0: 0, 2: -9}, {0: -5 - loss}], 2, True)
-        kept, largest = extreme_test(terms)
-        assert kept is not None
-        assert kept.rows == [{0: 5}, {2: loss}, {0: 0}, {0: -5 - loss}]
+        terms = [{0: 5}, {0: 0, 2: loss}, {0: 0, 2: -9}, {0: -5 - loss}]
+        kept, largest = extreme_test(terms, 2, forced=True)
+        assert kept == [{0: 5}, {2: loss}, {0: 0}, {0: -5 - loss}]
         assert largest == -9 - loss
 
 
 def test_terms_without_inputs_are_no_sums() -> None:
     # A position without terms; a forced maximum that no position has; and one position has it, but
     # not this entry's.
-    assert extreme_test(Terms([{0: 5}, {}], 1, False)) == (None, None)
-    assert extreme_test(Terms([{0: -5}, {0: -5}, {0: -5}], 1, True)) == (None, None)
-    assert extreme_test(Terms([{0: -9, 1: -1}, {0: 2}], 1, True)) == (
-        Terms([{1: -1}, {0: 2}], 1, True),
-        None,
-    )
-    assert extreme_test(Terms([{0: -9, 1: -1}, {0: 2, 2: -5}], 1, False)) == (
-        Terms([{1: -1}, {0: 2}], 1, False),
-        -6,
-    )
+    assert extreme_test([{0: 5}, {}], 1, forced=False) == (None, None)
+    assert extreme_test([{0: -5}, {0: -5}, {0: -5}], 1, forced=True) == (None, None)
+    left = [{1: -1}, {0: 2}]
+    assert extreme_test([{0: -9, 1: -1}, {0: 2}], 1, forced=True) == (left, None)
+    assert extreme_test([{0: -9, 1: -1}, {0: 2, 2: -5}], 1, forced=False) == (left, -6)
 
 
 def test_the_largest_term_of_several_answers() -> None:
-    parts = [Terms([{0: 1, 2: 5}, {1: 7}], 2, True), Terms([{0: 3, 1: -4}, {0: 1, 1: 6}], 2, True)]
+    parts = [[{0: 1, 2: 5}, {1: 7}], [{0: 3, 1: -4}, {0: 1, 1: 6}]]
     merged = max_of_terms(parts)
-    assert merged == Terms([{0: 3, 1: -4, 2: 5}, {0: 1, 1: 7}], 2, True)
+    assert merged == [{0: 3, 1: -4, 2: 5}, {0: 1, 1: 7}]
     assert max_of_terms(parts[:1]) == parts[0]
 
 
@@ -494,10 +490,10 @@ def test_copies_are_right_exactly_if_no_choice_of_positions_reaches_zero(
         j: random_terms(rng, frame, rng.choice((2, 20)), gaps=gaps)
         for j in range(rng.randint(1, 2))
     }
-    if any(not all(part.rows) for part in terms.values()):
+    if any(not all(part) for part in terms.values()):
         return
     for part in terms.values():
-        for row in part.rows:
+        for row in part:
             row.update({b: value - rng.choice((0, 15)) for b, value in row.items()})
     for blocks in ((), ((0, last - 1),), ((0, 0),), ((1, last - 1),), ((0, 0), (2, 2))):
         if any(not 0 <= first <= end < last for first, end in blocks):
@@ -529,17 +525,17 @@ def test_the_groups_of_copies_by_hand() -> None:
         forced=True,
         weights=[{}],
     )
-    lost = Terms([{0: -9, 1: -1, 2: 4}] * 3 + [{0: -5, 1: -4}], 2, True)
+    lost = [{0: -9, 1: -1, 2: 4}] * 3 + [{0: -5, 1: -4}]
     assert right(frame, {0: lost}, ((2, ((0, 1),)),)) == 3 * 8 * 8 * 2 * 7
     assert right(frame, {0: lost}, ((1, ((0, 1),)),)) == 0  # 4 + 4 - 1 - 4 is not negative
     assert right(frame, {0: lost}, ((1, ((0, 0),)),)) == 3 * 2 * 2 * 3 * 7  # 4 + 4 - 9 - 4 is
     assert right(frame, {0: lost}, ((1, ((0, 0),)), (2, ((0, 1),)))) == 252 + 2688
-    tie = Terms([{0: -4, 1: -1, 2: 4}] * 3 + [{0: -5, 1: -4}], 2, True)
+    tie = [{0: -4, 1: -1, 2: 4}] * 3 + [{0: -5, 1: -4}]
     assert right(frame, {0: tie}, ((1, ((0, 0),)),)) == 0  # exactly zero is a tie
 
 
 def test_a_missing_term_beats_the_answer_even_among_zeros() -> None:
-    zeros = Terms([{0: 0, 2: 0}, {0: 0, 2: 0}, {2: 0}], 2, False)
+    zeros = [{0: 0, 2: 0}, {0: 0, 2: 0}, {2: 0}]
     frame: Any = SimpleNamespace(
         multiplicities=[[1, 1, 1], [1, 1, 1], [0, 0, 1]],
         weights=[{}],
@@ -557,7 +553,7 @@ def test_windows_are_the_extremes_of_their_lines(choose: Any) -> None:
     rng = random.Random(3)
     for count in (1, 2, 3, 5, 8, 13):
         lines = [tuple(rng.randint(-9, 9) for _ in range(3)) for _ in range(count)]
-        table = Extremes(lines, choose, ledger())
+        table = Extremes([lines], choose, ledger())
         pairs = [(a, b) for a in range(count) for b in range(a, count)]
         rng.shuffle(pairs)
         for a, b in pairs:
@@ -570,7 +566,7 @@ def test_windows_are_the_extremes_of_their_lines(choose: Any) -> None:
 
 def test_levels_of_windows_are_charged_once_and_when_needed() -> None:
     book = ledger()
-    table = Extremes([(0, 0, 0)] * 8, max, book)
+    table = Extremes([[(0, 0, 0)] * 8], max, book)
     assert table.windows(3, 3) == ((0, 0, 0),) * 2
     assert book.total == 0
     table.windows(2, 3)
@@ -744,7 +740,7 @@ def test_within_counts_every_input_once(seed: int) -> None:
     rng = random.Random(seed)
     frame = stub(rng, free=(0, 4), big_weights=seed % 2 == 0)
     terms = random_terms(rng, frame, gaps=rng.choice((0, 0.3)))
-    deficits = [{b: rng.randint(0, 6) for b in row} for row in terms.rows]
+    deficits = [{b: rng.randint(0, 6) for b in row} for row in terms]
     for limit in (0, 1, 5, 30):
         held = [
             (sum(row.get(b, 99) for row, b in zip(deficits, t, strict=True)), w)
@@ -759,7 +755,7 @@ def test_counts_bound_what_fails_and_are_exact_with_a_step_of_one(seed: int, gap
     rng = random.Random(seed)
     frame = stub(rng, big_weights=seed % 4 == 0)
     terms = random_terms(rng, frame, gaps=gaps)
-    if not all(terms.rows):
+    if not all(terms):
         return
     failing = sum(w for t, w in tuples_of(frame) if fails(terms, t))
     for bins in (0, 1, 2, 3, 7, 50):
@@ -781,7 +777,7 @@ def test_the_step_divides_what_may_be_lost(
         return 7
 
     monkeypatch.setattr(counting, "_within", seven)
-    terms, frame = Terms([{0: 3, 1: 5}, {3: total - 5}], 3, False), SimpleNamespace()
+    terms, frame = [{0: 3, 1: 5}, {3: total - 5}], SimpleNamespace()
     for scaled, lost in ((floordiv, 0), (upward, 1)):
         book = ledger()
         assert counted_of(frame, terms, bins, scaled, book) == (7 if total >= 0 else 0)
@@ -836,7 +832,7 @@ def test_masks_hold_the_union_and_weigh_it(seed: int, gaps: float) -> None:
     rng = random.Random(seed)
     frame = stub(rng, free=(0, 4), big_weights=seed % 3 == 0)
     answers = [random_terms(rng, frame, 3, gaps=gaps) for _ in range(rng.randint(1, 3))]
-    answers = [part for part in answers if any(part.rows)]
+    answers = [part for part in answers if any(part)]
     if not answers:
         return
     table = enumeration_of(frame, answers)
@@ -881,8 +877,7 @@ def plain_frame(width: int, free: int, *, forced: bool = False) -> Any:
 
 
 def full_terms(frame: Any) -> Terms:
-    rows = [{b: 0 for b, weight in enumerate(row) if weight} for row in frame.multiplicities]
-    return Terms(rows, len(frame.blocks) - 1, frame.forced)
+    return [{b: 0 for b, weight in enumerate(row) if weight} for row in frame.multiplicities]
 
 
 @pytest.mark.parametrize(
@@ -906,7 +901,7 @@ def test_the_cut_is_where_the_masks_cost_least(width: int, free: int) -> None:
     assert (
         work(table.cut)
         == min(map(work, possible))
-        == table._work([len(terms.rows[-1]), *[width] * free], table.cut)
+        == table._work([len(terms[-1]), *[width] * free], table.cut)
     )
     assert table.suffixes == width ** (free - table.cut)
     assert table.words == -(-table.suffixes // 64)
@@ -920,7 +915,7 @@ def test_an_enumeration_costs_what_is_charged(monkeypatch: pytest.MonkeyPatch) -
     # Three free positions (two in the prefix, behind the last position), of 2, 1 and 3 terms; one
     # query block.
     frame, work = plain_frame(4, 3), Enumeration._work
-    terms = Terms([{0: 1, 3: 1}, {2: 1}, {0: -9, 1: 1, 3: 1}, {3: 0}], 3, False)
+    terms = [{0: 1, 3: 1}, {2: 1}, {0: -9, 1: 1, 3: 1}, {3: 0}]
     with monkeypatch.context() as patch:
         patch.setattr(Enumeration, "_work", lambda self, sizes, at: int(at != 2))
         table = enumeration_of(frame, [terms, terms])
@@ -1005,7 +1000,7 @@ def test_signs_are_looked_for_up_to_4096_bits(precision: int) -> None:
     # The summands agree to 3 600 bits: only 4 096 bits see which is larger.
     close = oracle.exp_of_minus_root(1, 16, 1, 3600)[0]
     assert _sign(scores, {0: -close, -1: 1 << 3600}) == 1
-    assert scores.ledger.exp <= 2 * 2 * 2 * 8
+    assert scores.tables.ledger.exp <= 2 * 2 * 2 * 8
 
 
 @pytest.mark.parametrize(
@@ -1026,8 +1021,9 @@ def test_signs_are_looked_for_up_to_4096_bits(precision: int) -> None:
 def test_a_sign_needs_one_unit_and_no_more(
     ends: tuple[int, int], sums: dict[int, int], sign: int | None
 ) -> None:
+    tables = SimpleNamespace(ledger=ledger())
     scores: Any = SimpleNamespace(
-        precision=64, ledger=ledger(), exp_ends=lambda low, high, precision: ends
+        precision=64, tables=tables, exp_ends=lambda low, high, precision: ends
     )
     assert _sign(scores, sums) == sign
 
@@ -1262,14 +1258,12 @@ def test_removals_cost_no_more_than_is_charged(counting_numbers: Any) -> None:
         assert counting_numbers.add + counting_numbers.starts + counting_numbers.cmp <= book.total
 
 
-def charge_ends(scores: Scores, book: Ledger) -> None:
-    """Let each pair of ends of an exp cost what is declared, and nothing else."""
+class ChargedEnds(Scores):
+    """Scores whose pairs of ends of an exp cost what is declared, and nothing else."""
 
-    def exp_ends(below_low: int, below_high: int, precision: int) -> tuple[int, int]:
-        book.charge(exp=2)
+    def exp_ends(self, below_low: int, below_high: int, precision: int) -> tuple[int, int]:
+        self.tables.ledger.charge(exp=2)
         return Counted(1), Counted(2)
-
-    scores.exp_ends = exp_ends  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("wide", [False, True])
@@ -1287,8 +1281,7 @@ def test_the_weights_cost_no_more_than_is_charged(
         vocab + 1
     )  # a row of EU less its mean is formed for both ends, even where they are one
     assert_covered(book, twice=twice)
-    scores = Scores(tables, 64)
-    charge_ends(scores, book)
+    scores = ChargedEnds(tables, 64)
     frame = Frame(scores, cell, ((1,) * vocab,) * n)
     assert_covered(book, twice=twice)
     assert book.exp == 2 * (len(frame.blocks) + n - 1 + len(frame.weights[-1]))
@@ -1302,8 +1295,7 @@ def screened(seed: int, *, wide: bool) -> tuple[Ledger, int, int, int]:
     paths, book = counted_paths(widened(Seeded(rng), plain) if wide else plain), ledger()
     cell = make_inputs(m, list(range(m + 1)), random_lengths(rng, m))
     Counted.reset()
-    scores = Scores(Tables(paths, book), 64)
-    charge_ends(scores, book)
+    scores = ChargedEnds(Tables(paths, book), 64)
     answers = tuple(j for j in range(len(plain.pvou[0])) if j != m)
     screen.screened(scores, cell, dict.fromkeys(answers, ((2 << m) - 1,) * n), 0)
     return book, len(answers), len(cell.blocks), n
@@ -1329,22 +1321,18 @@ def test_copies_cost_no_more_than_is_charged(seed: int, counting_numbers: Any) -
     rng = random.Random(seed)
     frame = stub(rng, free=(1, 4), width=4)
     frame.multiplicities = [[Counted(weight) for weight in row] for row in frame.multiplicities]
-    terms = {}
+    terms: dict[int, Terms] = {}
     for j in range(3):
         plain = random_terms(rng, frame)
-        terms[j] = Terms(
-            [{b: Counted(value) for b, value in row.items()} for row in plain.rows],
-            plain.maximum,
-            plain.forced,
-        )
+        terms[j] = [{b: Counted(value) for b, value in row.items()} for row in plain]
     groups, book = (
-        tuple((count, ((0, 2),)) for count in range(len(terms[0].rows) - frame.forced)),
+        tuple((count, ((0, 2),)) for count in range(len(terms[0]) - frame.forced)),
         ledger(),
     )
     counting_numbers.reset()
     assert right(frame, terms, groups, book) >= 0
     free, answers = len(frame.multiplicities) - 1, 3
-    entries, own = sum(map(len, terms[0].rows)), len(frame.weights[-1])
+    entries, own = sum(map(len, terms[0])), len(frame.weights[-1])
     assert book.mul == sum(2 * free * (count + 1) for count, _ in groups)
     assert book.add == answers * free + sum(
         4 * answers * (free + 1) + free * (count + 1 + 3) for count, _ in groups

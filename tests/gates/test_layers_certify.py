@@ -1,5 +1,5 @@
 """The layers of `certify/`: imports go only upwards in the table of its docstring, and no module
-outside a family, the tasks and their training names a task.
+outside a family, the rules and their training names a task.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ import architecture as a
 import pytest
 
 import certify
-from certify.question.tasks import TASKS
+from certify.question.rules import RULES
 
 CERTIFY = a.sources("certify")
-AT_HOME = ("certify/cells/", "certify/sums/", "certify/leaves/", "certify/training/")
-"""Where a task may be named, beside `certify/question/tasks.py`."""
+AT_HOME = (
+    *("certify/cells/", "certify/sums/", "certify/leaves/", "certify/training/"),
+    *("certify/question/rules.py", "certify/question/composition.py"),
+)
+"""Where a task may be named."""
+ENGLISH = ("group",)
+"""Names of tasks that are words of English too."""
 
 
 def layers(docstring: str) -> dict[str, int]:
@@ -77,7 +82,10 @@ def docstrings(tree: ast.Module) -> set[ast.Constant]:
 def named_tasks(name: str, text: str) -> list[str]:
     """Return the texts of a file, but for docstrings, that name a task."""
     tree = ast.parse(text)
-    word = re.compile(rf"(?<![\w-])({'|'.join(map(re.escape, TASKS))})(?![\w-])")
+    names = "|".join(re.escape(rule) for rule in RULES if rule not in ENGLISH)
+    # A word of English names a task where a parameter follows.
+    plain = "|".join(rf"{word}:(?!\s)" for word in ENGLISH)
+    word = re.compile(rf"(?<![\w-])(({names})(?![\w-])|{plain})")
     said = docstrings(tree)
     return [
         f"{name}:{node.lineno}: {node.value[:40]!r}"
@@ -118,12 +126,8 @@ def modules(text: str) -> Iterator[str]:
             yield from (f"{path}/{alias.name}" for alias in node.names)
 
 
-def test_only_families_tasks_and_training_name_a_task() -> None:
-    others = {
-        name: text
-        for name, text in CERTIFY.items()
-        if not name.startswith(AT_HOME) and name != "certify/question/tasks.py"
-    }
+def test_only_families_rules_and_training_name_a_task() -> None:
+    others = {name: text for name, text in CERTIFY.items() if not name.startswith(AT_HOME)}
     assert "certify/command/prove.py" in others
     assert [found for name, text in others.items() for found in named_tasks(name, text)] == []
 
@@ -133,7 +137,7 @@ def test_only_families_tasks_and_training_name_a_task() -> None:
     [
         ("certify/ladder/climb.py", "from certify.cells.rungs import rungs"),
         ("certify/ladder/climb.py", "from certify import families"),
-        ("certify/model/file.py", "import certify.question.tasks"),
+        ("certify/model/file.py", "import certify.question.rules"),
         ("certify/cells/draft.py", "def f():\n    from certify.sums.draft import draft"),
         ("certify/families.py", "from certify.command.group import main"),
         ("certify/api.py", "import certify"),
@@ -156,13 +160,30 @@ def test_other_imports_are_not(name: str, text: str) -> None:
     assert upward(name, text) == []
 
 
-@pytest.mark.parametrize("text", ['x = "max-of-k"', 'f("--task argmax")', 'x = f"{y} argmax"'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        'x = "max-of-k"',
+        'f("--task argmax")',
+        'x = f"{y} argmax"',
+        'x = "polynomial"',
+        'x = f"--task group:{y}"',
+    ],
+)
 def test_names_of_tasks_are_caught(text: str) -> None:
     assert len(named_tasks("certify/command/x.py", text)) == 1
 
 
 @pytest.mark.parametrize(
-    "text", ['"""Train on max-of-k."""', 'x = "max-of-4-seed-0"', "x = y.argmax(axis=1)"]
+    "text",
+    [
+        '"""Train on max-of-k."""',
+        'x = "max-of-4-seed-0"',
+        "x = y.argmax(axis=1)",
+        'f("the weakest group is")',
+        'x = {"group": 1}',
+        'f("that is no group: why")',
+    ],
 )
 def test_other_texts_are_not(text: str) -> None:
     assert named_tasks("certify/command/x.py", text) == []

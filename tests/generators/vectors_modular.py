@@ -1,4 +1,4 @@
-"""Vectors for SPEC-13.1 to SPEC-13.7: sums of two tokens.
+"""Vectors for SPEC-13.1 to SPEC-13.7: sums of two operands in any context.
 
 `chapter` takes the book and the module `make_vectors`, which imports this file, so that there is no
 circle.
@@ -27,30 +27,25 @@ CONSTANT, MIXED = "0x0.0p+0", "0x1.8p-2"
 EXACT = {"rule": "exact"}
 
 
-def adder(vocab: int = 3, mix: str | None = CONSTANT, wider: int = 0) -> Model:
+def adder(vocab: int = 3, mix: str | None = CONSTANT, wider: int = 0, n: int = 2) -> Model:
     """Return a model that adds: the stream is ``(a + b, 1)``, neurons are relu of a + b, a + b - p
-    + 1 and a + b - p.
+    + 1 and a + b - p.  With more than two positions there is one token more, for the context.
 
     From these the unembedding makes the logits ``2 j s - j^2`` for ``s = (a + b) mod p``, largest
     at j = s.  With softmax, all
     scores are zero, so the two weights are 1/2, and the head is twice as strong.
     """
     p = vocab
-    config = addition.config_of(p, 2, 1, 1, 4, p + wider, mix)
+    config = addition.config_of(p + (n > 2), 2, 1, 1, 4, p + wider, mix, n)
     tensors: Document = {
         name: filled(shape, lambda: Fraction(0)) for name, shape in addition.shapes(config).items()
     }
-    # Weights on the two positions: 1 and 1, or with the mix c, 1 - c/2 each; the second token keeps
+    # Weights on the n positions: 1, or with the mix c, 1 - c + c/n each; the last token keeps
     # itself besides.
-    share = (
-        1
-        if mix == CONSTANT
-        else Fraction(1, 2)
-        if mix is None
-        else 1 - Fraction(float.fromhex(mix)) / 2
-    )
-    strength = 2 if share == Fraction(1, 2) else 1
-    tensors["embed.W_E"] = [[t, 0] for t in range(p)]
+    c = Fraction(1) if mix is None else Fraction(float.fromhex(mix))
+    share = 1 - c + c / n
+    strength = n if c == 1 else 1
+    tensors["embed.W_E"] = [[t % p, 0] for t in range(config["d_vocab"])]
     tensors["blocks.0.attn.W_V"] = [[[strength], [0]]]
     tensors["blocks.0.attn.W_O"] = [[[0, 1]]]
     steps = share * strength  # the second coordinate of the stream is steps * (a + b)
@@ -98,15 +93,21 @@ def tightened(model: Model, doc: Document) -> tuple[Document, Any]:
 
 
 def accept(
-    book: Any, place: str, why: str, model: Model, doc: Document, *, exact: bool = False
+    book: Any,
+    place: str,
+    why: str,
+    model: Model,
+    doc: Document,
+    question: addition.Question | None = None,
+    *,
+    exact: bool = False,
 ) -> Document:
     """Add a certificate that must be accepted, after comparing it with the truth."""
     tight, theorem = tightened(model, doc)
     require_shown(theorem)
     scope = doc["statement"]["scope"]
-    truth = addition.truth(
-        model, None if scope == "uniform" else [[int(w) for w in row] for row in scope["product"]]
-    )
+    weights = None if scope == "uniform" else [[int(w) for w in row] for row in scope["product"]]
+    truth = addition.truth(model, weights, question)
     lower, upper = theorem.correct_lower, theorem.correct_upper
     if not lower <= truth.correct <= upper or (exact and lower != upper):
         raise AssertionError(f"{place}: {lower} <= {truth.correct} <= {upper}")
@@ -168,6 +169,7 @@ def chapter(book: Any, make: Any) -> None:
         few = make.added(tight[rule], "proof/operations", -1)
         book.refuse("SPEC-8.2", f"sums-{rule}", "too few operations", few, model, declined=True)
     _accepted(book, model, pair)
+    _contexts(book, make)
     _declined(book, make, model)
     _refused(book, make, model, rules)
     _float32(book, make, model, rules)
@@ -269,6 +271,83 @@ def _accepted(book: Any, model: Model, pair: Document) -> None:
     )
 
 
+def _contexts(book: Any, make: Any) -> None:
+    """Context before, between and after the operands, some of the tokens, other tasks; and domains
+    that are not about two operands, or not read at the last position.
+    """
+    whole = range(3)
+    shapes = {
+        "equals-sign": ([whole, whole, [3]], (0, 1)),
+        "context-first": ([[3], whole, whole], (1, 2)),
+        "context-between": ([whole, [3], whole], (0, 2)),
+        "two-context-tokens": ([[3], whole, whole, [3]], (1, 2)),
+        "some-tokens": ([[0, 2], [1, 2], [3]], (0, 1)),
+    }
+    for mix, ending in ((CONSTANT, ""), (None, "-attention"), (MIXED, "-mixed")):
+        for name, (tokens, operands) in shapes.items():
+            model = adder(mix=mix, wider=1, n=len(tokens))
+            question = addition.Question(tokens, operands, 3)
+            doc = document(model, EXACT, question=question)
+            why = "two operands in a context"
+            accept(book, f"SPEC-13.1/{name}{ending}", why, model, doc, question, exact=True)
+    model = adder(n=3)
+    equals = addition.Question([whole, whole, [3]], (0, 1), 3)
+    rng = random.Random(3)
+    pair = addition.own_pair(model, 0)
+    fitting = addition.random_switches(rng, model, fitting=True, question=equals)
+    rules = {"low-rank": "SPEC-13.5", "switches": "SPEC-13.6"}
+    for rule, clause in rules.items():
+        sums = {"rule": rule, **pair} | (fitting if rule == "switches" else {})
+        doc = document(model, sums, question=equals)
+        accept(book, f"{clause}/equals-sign", "a context token", model, doc, equals, exact=True)
+    claimed = vectors_float32.claimed(document(model, EXACT, question=equals))
+    accept(book, "SPEC-13.7/equals-sign", "a context token, in float32", model, claimed, equals)
+    for seed in range(3):
+        found = addition.random_model(f"vector context {seed}", None, n=3 + seed % 2)
+        asked = addition.random_question(seed, found)
+        place = f"SPEC-13.4/context-{seed}"
+        doc = document(found, EXACT, question=asked)
+        accept(book, place, "a random model in a context", found, doc, asked)
+    two = adder()
+    largest = addition.Largest([whole, whole], (0, 1), 3)
+    doc = document(two, EXACT, question=largest)
+    accept(
+        book, "SPEC-13.1/max-of-k", "another task over two operands", two, doc, largest, exact=True
+    )
+    # Declined: SPEC-13.1.
+    three = zeros(addition.config_of(3, 2, 1, 1, 4, 3, CONSTANT, 3))
+    more = make.put(document(three, EXACT, question=equals_of(three)), "statement/task", "max-of-k")
+    every = {"tokens": [[0, 2]], "values": "own"}
+    several = make.put(more, "statement/domain/positions", [every] * 3)
+    for side in ("total", "correct_upper"):
+        several = make.put(several, f"statement/{side}", "27")
+    one = make.put(more, "statement/domain/positions", [every, {"context": 0}, {"context": 0}])
+    for side in ("total", "correct_upper"):
+        one = make.put(one, f"statement/{side}", "3")
+    sooner = make.put(document(model, EXACT, question=equals), "statement/domain/read", [1])
+    both = make.put(more, "statement/domain/read", [1, 2])
+    for name, why, doc, found in (
+        ("three-operands", "three operands", several, three),
+        ("one-operand", "one operand", one, three),
+        ("read-before-the-last", "read before the last position", sooner, model),
+        ("read-twice", "two positions are read", both, three),
+    ):
+        book.refuse("SPEC-13.1", f"sums-{name}", why, doc, found, declined=True)
+    for name, width, why in (
+        ("operands-only", 6, "tables for the operands only"),
+        ("a-token-too-many", 8, "tables for a token that is not allowed"),
+    ):
+        hints = fitting | {"tables": {"exponent": 0, "rows": [[0] * width] * 4}}
+        doc = document(model, {"rule": "switches", **pair, **hints}, question=equals)
+        book.refuse("SPEC-13.6", name, why, doc, model)
+
+
+def equals_of(model: Model) -> addition.Question:
+    """Return the question about the first two positions of three, the last being token 0."""
+    whole = range(model.config["d_vocab"])
+    return addition.Question([whole, whole, [0]], (0, 1), 3)
+
+
 def _declined(book: Any, make: Any, model: Model) -> None:
     """Other tasks, semantics and architectures."""
 
@@ -276,12 +355,6 @@ def _declined(book: Any, make: Any, model: Model) -> None:
         book.refuse(clause, f"sums-{name}", why, doc, found, declined=True)
 
     doc = document(model, EXACT)
-    refuse(
-        "SPEC-13.1",
-        "max-of-k",
-        "sums about another task",
-        make.put(doc, "statement/task", "max-of-k"),
-    )
     refuse(
         "SPEC-13.1",
         "unknown-rule",
@@ -298,10 +371,7 @@ def _declined(book: Any, make: Any, model: Model) -> None:
         "silu": {"act_fn": "silu"},
         "layer-norm": {"normalization_type": "LN", "eps": "0x1.0p-16"},
         "layer-norm-pre": {"normalization_type": "LNPre", "eps": "0x1.0p-16"},
-        "readout-all": {"readout": "all", "attention_dir": "bidirectional"},
-        "readout-all-causal": {"readout": "all", "attention_dir": "causal"},
         "sum-pool": {"readout": "sum-pool-mlp"},
-        "one-answer": {"d_vocab": 1, "d_vocab_out": 1},
     }
     for name, change in changes.items():
         found = zeros(model.config | change)
@@ -309,12 +379,16 @@ def _declined(book: Any, make: Any, model: Model) -> None:
         total = found.config["d_vocab"] ** found.config["n_ctx"]
         made["statement"] |= {"total": str(total), "correct_upper": str(total)}
         refuse(
-            "SPEC-5.2" if name in ("equals-sign", "one-token", "readout-all") else "SPEC-13.1",
+            "SPEC-5.2" if name in ("equals-sign", "one-token") else "SPEC-13.1",
             name,
             "an architecture that is not folded",
             made,
             found,
         )
+    alone = zeros(model.config | {"d_vocab_out": 1})
+    table = {"answers": [0] * 9, "format": "certify.table/2", "tokens": [[[0, 2]]] * 2}
+    made = make.put(document(alone, EXACT), "statement/task", {"table": table})
+    refuse("SPEC-13.1", "one-answer", "one output, so that none is wrong", made, alone)
     bare = {
         key: value for key, value in model.config.items() if key not in ("d_mlp", "attention_mix")
     }

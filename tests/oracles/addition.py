@@ -1,5 +1,5 @@
-"""Ground truth for tiny models that add two tokens, and random ones: every input, forward through
-the network.
+"""Ground truth for tiny models of two operands in any context, and random ones: every input,
+forward through the network.
 
 Nothing is folded here: each input is embedded, attended, fed to the MLP and read out, vector by
 vector, in exact fractions where
@@ -11,12 +11,14 @@ digits.
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from hashlib import sha256
+from math import prod
 from typing import Any
 
 import mpmath
@@ -34,7 +36,7 @@ def shapes(config: Document) -> dict[str, list[int]]:
     attention |= {f"blocks.0.attn.b_{letter}": [heads, head] for letter in "QKV"}
     return {
         "embed.W_E": [config["d_vocab"], d],
-        "pos_embed.W_pos": [2, d],
+        "pos_embed.W_pos": [config["n_ctx"], d],
         **attention,
         "blocks.0.attn.W_O": [heads, head, d],
         "blocks.0.attn.b_O": [d],
@@ -48,13 +50,20 @@ def shapes(config: Document) -> dict[str, list[int]]:
 
 
 def config_of(
-    vocab: int, d: int, head: int, heads: int, mlp: int, outputs: int, mix: str | None
+    vocab: int,
+    d: int,
+    head: int,
+    heads: int,
+    mlp: int,
+    outputs: int,
+    mix: str | None,
+    n: int = 2,
 ) -> Document:
-    """Return the config of a model that adds two tokens."""
+    """Return the config of a model for n tokens."""
     config: Document = {
         "d_vocab": vocab,
         "d_vocab_out": outputs,
-        "n_ctx": 2,
+        "n_ctx": n,
         "d_model": d,
         "d_head": head,
         "n_heads": heads,
@@ -73,7 +82,7 @@ def config_of(
 MIXES = ("0x0.0p+0", None, "0x1.0000000000000p+0", "0x1.8p-2")
 
 
-def random_model(seed: object, mix: str | None, *, dtype: str = "F32") -> Model:
+def random_model(seed: object, mix: str | None, *, dtype: str = "F32", n: int = 2) -> Model:
     """Return a random tiny model; some have two answers that always tie, some all biases, some no
     score.
     """
@@ -87,6 +96,7 @@ def random_model(seed: object, mix: str | None, *, dtype: str = "F32") -> Model:
         mlp,
         vocab + rng.choice((0, 0, 1, 2)),
         mix,
+        n,
     )
     config["attention_dir"] = rng.choice(("causal", "bidirectional"))
     fine = rng.choice((1, 4, 1000))
@@ -155,10 +165,87 @@ def absorbing() -> Model:
 
 
 @dataclass(frozen=True)
-class Truth:
-    """The margin of every input, and the weight of those answered right."""
+class Question:
+    """Two operands in a context: per position the allowed tokens, which positions are operands, and
+    the modulus of their sum.
+    """
 
-    margins: dict[tuple[int, int], Any]
+    tokens: Sequence[Sequence[int]]
+    operands: tuple[int, int]
+    modulus: int
+
+    def inputs(self) -> list[tuple[int, ...]]:
+        """Return all inputs, as tokens, by the first operand and then by the second."""
+        return list(itertools.product(*self.tokens))
+
+    def right(self, tokens: Sequence[int]) -> int:
+        """Return the right output."""
+        first, second = self.operands
+        return (tokens[first] + tokens[second]) % self.modulus
+
+    @property
+    def task(self) -> Any:
+        """How a certificate names the task."""
+        return {"modular-addition": self.modulus}
+
+    def places(self, tokens: Sequence[int]) -> list[int]:
+        """Return the number of each token among those allowed."""
+        return [allowed.index(t) for allowed, t in zip(self.tokens, tokens, strict=True)]
+
+    def positions(self) -> list[Document]:
+        """Return the positions as a certificate spells them."""
+        found: list[Document] = []
+        for position, allowed in enumerate(self.tokens):
+            ranges: list[list[int]] = []
+            for token in allowed:
+                if ranges and ranges[-1][1] + 1 == token:
+                    ranges[-1][1] = token
+                else:
+                    ranges.append([token, token])
+            operand = position in self.operands
+            found.append(
+                {"tokens": ranges, "values": "own"} if operand else {"context": allowed[0]}
+            )
+        return found
+
+
+class Largest(Question):
+    """The question which of two tokens is the larger."""
+
+    def right(self, tokens: Sequence[int]) -> int:
+        """Return the right output."""
+        return max(tokens[operand] for operand in self.operands)
+
+    @property
+    def task(self) -> Any:
+        """How a certificate names the task."""
+        return "max-of-k"
+
+
+def usual(model: Model) -> Question:
+    """Return the question of a model for two tokens: their sum modulo the vocabulary."""
+    vocab = model.config["d_vocab"]
+    return Question([range(vocab), range(vocab)], (0, 1), vocab)
+
+
+def random_question(seed: object, model: Model) -> Question:
+    """Return a question about a model: operands anywhere, each with some of the tokens."""
+    rng = random.Random(f"question {seed}")
+    vocab, n = model.config["d_vocab"], model.config["n_ctx"]
+    first, second = sorted(rng.sample(range(n), 2))
+
+    def some() -> list[int]:
+        return sorted(rng.sample(range(vocab), rng.randint(1, vocab)))
+
+    tokens = [some() if i in (first, second) else [rng.randrange(vocab)] for i in range(n)]
+    return Question(tokens, (first, second), rng.randint(2, model.config["d_vocab_out"]))
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The margin of every input, by its tokens, and the weight of those answered right."""
+
+    margins: dict[tuple[int, ...], Any]
     correct: int
     total: int
 
@@ -174,7 +261,7 @@ def _plus(*vectors: Sequence[Any]) -> Vector:
     return [sum(entries[1:], start=entries[0]) for entries in zip(*vectors, strict=True)]
 
 
-def logits(model: Model, a: int, b: int) -> Vector:
+def logits(model: Model, *tokens: int) -> Vector:
     """Return the logits of one input, forward through the network."""
     config, tensors = model.config, model.tensors
     mix = Fraction(float.fromhex(config.get("attention_mix", "0x1.0p+0")))
@@ -198,14 +285,14 @@ def logits(model: Model, a: int, b: int) -> Vector:
         for name in ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V", "b_O")
     }
     stream = [
-        _plus(tensor("embed.W_E")[t], tensor("pos_embed.W_pos")[i]) for i, t in enumerate((a, b))
+        _plus(tensor("embed.W_E")[t], tensor("pos_embed.W_pos")[i]) for i, t in enumerate(tokens)
     ]
     out = attention["b_O"]
     for h in range(config["n_heads"]):
-        q = _plus(_times(stream[1], attention["W_Q"][h]), attention["b_Q"][h])
+        q = _plus(_times(stream[-1], attention["W_Q"][h]), attention["b_Q"][h])
         keys = [_plus(_times(x, attention["W_K"][h]), attention["b_K"][h]) for x in stream]
         values = [_plus(_times(x, attention["W_V"][h]), attention["b_V"][h]) for x in stream]
-        pattern = [number(1 - mix)] * 2
+        pattern = [number(1 - mix)] * len(tokens)
         if mix:
             scores = [
                 sum(x * y for x, y in zip(q, key, strict=True)) / mpmath.sqrt(config["d_head"])
@@ -217,49 +304,55 @@ def logits(model: Model, a: int, b: int) -> Vector:
             *([share * value for value in row] for share, row in zip(pattern, values, strict=True))
         )
         out = _plus(out, _times(z, attention["W_O"][h]))
-    x = _plus(stream[1], out)
+    x = _plus(stream[-1], out)
     pre = _plus(_times(x, tensor("blocks.0.mlp.W_in")), tensor("blocks.0.mlp.b_in"))
     hidden = _times([max(value, 0 * value) for value in pre], tensor("blocks.0.mlp.W_out"))
     final = _plus(x, hidden, tensor("blocks.0.mlp.b_out"))
     return _plus(_times(final, tensor("unembed.W_U")), tensor("unembed.b_U"))
 
 
-def truth(model: Model, weights: Sequence[Sequence[int]] | None = None) -> Truth:
+Weights = Sequence[Sequence[int]]
+
+
+def truth(model: Model, weights: Weights | None = None, question: Question | None = None) -> Truth:
     """Return the outcome on every input."""
-    vocab, margins, correct, total = model.config["d_vocab"], {}, 0, 0
-    rows = weights or [[1] * vocab] * 2
+    asked, margins, correct, total = question or usual(model), {}, 0, 0
     with mpmath.workdps(DIGITS):
-        for a in range(vocab):
-            for b in range(vocab):
-                found = logits(model, a, b)
-                margin = found.pop((a + b) % vocab) - max(found)
-                tiny = not isinstance(margin, Fraction) and abs(margin) < mpmath.mpf(10) ** -TIE
-                margins[a, b] = 0 if tiny else margin
-                total += rows[0][a] * rows[1][b]
-                correct += rows[0][a] * rows[1][b] * (margins[a, b] > 0)
+        for tokens in asked.inputs():
+            found = logits(model, *tokens)
+            margin = found.pop(asked.right(tokens)) - max(found)
+            tiny = not isinstance(margin, Fraction) and abs(margin) < mpmath.mpf(10) ** -TIE
+            margins[tokens] = 0 if tiny else margin
+            places = asked.places(tokens)
+            weight = prod(row[k] for row, k in zip(weights, places, strict=True)) if weights else 1
+            total += weight
+            correct += weight * (margins[tokens] > 0)
     return Truth(margins, correct, total)
 
 
 def document(
     model: Model,
     sums: Document,
-    weights: Sequence[Sequence[int]] | None = None,
+    weights: Weights | None = None,
     precision: int = 64,
+    question: Question | None = None,
 ) -> Document:
     """Return a certificate that claims as little as possible."""
-    rows = weights or [[1] * model.config["d_vocab"]] * 2
-    total = str(sum(rows[0]) * sum(rows[1]))
+    asked = question or usual(model)
+    rows = weights or [[1] * len(allowed) for allowed in asked.tokens]
+    total = str(prod(map(sum, rows)))
+    changes = {} if question is None else {"positions": question.positions()}
     statement = {
         "architecture": model.config,
         "correct_lower": "0",
         "correct_upper": total,
-        "domain": domain_of(model.config),
+        "domain": domain_of(model.config, **changes),
         "model": f"sha256:{sha256(model.bytes).hexdigest()}",
         "scope": "uniform"
         if weights is None
         else {"product": [[str(w) for w in row] for row in rows]},
         "semantics": "real",
-        "task": {"modular-addition": model.config["d_vocab"]},
+        "task": asked.task,
         "total": total,
     }
     proof = {"sums": sums, "operations": str(10**11), "precision": precision, "strategy": "vector"}
@@ -302,20 +395,23 @@ def own_pair(model: Model, finer: int = 8) -> Document:
     }
 
 
-def activations(model: Model) -> list[list[Fraction]]:
-    """Return, for constant attention, a row for each first and each second token: a neuron's input
-    is a sum of two.
+def activations(model: Model, question: Question | None = None) -> list[list[Fraction]]:
+    """Return, for constant attention, a row for each token of each position: a neuron's input is a
+    sum of one for each position.
     """
-    vocab = model.config["d_vocab"]
-    corner = {
-        pair: _pre(model, *pair)
-        for pair in [(0, b) for b in range(vocab)] + [(a, 0) for a in range(vocab)]
-    }
-    first = [_plus(corner[a, 0], [-x for x in corner[0, 0]]) for a in range(vocab)]
-    return [*first, *(corner[0, b] for b in range(vocab))]
+    asked = question or usual(model)
+    base = [allowed[0] for allowed in asked.tokens]
+    origin = _pre(model, *base)
+    last = len(base) - 1
+    rows = []
+    for position, allowed in enumerate(asked.tokens):
+        for token in allowed:
+            row = _pre(model, *base[:position], token, *base[position + 1 :])
+            rows.append(row if position == last else _plus(row, [-x for x in origin]))
+    return rows
 
 
-def _pre(model: Model, a: int, b: int) -> list[Fraction]:
+def _pre(model: Model, *tokens: int) -> list[Fraction]:
     """Return what the neurons read, as logits of a model whose MLP is left out and whose answers
     are the neurons.
     """
@@ -330,19 +426,21 @@ def _pre(model: Model, a: int, b: int) -> list[Fraction]:
     tensors |= {"unembed.W_U": model.tensors["blocks.0.mlp.W_in"]}
     if "blocks.0.mlp.b_in" in model.tensors:
         tensors["unembed.b_U"] = model.tensors["blocks.0.mlp.b_in"]
-    return logits(Model(config, tensors), a, b)
+    return logits(Model(config, tensors), *tokens)
 
 
-def random_switches(rng: random.Random, model: Model, *, fitting: bool) -> Document:
+def random_switches(
+    rng: random.Random, model: Model, *, fitting: bool, question: Question | None = None
+) -> Document:
     """Return switches of any quality; ``fitting``: each close to one neuron's own activations."""
-    mlp, vocab = model.config["d_mlp"], model.config["d_vocab"]
+    mlp, tokens = model.config["d_mlp"], sum(map(len, (question or usual(model)).tokens))
     count = rng.randint(1, mlp)
-    rows = [[rng.randint(-9, 9) for _ in range(2 * vocab)] for _ in range(count)]
+    rows = [[rng.randint(-9, 9) for _ in range(tokens)] for _ in range(count)]
     scales = [rng.randint(1, 3) for _ in range(mlp)]
     neurons = [rng.randrange(count) for _ in range(mlp)]
     exponent = rng.choice((0, 1, 3))
     if fitting:
-        table = activations(model)
+        table = activations(model, question)
         finest = max(value.denominator for row in table for value in row).bit_length() - 1
         exponent, unit = -min(6, finest), 2 ** min(6, finest)
         rows, neurons = (

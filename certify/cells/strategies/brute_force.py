@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from certify.cells.forest import Cell, cell, tree
 from certify.cells.problem import Problem
 from certify.errors import Unsupported
@@ -14,15 +16,17 @@ def build(problem: Problem) -> list[Cell]:
 
     Cost: d_vocab^k sequences times all wrong answers, for the checker; nothing for the prover.
     """
-    vocab, k = problem.model.config.d_vocab, problem.model.config.n_ctx
-    if vocab**k > LARGEST_DOMAIN:
+    inputs = math.prod(problem.named.allowed.sum(axis=1).tolist())
+    if inputs > LARGEST_DOMAIN:
         raise Unsupported(
-            f"strategy brute-force stops at {LARGEST_DOMAIN} inputs, here are {vocab}^{k}; use"
+            f"strategy brute-force stops at {LARGEST_DOMAIN} inputs, here are {inputs}; use"
             " exact or count"
         )
-    return [
-        found
-        for maximum in range(vocab)
-        for query in range(maximum + 1)
-        for found in tree(maximum, cell("brute-force", [query]))
-    ]
+    found = problem.without_inputs()
+    for maximum in problem.maxima():
+        below, own = problem.parts(maximum)
+        for part in problem.idle(maximum):
+            found += tree(maximum, cell("skip", part))
+        for query in [*below, *own]:
+            found += tree(maximum, cell("brute-force", [query]))
+    return found

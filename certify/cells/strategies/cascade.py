@@ -19,7 +19,7 @@ import numpy as np
 
 from certify.cells.estimates import Cells, Examined, Open, Tokens, counted, enumerated
 from certify.cells.forest import Cell, Layout, cell, runs, tree
-from certify.cells.problem import Problem, screen, skipped, starts_of
+from certify.cells.problem import Problem, nothing_at, screen, skipped, starts_of
 
 WORTH = 3e9
 """Operations that certifying a whole domain is worth at effort 1."""
@@ -84,15 +84,14 @@ def build(problem: Problem) -> list[Cell]:
     """
     if problem.cautious:
         return skipped(problem)
-    return [one for plan in plans(problem, WORTH * problem.effort, pooled) for one in plan.cells]
+    found = plans(problem, WORTH * problem.effort, pooled)
+    return [*problem.without_inputs(), *(one for plan in found for one in plan.cells)]
 
 
 def plans(problem: Problem, worth: float, leaves: Leaves) -> Iterator[Plan]:
     """Yield the best plan found for each maximum, with the cells that ``leaves`` offers."""
-    vocab = problem.model.config.d_vocab
-    for m in range(vocab):
-        problem.progress(m, vocab, f"maximum {m}")
-        yield _Search(problem.cells, m, worth, leaves).plan()
+    for m in problem.maxima():
+        yield _Search(problem, m, worth, leaves).plan()
 
 
 Leaves = Callable[[Cells, int, Tokens, Open, bool], Iterable[Plan]]
@@ -104,11 +103,12 @@ estimate will do.
 class _Search:
     """The search for a plan of one maximum."""
 
-    def __init__(self, cells: Cells, maximum: int, worth: float, leaves: Leaves) -> None:
+    def __init__(self, problem: Problem, maximum: int, worth: float, leaves: Leaves) -> None:
+        cells = problem.cells
         self.cells, self.m, self.worth, self.leaves = cells, maximum, worth, leaves
         every = np.arange(maximum + 1)
-        parts = [every[:-1], every[-1:]] if maximum else [every]
-        self.parts = [part for part in parts if len(part)]
+        self.parts = [np.array(part) for part in problem.parts(maximum) if part]
+        self.idle = tuple(cell("skip", part) for part in problem.idle(maximum))
         scores = cells.s.E_high[every]
         self.axes = [
             scores[:, maximum] - scores[:, max(maximum - 8, 0)],
@@ -121,7 +121,7 @@ class _Search:
         """Return the best plan: all cells below a screen, or nothing at all."""
         size = sum(self.cells.size(self.m, part) for part in self.parts)
         skipped = Plan(
-            tuple(f for part in self.parts for f in tree(self.m, cell("skip", part.tolist()))),
+            tuple(nothing_at(self.m)),
             size,
             0.0,
         )
@@ -141,7 +141,8 @@ class _Search:
         """Return the best plan below a screen, or with roots of their own if there is no layout of
         a screen.
         """
-        below = joined([self._part(part, left) for part in self.parts])
+        nothing = Plan(self.idle, 0.0, 0.0)
+        below = joined([nothing, *(self._part(part, left) for part in self.parts)])
         tops = below.tops()
         if layout is not None:
             root = cell("screen", range(self.m + 1), layout, children=sum(tops))

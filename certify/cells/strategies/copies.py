@@ -53,7 +53,8 @@ def subcubic(problem: Problem) -> list[Cell]:
     """
     if problem.cautious:
         return skipped(problem)
-    return [one for plan in plans(problem, WORTH * problem.effort, _gaps) for one in plan.cells]
+    found = plans(problem, WORTH * problem.effort, _gaps)
+    return [*problem.without_inputs(), *(one for plan in found for one in plan.cells)]
 
 
 def _gaps(cells: Cells, maximum: int, queries: Tokens, left: Open, quick: bool) -> Iterator[Plan]:  # noqa: FBT001

@@ -73,9 +73,7 @@ def build(problem: Problem) -> list[Cell]:
              bins.
     """
     probabilities = problem.cells.probabilities
-    price = (
-        PRICE / problem.effort * 2 * max(problem.model.config.n_ctx - 1, 1) * SECONDS_PER_PRODUCT
-    )
+    price = PRICE / problem.effort * 2 * max(len(problem.weights) - 1, 1) * SECONDS_PER_PRODUCT
 
     def settle(examined: Examined) -> Cell:
         leaf = _leaf(examined)

@@ -1,0 +1,69 @@
+"""How a proof of cells numbers tokens: context first, then those of operands.  (SPEC-7.16)"""
+
+from checker.ground import record
+from checker.ground.errors import require_support
+from checker.ground.exact import Matrix
+from checker.statement.statement import Statement
+
+
+@record
+class Places:
+    """The tokens of a proof of cells, which it names by their numbers in ``tokens``.
+
+    ``right``:   by place, the output that is right where it is the maximum.
+    ``weights``: per position how much each place counts.
+    ``allowed``: per position the places that the domain allows, as a bit mask.
+    """
+
+    tokens: tuple[int, ...]
+    right: tuple[int, ...]
+    weights: tuple[tuple[int, ...], ...]
+    allowed: tuple[int, ...]
+
+    def rows(self, embedding: Matrix) -> Matrix:
+        """Return the rows of these tokens, by place."""
+        rows = tuple(embedding.rows[token] for token in self.tokens)
+        return Matrix(rows, embedding.scale)
+
+
+def places_of(statement: Statement) -> Places:
+    """Return how the proof numbers the tokens of its domain.  (SPEC-7.16)
+
+    Raises: Declined (SPEC-7.16) for a domain that cells are not about.
+    """
+    domain = statement.domain
+    first = domain.operands[0]
+    values = domain.values[first]
+    tokens = domain.tokens[first]
+    alike = all(
+        domain.tokens[place] == tokens and domain.values[place] == values
+        for place in domain.operands
+    )
+    require_support(
+        alike and list(values) == sorted(values) and domain.parts["read"] == "last",
+        "SPEC-7.16",
+        "cells need the same tokens at all operands, values that ascend with them, "
+        "and the last position read",
+    )
+    context = [position for position, row in enumerate(domain.values) if not row]
+    before = len(context)
+    weights = []
+    allowed = []
+    for position, row in enumerate(statement.scope.weights):
+        if position in context:
+            place = context.index(position)
+            own = [0] * (before + len(tokens))
+            own[place] = 1
+            weights.append(tuple(own))
+            allowed.append(1 << place)
+        else:
+            weights.append((0,) * before + row)
+            allowed.append(((1 << len(tokens)) - 1) << before)
+    right = [domain.outputs[value] for value in values]
+    return Places(
+        tokens=(*(domain.tokens[position][0] for position in context), *tokens),
+        # No input has a context place as its maximum: any output will do.
+        right=(*right[:1] * before, *right),
+        weights=tuple(weights),
+        allowed=tuple(allowed),
+    )

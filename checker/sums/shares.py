@@ -1,0 +1,107 @@
+"""Enclosures of the softmax weights that heads give to positions.  (SPEC-13.4)
+
+For each head and token of the last position there is a table of exponentials, of which every input
+takes one for each position; its share is ``w / (w + r)``, which increases in w and decreases in r,
+the sum of the other exponentials.
+"""
+
+from collections.abc import Sequence
+
+from checker.ground import record
+from checker.ground.exact import Matrix, hold
+from checker.ground.interval import exp_enclosure, inverse_sqrt
+from checker.ground.ledger import Ledger
+
+GUARD_BITS = 64
+"""Bits of exponentials beyond the precision of shares, and of sqrt(d_head) beyond these."""
+
+Enclosure = tuple[int, int]
+
+
+@record
+class Scores:
+    """Scores of a head, before the division by sqrt(d_head)."""
+
+    rows: Matrix
+    d_head: int
+    bits: int
+
+    def exponentials(self, values: Sequence[int], ledger: Ledger) -> list[Enclosure]:
+        """Return enclosures at ``bits`` bits of the exponentials of scores less the largest.
+
+        Cost: per score two exponentials, two multiplications, an addition, a comparison.
+        """
+        count = len(values)
+        hold(2 * count, self.bits, ledger)
+        ledger.charge(mul=2 * count, add=count, cmp=count, exp=2 * count)
+        root_low, root_high = inverse_sqrt(self.d_head, self.bits + GUARD_BITS)
+        fine = self.rows.scale + self.bits + GUARD_BITS
+        top = max(values)
+        found = list[Enclosure]()
+        for value in values:
+            down = top - value
+            # A longer way down gives the lower end.
+            low = exp_enclosure(down * root_high, fine, self.bits)[0]
+            high = exp_enclosure(down * root_low, fine, self.bits)[1]
+            found.append((low, high))
+        return found
+
+
+@record
+class Shares:
+    """The shares of a head.
+
+    ``tables``: for each token of the last position the exponentials of all tokens before it,
+    stacked, and of itself.
+    """
+
+    scores: Scores
+    precision: int
+    tables: list[list[Enclosure]]
+
+    def at(
+        self, last: int, before: Sequence[int], ledger: Ledger
+    ) -> list[Enclosure]:
+        """Return an enclosure of the share of every position but the last, over ``1 / (n
+        2^precision)``.
+
+        ``before`` has the stacked rows of an input's tokens before the last one, ``last`` the place
+        of that.  Exact if all scores are equal.
+        Cost: n comparisons, 2n additions, and per position but the last four multiplications and
+              four additions; that of n exponentials if those of the tables are too small.
+        """
+        n = len(before) + 1
+        ledger.charge(mul=4 * n - 4, add=6 * n - 4, cmp=n)
+        table = self.tables[last]
+        row = self.scores.rows.rows[last]
+        own = len(row) - len(self.scores.rows.rows) + last
+        values = [row[at] for at in before] + [row[own]]
+        if values.count(values[0]) == n:
+            return [(1 << self.precision, 1 << self.precision)] * (n - 1)
+        ends = [table[at] for at in before] + [table[-1]]
+        if sum(low for low, _ in ends) < 1 << self.precision:
+            ends = self.scores.exponentials(values, ledger)
+        lows = sum(low for low, _ in ends)
+        highs = sum(high for _, high in ends)
+        one = n << self.precision
+        found = list[Enclosure]()
+        for low, high in ends[:-1]:
+            least = one * low // (low + highs - high)
+            most = -(-one * high // (high + lows - low))
+            found.append((least, most))
+        return found
+
+
+def shares_of(scores: Matrix, d_head: int, precision: int, ledger: Ledger) -> Shares:
+    """Return the shares of a head.  Raises: Declined (SPEC-3.5).
+
+    Cost: that of an exponential for each entry of the tables.
+    """
+    known = Scores(scores, d_head, precision + GUARD_BITS)
+    count = len(scores.rows)
+    before = len(scores.rows[0]) - count
+    tables = [
+        known.exponentials((*row[:before], row[before + place]), ledger)
+        for place, row in enumerate(scores.rows)
+    ]
+    return Shares(known, precision, tables)
