@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from hashlib import sha256
@@ -20,6 +21,7 @@ import make_vectors
 import models
 import mutators
 import networks
+import questions
 from make_vectors import BASE, NOISY, PAIR, child, completed, document, flat, got, proved, put, root
 
 CONSTANT = addition.MIXES[0]
@@ -481,6 +483,49 @@ def few_tuples_left() -> Files:
     return model.bytes, skipping(model, root(1023, [[0, 0]], "enumerate", layout=[[1, 1023]]))
 
 
+# --- statements -------------------------------------------------------------------
+
+
+def asking(
+    task: Any, vocab: int = 1024, n: int = 2, leaves: int = 1, **parts: Any
+) -> Callable[[], Files]:
+    """Return a question about a small model; all inputs are skipped, in so many leaves."""
+
+    def made() -> Files:
+        rng = random.Random("asking")
+        sizes = {"vocab": vocab, "n": n, "outputs": 1024, "d_model": 1, "d_head": 1}
+        model = networks.of(rng, {}, **sizes, dtype="F16")
+        domain = models.domain_of(model.config, **parts)
+        skipped = [{"inputs": "1", "method": "skip"}] * (leaves - 1)
+        count = math.prod(map(len, map(questions.tokens_at, domain["positions"])))
+        skipped.append({"inputs": str(count - leaves + 1), "method": "skip"})
+        asked = task(model, domain) if callable(task) else task
+        doc = networks.document(model, asked, skipped, domain=domain)
+        return model.bytes, mutators.encode(doc)
+
+    return made
+
+
+def powers(terms: int) -> Document:
+    """Return a polynomial of so many terms, of the largest exponents."""
+    every = [[1, 65536 - i, 65536] for i in range(terms)]
+    return {"polynomial": {"modulus": 1024, "terms": every}}
+
+
+def turns(n: int) -> Document:
+    """Return the cyclic group of order n as a list of permutations."""
+    return {"group": {"elements": [[(i + s) % n for i in range(n)] for s in range(n)]}}
+
+
+def answered(model: models.Model, domain: Document) -> Any:
+    """Return a table of a million rows."""
+    return networks.table(model, [[0] * len(domain["read"])] * 2 ** model.config["n_ctx"], domain)
+
+
+BEHIND: list[Document] = [{"tokens": [[0, 1023]], "values": "own"}] * 2
+READ: Document = {"positions": BEHIND + [{"context": 0}] * 62, "read": list(range(1, 64))}
+SMALL: list[Document] = [{"tokens": [[0, 0]], "values": "own"}] * 2
+
 PAIR_TEXT = mutators.encode(BASE)
 LONG = 10**6
 BOMBS: dict[str, tuple[Callable[[], Files], int | None]] = {
@@ -520,6 +565,17 @@ BOMBS: dict[str, tuple[Callable[[], Files], int | None]] = {
     "terms of thirty-two splits": (deep_splits, None),  # ended by the time limit, or in time
     "tuples of a thousand blocks at five positions": (few_tuples_left, 20),
     "four thousand bits": (precise, 0),
+    "products of a thousand rotations": (asking({"group": {"name": "cyclic:1024"}}), 20),
+    "products of a thousand symmetries": (asking({"group": {"name": "dihedral:512"}}), 20),
+    "a million permuted points": (asking(turns(1024), positions=SMALL), 20),
+    "a group at its limit": (asking(turns(256), positions=SMALL), 10),
+    "a thousand terms": (asking(powers(1024)), 20),
+    "four terms": (asking(powers(4)), 10),
+    "a thousand terms behind two operands": (asking(powers(1024), n=64, **READ), 20),
+    "four terms behind two operands": (asking(powers(4), n=64, **READ), 10),
+    "values of sixty-four positions": (asking("max-of-k", n=64, read=list(range(64))), 10),
+    "answers to a million inputs": (asking(answered, 2, 20, read=list(range(14, 20))), 10),
+    "leaves of sixty-four positions": (asking("argmax", n=64, leaves=500_000), 10),
     "margins of four thousand digits": (huge_margin, 0),
 }
 
