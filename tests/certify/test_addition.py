@@ -297,9 +297,13 @@ def test_a_product_scope(constant: Path, tmp_path: Path) -> None:
     ],
 )
 def test_other_models_are_declined_in_one_line(changes: dict[str, Any], field: str) -> None:
-    with pytest.raises(Unsupported, match=field) as refused:
-        found = config(None, **changes)
+    found = config(None, **changes)
+
+    def ask() -> None:
         require(found, read_question(ADDITION, found), "")
+
+    with pytest.raises(Unsupported, match=field) as refused:
+        ask()
     assert "\n" not in str(refused.value)
 
 
