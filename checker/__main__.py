@@ -57,6 +57,9 @@ PARTS = {
 MARGIN_UNIT = 10**10
 """The verdict prints margins in units of 10^-10, rounded down.  (SPEC-9.1)"""
 
+NEVER = 1 << 64
+"""Nanoseconds that do not pass."""
+
 
 def _unblocked(path: str, flags: int) -> int:
     """Open a file without waiting: a pipe that nobody writes to is not waited for."""
@@ -107,9 +110,13 @@ class Watch:
     """
 
     def __init__(self, seconds: tuple[int, int] | None) -> None:
-        self.start = self.shown = monotonic_ns()
-        self.limit = None if seconds is None else seconds[0] * 10**9 // seconds[1]
-        self.alarmed = self.limit is not None and hasattr(signal, "setitimer")
+        self.start = monotonic_ns()
+        limit = NEVER if seconds is None else seconds[0] * 10**9 // seconds[1]
+        self.deadline = self.start + limit
+        self.alarmed = seconds is not None and hasattr(signal, "setitimer")
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        self.period = 250_000_000 if terminal else NEVER
+        self.due = min(self.deadline, self.start + self.period)
 
     def __enter__(self) -> None:
         if self.alarmed:
@@ -123,16 +130,16 @@ class Watch:
     def look(self) -> None:
         """Raises: Declined (SPEC-9.4) past the limit."""
         require_support(
-            self.limit is None or monotonic_ns() - self.start <= self.limit,
+            monotonic_ns() <= self.deadline,
             "SPEC-9.4",
             "the time limit given on the command line has passed",
         )
 
     def __call__(self, done: int, declared: int) -> None:
-        self.look()
         now = monotonic_ns()
-        if now - self.shown > 250_000_000 and sys.stderr and sys.stderr.isatty():
-            self.shown = now
+        if now > self.due:
+            self.look()  # if this returns, progress is due
+            self.due = min(self.deadline, now + self.period)
             print(
                 f"\rchecking: {done:,} of {declared:,} operations\033[K\r",
                 end="",

@@ -81,8 +81,8 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-        reason = f"field {error}" if isinstance(error, KeyError) else "it is not a certificate"
-        raise BadInput(f"{path}: not a certificate: {reason} is missing or malformed") from error
+        reason = f"field {error} is missing" if isinstance(error, KeyError) else "it is malformed"
+        raise BadInput(f"{path}: not a certificate: {reason}") from error
 
 
 def read_certificate(path: Path) -> Summary:

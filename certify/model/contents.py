@@ -278,8 +278,21 @@ def _states_in(value: object, origin: str) -> Iterator[State]:
             waiting += [
                 (name, one, config, depth + 1)
                 for name, one in inner
-                if isinstance(one, (Mapping, list, tuple)) and one is not config
+                if _may_hold_states(one) and one is not config
             ]
+    if waiting:
+        raise Unsupported(
+            f"{origin}: holds more than {_MOST_CONTAINERS} lists and dictionaries: {_SAVE_WEIGHTS}"
+        )
+
+
+def _may_hold_states(value: object) -> bool:
+    """Return whether a dictionary can be in a value; pairs of numbers, of which there may be many,
+    hold none.
+    """
+    if isinstance(value, (list, tuple)):
+        return any(isinstance(one, (Mapping, list, tuple)) for one in value)
+    return isinstance(value, Mapping)
 
 
 def _from_torch(torch: Any, tensor: Any, name: str, origin: str) -> Array:

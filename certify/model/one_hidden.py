@@ -107,6 +107,11 @@ def network_of(roles: Mapping[str, str], tensors: Mapping[str, Array], origin: s
             )
         linear = role in ("W", "U") and name.endswith(".weight")
         found[role] = tensors[name].T if linear else tensors[name]
+    if "W" not in found and {"W_E_a", "W_E_b"} & set(roles):
+        raise Unsupported(
+            f"{origin}: tables W_E_a and W_E_b without a matrix W belong to a network that"
+            " multiplies its embeddings, which is not supported"
+        )
     if "U" not in found and "W" in found:
         # The only matrix is the unembedding.
         found["U"] = found.pop("W")

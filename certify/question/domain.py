@@ -199,14 +199,16 @@ def read_domain(
     positions = (whole if domain is None else domain).split("/")
     if len(positions) != config.n_ctx:
         raise BadInput(
-            f"--domain {domain}: {len(positions)} positions, the model has {config.n_ctx}"
+            f"--domain {domain}: {_counted(len(positions), 'position')}, the model has"
+            f" {config.n_ctx} (a slash stands between two)"
         )
     operands = [place for place, text in enumerate(positions) if not text.startswith("@")]
     own = "/".join([OWN] * len(operands))
     stand_for = (own if values is None else values).split("/")
     if operands and len(stand_for) != len(operands):
         raise BadInput(
-            f"--values {values}: {len(stand_for)} operands, the domain has {len(operands)}"
+            f"--values {values}: {_counted(len(stand_for), 'operand')}, the domain has"
+            f" {len(operands)} (a slash stands between two)"
         )
     meant = dict(zip(operands, stand_for, strict=False))
     written = {
@@ -221,6 +223,10 @@ def read_domain(
         "read": _read_spelled(LAST if read is None else read, config),
     }
     return domain_of(written, config, None)
+
+
+def _counted(many: int, what: str) -> str:
+    return f"{many} {what}" if many == 1 else f"{many} {what}s"
 
 
 def names_file(domain: str | None) -> bool:

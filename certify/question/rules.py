@@ -272,10 +272,15 @@ def read_elements(path: Path) -> list[Permutation]:
     return found
 
 
+_LIKE_A_NAME = re.compile(r"[A-Za-z]+:[0-9]+")
+
+
 def _group(rest: str, config: Config, domain: Domain) -> Rule:
     named, at, file = rest.partition("@")
     if named.partition(":")[0] not in GROUP_NAMES:
         named, file = "", rest
+        if _LIKE_A_NAME.fullmatch(rest) and not Path(rest).exists():
+            read_group(rest)
     elements: list[Permutation] = []
     spelled: dict[str, Any] = {}
     fields = {"group": named or "closed"}

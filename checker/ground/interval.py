@@ -5,7 +5,16 @@ An enclosure at precision P is a pair of integers (lower, upper) standing for [l
 ``x >> s`` rounds toward minus infinity, ``-(-x >> s)`` toward plus infinity.
 """
 
+from functools import cache
 from math import isqrt
+
+GUARD_BITS = 12
+"""Bits beyond the precision for exponentials: with these, 96 bits take three Taylor terms."""
+TABLE_BITS = 36
+"""Bits beyond those while tables of exponentials are formed: the 2^27th power of the first entry
+has 2^27 times its error."""
+REST_BITS = 27
+"""What digits leave of an argument is below 2^-27."""
 
 
 def shift_up(value: int, bits: int) -> int:
@@ -13,6 +22,7 @@ def shift_up(value: int, bits: int) -> int:
     return -(-value >> bits)
 
 
+@cache
 def inverse_sqrt(d: int, precision: int) -> tuple[int, int]:
     """Return an enclosure of 1/sqrt(d) at ``precision`` bits.  (SPEC-6.2)
 
@@ -26,37 +36,84 @@ def inverse_sqrt(d: int, precision: int) -> tuple[int, int]:
     return lower, lower if exact else lower + 1
 
 
+def taylor(r: int, width: int, k: int) -> int:
+    """Return exp(-x) in units of u = 2^-width, wrong by at most 4, for every x of which r u is the
+    floor.  (SPEC-6.3)
+
+    Requires: 0 <= x < 2^-k, k >= 1, width >= 1.
+
+    Proof, W = width.  r u <= x < (r + 1) u, which moves exp(-x) by less than one u.  Horner's step
+    p -> 2^W - floor(r p / (2^W j)) multiplies an error by less than 2^-k <= 1/2 and adds less than
+    1, so after all N steps the error is below 2.  The Taylor series of exp(-r u) alternates with
+    decreasing terms; the first term left out, (r u)^(N+1)/(N+1)!, is at most 2^-k(N+1) <= u.
+    """
+    unit = 1 << width
+    p = unit
+    for j in range((width - 1) // k, 0, -1):
+        p = unit - (r * p >> width) // j
+    return p
+
+
+@cache
+def exp_tables(precision: int) -> tuple[list[list[int]], int]:
+    """Return tables of exp(-d * 2^-s) by d, for s = 27, 18, 9 and 0, in units of u = 2^-W,
+    W = precision + 12, and how far the product of one entry of each and of a Taylor sum less 4 may
+    be too small.  (SPEC-6.3)
+
+    Proof.  The first power of the first table is a Taylor sum of an exact argument, and 4 on each
+    side.  A power times the first one, both ends rounded outward, encloses the next; the 512th is
+    the first of the next table, for 512 = 2^9.  Entries are lower ends, too small by at most
+    ``widest`` = w.  The five factors are at most one: too small by w, w, w, w and 8, they move
+    their product by no more than the sum, and each of four floors by less than one.
+    """
+    width = precision + GUARD_BITS
+    finer = width + TABLE_BITS
+    p = taylor(1 << (finer - REST_BITS), finer, REST_BITS - 1)
+    low = p - 4
+    high = p + 4
+    tables = []
+    widest = 0
+    for last in (512, 512, 512, 694 * precision // 1000):
+        low_factor = low
+        high_factor = high
+        low = high = 1 << finer
+        table = [1 << width]
+        for _ in range(last):
+            low = low * low_factor >> finer
+            high = shift_up(high * high_factor, finer)
+            table.append(low >> TABLE_BITS)
+            widest = max(widest, shift_up(high, TABLE_BITS) - table[-1])
+        tables.append(table)
+    return tables, 4 * widest + 8 + 4
+
+
 def exp_enclosure(y: int, scale: int, precision: int) -> tuple[int, int]:
     """Return an enclosure of exp(-y * 2^-scale) at ``precision`` bits, within [0, 1].  (SPEC-6.3)
 
-    Requires: y >= 0, scale >= 0, precision >= 1.
-    Cost:     about 3 sqrt(precision) multiplications of integers of that many bits.
+    Requires: y >= 0, scale >= 0, precision >= 16.
+    Cost:     about precision / 27 + 5 multiplications of integers of that many bits; for the first
+              exponential of a precision about 1.4 precision + 3 000 more.
 
-    Proof, in units of u = 2^-W, W = precision + s + 8.  The argument is halved s times so that
-    r = y 2^-(scale+s) < 2^-k.  Its integer part r' (a floor) has r' u <= r < (r' + 1) u, which
-    moves exp(-r) by less than one u, downward.  Horner's step p -> 2^W - floor(r' p / (2^W j))
-    multiplies an error by less than 2^-k <= 1/2 and adds less than 1, so after all steps the error
-    is below 2.  The Taylor series of exp(-r') alternates with decreasing terms; the first term
-    left out, r^(N+1)/(N+1)!, is below 2^-k(N+1) <= u.  In sum |p - exp(-r)| < 4 u.  Squaring s
-    times outward (both ends are positive) keeps the enclosure, and the last shift is outward too.
-    If y 2^-scale >= 0.694 precision then exp(-y 2^-scale) < 2^-precision because 0.694 > ln 2.
+    Proof.  The argument is an integer, three digits of nine bits and a rest below 2^-27, of which
+    ``rest`` units of 2^-W are the floor; exp of it is the product of exp of these five.  What is
+    too small by less than ``error`` is below that plus ``error``; both shifts are outward.
+    An integer part beyond the last table is above 0.694 precision; then exp of the argument is
+    below 2^-precision, because 0.694 > ln 2.
     """
     if y == 0:
         return 1 << precision, 1 << precision
-    if 1000 * y >= 694 * precision << scale:
+    tables, error = exp_tables(precision)
+    third, second, first, whole = tables
+    width = precision + GUARD_BITS
+    r = y << (width - scale) if scale <= width else y >> (scale - width)
+    digits = r >> (width - REST_BITS)
+    units = digits >> 27
+    if units >= len(whole):
         return 0, 1
-    k = isqrt(precision) + 1
-    s = max(0, y.bit_length() - scale + k)
-    width = precision + s + 8
-    unit = 1 << width
-    finer = width - scale - s
-    r = y << finer if finer >= 0 else y >> -finer
-    p = unit
-    for j in range(width // k + 1, 0, -1):
-        p = unit - (r * p >> width) // j
-    lower = p - 4
-    upper = min(p + 4, unit)
-    for _ in range(s):
-        lower = lower * lower >> width
-        upper = shift_up(upper * upper, width)
-    return lower >> (width - precision), shift_up(upper, width - precision)
+    rest = r - (digits << (width - REST_BITS))
+    p = whole[units] * first[digits >> 18 & 511] >> width
+    p = p * second[digits >> 9 & 511] >> width
+    p = p * third[digits & 511] >> width
+    p = p * (taylor(rest, width, REST_BITS) - 4) >> width
+    upper = shift_up(p + error, GUARD_BITS)
+    return p >> GUARD_BITS, min(upper, 1 << precision)

@@ -20,5 +20,6 @@ Extract Constant Z.min => "Z.min".
 Extract Constant Z.to_nat => "(fun x -> if Z.sign x <= 0 then 0 else Z.to_int x)".
 Extract Constant Z.of_nat => "Z.of_int".
 Extract Constant memo => "(fun n f d -> let a = Array.init n f in fun i -> if i < n then Array.get a i else d)".
+Extract Constant recall => "(fun f -> let known = Hashtbl.create 16 in fun x -> match Hashtbl.find_opt known x with Some y -> y | None -> let y = f x in Hashtbl.add known x y; y)".
 Extraction Blacklist Z List.
 Extraction "checked.ml" check.

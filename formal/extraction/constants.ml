@@ -63,7 +63,11 @@ let () =
     let size = Random.int 20 and at = Random.int 30 in
     let f i = Big.of_int (i * i - 7) in
     check (Printf.sprintf "memo %d %d" size at)
-      (Big.equal (Checked.memo size f a at) (of_z (R.memo_z (nat_of size) (fun i -> z_of (f (of_nat i))) (z_of a) (nat_of at))))
+      (Big.equal (Checked.memo size f a at) (of_z (R.memo_z (nat_of size) (fun i -> z_of (f (of_nat i))) (z_of a) (nat_of at))));
+    (* asked twice, so that the second answer is the one kept *)
+    let g = Checked.recall (fun x -> Big.add x b) in
+    let h = R.recall_z (fun x -> z_of (Big.add (of_z x) b)) in
+    List.iter (fun x -> check (say2 "recall" x b) (Big.equal (g x) (of_z (h (z_of x))))) [ a; small; a; small ]
   done;
   Printf.printf "constants cases=%d different=%d\n" !cases !different;
   exit (if !different > 0 then 1 else 0)

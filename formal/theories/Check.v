@@ -50,7 +50,7 @@ Record certificate := Certificate { p_precision : Z; p_score_scale : Z; p_value_
 (** Bounds on the weight of the inputs answered correctly, and the margin of those counted, in 2^-20. *)
 Definition check (M : zmodel) (scope : nat -> nat -> Z) (C : certificate) : option (Z * Z * Z) :=
   let V := zV M in let n := S (zk M) in
-  if ((0 <=? zS M)%Z && (1 <=? p_precision C)%Z && (0 <? zdh M)%nat && (0 <? V)%nat && (V <=? zO M)%nat
+  if ((0 <=? zS M)%Z && (16 <=? p_precision C)%Z && (0 <? zdh M)%nat && (0 <? V)%nat && (V <=? zO M)%nat
       && forallb (fun i => forallb (fun t => (0 <=? scope i t)%Z) (seq 0 V)) (seq 0 n) && tiled V (p_roots C))%bool
   then
     match scaled M (p_score_scale C) (p_value_scale C) with
@@ -83,7 +83,7 @@ Proof.
 Qed.
 
 (** SPEC-6.1 *)
-Theorem scaled_holds M ss vs T P : scaled M ss vs = Some T -> (0 <= zS M)%Z -> (1 <= P)%Z -> (0 < zdh M)%nat -> (zV M <= zO M)%nat ->
+Theorem scaled_holds M ss vs T P : scaled M ss vs = Some T -> (0 <= zS M)%Z -> (16 <= P)%Z -> (0 < zdh M)%nat -> (zV M <= zO M)%nat ->
   holds (net_of M) (env_of M T ss vs P).
 Proof.
   intros H HS HP Hd HVO. unfold scaled in H. set (T0 := tables M) in H. cbv zeta in H. pose proof (c_EQKE M HS) as K1. pose proof (c_EQKP M HS) as K2. pose proof (c_bracket M HS) as K3. fold T0 in K1, K2, K3. clearbody T0.

@@ -1,6 +1,21 @@
-(** SPEC-6.3: the enclosure of exp(-y * 2^-scale) by halving, Taylor and squaring, as an executable function over Z. *)
-Require Import Reals Lra Lia ZArith Psatz.
+(** SPEC-6.3: the enclosure of exp(-y * 2^-scale) by tables and a Taylor sum, as an executable function over Z. *)
+Require Import Reals Lra Lia ZArith Psatz List.
+Import ListNotations.
 Open Scope R_scope.
+
+(** ** Tables: computed once, read often *)
+Section Memo.
+Context {A : Type}.
+Definition memo (n : nat) (f : nat -> A) (d : A) : nat -> A :=
+  let l := map f (seq 0 n) in fun i => nth i l d.
+Lemma memo_eq n f d i : (i < n)%nat -> memo n f d i = f i.
+Proof.
+  intros H. unfold memo. rewrite (nth_indep _ d (f 0%nat)) by (rewrite map_length, seq_length; exact H).
+  rewrite map_nth, seq_nth by exact H. reflexivity.
+Qed.
+(** Each value of a function, computed once. *)
+Definition recall (f : Z -> A) : Z -> A := f.
+End Memo.
 
 (** ** The program *)
 Definition shr (z n : Z) : Z := Z.shiftr z n.
@@ -12,25 +27,63 @@ Fixpoint horner (unit r W : Z) (j : nat) (p : Z) : Z :=
   | O => p
   | S k => horner unit r W k (unit - shr (r * p) W / Z.of_nat j)%Z
   end.
+Definition taylor (r W k : Z) : Z := horner (shl 1 W) r W (Z.to_nat ((W - 1) / k)) (shl 1 W).
 
-Fixpoint squares (W : Z) (s : nat) (lo hi : Z) : Z * Z :=
-  match s with
-  | O => (lo, hi)
-  | S k => squares W k (shr (lo * lo) W) (shift_up (hi * hi) W)
-  end.
+(** [n + 1] enclosures: of a number, and of it times each of the first [n] powers of another. *)
+Fixpoint powers (W low high : Z) (n : nat) (lo hi : Z) : list (Z * Z) :=
+  (lo, hi) :: match n with O => [] | S m => powers W low high m (shr (lo * low) W) (shift_up (hi * high) W) end.
+Definition powers_of (W : Z) (factor : Z * Z) (n : nat) : list (Z * Z) :=
+  powers W (fst factor) (snd factor) n (shl 1 W) (shl 1 W).
 
-Definition exp_enclosure (y scale P : Z) : Z * Z :=
-  (if y =? 0 then (shl 1 P, shl 1 P)
-   else if shl (694 * P) scale <=? 1000 * y then (0, 1)
+Definition guard_bits : Z := 12.
+Definition table_bits : Z := 36.
+Definition lower_end (e : Z * Z) : Z := shr (fst e) table_bits.
+Definition end_gap (e : Z * Z) : Z := (shift_up (snd e) table_bits - lower_end e)%Z.
+Definition widest (l : list (Z * Z)) : Z := fold_right (fun e w => Z.max (end_gap e) w) 0%Z l.
+Definition at_digit (l : list (Z * Z)) (d : nat) : Z * Z := nth d l (0, 0)%Z.
+Definition lower_ends (n : nat) (l : list (Z * Z)) : nat -> Z := memo (S n) (fun d => lower_end (at_digit l d)) 0%Z.
+
+Record exps := Exps { x_third : nat -> Z; x_second : nat -> Z; x_first : nat -> Z; x_whole : nat -> Z; x_last : nat; x_error : Z }.
+Definition exp_tables (P : Z) : exps :=
+  (let finer := P + guard_bits + table_bits in
+   let p := taylor (shl 1 (finer - 27)) finer 26 in
+   let third := powers_of finer (Z.max 0 (p - 4), p + 4) 512 in
+   let second := powers_of finer (at_digit third 512) 512 in
+   let first := powers_of finer (at_digit second 512) 512 in
+   let last := Z.to_nat (694 * P / 1000) in
+   let whole := powers_of finer (at_digit first 512) last in
+   let widest := Z.max (Z.max (widest third) (widest second)) (Z.max (widest first) (widest whole)) in
+   Exps (lower_ends 512 third) (lower_ends 512 second) (lower_ends 512 first) (lower_ends last whole) last
+        (4 * widest + 8 + 4))%Z.
+Definition tables_of : Z -> exps := recall exp_tables.
+
+(** What both ends are made of: None where the integer part is beyond the tables. *)
+Definition exp_product (y scale P : Z) (T : exps) : option Z :=
+  (let W := P + guard_bits in
+   let r := if scale <=? W then shl y (W - scale) else shr y (scale - W) in
+   let digits := shr r (W - 27) in
+   let units := shr digits 27 in
+   if Z.of_nat (x_last T) <? units then None
    else
-    let k := Z.sqrt P + 1 in
-    let s := Z.max 0 (Z.log2 y + 1 - scale + k) in
-    let W := P + s + 8 in
-    let unit := shl 1 W in
-    let r := if scale + s <=? W then shl y (W - scale - s) else shr y (scale + s - W) in
-    let p := horner unit r W (Z.to_nat (W / k + 1)) unit in
-    let '(lo, hi) := squares W (Z.to_nat s) (Z.max 0 (p - 4)) (Z.min (p + 4) unit) in
-    (shr lo (W - P), shift_up hi (W - P)))%Z.
+    let rest := r - shl digits (W - 27) in
+    let p := shr (x_whole T (Z.to_nat units) * x_first T (Z.to_nat (Z.land (shr digits 18) 511))) W in
+    let p := shr (p * x_second T (Z.to_nat (Z.land (shr digits 9) 511))) W in
+    let p := shr (p * x_third T (Z.to_nat (Z.land digits 511))) W in
+    Some (shr (p * Z.max 0 (taylor rest W 27 - 4)) W))%Z.
+Definition exp_lower (y scale P : Z) : Z :=
+  if (y =? 0)%Z then shl 1 P
+  else match exp_product y scale P (tables_of P) with
+       | None => 0%Z
+       | Some p => shr p guard_bits
+       end.
+Definition exp_upper (y scale P : Z) : Z :=
+  if (y =? 0)%Z then shl 1 P
+  else let T := tables_of P in
+       match exp_product y scale P T with
+       | None => 1%Z
+       | Some p => Z.min (shift_up (p + x_error T) guard_bits) (shl 1 P)
+       end.
+Definition exp_enclosure (y scale P : Z) : Z * Z := (exp_lower y scale P, exp_upper y scale P).
 
 (** ** Integers and reals *)
 Definition p2 (n : Z) : R := IZR (2 ^ n).
@@ -163,27 +216,6 @@ Proof.
     apply Rabs_le. lra.
 Qed.
 
-(** ** Squaring *)
-Lemma squares_sound W s lo hi v :
-  (0 <= W)%Z -> (0 <= lo)%Z -> 0 <= v -> encl W lo hi v ->
-  encl W (fst (squares W s lo hi)) (snd (squares W s lo hi)) (v ^ (2 ^ s)).
-Proof.
-  intros HW. pose proof (p2_pos W HW) as HU. revert lo hi v. induction s; intros lo hi v Hlo Hv [A B].
-  - simpl. rewrite Rmult_1_r. split; assumption.
-  - cbn [squares]. replace (v ^ 2 ^ S s) with ((v * v) ^ 2 ^ s).
-    2:{ rewrite Rpow_mult_distr, <- pow_add. f_equal. simpl. lia. }
-    assert (Hlo' : 0 <= IZR lo) by (apply (IZR_le 0); exact Hlo).
-    assert (Hvv : 0 <= v * v) by (apply Rmult_le_pos; lra).
-    apply IHs; [| exact Hvv |].
-    + unfold shr. rewrite Z.shiftr_div_pow2 by exact HW. apply Z.div_pos; [nia|]. apply Z.pow_pos_nonneg; lia.
-    + destruct (shr_spec (lo * lo) W HW) as [L _]. pose proof (shift_up_spec (hi * hi) W HW) as H.
-      rewrite mult_IZR in L, H. unfold encl. set (a := IZR (shr (lo * lo) W)) in *. set (b := IZR (shift_up (hi * hi) W)) in *.
-      set (U := p2 W) in *. assert (0 <= v * U) by (apply Rmult_le_pos; lra).
-      assert (IZR lo * IZR lo <= v * U * (v * U)) by (apply Rmult_le_compat; lra).
-      assert (v * U * (v * U) <= IZR hi * IZR hi) by (apply Rmult_le_compat; lra).
-      split; apply Rmult_le_reg_r with U; lra.
-Qed.
-
 (** ** ln 2 < 0.694 *)
 Lemma exp_0694 : exp (- (694 / 1000)) <= / 2.
 Proof.
@@ -214,56 +246,16 @@ Proof.
     + pose proof exp_0694. lra.
 Qed.
 
-(** ** SPEC-6.3 *)
-Theorem exp_enclosure_sound y scale P :
-  (0 <= y)%Z -> (0 <= scale)%Z -> (1 <= P)%Z ->
-  encl P (fst (exp_enclosure y scale P)) (snd (exp_enclosure y scale P)) (exp (- (IZR y / p2 scale))).
+(** ** The Taylor sum *)
+Lemma taylor_sound xs r W k : (1 <= W)%Z -> (1 <= k)%Z -> 0 <= xs -> xs * p2 k < 1 -> (0 <= r)%Z -> IZR r <= xs * p2 W < IZR r + 1 ->
+  Rabs (IZR (taylor r W k) - exp (- xs) * p2 W) <= 4.
 Proof.
-  intros Hy Hs HP. unfold exp_enclosure. pose proof (p2_pos scale Hs) as Hsc. pose proof (p2_pos P ltac:(lia)) as HPU.
-  destruct (Z.eqb_spec y 0) as [->|Hy0].
-  { replace (- (0 / p2 scale)) with 0 by (field; lra). rewrite exp_0. unfold encl. simpl fst; simpl snd.
-    rewrite shl_spec by lia. lra. }
-  destruct (Z.leb_spec (shl (694 * P) scale) (1000 * y)) as [Hbig|Hsmall].
-  { unfold encl; simpl fst; simpl snd. split.
-    - apply Rmult_le_pos; [apply Rlt_le, exp_pos | lra].
-    - apply exp_small; [|lia]. apply IZR_le in Hbig. rewrite shl_spec, !mult_IZR in Hbig by exact Hs.
-      apply Rmult_le_reg_r with (p2 scale); [lra|]. replace (IZR y / p2 scale * p2 scale) with (IZR y) by (field; lra). lra. }
-  cbv zeta. set (k := (Z.sqrt P + 1)%Z). set (s := Z.max 0 (Z.log2 y + 1 - scale + k)). set (W := (P + s + 8)%Z).
-  assert (Hk : (1 <= k)%Z) by (unfold k; pose proof (Z.sqrt_nonneg P); lia).
-  assert (Hs0 : (0 <= s)%Z) by (unfold s; lia).
-  assert (HW : (0 <= W)%Z) by (unfold W; lia).
-  set (r := if (scale + s <=? W)%Z then shl y (W - scale - s) else shr y (scale + s - W)).
+  intros HW1 Hk Hxs0 Hxs Hr0z Hr. assert (HW : (0 <= W)%Z) by lia.
   pose proof (p2_pos W HW) as HU. pose proof (p2_pos k ltac:(lia)) as HkU.
-  (* the halved argument *)
-  set (xs := IZR y / p2 scale / p2 s).
-  pose proof (p2_pos s Hs0) as HsU.
-  assert (Hyp : (1 <= y)%Z) by lia. assert (HyR : 1 <= IZR y) by (apply (IZR_le 1); exact Hyp).
-  assert (Hxs0 : 0 < xs).
-  { unfold xs. repeat apply Rdiv_lt_0_compat; lra. }
-  assert (Hxs : xs * p2 k < 1).
-  { destruct (Z.log2_spec y ltac:(lia)) as [_ L]. apply IZR_lt in L. change (IZR (2 ^ Z.succ (Z.log2 y))) with (p2 (Z.succ (Z.log2 y))) in L.
-    assert (G : p2 (Z.succ (Z.log2 y)) * p2 k <= p2 scale * p2 s).
-    { rewrite <- !p2_plus by (pose proof (Z.log2_nonneg y); lia). unfold p2. apply IZR_le, Z.pow_le_mono_r; unfold s; lia. }
-    assert (IZR y * p2 k < p2 scale * p2 s) by (assert (IZR y * p2 k < p2 (Z.succ (Z.log2 y)) * p2 k) by (apply Rmult_lt_compat_r; lra); lra).
-    assert (0 < p2 scale * p2 s) by (apply Rmult_lt_0_compat; lra).
-    apply Rmult_lt_reg_r with (p2 scale * p2 s); [lra|].
-    replace (xs * p2 k * (p2 scale * p2 s)) with (IZR y * p2 k) by (unfold xs; field; lra). lra. }
+  assert (Hr0 : 0 <= IZR r) by (apply (IZR_le 0); exact Hr0z).
   assert (Hk2 : 2 <= p2 k). { unfold p2. change 2 with (IZR (2 ^ 1)). apply IZR_le, Z.pow_le_mono_r; lia. }
   assert (Hxs2 : xs < / 2).
   { apply Rmult_lt_reg_r with 2; [lra|]. assert (xs * 2 <= xs * p2 k) by (apply Rmult_le_compat_l; lra). lra. }
-  assert (Hr : IZR r <= xs * p2 W < IZR r + 1).
-  { unfold r. destruct (Z.leb_spec (scale + s) W) as [H|H].
-    - rewrite shl_spec by lia.
-      assert (E : p2 W = p2 (W - scale - s) * p2 scale * p2 s) by (rewrite <- !p2_plus by lia; f_equal; lia).
-      rewrite E. replace (xs * (p2 (W - scale - s) * p2 scale * p2 s)) with (IZR y * p2 (W - scale - s)) by (unfold xs; field; lra). lra.
-    - destruct (shr_spec y (scale + s - W) ltac:(lia)) as [A B]. pose proof (p2_pos (scale + s - W) ltac:(lia)) as HD.
-      assert (E : p2 scale * p2 s = p2 (scale + s - W) * p2 W) by (rewrite <- !p2_plus by lia; f_equal; lia).
-      assert (F : xs * p2 W * p2 (scale + s - W) = IZR y).
-      { rewrite Rmult_assoc, (Rmult_comm (p2 W)), <- E. unfold xs. field. lra. }
-      split; [apply Rmult_le_reg_r with (p2 (scale + s - W)) | apply Rmult_lt_reg_r with (p2 (scale + s - W))]; lra. }
-  assert (Hr0 : 0 <= IZR r).
-  { apply (IZR_le 0). assert (IZR (-1) < IZR r); [|apply lt_IZR in H; lia].
-    assert (0 < xs * p2 W) by (apply Rmult_lt_0_compat; lra). simpl. lra. }
   assert (HrW : IZR r <= p2 W / 2).
   { assert (xs * p2 W <= / 2 * p2 W) by (apply Rmult_le_compat_r; lra). lra. }
   set (rho := IZR r / p2 W).
@@ -273,116 +265,342 @@ Proof.
     - apply Rmult_le_reg_r with (p2 W); lra.
     - lra. }
   destruct Hrho as [[Hrho0 Hrho1] Hrho2].
-  (* Taylor *)
-  set (N := Z.to_nat (W / k)).
-  assert (HN : Z.to_nat (W / k + 1) = S N) by (unfold N; rewrite Z2Nat.inj_add by (try apply Z.div_pos; lia); simpl; lia).
-  rewrite HN. replace (shl 1 W) with (2 ^ W)%Z by (unfold shl; rewrite Z.shiftl_mul_pow2 by exact HW; ring).
-  set (p := horner (2 ^ W) r W (S N) (2 ^ W)).
-  assert (Hp : Rabs (IZR p - exp (- xs) * p2 W) <= 4).
-  { assert (H1 : Rabs (IZR p - hornerR rho (S N) 1 * p2 W) <= 2).
-    { apply horner_error with (e := 0); [exact HW|split; lra|split; lra|]. change (IZR (2 ^ W)) with (p2 W).
-      replace (p2 W - 1 * p2 W) with 0 by ring. rewrite Rabs_R0. lra. }
-    assert (H2 : Rabs (exp (- rho) - hornerR rho (S N) 1) * p2 W <= 1).
-    { assert (Hh : hornerR rho (S N) 1 = sum_f_R0 (fun i => (- rho) ^ i / INR (fact i)) (S N)).
-      { rewrite hornerR_sum, Rmult_1_r. reflexivity. }
-      rewrite Hh. pose proof (exp_taylor rho (S N) ltac:(split; lra)) as HT.
-      apply Rle_trans with (rho ^ S (S N) / INR (fact (S (S N))) * p2 W); [apply Rmult_le_compat_r; lra|].
-      assert (Hf : 1 <= INR (fact (S (S N)))) by (apply (le_INR 1), lt_O_fact).
-      assert (Hpow : rho ^ S (S N) * p2 W <= 1).
-      { apply Rle_trans with (rho ^ S (S N) * p2 k ^ S (S N)).
-        - apply Rmult_le_compat_l; [apply pow_le; lra|].
-          unfold p2 at 2. rewrite pow_IZR, <- Z.pow_mul_r by lia. unfold p2. apply IZR_le, Z.pow_le_mono_r; [lia|].
-          rewrite !Nat2Z.inj_succ. unfold N. rewrite Z2Nat.id by (apply Z.div_pos; lia).
-          pose proof (Z.div_mod W k ltac:(lia)). pose proof (Z.mod_pos_bound W k ltac:(lia)). nia.
-        - rewrite <- Rpow_mult_distr, <- (pow1 (S (S N))). apply pow_incr. split; [apply Rmult_le_pos; lra|].
-          assert (rho * p2 k <= xs * p2 k) by (apply Rmult_le_compat_r; lra). lra. }
-      assert (0 <= rho ^ S (S N) * p2 W) by (apply Rmult_le_pos; [apply pow_le|]; lra).
-      assert (Hi : 0 < / INR (fact (S (S N))) <= 1).
-      { split; [apply Rinv_0_lt_compat; lra|]. rewrite <- Rinv_1. apply Rinv_le_contravar; lra. }
-      unfold Rdiv. rewrite Rmult_assoc, (Rmult_comm (/ _)), <- Rmult_assoc.
-      assert (rho ^ S (S N) * p2 W * / INR (fact (S (S N))) <= rho ^ S (S N) * p2 W * 1) by (apply Rmult_le_compat_l; lra). lra. }
-    assert (H3 : 0 <= (exp (- rho) - exp (- xs)) * p2 W <= 1).
-    { assert (E : exp (- xs) = exp (- rho) * exp (- (xs - rho))) by (rewrite <- exp_plus; f_equal; ring).
-      assert (E1 : 1 - (xs - rho) <= exp (- (xs - rho))).
-      { destruct (Req_dec (xs - rho) 0) as [Z0|Z0]; [rewrite Z0, Ropp_0, exp_0; lra|].
-        apply Rlt_le. pose proof (exp_ineq1 (- (xs - rho)) ltac:(lra)). lra. }
-      assert (E2 : exp (- (xs - rho)) <= 1).
-      { rewrite <- exp_0. destruct (Req_dec (xs - rho) 0) as [Z0|Z0]; [rewrite Z0, Ropp_0; lra|]. apply Rlt_le, exp_increasing. lra. }
-      assert (E3 : 0 < exp (- rho) <= 1).
-      { split; [apply exp_pos|]. rewrite <- exp_0. destruct (Req_dec rho 0) as [Z0|Z0]; [rewrite Z0, Ropp_0; lra|]. apply Rlt_le, exp_increasing. lra. }
-      assert (E4 : 0 <= exp (- rho) - exp (- xs) <= xs - rho).
-      { rewrite E. split.
-        - assert (exp (- rho) * exp (- (xs - rho)) <= exp (- rho) * 1) by (apply Rmult_le_compat_l; lra). lra.
-        - assert (exp (- rho) * (1 - exp (- (xs - rho))) <= 1 * (xs - rho)) by (apply Rmult_le_compat; lra). lra. }
-      split; [apply Rmult_le_pos; lra|].
-      assert ((exp (- rho) - exp (- xs)) * p2 W <= (xs - rho) * p2 W) by (apply Rmult_le_compat_r; lra). lra. }
-    assert (H4 : Rabs ((exp (- rho) - hornerR rho (S N) 1) * p2 W) <= 1) by (rewrite Rabs_mult, (Rabs_right (p2 W)); lra).
-    revert H1 H4. unfold Rabs. repeat destruct (Rcase_abs _); lra. }
-  (* start of the squarings *)
-  assert (Hexs : 0 < exp (- xs) <= 1).
-  { split; [apply exp_pos|]. rewrite <- exp_0. apply Rlt_le, exp_increasing. lra. }
-  assert (E0 : encl W (Z.max 0 (p - 4)) (Z.min (p + 4) (2 ^ W)) (exp (- xs))).
-  { assert (B : IZR p - 4 <= exp (- xs) * p2 W <= IZR p + 4) by (revert Hp; unfold Rabs; destruct (Rcase_abs _); lra).
-    split.
-    - destruct (Z.max_spec 0 (p - 4)) as [[_ ->]|[_ ->]]; [rewrite minus_IZR; lra|]. apply Rmult_le_pos; lra.
-    - destruct (Z.min_spec (p + 4) (2 ^ W)) as [[_ ->]|[_ ->]]; [rewrite plus_IZR; lra|]. change (IZR (2 ^ W)) with (p2 W).
-      assert (exp (- xs) * p2 W <= 1 * p2 W) by (apply Rmult_le_compat_r; lra). lra. }
-  pose proof (squares_sound W (Z.to_nat s) _ _ _ HW (Z.le_max_l 0 (p - 4)) (Rlt_le _ _ (proj1 Hexs)) E0) as Q.
-  destruct (squares W (Z.to_nat s) (Z.max 0 (p - 4)) (Z.min (p + 4) (2 ^ W))) as [lo hi]. simpl fst in *; simpl snd in *.
-  assert (Ex : exp (- xs) ^ 2 ^ Z.to_nat s = exp (- (IZR y / p2 scale))).
-  { rewrite pow_exp. f_equal. rewrite pow_INR. change (INR 2) with 2.
-    assert (2 ^ Z.to_nat s = p2 s) as -> by (unfold p2; rewrite <- (Z2Nat.id s) at 2 by exact Hs0; rewrite <- pow_IZR; reflexivity).
-    unfold xs. field. lra. }
-  rewrite Ex in Q. destruct Q as [QA QB]. set (v := exp (- (IZR y / p2 scale))) in *.
-  pose proof (p2_pos (W - P) ltac:(unfold W; lia)) as HD.
-  assert (EW : p2 W = p2 P * p2 (W - P)) by (rewrite <- p2_plus by (unfold W; lia); f_equal; lia).
-  destruct (shr_spec lo (W - P) ltac:(unfold W; lia)) as [RA _]. pose proof (shift_up_spec hi (W - P) ltac:(unfold W; lia)) as RB.
-  rewrite EW in QA, QB.
-  split; apply Rmult_le_reg_r with (p2 (W - P)); lra.
+  unfold taylor. set (N := Z.to_nat ((W - 1) / k)).
+  replace (shl 1 W) with (2 ^ W)%Z by (unfold shl; rewrite Z.shiftl_mul_pow2 by exact HW; ring).
+  set (p := horner (2 ^ W) r W N (2 ^ W)).
+  assert (H1 : Rabs (IZR p - hornerR rho N 1 * p2 W) <= 2).
+  { apply horner_error with (e := 0); [exact HW|split; lra|split; lra|]. change (IZR (2 ^ W)) with (p2 W).
+    replace (p2 W - 1 * p2 W) with 0 by ring. rewrite Rabs_R0. lra. }
+  assert (H2 : Rabs (exp (- rho) - hornerR rho N 1) * p2 W <= 1).
+  { assert (Hh : hornerR rho N 1 = sum_f_R0 (fun i => (- rho) ^ i / INR (fact i)) N).
+    { destruct N as [|M]; [cbn; field|]. rewrite hornerR_sum, Rmult_1_r. reflexivity. }
+    rewrite Hh. pose proof (exp_taylor rho N ltac:(split; lra)) as HT.
+    apply Rle_trans with (rho ^ S N / INR (fact (S N)) * p2 W); [apply Rmult_le_compat_r; lra|].
+    assert (Hf : 1 <= INR (fact (S N))) by (apply (le_INR 1), lt_O_fact).
+    assert (Hpow : rho ^ S N * p2 W <= 1).
+    { apply Rle_trans with (rho ^ S N * p2 k ^ S N).
+      - apply Rmult_le_compat_l; [apply pow_le; lra|].
+        unfold p2 at 2. rewrite pow_IZR, <- Z.pow_mul_r by lia. unfold p2. apply IZR_le, Z.pow_le_mono_r; [lia|].
+        rewrite Nat2Z.inj_succ. unfold N. rewrite Z2Nat.id by (apply Z.div_pos; lia).
+        pose proof (Z.div_mod (W - 1) k ltac:(lia)). pose proof (Z.mod_pos_bound (W - 1) k ltac:(lia)). nia.
+      - rewrite <- Rpow_mult_distr, <- (pow1 (S N)). apply pow_incr. split; [apply Rmult_le_pos; lra|].
+        assert (rho * p2 k <= xs * p2 k) by (apply Rmult_le_compat_r; lra). lra. }
+    assert (0 <= rho ^ S N * p2 W) by (apply Rmult_le_pos; [apply pow_le|]; lra).
+    assert (Hi : 0 < / INR (fact (S N)) <= 1).
+    { split; [apply Rinv_0_lt_compat; lra|]. rewrite <- Rinv_1. apply Rinv_le_contravar; lra. }
+    unfold Rdiv. rewrite Rmult_assoc, (Rmult_comm (/ _)), <- Rmult_assoc.
+    assert (rho ^ S N * p2 W * / INR (fact (S N)) <= rho ^ S N * p2 W * 1) by (apply Rmult_le_compat_l; lra). lra. }
+  assert (H3 : 0 <= (exp (- rho) - exp (- xs)) * p2 W <= 1).
+  { assert (E : exp (- xs) = exp (- rho) * exp (- (xs - rho))) by (rewrite <- exp_plus; f_equal; ring).
+    assert (E1 : 1 - (xs - rho) <= exp (- (xs - rho))).
+    { destruct (Req_dec (xs - rho) 0) as [Z0|Z0]; [rewrite Z0, Ropp_0, exp_0; lra|].
+      apply Rlt_le. pose proof (exp_ineq1 (- (xs - rho)) ltac:(lra)). lra. }
+    assert (E2 : exp (- (xs - rho)) <= 1).
+    { rewrite <- exp_0. destruct (Req_dec (xs - rho) 0) as [Z0|Z0]; [rewrite Z0, Ropp_0; lra|]. apply Rlt_le, exp_increasing. lra. }
+    assert (E3 : 0 < exp (- rho) <= 1).
+    { split; [apply exp_pos|]. rewrite <- exp_0. destruct (Req_dec rho 0) as [Z0|Z0]; [rewrite Z0, Ropp_0; lra|]. apply Rlt_le, exp_increasing. lra. }
+    assert (E4 : 0 <= exp (- rho) - exp (- xs) <= xs - rho).
+    { rewrite E. split.
+      - assert (exp (- rho) * exp (- (xs - rho)) <= exp (- rho) * 1) by (apply Rmult_le_compat_l; lra). lra.
+      - assert (exp (- rho) * (1 - exp (- (xs - rho))) <= 1 * (xs - rho)) by (apply Rmult_le_compat; lra). lra. }
+    split; [apply Rmult_le_pos; lra|].
+    assert ((exp (- rho) - exp (- xs)) * p2 W <= (xs - rho) * p2 W) by (apply Rmult_le_compat_r; lra). lra. }
+  assert (H4 : Rabs ((exp (- rho) - hornerR rho N 1) * p2 W) <= 1) by (rewrite Rabs_mult, (Rabs_right (p2 W)); lra).
+  revert H1 H4. unfold Rabs. repeat destruct (Rcase_abs _); lra.
 Qed.
 
-(** ** One end at a time *)
-Fixpoint squares_lower (W : Z) (s : nat) (lo : Z) : Z :=
-  match s with O => lo | S k => squares_lower W k (shr (lo * lo) W) end.
-Fixpoint squares_upper (W : Z) (s : nat) (hi : Z) : Z :=
-  match s with O => hi | S k => squares_upper W k (shift_up (hi * hi) W) end.
-Lemma squares_split W s : forall lo hi, squares W s lo hi = (squares_lower W s lo, squares_upper W s hi).
-Proof. induction s; intros; simpl; [reflexivity|apply IHs]. Qed.
-
-Definition taylor (y scale P k s W : Z) : Z :=
-  let unit := shl 1 W in
-  let r := if (scale + s <=? W)%Z then shl y (W - scale - s) else shr y (scale + s - W) in
-  horner unit r W (Z.to_nat (W / k + 1)) unit.
-Definition exp_lower (y scale P : Z) : Z :=
-  (if y =? 0 then shl 1 P
-   else if shl (694 * P) scale <=? 1000 * y then 0
-   else
-    let k := Z.sqrt P + 1 in
-    let s := Z.max 0 (Z.log2 y + 1 - scale + k) in
-    let W := P + s + 8 in
-    shr (squares_lower W (Z.to_nat s) (Z.max 0 (taylor y scale P k s W - 4))) (W - P))%Z.
-Definition exp_upper (y scale P : Z) : Z :=
-  (if y =? 0 then shl 1 P
-   else if shl (694 * P) scale <=? 1000 * y then 1
-   else
-    let k := Z.sqrt P + 1 in
-    let s := Z.max 0 (Z.log2 y + 1 - scale + k) in
-    let W := P + s + 8 in
-    shift_up (squares_upper W (Z.to_nat s) (Z.min (taylor y scale P k s W + 4) (shl 1 W))) (W - P))%Z.
-
-Lemma exp_enclosure_ends y scale P : exp_enclosure y scale P = (exp_lower y scale P, exp_upper y scale P).
-Proof.
-  unfold exp_enclosure, exp_lower, exp_upper. destruct (y =? 0)%Z; [reflexivity|]. destruct (_ <=? _)%Z; [reflexivity|].
-  cbv zeta. rewrite squares_split. reflexivity.
-Qed.
-
+(** ** Tables *)
 Lemma shr_nonneg z n : (0 <= z)%Z -> (0 <= n)%Z -> (0 <= shr z n)%Z.
 Proof. intros. unfold shr. rewrite Z.shiftr_div_pow2 by lia. apply Z.div_pos; [lia|]. apply Z.pow_pos_nonneg; lia. Qed.
-Lemma squares_lower_nonneg W s : (0 <= W)%Z -> forall lo, (0 <= lo)%Z -> (0 <= squares_lower W s lo)%Z.
-Proof. intros HW. induction s; intros lo H; simpl; [exact H|]. apply IHs, shr_nonneg; nia. Qed.
-Lemma exp_lower_nonneg y scale P : (0 <= P)%Z -> (0 <= exp_lower y scale P)%Z.
+
+(** [e] encloses [v], and its lower end is not negative. *)
+Definition encl_pos (W : Z) (e : Z * Z) (v : R) : Prop := (0 <= fst e)%Z /\ 0 <= v /\ encl W (fst e) (snd e) v.
+
+Lemma encl_pos_times W lo hi low high v f : (0 <= W)%Z -> encl_pos W (lo, hi) v -> encl_pos W (low, high) f ->
+  encl_pos W (shr (lo * low) W, shift_up (hi * high) W) (v * f).
 Proof.
-  intros HP. unfold exp_lower. destruct (y =? 0)%Z.
+  intros HW [Z1 [V1 [A1 B1]]] [Z2 [V2 [A2 B2]]]. cbn [fst snd] in *. pose proof (p2_pos W HW) as HU.
+  split; [apply shr_nonneg; [cbn [fst]; nia|exact HW]|]. split; [apply Rmult_le_pos; assumption|]. unfold encl. cbn [fst snd].
+  apply IZR_le in Z1, Z2.
+  destruct (shr_spec (lo * low) W HW) as [L _]. pose proof (shift_up_spec (hi * high) W HW) as H.
+  rewrite mult_IZR in L, H. set (U := p2 W) in *.
+  assert (0 <= v * U) by (apply Rmult_le_pos; lra). assert (0 <= f * U) by (apply Rmult_le_pos; lra).
+  assert (IZR lo * IZR low <= v * U * (f * U)) by (apply Rmult_le_compat; lra).
+  assert (v * U * (f * U) <= IZR hi * IZR high) by (apply Rmult_le_compat; lra).
+  split; apply Rmult_le_reg_r with U; lra.
+Qed.
+
+Lemma powers_sound W low high f : (0 <= W)%Z -> encl_pos W (low, high) f -> forall n lo hi v d, encl_pos W (lo, hi) v -> (d <= n)%nat ->
+  encl_pos W (at_digit (powers W low high n lo hi) d) (v * f ^ d).
+Proof.
+  intros HW F. induction n; intros lo hi v d V Hd.
+  - replace d with 0%nat by lia. cbn. rewrite Rmult_1_r. exact V.
+  - destruct d as [|d]; [cbn; rewrite Rmult_1_r; exact V|].
+    change (at_digit _ (S d)) with (at_digit (powers W low high n (shr (lo * low) W) (shift_up (hi * high) W)) d).
+    replace (v * f ^ S d) with (v * f * f ^ d) by (cbn [pow]; ring). apply IHn; [|lia]. apply encl_pos_times; assumption.
+Qed.
+
+Lemma encl_pos_one W : (0 <= W)%Z -> encl_pos W (shl 1 W, shl 1 W) 1.
+Proof.
+  intros HW. split; [|split; [lra|]].
+  - cbn [fst]. unfold shl. rewrite Z.shiftl_mul_pow2 by exact HW. assert (0 <= 2 ^ W)%Z by (apply Z.pow_nonneg; lia). lia.
+  - unfold encl. cbn [fst snd]. rewrite shl_spec by exact HW. lra.
+Qed.
+
+Lemma powers_of_sound W e f n d : (0 <= W)%Z -> encl_pos W e f -> (d <= n)%nat -> encl_pos W (at_digit (powers_of W e n) d) (f ^ d).
+Proof.
+  intros HW F Hd. destruct e as [low high]. rewrite <- (Rmult_1_l (f ^ d)).
+  apply powers_sound; [exact HW|exact F|apply encl_pos_one, HW|exact Hd].
+Qed.
+
+Lemma powers_length W low high n : forall lo hi, length (powers W low high n lo hi) = S n.
+Proof. induction n; intros; cbn [powers length]; [reflexivity|]. rewrite IHn. reflexivity. Qed.
+
+Lemma widest_ge l d : (d < length l)%nat -> (end_gap (at_digit l d) <= widest l)%Z.
+Proof.
+  revert d. induction l as [|e l IH]; intros d Hd; [cbn in Hd; lia|]. destruct d as [|d].
+  - cbn [at_digit nth widest fold_right]. lia.
+  - cbn [length] in Hd. specialize (IH d ltac:(lia)). unfold at_digit in *. cbn [nth widest fold_right]. unfold widest in IH. lia.
+Qed.
+
+(** An integer [e] at most [w] units below a number between zero and one. *)
+Definition from_below (W e : Z) (w v : R) : Prop := (0 <= e)%Z /\ 0 <= v <= 1 /\ IZR e <= v * p2 W <= IZR e + w.
+
+Lemma lower_ends_sound W l n d v w : (0 <= W)%Z -> length l = S n -> (d <= n)%nat -> v <= 1 -> (widest l <= w)%Z ->
+  encl_pos (W + table_bits) (at_digit l d) v -> from_below W (lower_ends n l d) (IZR w) v.
+Proof.
+  intros HW Hl Hd Hv Hw [Z0 [V0 [A B]]]. unfold lower_ends. rewrite memo_eq by lia.
+  pose proof (widest_ge l d ltac:(lia)) as G. unfold end_gap, lower_end in *. set (e := at_digit l d) in *.
+  split; [apply shr_nonneg; [exact Z0|unfold table_bits; lia]|]. split; [lra|].
+  destruct (shr_spec (fst e) table_bits ltac:(unfold table_bits; lia)) as [L _].
+  pose proof (shift_up_spec (snd e) table_bits ltac:(unfold table_bits; lia)) as H.
+  pose proof (p2_pos table_bits ltac:(unfold table_bits; lia)) as HT.
+  rewrite p2_plus in A, B by (unfold table_bits; lia).
+  assert (K : (shift_up (snd e) table_bits <= shr (fst e) table_bits + w)%Z) by lia. apply IZR_le in K. rewrite plus_IZR in K.
+  set (T := p2 table_bits) in *. split.
+  - apply Rmult_le_reg_r with T; lra.
+  - apply Rle_trans with (IZR (shift_up (snd e) table_bits)); [|exact K]. apply Rmult_le_reg_r with T; lra.
+Qed.
+
+Lemma from_below_times W p e a b v f : (0 <= W)%Z -> from_below W p a v -> from_below W e b f -> 0 <= a -> 0 <= b ->
+  from_below W (shr (p * e) W) (a + b + 1) (v * f).
+Proof.
+  intros HW [Z1 [V1 [A1 B1]]] [Z2 [V2 [A2 B2]]] Ha Hb. pose proof (p2_pos W HW) as HU.
+  destruct (shr_spec (p * e) W HW) as [L H]. rewrite mult_IZR in L, H.
+  split; [apply shr_nonneg; [nia|exact HW]|]. apply IZR_le in Z1, Z2. set (U := p2 W) in *.
+  split.
+  - split; [apply Rmult_le_pos; lra|]. replace 1 with (1 * 1) by ring. apply Rmult_le_compat; lra.
+  - assert (0 <= v * U) by (apply Rmult_le_pos; lra). assert (0 <= f * U) by (apply Rmult_le_pos; lra).
+    assert (v * U <= 1 * U) by (apply Rmult_le_compat_r; lra). assert (f * U <= 1 * U) by (apply Rmult_le_compat_r; lra).
+    assert (IZR p * IZR e <= v * U * (f * U)) by (apply Rmult_le_compat; lra).
+    assert (v * U * (f * U - IZR e) <= U * b) by (apply Rmult_le_compat; lra).
+    assert (IZR e * (v * U - IZR p) <= U * a) by (apply Rmult_le_compat; lra).
+    split; apply Rmult_le_reg_r with U; lra.
+Qed.
+
+Lemma exp_neg x : 0 <= x -> 0 < exp (- x) <= 1.
+Proof.
+  intros H. split; [apply exp_pos|]. rewrite <- exp_0. destruct (Req_dec x 0) as [E|E]; [rewrite E, Ropp_0; lra|].
+  apply Rlt_le, exp_increasing. lra.
+Qed.
+
+(** exp(-d * 2^-s), from its first power *)
+Definition exp_power (s : Z) (d : nat) : R := exp (- (INR d / p2 s)).
+Lemma exp_power_pow s d : (0 <= s)%Z -> exp_power s d = exp (- / p2 s) ^ d.
+Proof. intros Hs. unfold exp_power. rewrite pow_exp. f_equal. pose proof (p2_pos s Hs). field. lra. Qed.
+Lemma exp_power_512 s : (9 <= s)%Z -> exp (- / p2 s) ^ 512 = exp (- / p2 (s - 9)).
+Proof.
+  intros Hs. rewrite pow_exp. f_equal. rewrite INR_IZR_INZ. change (Z.of_nat 512) with (2 ^ 9)%Z. change (IZR (2 ^ 9)) with (p2 9).
+  replace (p2 s) with (p2 (s - 9) * p2 9) by (rewrite <- p2_plus by lia; f_equal; lia).
+  pose proof (p2_pos (s - 9) ltac:(lia)). pose proof (p2_pos 9 ltac:(lia)). field. lra.
+Qed.
+Lemma exp_power_le_1 s d : (0 <= s)%Z -> exp_power s d <= 1.
+Proof.
+  intros Hs. unfold exp_power. apply exp_neg. apply Rmult_le_pos; [apply pos_INR|]. apply Rlt_le, Rinv_0_lt_compat, p2_pos, Hs.
+Qed.
+
+Lemma tables_sound P : (16 <= P)%Z -> let T := exp_tables P in let W := (P + guard_bits)%Z in
+  x_last T = Z.to_nat (694 * P / 1000) /\
+  exists w, 0 <= w /\ IZR (x_error T) = 4 * w + 12 /\
+  (forall d, (d <= 512)%nat -> from_below W (x_third T d) w (exp_power 27 d)) /\
+  (forall d, (d <= 512)%nat -> from_below W (x_second T d) w (exp_power 18 d)) /\
+  (forall d, (d <= 512)%nat -> from_below W (x_first T d) w (exp_power 9 d)) /\
+  (forall d, (d <= x_last T)%nat -> from_below W (x_whole T d) w (exp_power 0 d)).
+Proof.
+  intros HP T W. unfold T, exp_tables. cbv zeta. cbn [x_third x_second x_first x_whole x_last x_error].
+  fold W. set (F := (W + table_bits)%Z). assert (HW : (0 <= W)%Z) by (unfold W, guard_bits; lia).
+  assert (HF : (64 <= F)%Z) by (unfold F, W, guard_bits, table_bits; lia).
+  set (p := taylor (shl 1 (F - 27)) F 26).
+  pose proof (p2_pos F ltac:(lia)) as HFU. pose proof (p2_pos 27 ltac:(lia)) as H27.
+  assert (E27 : / p2 27 * p2 F = IZR (shl 1 (F - 27))).
+  { rewrite shl_spec by lia. replace (p2 F) with (p2 (F - 27) * p2 27) by (rewrite <- p2_plus by lia; f_equal; lia). field. lra. }
+  assert (Hx : 0 < exp (- / p2 27) <= 1) by (apply exp_neg, Rlt_le, Rinv_0_lt_compat; lra).
+  assert (G0 : encl_pos F (Z.max 0 (p - 4), (p + 4)%Z) (exp (- / p2 27))).
+  { assert (B : Rabs (IZR p - exp (- / p2 27) * p2 F) <= 4).
+    { apply taylor_sound; try lia.
+      - apply Rlt_le, Rinv_0_lt_compat. lra.
+      - replace (p2 27) with (p2 26 * 2) by (unfold p2; rewrite <- mult_IZR; reflexivity).
+        pose proof (p2_pos 26 ltac:(lia)). replace (/ (p2 26 * 2) * p2 26) with (/ 2) by (field; lra). lra.
+      - unfold shl. rewrite Z.shiftl_mul_pow2 by lia. assert (0 <= 2 ^ (F - 27))%Z by (apply Z.pow_nonneg; lia). lia.
+      - rewrite E27. lra. }
+    split; [cbn [fst]; lia|]. split; [lra|]. unfold encl. cbn [fst snd]. rewrite plus_IZR.
+    assert (C : IZR p - 4 <= exp (- / p2 27) * p2 F <= IZR p + 4) by (revert B; unfold Rabs; destruct (Rcase_abs _); lra).
+    split; [|lra]. destruct (Z.max_spec 0 (p - 4)) as [[_ ->]|[_ ->]]; [rewrite minus_IZR; lra|]. apply Rmult_le_pos; lra. }
+  set (third := powers_of F (Z.max 0 (p - 4), (p + 4)%Z) 512).
+  assert (G3 : forall d, (d <= 512)%nat -> encl_pos F (at_digit third d) (exp_power 27 d)).
+  { intros d Hd. rewrite exp_power_pow by lia. apply powers_of_sound; [lia|exact G0|exact Hd]. }
+  set (second := powers_of F (at_digit third 512) 512).
+  assert (G2 : forall d, (d <= 512)%nat -> encl_pos F (at_digit second d) (exp_power 18 d)).
+  { intros d Hd. rewrite exp_power_pow by lia. apply powers_of_sound; [lia| |exact Hd].
+    pose proof (G3 512%nat (le_n _)) as G. rewrite exp_power_pow, exp_power_512 in G by lia. exact G. }
+  set (first := powers_of F (at_digit second 512) 512).
+  assert (G1 : forall d, (d <= 512)%nat -> encl_pos F (at_digit first d) (exp_power 9 d)).
+  { intros d Hd. rewrite exp_power_pow by lia. apply powers_of_sound; [lia| |exact Hd].
+    pose proof (G2 512%nat (le_n _)) as G. rewrite exp_power_pow, exp_power_512 in G by lia. exact G. }
+  set (last := Z.to_nat (694 * P / 1000)).
+  set (whole := powers_of F (at_digit first 512) last).
+  assert (GW : forall d, (d <= last)%nat -> encl_pos F (at_digit whole d) (exp_power 0 d)).
+  { intros d Hd. rewrite exp_power_pow by lia. apply powers_of_sound; [lia| |exact Hd].
+    pose proof (G1 512%nat (le_n _)) as G. rewrite exp_power_pow, exp_power_512 in G by lia. exact G. }
+  set (w := Z.max (Z.max (widest third) (widest second)) (Z.max (widest first) (widest whole))).
+  assert (N : forall l, (0 <= widest l)%Z) by (induction l as [|e l IH]; cbn [widest fold_right]; [lia|unfold widest in IH; lia]).
+  split; [reflexivity|]. exists (IZR w). split; [apply (IZR_le 0); pose proof (N third); unfold w; lia|].
+  split; [rewrite !plus_IZR, mult_IZR; lra|].
+  assert (L : forall e n, length (powers_of F e n) = S n) by (intros; apply powers_length).
+  split; [|split; [|split]]; intros d Hd; (apply lower_ends_sound; [exact HW|apply L|exact Hd|apply exp_power_le_1; lia|unfold w; lia|auto]).
+Qed.
+
+(** ** SPEC-6.3 *)
+Lemma land_511 z : Z.land z 511 = (z mod 512)%Z.
+Proof. change 511%Z with (Z.ones 9). rewrite Z.land_ones by lia. reflexivity. Qed.
+Lemma shr_div z n : (0 <= n)%Z -> shr z n = (z / 2 ^ n)%Z.
+Proof. intros. unfold shr. apply Z.shiftr_div_pow2. assumption. Qed.
+
+Lemma digits_sum z : (0 <= z)%Z ->
+  z = (shr z 27 * 2 ^ 27 + Z.land (shr z 18) 511 * 2 ^ 18 + Z.land (shr z 9) 511 * 2 ^ 9 + Z.land z 511)%Z.
+Proof.
+  intros Hz. rewrite !land_511, !shr_div by lia.
+  replace (z / 2 ^ 27)%Z with (z / 512 / 512 / 512)%Z by (rewrite !Z.div_div by lia; reflexivity).
+  replace (z / 2 ^ 18)%Z with (z / 512 / 512)%Z by (rewrite !Z.div_div by lia; reflexivity).
+  change (2 ^ 9)%Z with 512%Z. change (2 ^ 18)%Z with (512 * 512)%Z. change (2 ^ 27)%Z with (512 * (512 * 512))%Z.
+  pose proof (Z.div_mod z 512 ltac:(lia)). pose proof (Z.div_mod (z / 512) 512 ltac:(lia)).
+  pose proof (Z.div_mod (z / 512 / 512) 512 ltac:(lia)). lia.
+Qed.
+
+Lemma digit_small z : (Z.to_nat (Z.land z 511) <= 512)%nat.
+Proof. rewrite land_511. pose proof (Z.mod_pos_bound z 512 ltac:(lia)). lia. Qed.
+Lemma digit_value z : INR (Z.to_nat (Z.land z 511)) = IZR (Z.land z 511).
+Proof. rewrite INR_IZR_INZ, Z2Nat.id; [reflexivity|]. rewrite land_511. apply Z.mod_pos_bound. lia. Qed.
+
+Lemma exp_product_sound y scale P : (0 <= y)%Z -> (0 <= scale)%Z -> (16 <= P)%Z -> let T := exp_tables P in
+  match exp_product y scale P T with
+  | None => 694 / 1000 * IZR P <= IZR y / p2 scale
+  | Some p => (0 <= p)%Z /\ IZR p <= exp (- (IZR y / p2 scale)) * p2 (P + guard_bits) <= IZR p + IZR (x_error T)
+  end.
+Proof.
+  intros Hy Hs HP T. destruct (tables_sound P HP) as [Hlast [w [Hw [He [G3 [G2 [G1 GW]]]]]]]. fold T in Hlast, He, G3, G2, G1, GW.
+  unfold exp_product. cbv zeta. set (W := (P + guard_bits)%Z) in *. assert (HW : (28 <= W)%Z) by (unfold W, guard_bits; lia).
+  pose proof (p2_pos scale Hs) as HsU. pose proof (p2_pos W ltac:(lia)) as HU.
+  set (r := if (scale <=? W)%Z then shl y (W - scale) else shr y (scale - W)). set (Y := IZR y / p2 scale).
+  assert (Hr0 : (0 <= r)%Z).
+  { unfold r. destruct (Z.leb_spec scale W).
+    - unfold shl. rewrite Z.shiftl_mul_pow2 by lia. assert (0 <= 2 ^ (W - scale))%Z by (apply Z.pow_nonneg; lia). nia.
+    - apply shr_nonneg; lia. }
+  assert (Hr : IZR r <= Y * p2 W < IZR r + 1).
+  { unfold r. destruct (Z.leb_spec scale W) as [H|H].
+    - rewrite shl_spec by lia. replace (p2 W) with (p2 (W - scale) * p2 scale) by (rewrite <- p2_plus by lia; f_equal; lia).
+      replace (Y * (p2 (W - scale) * p2 scale)) with (IZR y * p2 (W - scale)) by (unfold Y; field; lra). lra.
+    - destruct (shr_spec y (scale - W) ltac:(lia)) as [A B]. pose proof (p2_pos (scale - W) ltac:(lia)) as HD.
+      assert (F : Y * p2 W * p2 (scale - W) = IZR y).
+      { rewrite Rmult_assoc, <- p2_plus by lia. replace (W + (scale - W))%Z with scale by lia. unfold Y. field. lra. }
+      split; [apply Rmult_le_reg_r with (p2 (scale - W)) | apply Rmult_lt_reg_r with (p2 (scale - W))]; lra. }
+  set (digits := shr r (W - 27)). assert (Hd0 : (0 <= digits)%Z) by (apply shr_nonneg; lia).
+  pose proof (digits_sum digits Hd0) as Sum. set (n := shr digits 27) in *. assert (Hn : (0 <= n)%Z) by (apply shr_nonneg; lia).
+  pose proof (digit_small (shr digits 18)) as S1. pose proof (digit_value (shr digits 18)) as V1.
+  pose proof (digit_small (shr digits 9)) as S2. pose proof (digit_value (shr digits 9)) as V2.
+  pose proof (digit_small digits) as S3. pose proof (digit_value digits) as V3.
+  set (d1 := Z.land (shr digits 18) 511) in *. set (d2 := Z.land (shr digits 9) 511) in *. set (d3 := Z.land digits 511) in *.
+  assert (V0 : INR (Z.to_nat n) = IZR n) by (rewrite INR_IZR_INZ, Z2Nat.id; [reflexivity|exact Hn]).
+  pose proof (p2_pos (W - 27) ltac:(lia)) as HD. pose proof (p2_pos 27 ltac:(lia)) as H27.
+  assert (EW : p2 W = p2 27 * p2 (W - 27)) by (rewrite <- p2_plus by lia; f_equal; lia).
+  destruct (shr_spec r (W - 27) ltac:(lia)) as [D0 D1]. fold digits in D0, D1.
+  set (x := Y - IZR digits / p2 27).
+  set (rest := (r - shl digits (W - 27))%Z).
+  assert (Erest : IZR rest = IZR r - IZR digits * p2 (W - 27)) by (unfold rest; rewrite minus_IZR, shl_spec by lia; reflexivity).
+  assert (ExU : x * p2 W = Y * p2 W - IZR digits * p2 (W - 27)) by (unfold x; rewrite EW; field; lra).
+  assert (Hrest0 : (0 <= rest)%Z) by (apply le_IZR; lra).
+  assert (Hrest1 : IZR rest + 1 <= p2 (W - 27)).
+  { unfold p2. rewrite <- plus_IZR. apply IZR_le.
+    assert (IZR rest < IZR (2 ^ (W - 27))) as K by (change (IZR (2 ^ (W - 27))) with (p2 (W - 27)); lra). apply lt_IZR in K. lia. }
+  assert (Hx0 : 0 <= x) by (apply Rmult_le_reg_r with (p2 W); [lra|]; apply (IZR_le 0) in Hrest0; lra).
+  assert (Hx1 : x * p2 27 < 1).
+  { apply Rmult_lt_reg_r with (p2 (W - 27)); [lra|]. rewrite Rmult_assoc, <- EW. lra. }
+  assert (HY : Y = IZR n + IZR d1 / p2 9 + IZR d2 / p2 18 + IZR d3 / p2 27 + x).
+  { unfold x. rewrite Sum at 1. rewrite !plus_IZR, !mult_IZR.
+    change (IZR (2 ^ 27)) with (p2 27). change (IZR (2 ^ 18)) with (p2 18). change (IZR (2 ^ 9)) with (p2 9).
+    replace (p2 27) with (p2 18 * p2 9) by (rewrite <- p2_plus by lia; reflexivity).
+    replace (p2 18) with (p2 9 * p2 9) by (rewrite <- p2_plus by lia; reflexivity).
+    pose proof (p2_pos 9 ltac:(lia)). field. lra. }
+  destruct (Z.ltb_spec (Z.of_nat (x_last T)) n) as [Far|Near].
+  - rewrite Hlast in Far. assert (Q : (694 * P < 1000 * n)%Z).
+    { pose proof (Z.div_mod (694 * P) 1000 ltac:(lia)). pose proof (Z.mod_pos_bound (694 * P) 1000 ltac:(lia)). lia. }
+    apply IZR_lt in Q. rewrite !mult_IZR in Q.
+    assert (P9 : forall s d, (0 <= s)%Z -> (0 <= IZR d) -> 0 <= IZR d / p2 s).
+    { intros s d Hs' Hd'. apply Rmult_le_pos; [exact Hd'|]. apply Rlt_le, Rinv_0_lt_compat, p2_pos, Hs'. }
+    pose proof (P9 9%Z d1 ltac:(lia) ltac:(rewrite <- V1; apply pos_INR)).
+    pose proof (P9 18%Z d2 ltac:(lia) ltac:(rewrite <- V2; apply pos_INR)).
+    pose proof (P9 27%Z d3 ltac:(lia) ltac:(rewrite <- V3; apply pos_INR)). lra.
+  - pose proof (GW (Z.to_nat n) ltac:(lia)) as B0. pose proof (G1 (Z.to_nat d1) S1) as B1.
+    pose proof (G2 (Z.to_nat d2) S2) as B2. pose proof (G3 (Z.to_nat d3) S3) as B3.
+    pose proof (exp_neg x Hx0) as HX.
+    assert (B4 : from_below W (Z.max 0 (taylor rest W 27 - 4)) 8 (exp (- x))).
+    { pose proof (taylor_sound x rest W 27 ltac:(lia) ltac:(lia) Hx0 Hx1 Hrest0 ltac:(lra)) as B.
+      set (p := taylor rest W 27) in *.
+      assert (C : IZR p - 4 <= exp (- x) * p2 W <= IZR p + 4) by (revert B; unfold Rabs; destruct (Rcase_abs _); lra).
+      assert (0 <= exp (- x) * p2 W) by (apply Rmult_le_pos; lra).
+      split; [lia|]. split; [lra|].
+      destruct (Z.max_spec 0 (p - 4)) as [[_ ->]|[L ->]]; [rewrite minus_IZR; lra|]. apply IZR_le in L. rewrite minus_IZR in L. lra. }
+    pose proof (from_below_times W _ _ _ _ _ _ ltac:(lia) B0 B1 Hw Hw) as C1.
+    pose proof (from_below_times W _ _ _ _ _ _ ltac:(lia) C1 B2 ltac:(lra) Hw) as C2.
+    pose proof (from_below_times W _ _ _ _ _ _ ltac:(lia) C2 B3 ltac:(lra) Hw) as C3.
+    pose proof (from_below_times W _ _ _ _ _ _ ltac:(lia) C3 B4 ltac:(lra) ltac:(lra)) as [C0 [_ C4]].
+    assert (EX : exp_power 0 (Z.to_nat n) * exp_power 9 (Z.to_nat d1) * exp_power 18 (Z.to_nat d2) * exp_power 27 (Z.to_nat d3) * exp (- x) = exp (- Y)).
+    { unfold exp_power. rewrite <- !exp_plus, V0, V1, V2, V3. f_equal. rewrite HY. change (p2 0) with 1. field.
+      pose proof (p2_pos 9 ltac:(lia)). pose proof (p2_pos 18 ltac:(lia)). repeat split; lra. }
+    rewrite EX in C4. split; [exact C0|]. lra.
+Qed.
+
+(** SPEC-6.3 *)
+Theorem exp_enclosure_sound y scale P :
+  (0 <= y)%Z -> (0 <= scale)%Z -> (16 <= P)%Z ->
+  encl P (fst (exp_enclosure y scale P)) (snd (exp_enclosure y scale P)) (exp (- (IZR y / p2 scale))).
+Proof.
+  intros Hy Hs HP. unfold exp_enclosure, exp_lower, exp_upper, tables_of, recall. cbn [fst snd]. cbv zeta.
+  pose proof (p2_pos scale Hs) as HsU. pose proof (p2_pos P ltac:(lia)) as HPU.
+  destruct (Z.eqb_spec y 0) as [->|Hy0].
+  { replace (- (0 / p2 scale)) with 0 by (field; lra). rewrite exp_0. unfold encl. rewrite shl_spec by lia. lra. }
+  pose proof (exp_product_sound y scale P Hy Hs HP) as B. cbv zeta in B.
+  assert (HY : 0 <= IZR y / p2 scale). { apply Rmult_le_pos; [apply (IZR_le 0); exact Hy|]. apply Rlt_le, Rinv_0_lt_compat. lra. }
+  pose proof (exp_neg _ HY) as HX. set (v := exp (- (IZR y / p2 scale))) in *.
+  destruct (exp_product y scale P (exp_tables P)) as [p|].
+  - destruct B as [B0 [B1 B2]]. pose proof (p2_pos guard_bits ltac:(unfold guard_bits; lia)) as HG.
+    rewrite p2_plus in B1, B2 by (unfold guard_bits; lia). set (e := x_error (exp_tables P)) in *.
+    destruct (shr_spec p guard_bits ltac:(unfold guard_bits; lia)) as [L _].
+    pose proof (shift_up_spec (p + e) guard_bits ltac:(unfold guard_bits; lia)) as H. rewrite plus_IZR in H.
+    split; [apply Rmult_le_reg_r with (p2 guard_bits); lra|].
+    destruct (Z.min_spec (shift_up (p + e) guard_bits) (shl 1 P)) as [[_ ->]|[_ ->]].
+    + apply Rmult_le_reg_r with (p2 guard_bits); lra.
+    + rewrite shl_spec by lia. assert (v * p2 P <= 1 * p2 P) by (apply Rmult_le_compat_r; lra). lra.
+  - split; [apply Rmult_le_pos; lra|]. apply exp_small; [exact B|lia].
+Qed.
+
+Lemma exp_enclosure_ends y scale P : exp_enclosure y scale P = (exp_lower y scale P, exp_upper y scale P).
+Proof. reflexivity. Qed.
+
+Lemma exp_lower_nonneg y scale P : (0 <= y)%Z -> (0 <= scale)%Z -> (16 <= P)%Z -> (0 <= exp_lower y scale P)%Z.
+Proof.
+  intros Hy Hs HP. unfold exp_lower, tables_of, recall. destruct (y =? 0)%Z.
   - unfold shl. rewrite Z.shiftl_mul_pow2 by lia. assert (0 <= 2 ^ P)%Z by (apply Z.pow_nonneg; lia). lia.
-  - destruct (_ <=? _)%Z; [lia|]. cbv zeta. apply shr_nonneg; [|lia]. apply squares_lower_nonneg; lia.
+  - pose proof (exp_product_sound y scale P Hy Hs HP) as B. cbv zeta in B.
+    destruct (exp_product y scale P (exp_tables P)) as [p|]; [|lia]. apply shr_nonneg; [apply B|unfold guard_bits; lia].
 Qed.

@@ -1,6 +1,6 @@
 (** SPEC-7.6: the extreme test of one wrong answer, over the integers. *)
 Require Import Lia ZArith Arith List Bool.
-From Certify Require Import Sums Paths Terms.
+From Certify Require Import Sums ExpZ Paths Terms.
 Import ListNotations.
 Open Scope Z_scope.
 

@@ -67,7 +67,7 @@ Record env := Env { eT : paths; ek : nat; eV : nat; eO : nat; edh : nat; ess : Z
 
 Record holds (N : net) (E : env) : Prop := Holds {
   h_ctx : n_ctx N = S (ek E);
-  h_dh : d_head N = edh E; h_dh0 : (0 < edh E)%nat; h_ss : (0 <= ess E)%Z; h_vs : (0 <= evs E)%Z; h_P : (1 <= eP E)%Z;
+  h_dh : d_head N = edh E; h_dh0 : (0 < edh E)%nat; h_ss : (0 <= ess E)%Z; h_vs : (0 <= evs E)%Z; h_P : (16 <= eP E)%Z;
   h_root : eroot E = inverse_sqrt (Z.of_nat (edh E)) (eP E + 64);
   h_QKE : forall q t, (q < eV E)%nat -> (t < eV E)%nat -> EQKE N q t = IZR (pQKE (eT E) q t) / p2 (ess E);
   h_QKP : forall q i, (q < eV E)%nat -> (i <= ek E)%nat -> EQKP N q i = IZR (pQKP (eT E) q i) / p2 (ess E);
@@ -82,12 +82,12 @@ Lemma exp_mono x y : x <= y -> exp x <= exp y.
 Proof. intros [H| ->]; [apply Rlt_le, exp_increasing; exact H|lra]. Qed.
 
 (** SPEC-6.4 *)
-Lemma exp_ends_sound d ss P yl y yh : (0 < d)%nat -> (0 <= ss)%Z -> (1 <= P)%Z -> (0 <= yl)%Z -> (yl <= y <= yh)%Z ->
+Lemma exp_ends_sound d ss P yl y yh : (0 < d)%nat -> (0 <= ss)%Z -> (16 <= P)%Z -> (0 <= yl)%Z -> (yl <= y <= yh)%Z ->
   let e := exp_ends (inverse_sqrt (Z.of_nat d) (P + 64)) ss P yl yh in
   (0 <= fst e)%Z /\ encl P (fst e) (snd e) (exp (- (IZR y / p2 ss / sqrt (INR d)))).
 Proof.
-  intros Hd Hss HP H0 [Hl Hh] e. unfold e, exp_ends. cbn [fst snd]. split; [apply exp_lower_nonneg; lia|].
-  pose proof (inverse_sqrt_sound d (P + 64) Hd ltac:(lia)) as [R [A B]].
+  intros Hd Hss HP H0 [Hl Hh] e. unfold e, exp_ends. cbn [fst snd].
+  pose proof (inverse_sqrt_sound d (P + 64) Hd ltac:(lia)) as [R [A B]]. split; [apply exp_lower_nonneg; nia|].
   destruct (inverse_sqrt (Z.of_nat d) (P + 64)) as [rl rh]. cbn [fst snd] in *.
   set (rt := sqrt (INR d)) in *. assert (0 < rt) by (apply sqrt_lt_R0, lt_0_INR, Hd).
   assert (Hsc : p2 (ss + P + 64) = p2 ss * p2 (P + 64)) by (rewrite <- p2_plus by lia; f_equal; lia).

@@ -67,7 +67,7 @@ Proof.
   unfold power at 2. rewrite Z0. ring.
 Qed.
 
-Lemma sign_from_sound fuel : forall P sums, sums <> [] -> (1 <= P)%Z ->
+Lemma sign_from_sound fuel : forall P sums, sums <> [] -> (16 <= P)%Z ->
   (sign_from E fuel P sums = Some 1%Z -> 0 < lsumR power sums) /\ (sign_from E fuel P sums = Some (-1)%Z -> lsumR power sums < 0)
   /\ sign_from E fuel P sums <> Some 0%Z.
 Proof.
@@ -145,7 +145,7 @@ Proof.
   { intros H. rewrite Ev in H. apply Rnot_lt_le. intros G. assert (0 < gap N m j ts * U * A0) by (repeat apply Rmult_lt_0_compat; lra). lra. }
   assert (Neg : lsumR power (exact_sums E m j ts) < 0 -> 0 < gap N m j ts).
   { intros H. rewrite Ev in H. apply Rnot_le_lt. intros G. assert (0 <= - gap N m j ts * U * A0) by (repeat apply Rmult_le_pos; lra). lra. }
-  assert (HP : (1 <= Z.min (2 * eP E) 4096)%Z) by (pose proof (h_P N E HE); lia).
+  assert (HP : (16 <= Z.min (2 * eP E) 4096)%Z) by (pose proof (h_P N E HE); lia).
   unfold sign. destruct (exact_sums E m j ts) as [|e l] eqn:El.
   - split; intros s [= <-] H; [|lia]. simpl in Ev. assert (Z0 : gap N m j ts * U * A0 = 0) by lra.
     apply Rnot_lt_le. intros G. assert (0 < gap N m j ts * U * A0) by (repeat apply Rmult_lt_0_compat; lra). lra.

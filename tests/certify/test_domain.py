@@ -91,9 +91,12 @@ def test_long_texts_are_shown_by_their_hash() -> None:
 
 
 BAD: tuple[tuple[dict[str, str], str], ...] = (
-    ({"domain": "*/*"}, "--domain */*: 2 positions, the model has 3"),
-    ({"domain": "*/*/*/*"}, "--domain */*/*/*: 4 positions, the model has 3"),
-    ({"domain": ""}, "--domain : 1 positions, the model has 3"),
+    ({"domain": "*/*"}, "--domain */*: 2 positions, the model has 3 (a slash stands between two)"),
+    (
+        {"domain": "*/*/*/*"},
+        "--domain */*/*/*: 4 positions, the model has 3 (a slash stands between two)",
+    ),
+    ({"domain": ""}, "--domain : 1 position, the model has 3 (a slash stands between two)"),
     ({"domain": "*/*/"}, "--domain: '' is no token, no range first-last, and not *"),
     ({"domain": "*/*/x"}, "--domain: 'x' is no token, no range first-last, and not *"),
     ({"domain": "*/*/0..3"}, "--domain: '0..3' is no token, no range first-last, and not *"),
@@ -111,9 +114,12 @@ BAD: tuple[tuple[dict[str, str], str], ...] = (
     ({"domain": "1,2/*/*"}, "--domain: position 0: ranges must ascend, with a gap between them"),
     ({"domain": "2,0/*/*"}, "--domain: position 0: ranges must ascend, with a gap between them"),
     ({"domain": "@1/@2/@3"}, "--domain: every position is context"),
-    ({"values": "own"}, "--values own: 1 operands, the domain has 3"),
-    ({"values": ""}, "--values : 1 operands, the domain has 3"),
-    ({"domain": "*/*/@3", "values": "0/0/0"}, "--values 0/0/0: 3 operands, the domain has 2"),
+    ({"values": "own"}, "--values own: 1 operand, the domain has 3 (a slash stands between two)"),
+    ({"values": ""}, "--values : 1 operand, the domain has 3 (a slash stands between two)"),
+    (
+        {"domain": "*/*/@3", "values": "0/0/0"},
+        "--values 0/0/0: 3 operands, the domain has 2 (a slash stands between two)",
+    ),
     ({"values": "own/own/x"}, "--values: 'x' is no number, no list of numbers, and not own"),
     ({"values": "own/own/0-5"}, "--values: '0-5' is no number, no list of numbers, and not own"),
     ({"values": "own/own/1.5"}, "--values: '1.5' is no number, no list of numbers, and not own"),

@@ -434,12 +434,25 @@ def test_a_stored_configuration_that_cannot_be_used_can_be_skipped(tmp_path: Pat
     require_same(read_model(path, None, Told(act="relu", skip=("config",))).tensors, expected)
 
 
+def test_a_record_with_many_lists_is_searched_up_to_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = random_tensors(MLP)
+    pairs = [[a, a + 1] for a in range(50)]
+    path = saved(tmp_path / "record.pt", {"data": {"pairs": pairs}, "runs": [{"model": expected}]})
+    monkeypatch.setattr("certify.model.contents._MOST_CONTAINERS", 8)
+    require_same(read_model(path, None, Told(act="relu")).tensors, expected)
+    monkeypatch.setattr("certify.model.contents._MOST_CONTAINERS", 3)
+    with pytest.raises(Unsupported, match="holds more than 3 lists and dictionaries"):
+        read_model(path, None, Told(act="relu"))
+
+
 def test_a_record_that_holds_itself_ends(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     record: dict[str, Any] = {"more": [1]}
     record["itself"] = [record, record, record]
     torch.save(record, tmp_path / "record.pt")
-    with pytest.raises(CertifyError, match="without a tensor"):
+    with pytest.raises(CertifyError, match=r"without a tensor|holds more than"):
         read_model(tmp_path / "record.pt")
 
 

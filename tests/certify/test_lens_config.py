@@ -8,7 +8,7 @@ import pytest
 
 from certify.errors import BadInput, CertifyError, Unsupported
 from certify.model.config import Config
-from certify.model.lens_config import translated_config
+from certify.model.lens_config import names_an_architecture, translated_config
 
 SIZES: dict[str, Any] = {"d_vocab": 4, "n_ctx": 3, "d_model": 8, "d_head": 2, "n_layers": 2}
 ATTENTION: dict[str, Any] = {**SIZES, "attn_only": True, "normalization_type": None}
@@ -62,6 +62,70 @@ def test_absent_fields_take_the_defaults() -> None:
     assert (config.n_heads, config.d_vocab_out, config.d_mlp) == (4, 4, 32)
     assert (config.normalization_type, config.variance_offset) == ("LN", 1e-5)
     assert (config.attention_dir, config.positional_embedding_type) == ("causal", "standard")
+
+
+# What TransformerLens 3.9 and 4.3 write besides, for a model of one's own.
+NEWER: dict[str, Any] = {
+    "architecture": "TransformerLensNative",
+    "attn_implementation": None,
+    "clip_qkv": None,
+    "default_padding_side": None,
+    "is_audio_model": False,
+    "is_multimodal": False,
+    "is_stateful": False,
+    "is_visual_model": False,
+    "layer_norm_folding": False,
+    "mm_tokens_per_image": None,
+    "norm_topk_prob": False,
+    "per_layer_head_dim": None,
+    "per_layer_num_key_value_heads": None,
+    "qk_norm_after_rope": False,
+    "quantization_method": None,
+    "rmsnorm_uses_offset": False,
+    "rotary_base_local": None,
+    "rotary_interleaved_cos_sin": False,
+    "rotary_scaling_factor": 1.0,
+    "scale_embedding": None,
+    "split_attention_weights": False,
+    "tokenizer_appends_eos": False,
+    "train_seq_length": None,
+    "use_attention_sinks": False,
+    "use_dynamic_ntk_rope": False,
+    "use_logn_attn": False,
+    "use_yarn_rope": False,
+    "uses_rms_norm": False,
+    "vision_hidden_size": None,
+    "vision_num_heads": None,
+    "vision_num_layers": None,
+    "yarn_attention_factor": 1.0,
+    "yarn_beta_fast": 32.0,
+    "yarn_beta_slow": 1.0,
+    "yarn_factor": 1.0,
+    "yarn_global_attn_only": False,
+    "yarn_original_max_position_embeddings": 4096,
+    "yarn_truncate": True,
+}
+
+
+def test_the_fields_of_newer_versions_are_known() -> None:
+    assert translated_config({**FULL, **NEWER}, "here") == translated_config(FULL, "here")
+    for name, value in [
+        ("uses_rms_norm", True),
+        ("use_attention_sinks", True),
+        ("clip_qkv", 8.0),
+        ("scale_embedding", 2.0),
+        ("use_logn_attn", True),
+        ("layer_norm_folding", True),
+        ("per_layer_head_dim", [2, 2]),
+    ]:
+        with pytest.raises(Unsupported, match=f"here: config field {name} is "):
+            translated_config({**FULL, **NEWER, name: value}, "here")
+
+
+def test_a_training_record_need_not_name_an_architecture() -> None:
+    assert not names_an_architecture({"lr": 0.001, "p": 113, "weight_decay": 1.0, "seed": 0})
+    for field in ("d_model", "act_fn", "model_type", "readout"):
+        assert names_an_architecture({"lr": 0.001, field: None})
 
 
 def test_fields_without_meaning_are_dropped() -> None:

@@ -182,6 +182,14 @@ def test_one_linear_layer_after_a_sum_is_the_unembedding(tmp_path: Path) -> None
         assert through_the_transformer(imported.tensors, x, y) == direct(state, x, y)
 
 
+def test_tables_that_are_multiplied_are_refused(tmp_path: Path) -> None:
+    state = network(3, 4, 4, 5)
+    names = {"W_x": "W_E_a", "W_y": "W_E_b", "W_U": "W_U"}
+    path = write_npz(tmp_path / "state.npz", {names[name]: state[name] for name in names})
+    with pytest.raises(Unsupported, match="a network that multiplies its embeddings"):
+        read_model(path, None, Told(act="relu"))
+
+
 def test_it_is_said_that_it_was_written_anew(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "state.npz", network(3, 2, 4, 5))
     with pytest.raises(WrongOption, match=re.escape("the activation of the MLP (--act relu|")):

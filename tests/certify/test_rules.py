@@ -367,7 +367,9 @@ def test_named_groups_multiply_as_permutations(name: str, order: int) -> None:
         ("group:symmetric:999999", "has more than 720 elements, the limit"),
         ("group:cyclic:3@", "it is group:NAME:n, group:NAME:n@FILE or group:FILE"),
         ("group:absent.json", "absent.json: no such file"),
-        ("group:klein:4", "klein:4: no such file"),
+        ("group:klein:4", "group 'klein:4' is not NAME:n with a name of cyclic,"),
+        ("group:Cyclic:4", "group 'Cyclic:4' is not NAME:n with a name of cyclic,"),
+        ("group:klein", "klein: no such file"),
         ("group:cyclic:3@absent.json", "absent.json: no such file"),
     ],
 )

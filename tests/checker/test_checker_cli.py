@@ -146,23 +146,48 @@ def test_progress_is_only_for_a_terminal() -> None:
     assert process(MODEL, CERTIFICATE, "--time-limit", "60").stderr == ""
 
 
-def test_progress_is_shown_on_a_terminal(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter(range(10**12, 10**13, 10**8))
-    monkeypatch.setattr(command, "monotonic_ns", lambda: next(now))
-    watch = command.Watch(None)
+@pytest.mark.parametrize("limit", [None, (1, 1)])
+def test_progress_is_shown_on_a_terminal(
+    limit: tuple[int, int] | None, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [10**12]
+    monkeypatch.setattr(command, "monotonic_ns", lambda: clock[0])
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    for done in range(6):
+    watch = command.Watch(limit)
+    for done in range(7):
         watch(done * 1000, 10**6)
+        clock[0] += 10**8
     found = capsys.readouterr()
     assert found.out == ""
     assert found.err.count("\r") == 2 * found.err.count("checking: ") == 4
-    assert "checking: 2,000 of 1,000,000 operations" in found.err
+    assert "checking: 3,000 of 1,000,000 operations" in found.err
+    assert "checking: 6,000 of 1,000,000 operations" in found.err
     assert watch.seconds() == "0.70"
 
 
-def test_the_time_limit_is_in_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whether_there_is_a_terminal_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def isatty() -> bool:
+        asked.append("once")
+        return False
+
+    now = iter(range(10**12, 10**13, 10**9))
+    monkeypatch.setattr(command, "monotonic_ns", lambda: next(now))
+    monkeypatch.setattr(sys.stderr, "isatty", isatty, raising=False)
+    watch = command.Watch(None)
+    for done in range(6):
+        watch(done, 6)
+    assert asked == ["once"]
+    # The clock was read at every charge, and at the start.
+    assert next(now) == 10**12 + 7 * 10**9
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_the_time_limit_is_in_seconds(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0]
     monkeypatch.setattr(command, "monotonic_ns", lambda: clock[0])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
     watch = command.Watch((3, 2))
     clock[0] = 1_500_000_000
     watch(0, 1)
@@ -590,8 +615,7 @@ def test_what_is_not_asked_for_is_not_assumed(
     theorem: Any, options: dict[str, Any], met: bool
 ) -> None:
     names = ("task", "readout", "scope", "semantics", "at_least", "eps_exp", "eta_exp")
-    names += tuple(command.PARTS)
-    unasked = dict.fromkeys(names)
+    unasked = dict.fromkeys((*names, *command.PARTS))
     asked: Any = SimpleNamespace(**{**unasked, **options})
     if met:
         command.demand(asked, theorem)

@@ -46,7 +46,7 @@ def container(
     return models.safetensors_bytes(header, bytes(payload))
 
 
-def claimed(data: bytes, task: str, proof: Document, **statement: Any) -> bytes:
+def claimed(data: bytes, task: str | Document, proof: Document, **statement: Any) -> bytes:
     """Return a certificate about these model bytes that claims nothing."""
     length = int.from_bytes(data[:8], "little")
     config = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["config"])
@@ -87,7 +87,7 @@ def wide_values() -> Files:
     """Return few bytes that ask for the values of all heads side by side: 2 000 rows of 16 384."""
     data = summing(1000, 16, 8, 1024, 1, CONSTANT)
     exp = {"eps_exp": "1/4194304", "eta_exp": "1/1024", "semantics": "float32:any-order"}
-    return data, claimed(data, "modular-addition", {"sums": {"rule": "exact"}}, **exp)
+    return data, claimed(data, {"modular-addition": 1000}, {"sums": {"rule": "exact"}}, **exp)
 
 
 def thin_hints() -> Files:
@@ -96,7 +96,7 @@ def thin_hints() -> Files:
     left = {"exponent": 0, "rows": [[-16]] * 4096}
     right = {"exponent": 0, "rows": [[16] * 4096]}
     sums = {"rule": "low-rank", "left": left, "right": right, "settle": 1}
-    return data, claimed(data, "modular-addition", {"sums": sums})
+    return data, claimed(data, {"modular-addition": 3}, {"sums": sums})
 
 
 def thin_middles() -> Files:
@@ -113,13 +113,13 @@ def thin_middles() -> Files:
 def many_sums() -> Files:
     """Return a model of sums whose inputs are as many as they may be."""
     data = summing(1000, 1, 1, 1, 1, CONSTANT)
-    return data, claimed(data, "modular-addition", {"sums": {"rule": "exact"}})
+    return data, claimed(data, {"modular-addition": 1000}, {"sums": {"rule": "exact"}})
 
 
 def folded_heads() -> Files:
     """Return a model of sums whose tables are as many as they may be."""
     data = summing(200, 16, 8, 8, 16, None)
-    return data, claimed(data, "modular-addition", {"sums": {"rule": "exact"}})
+    return data, claimed(data, {"modular-addition": 200}, {"sums": {"rule": "exact"}})
 
 
 # --- models -----------------------------------------------------------------------
