@@ -7,10 +7,10 @@ bounds it.  With M = W_out W_U
     logit_j = sum_i relu(pre_i) M_ij + direct_j.
 
 Of a model that adds, M has the rank of the circle of every frequency, two each, so M = P Q + R with
-a small R.  A neuron sees its two tokens as ``cos(w k a + phi) + cos(w k b + phi)`` and some more, so
-neurons of one frequency k and nearly one phase phi are on for the same inputs: they share a switch.
-A sum over the switches of all phases is the rectangle rule for an integral over the circle, which is
-how these networks double a frequency.
+a small R.  A neuron sees its two tokens as ``cos(w k a + phi) + cos(w k b + phi)`` and some more,
+so neurons of one frequency k and nearly one phase phi are on for the same inputs: they share a
+switch.  A sum over the switches of all phases is the rectangle rule for an integral over the
+circle, which is how these networks double a frequency.
 """
 
 from __future__ import annotations

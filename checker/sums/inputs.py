@@ -28,7 +28,7 @@ from checker.statement.model import Model, mix
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import Statement
 from checker.sums.fold import Folded, aligned, fold, parts
-from checker.sums.readout import Logits, Readout, readout
+from checker.sums.readout import Readout, readout
 from checker.sums.shares import Shares, shares_of
 from checker.sums.switches import (
     MOST_NEURONS,
@@ -121,19 +121,27 @@ class Way:
     shift: int
     error: int
 
-    def logits(
-        self, rows: Sequence[int], shares: Sequence[Sequence[int]], ledger: Ledger
-    ) -> Logits:
-        """Return the logits of the input with these stacked rows, over the scale of margins.
+    def margin(
+        self,
+        rows: Sequence[int],
+        shares: Sequence[Sequence[int]],
+        answer: int,
+        ledger: Ledger,
+    ) -> tuple[int, int]:
+        """Return the margin of the input with these stacked rows, and a bound on its error.
 
-        Cost: that of its row and of what neurons write, and two additions per output.
+        Cost: that of its row and of what neurons write, two additions and a comparison per output,
+              and two additions.
         """
         row = self.tables.at(rows, shares, ledger)
         found = self.neurons.written(rows, row[: self.direct], ledger)
-        ledger.charge(add=2 * len(found.values))
+        outputs = len(found.values)
+        ledger.charge(add=2 * outputs + 2, cmp=outputs)
         pairs = zip(found.values, row[self.direct :], strict=True)
-        values = [value + (own << self.scale) << self.shift for value, own in pairs]
-        return Logits(values, (found.error << self.shift) + self.error)
+        logits = [value + (own << self.scale) for value, own in pairs]
+        right = logits.pop(answer)
+        gap = right - max(logits) << self.shift
+        return gap, (found.error << self.shift) + self.error
 
 
 @record
@@ -175,16 +183,15 @@ class Evaluation:
         attention = sum(sum(map(mul, *pair)) for pair in pairs)
         (answer,) = self.statement.right(places)
         for way in self.ways:
-            found = way.logits(rows, lower, ledger)
-            ledger.charge(add=4, cmp=len(found.values) + 2)
-            right = found.values.pop(answer)
-            gap = right - max(found.values) << TABLE_SCALE
-            error = (attention + found.error << TABLE_SCALE) + self.drift
+            margin, rest = way.margin(rows, lower, answer, ledger)
+            ledger.charge(add=2, cmp=2)
+            gap = margin << TABLE_SCALE
+            error = (attention + rest << TABLE_SCALE) + self.drift
             if gap > error:
                 unit = self.over << self.scale + TABLE_SCALE
-                margin = (gap - error << MARGIN_BITS) // unit
-                ledger.hold(1, margin.bit_length())
-                return Outcome(0, 0, weight, margin)
+                shown = (gap - error << MARGIN_BITS) // unit
+                ledger.hold(1, shown.bit_length())
+                return Outcome(0, 0, weight, shown)
             # A tie is wrong.
             if gap <= -error:
                 return Outcome(weight, weight, weight, None)

@@ -24,6 +24,7 @@ from certify.command.group import main
 from certify.errors import CheckerRejected, Unsupported, UnusedOption
 from certify.model.config import Config
 from certify.model.file import load_model, save_model
+from certify.question.domain import read_domain
 from certify.question.float32 import NAME, Float32
 from certify.question.question import read_question
 from certify.question.scope import Scope
@@ -53,11 +54,13 @@ def config(mix: str | None, **changes: Any) -> Config:
     return Config(**{**fields, **changes})
 
 
-def trained(path: Path, mix: str | None, noise: float = 0.01) -> Path:
+def trained(path: Path, mix: str | None, noise: float = 0.01, context: int = 0) -> Path:
     """Write a model whose neurons are cosines of both tokens, one frequency each, as trained ones
-    are.
+    are; with positions of ``context`` after them there is one token more, of nothing.
     """
     rng, found = np.random.default_rng(0), config(mix)
+    if context:
+        found = config(mix, n_ctx=2 + context, d_vocab=P + 1, d_vocab_out=P + 1)
     at, angles = 2 * np.pi / P, np.arange(60) * 2 * np.pi / 20
     frequency = 1 + np.arange(60) // 20
     waves = [wave(at * k * np.arange(P)) for k in (1, 2, 3) for wave in (np.cos, np.sin)]
@@ -75,15 +78,15 @@ def trained(path: Path, mix: str | None, noise: float = 0.01) -> Path:
     w_in[:6] /= 8.0
     w_out *= 20.0  # the direct path is small beside the MLP
     tensors = {
-        "embed.W_E": embedding,
-        "pos_embed.W_pos": np.zeros((2, 10)),
+        "embed.W_E": np.concatenate([embedding, np.zeros((found.d_vocab - P, 10))]),
+        "pos_embed.W_pos": np.zeros((found.n_ctx, 10)),
         "blocks.0.attn.W_Q": np.zeros((2, 10, 4)),
         "blocks.0.attn.W_K": np.zeros((2, 10, 4)),
         "blocks.0.attn.W_V": own,
         "blocks.0.attn.W_O": other,
         "blocks.0.mlp.W_in": w_in,
         "blocks.0.mlp.W_out": w_out,
-        "unembed.W_U": np.concatenate([4 * np.array(waves), np.zeros((4, P))]),
+        "unembed.W_U": np.pad(4 * np.array(waves), ((0, 4), (0, found.d_vocab_out - P))),
     }
     noisy = {
         name: (t + noise * rng.standard_normal(t.shape)).astype(np.float32)
@@ -136,7 +139,8 @@ def test_every_strategy_proves_what_is_true(constant: Path, tmp_path: Path, stra
     assert lower > 0.9 * correct  # no strategy is vacuous on such a model
     assert proved.data == out.read_bytes()
     assert proved.unexplained_dimension > 0
-    assert run_checker([str(constant), str(out), "--task", "modular-addition"]).returncode == 0
+    line = [str(constant), str(out), "--task", f"{ADDITION}:{P}"]
+    assert run_checker(line).returncode == 0
     claim = json.loads(out.read_bytes())["statement"]
     assert (claim["correct_lower"], claim["correct_upper"]) == (str(lower), str(upper))
 
@@ -150,6 +154,43 @@ def test_softmax(softmax: Path, tmp_path: Path, strategy: str) -> None:
     assert proved.verdict.correct_lower <= correct <= proved.verdict.correct_upper
     if strategy != "own-frequency":
         assert proved.verdict.correct_lower == proved.verdict.correct_upper
+
+
+@pytest.mark.parametrize("mix", ["0x0.0p+0", None])
+@pytest.mark.parametrize("strategy", list(STRATEGIES))
+def test_a_context(tmp_path: Path, strategy: str, mix: str | None) -> None:
+    """An equals sign after the operands: every strategy proves what is true."""
+    path = trained(tmp_path / "context.safetensors", mix, context=1)
+    model = load_model(path)
+    domain = read_domain(model.config, f"0-{P - 1}/0-{P - 1}/@{P}")
+    question = read_question(ADDITION, model.config, domain)
+    tables = fold(model, question)
+    margins = question.margins(model, domain.places_between(0, P * P))
+    assert np.abs(tables.margins(tables.writing, np.eye(P + 1)) - margins).max() < 1e-6
+    if strategy == "quadrature" and mix is None:
+        with pytest.raises(Unsupported, match="constant attention"):
+            certify.prove(path, task=question, strategy=strategy)
+        return
+    proved = certify.prove(path, task=question, strategy=strategy, out=tmp_path / "c.json")
+    correct = int((margins > 0).sum())
+    assert proved.verdict.total == P * P
+    assert 0 < proved.verdict.correct_lower <= correct <= proved.verdict.correct_upper
+    if strategy in ("brute-force", "low-rank"):
+        assert proved.verdict.correct_lower == proved.verdict.correct_upper
+
+
+def test_other_tasks(tmp_path: Path) -> None:
+    """A polynomial and a group that are the same as the sum; strategies of addition decline."""
+    path = trained(tmp_path / "context.safetensors", "0x0.0p+0", context=1)
+    domain = f"0-{P - 1}/0-{P - 1}/@{P}"
+    counts = set()
+    for task in (ADDITION, f"polynomial:{P}:a+b", f"group:cyclic:{P}"):
+        proved = certify.prove(path, task=task, domain=domain, strategy="brute-force")
+        counts.add((proved.verdict.correct_lower, proved.verdict.correct_upper))
+        if task != ADDITION:
+            with pytest.raises(Unsupported, match="modular addition"):
+                certify.prove(path, task=task, domain=domain, strategy="quadrature")
+    assert len(counts) == 1
 
 
 def test_switches_need_constant_attention(softmax: Path, tmp_path: Path) -> None:
@@ -245,9 +286,9 @@ def test_a_product_scope(constant: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"n_ctx": 3}, "n_ctx"),
-        ({"n_ctx": 1}, "n_ctx"),
-        ({"d_vocab_out": P - 1}, "d_vocab_out"),
+        ({"n_ctx": 3}, "operands"),
+        ({"n_ctx": 1}, "operands"),
+        ({"d_vocab_out": P - 1}, "output"),
         ({"n_layers": 2}, "n_layers"),
         ({"act_fn": "gelu_new"}, "act_fn"),
         ({"act_fn": None, "attn_only": True, "d_mlp": None}, "attn_only"),
@@ -256,8 +297,13 @@ def test_a_product_scope(constant: Path, tmp_path: Path) -> None:
     ],
 )
 def test_other_models_are_declined_in_one_line(changes: dict[str, Any], field: str) -> None:
+    found = config(None, **changes)
+
+    def ask() -> None:
+        require(found, read_question(ADDITION, found), "")
+
     with pytest.raises(Unsupported, match=field) as refused:
-        require(config(None, **changes), "")
+        ask()
     assert "\n" not in str(refused.value)
 
 
@@ -287,7 +333,7 @@ def test_the_command_line(constant: Path, tmp_path: Path) -> None:
     wrong = CliRunner().invoke(main, [*line, "--strategy", "cascade"])
     assert (wrong.exit_code, "has no strategy cascade" in wrong.output) == (20, True)
     facts = json.loads(
-        CliRunner().invoke(main, [*line, "--strategy", "quadrature", "--json"]).output
+        CliRunner().invoke(main, [*line, "--strategy", "quadrature", "--json"]).stdout
     )
     assert facts["total"] == str(P * P)
     shown = CliRunner().invoke(main, ["show", str(out)])

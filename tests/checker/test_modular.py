@@ -372,8 +372,7 @@ def test_the_checker_proves_what_the_page_says(float32: bool) -> None:
                     [low for low, _ in share.at(places[-1], rows[:-1], ledger())]
                     for share in found.shares
                 ]
-                logits = own.logits(rows, lower, ledger())
-                of_rule = logits.error * unit
+                of_rule = own.margin(rows, lower, 0, ledger())[1] * unit
                 assert own.error * unit == row.rounding
                 assert of_rule == known.error - row.shares - page.drift
                 seen["switch"] += sums["rule"] == "switches" and of_rule > 0
