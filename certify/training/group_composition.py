@@ -1,0 +1,216 @@
+"""Train one hidden layer on the products of a finite group, bitwise reproducibly for each seed.
+
+The network is that of Wu et al., "Towards a unified and verified understanding of group-operation
+networks" (arXiv 2410.07476): two tables by token, one for each factor, ReLUs on their sum, and an
+unembedding::
+
+    logit_z(x, y) = sum_i relu(left[x, i] + right[y, i]) out[i, z]
+
+without biases.  The recipe is that of the public code around it: Adam with learning rate 0.01,
+betas 0.9 and 0.98, a weight decay of 0.0002 that is part of the gradient (L2, not AdamW's), and all
+of the training set in every step.  Many neurons die of that decay.
+
+``as_model`` expresses the network in the project's model format, exactly: attention with weight 1
+on both positions, read at the second one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from certify.errors import BadInput
+from certify.model.config import Config
+from certify.model.tensors import Tensor
+from certify.training.architecture import require_rates
+from certify.training.full_batch import falling, fit
+from certify.training.groups import (
+    LARGEST_ORDER,
+    Group,
+    multiplication_table,
+    named_group,
+    read_group,
+)
+from certify.training.pytorch import deterministic, finished, import_torch, require_sizes
+from certify.training.recipe import (
+    Domain,
+    Part,
+    Report,
+    Trainable,
+    decay,
+    learning_rate,
+    seed,
+    setting,
+    weight_decay,
+)
+
+TASK = "group"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecipe:
+    """What training on a group depends on besides the group and the width."""
+
+    seed: int = seed("training set")
+    steps: int = setting("Steps, each on the whole training set.", 5_000, least=1)
+    learning_rate: float = learning_rate(0.01, "Adam")
+    weight_decay: float = weight_decay(0.0002, "Adam")
+    fraction: float = setting("Share of all pairs to train on.", 0.8, above=0, most=1)
+    decay: float = decay()
+
+    def learning_rate_at(self, step: int) -> float:
+        """Return the learning rate of one step: constant, then linear to zero over the last
+        ``decay``.
+        """
+        return falling(self.learning_rate, self.decay, self.steps, step)
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What the task is, and how wide the hidden layer."""
+
+    group: Group = setting(  # noqa: RUF009  (a field, as everywhere)
+        f"cyclic:K, dihedral:N, symmetric:N or alternating:N, of 2 to {LARGEST_ORDER} elements.",
+        read=read_group,
+    )
+    width: int = setting("Neurons of the hidden layer.", 128, least=1, most=1024)
+
+
+def train_group(
+    group: Group,
+    width: int = 128,
+    recipe: GroupRecipe | None = None,
+    progress: Report | None = None,
+) -> tuple[dict[str, Tensor], Config]:
+    """Return the float32 tensors and the configuration of a model trained to multiply two elements.
+
+    Requires: ``progress``, if given, is called with the finished steps and the loss.
+    Ensures:  token t is element t of ``named_group``, and so is output t; the same arguments and
+              PyTorch build give the same bytes.
+    Errors:   ``Unsupported`` if PyTorch is not installed; ``BadInput`` if the group has one
+              element, a size is out of range or training diverges.
+    Cost:     for S5 and width 128, about 0.02 seconds a step.
+    """
+    recipe = recipe or GroupRecipe()
+    require_sizes({"width": width, "steps": recipe.steps})
+    require_rates(recipe.seed, recipe.learning_rate, recipe.weight_decay)
+    if not 0.0 < recipe.fraction <= 1.0:
+        raise BadInput("train: fraction must be above 0 and at most 1")
+    if not 0.0 <= recipe.decay <= 1.0:
+        raise BadInput("train: lr-decay must be between 0 and 1")
+    torch = import_torch()
+    inputs, products = group_inputs(group)
+    order = group.order
+    with deterministic(torch):
+        generator = torch.Generator(device="cpu").manual_seed(recipe.seed)
+        shapes = {"left": (order, width), "right": (order, width), "out": (width, order)}
+        weights = {
+            name: (torch.randn(shape, generator=generator) * width**-0.5).requires_grad_()
+            for name, shape in shapes.items()
+        }
+        pairs = torch.randperm(order**2, generator=generator)
+        chosen = pairs[: max(1, round(recipe.fraction * order**2))]
+        first, second = torch.from_numpy(inputs)[chosen].unbind(dim=1)
+        optimiser = torch.optim.Adam(
+            weights.values(),
+            lr=recipe.learning_rate,
+            betas=(0.9, 0.98),
+            weight_decay=recipe.weight_decay,
+        )
+        fit(
+            torch,
+            optimiser,
+            lambda: _logits(weights, first, second),
+            torch.from_numpy(products)[chosen],
+            steps=recipe.steps,
+            learning_rate_at=recipe.learning_rate_at,
+            progress=progress,
+        )
+    trained = finished(weights)
+    return as_model(trained["left"], trained["right"], trained["out"])
+
+
+def group_inputs(group: Group) -> Domain:
+    """Return all pairs of elements, [order^2, 2], and their products, [order^2]."""
+    table = multiplication_table(named_group(group))
+    pairs = np.stack(np.divmod(np.arange(table.size), group.order), axis=1)
+    return pairs, table.ravel()
+
+
+def _logits(weights: dict[str, Any], first: Any, second: Any) -> Any:
+    """Return the logits, [batch, order]."""
+    inner = weights["left"].index_select(0, first) + weights["right"].index_select(0, second)
+    return inner.relu() @ weights["out"]
+
+
+def as_model(left: Tensor, right: Tensor, out: Tensor) -> tuple[dict[str, Tensor], Config]:
+    """Return the tensors and the configuration of the network, exactly.
+
+    Requires: ``left`` and ``right`` [order, width] and ``out`` [width, order], of one type.
+    Ensures:  in exact arithmetic the model's logits at the second of the tokens x and y are
+              ``relu(left[x] + right[y]) out``.
+
+    The stream has three parts, each as wide as the hidden layer.  Tokens x, y embed as (left,
+    right, 0).  The head copies left into the second part from both positions, so that at the second
+    one the stream is (left[y], right[y] + left[x] + left[y], 0).  The MLP reads the second part
+    less the first, which is left[x] + right[y], and writes into the third part; only that is
+    unembedded, so the direct path is zero.
+    """
+    order, width = left.shape
+    config = Config(
+        d_vocab=order,
+        d_vocab_out=order,
+        n_ctx=2,
+        d_model=3 * width,
+        d_head=width,
+        attn_only=False,
+        act_fn="relu",
+        attention_dir="bidirectional",
+        d_mlp=width,
+        attention_mix=(0.0).hex(),
+    )
+    one = np.eye(width, dtype=left.dtype)
+    none = np.zeros_like(one)
+    unused = np.zeros((1, 3 * width, width), dtype=left.dtype)
+    tensors = {
+        "embed.W_E": np.hstack([left, right, np.zeros_like(left)]),
+        "pos_embed.W_pos": np.zeros((2, 3 * width), dtype=left.dtype),
+        "blocks.0.attn.W_Q": unused,
+        "blocks.0.attn.W_K": unused.copy(),
+        "blocks.0.attn.W_V": np.vstack([one, none, none])[None],
+        "blocks.0.attn.W_O": np.hstack([none, one, none])[None],
+        "blocks.0.mlp.W_in": np.vstack([-one, one, none]),
+        "blocks.0.mlp.W_out": np.hstack([none, none, one]),
+        "unembed.W_U": np.vstack([np.zeros_like(out), np.zeros_like(out), out]),
+    }
+    return tensors, config
+
+
+def _told(sizes: Sizes, recipe: GroupRecipe, steps: int, loss: float) -> list[str]:
+    return [
+        f"group {sizes.group}, {sizes.group.order} elements, one hidden layer of {sizes.width},"
+        f" seed {recipe.seed}, {recipe.steps} steps"
+    ]
+
+
+TRAINABLE = Trainable(
+    task=TASK,
+    about="""Train one hidden layer to answer with the product of two elements of a group.
+
+    Tokens number the elements: all permutations or the even ones in
+    lexicographic order, the K rotations, or N rotations and then the
+    reflections i -> j - i.  The product X Y applies Y first.  The same options
+    give the same file.
+
+    \b
+      certify train group --group symmetric:5 --seed 0 --out model.safetensors
+    """,
+    parts=(Part(Sizes), Part(GroupRecipe())),
+    steps=lambda sizes, recipe: recipe.steps,
+    train=lambda sizes, recipe, report: train_group(sizes.group, sizes.width, recipe, report),
+    measured=lambda loss: f"loss {loss:.2e}",
+    told=_told,
+    domain=lambda sizes, recipe: group_inputs(sizes.group),
+)
