@@ -18,6 +18,8 @@ from certify.model.config import Config
 from certify.model.tensors import Tensor
 
 KEY = "setting"
+LARGEST_RATE = 1000.0
+"""The largest rate that can be asked for: far larger ones leave float32 within a step."""
 
 Report = Callable[[int, float], None]
 """Called with the finished steps and what was measured: a loss, or a smallest margin."""
@@ -61,12 +63,12 @@ def seed(what: str) -> Any:
 
 def learning_rate(default: float = 0.001, optimiser: str = "AdamW") -> Any:
     """Return the field of a learning rate."""
-    return setting(f"Learning rate of {optimiser}.", default, above=0, name="lr")
+    return setting(f"Learning rate of {optimiser}.", default, above=0, most=LARGEST_RATE, name="lr")
 
 
 def weight_decay(default: float, optimiser: str = "AdamW") -> Any:
     """Return the field of a weight decay."""
-    return setting(f"Weight decay of {optimiser}.", default, least=0)
+    return setting(f"Weight decay of {optimiser}.", default, least=0, most=LARGEST_RATE)
 
 
 def decay() -> Any:
