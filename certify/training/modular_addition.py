@@ -239,8 +239,8 @@ TRAINABLE = Trainable(
 
     \b
       certify train modular-addition --modulus 59 --seed 0 --out model.safetensors
-      certify train modular-addition --modulus 113 --equals-sign --fraction 0.5 --lr 0.002 \
-        --steps 4000 --lr-decay 0.25 --out sign.safetensors
+      certify train modular-addition --modulus 113 --equals-sign \\
+        --fraction 0.5 --lr 0.002 --steps 4000 --lr-decay 0.25 --out sign.safetensors
     """,
     parts=(Part(Sizes), Part(ADDITION, ("heads", "d_model", "d_mlp")), Part(AdditionRecipe())),
     steps=lambda sizes, architecture, recipe: recipe.steps,

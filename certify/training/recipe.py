@@ -71,10 +71,10 @@ def weight_decay(default: float, optimiser: str = "AdamW") -> Any:
     return setting(f"Weight decay of {optimiser}.", default, least=0, most=LARGEST_RATE)
 
 
-def decay() -> Any:
+def decay(default: float = 0.0) -> Any:
     """Return the field of a falling learning rate."""
     text = "Share of the steps, at the end, over which the learning rate falls to zero."
-    return setting(text, 0.0, least=0, most=1, name="lr-decay")
+    return setting(text, default, least=0, most=1, name="lr-decay")
 
 
 @dataclass(frozen=True, slots=True)

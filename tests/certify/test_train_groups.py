@@ -17,7 +17,13 @@ from certify.model.file import Model, encode_model
 from certify.model.forward import logits
 from certify.model.tensors import require_tensors
 from certify.training.full_batch import quality
-from certify.training.group_composition import GroupRecipe, as_model, group_inputs, train_group
+from certify.training.group_composition import (
+    GroupRecipe,
+    as_model,
+    group_inputs,
+    train_group,
+    without_dead_neurons,
+)
 from certify.training.groups import (
     LARGEST_ORDER,
     Group,
@@ -168,6 +174,25 @@ def test_the_model_is_the_network_exactly() -> None:
     assert np.array_equal(found, np.maximum(left[pairs[:, 0]] + right[pairs[:, 1]], 0.0) @ out)
     without_mlp = tensors | {"blocks.0.mlp.W_out": np.zeros((width, 3 * width), np.float32)}
     assert not np.any(logits(Model(config, without_mlp, ""), pairs))
+
+
+def test_only_dead_neurons_become_zeros() -> None:
+    generator = np.random.default_rng(0)
+    left, right = generator.standard_normal((2, 6, 4)).astype(np.float32)
+    out = generator.standard_normal((4, 6)).astype(np.float32)
+    # Dead because nothing comes in, alive because much goes out, dead because nothing goes out.
+    left[:, 1] *= 1e-8
+    right[:, 1] *= 1e-8
+    left[:, 2] *= 1e-8
+    right[:, 2] *= 1e-8
+    out[2] *= 1e8
+    out[3] = 0.0
+    found = without_dead_neurons(left, right, out)
+    assert all(table.dtype == np.float32 for table in found)
+    for table, before in zip(found, (left.T, right.T, out), strict=True):
+        rows = table if table is found[2] else table.T
+        assert np.array_equal(rows[[0, 2]], before[[0, 2]])
+        assert not np.any(rows[[1, 3]])
 
 
 def test_training_is_reproducible_and_well_formed() -> None:
