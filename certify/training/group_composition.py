@@ -10,8 +10,8 @@ without biases.  Each table is learned as the product of an embedding and a squa
 multiplied out at the end.  Learning rate, betas and weight decay are those of the public code of
 that line of work: Adam with learning rate 0.01, betas 0.9 and 0.98, a weight decay of 0.0002 that
 is part of the gradient (L2, not AdamW's), and the whole training set in every step.  Such a decay
-on three factors drives many neurons to nothing; they are written as zeros, so that they cost
-nothing in a proof.
+on three factors drives many neurons to nothing; they are written as zeros or left out, which is
+the same function.
 
 ``as_model`` expresses the network in the project's model format, exactly: attention with weight 1
 on both positions, read at the second one.
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from certify.errors import BadInput
 from certify.model.config import Config
@@ -43,6 +44,7 @@ from certify.training.recipe import (
     Report,
     Trainable,
     decay,
+    flag,
     learning_rate,
     seed,
     setting,
@@ -51,7 +53,7 @@ from certify.training.recipe import (
 
 TASK = "group"
 DEAD = 1e-6
-"""Neurons weaker than this share of the strongest one are written as zeros."""
+"""Neurons weaker than this share of the strongest one are dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,10 @@ class GroupRecipe:
     weight_decay: float = weight_decay(0.0002, "Adam")
     fraction: float = setting("Share of all pairs to train on.", 0.8, above=0, most=1)
     decay: float = decay(0.3)
+    drop_dead: bool = flag(
+        "Leave the neurons that training drives to nothing out of the file; without this option"
+        " they are zeros in it."
+    )
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of one step: constant, then linear to zero over the last
@@ -141,7 +147,11 @@ def train_group(
         )
         tables = {name: table.detach() for name, table in _tables(weights, torch.float64).items()}
     trained = finished(tables)
-    return as_model(*without_dead_neurons(trained["left"], trained["right"], trained["out"]))
+    left, right, out = trained["left"], trained["right"], trained["out"]
+    alive = alive_neurons(left, right, out)
+    if recipe.drop_dead:
+        return as_model(left[:, alive], right[:, alive], out[alive])
+    return as_model(left * alive, right * alive, out * alive[:, None])
 
 
 def group_inputs(group: Group) -> Domain:
@@ -168,17 +178,17 @@ def _logits(weights: dict[str, Any], first: Any, second: Any) -> Any:
     return inner.relu() @ tables["out"]
 
 
-def without_dead_neurons(left: Tensor, right: Tensor, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the tables with zeros for the neurons that do next to nothing.
+def alive_neurons(left: Tensor, right: Tensor, out: Tensor) -> NDArray[np.bool_]:
+    """Return which neurons do more than next to nothing, [width].
 
     Requires: ``left`` and ``right`` [order, width]; ``out`` [width, order].
-    Ensures:  a neuron is kept as it is if the largest change that it can make to a logit is at
-              least ``DEAD`` of the largest that any neuron can make.
+    Ensures:  they are those for which the largest change that the neuron can make to a logit, or
+              more, is at least ``DEAD`` of that of the strongest one.
     """
     inner = np.abs(left).max(axis=0) + np.abs(right).max(axis=0)
     strength = inner * np.abs(out).max(axis=1)
-    alive = strength >= DEAD * strength.max()
-    return left * alive, right * alive, out * alive[:, None]
+    found: NDArray[np.bool_] = strength >= DEAD * strength.max()
+    return found
 
 
 def as_model(left: Tensor, right: Tensor, out: Tensor) -> tuple[dict[str, Tensor], Config]:

@@ -2,6 +2,7 @@
 reproducibly, as the network that is meant, and nonsense refused.
 """
 
+import dataclasses
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from certify.model.tensors import require_tensors
 from certify.training.full_batch import quality
 from certify.training.group_composition import (
     GroupRecipe,
+    alive_neurons,
     as_model,
     group_inputs,
     train_group,
-    without_dead_neurons,
 )
 from certify.training.groups import (
     LARGEST_ORDER,
@@ -176,23 +177,32 @@ def test_the_model_is_the_network_exactly() -> None:
     assert not np.any(logits(Model(config, without_mlp, ""), pairs))
 
 
-def test_only_dead_neurons_become_zeros() -> None:
+def test_neurons_through_which_nothing_comes_are_dead() -> None:
     generator = np.random.default_rng(0)
-    left, right = generator.standard_normal((2, 6, 4)).astype(np.float32)
-    out = generator.standard_normal((4, 6)).astype(np.float32)
-    # Dead because nothing comes in, alive because much goes out, dead because nothing goes out.
-    left[:, 1] *= 1e-8
-    right[:, 1] *= 1e-8
-    left[:, 2] *= 1e-8
-    right[:, 2] *= 1e-8
+    left, right = generator.standard_normal((2, 6, 5)).astype(np.float32)
+    out = generator.standard_normal((5, 6)).astype(np.float32)
+    for table in (left, right):
+        table[:, 1:3] *= 1e-8
+    right[:, 4] = 0.0
     out[2] *= 1e8
     out[3] = 0.0
-    found = without_dead_neurons(left, right, out)
-    assert all(table.dtype == np.float32 for table in found)
-    for table, before in zip(found, (left.T, right.T, out), strict=True):
-        rows = table if table is found[2] else table.T
-        assert np.array_equal(rows[[0, 2]], before[[0, 2]])
-        assert not np.any(rows[[1, 3]])
+    assert alive_neurons(left, right, out).tolist() == [True, False, True, False, True]
+    nothing = np.zeros((6, 2))
+    assert alive_neurons(nothing, nothing, nothing.T).all()
+
+
+def test_dead_neurons_are_zeros_or_left_out() -> None:
+    pytest.importorskip("torch")
+    # So large a decay leaves few neurons.
+    recipe = GroupRecipe(steps=300, fraction=1.0, weight_decay=0.01)
+    zeros, config = train_group(S3, 32, recipe)
+    dropped, narrow = train_group(S3, 32, dataclasses.replace(recipe, drop_dead=True))
+    kept = np.any(zeros["unembed.W_U"][64:], axis=1)
+    assert config.d_mlp == 32
+    assert narrow.d_mlp == np.count_nonzero(kept) < 32
+    pairs, _ = group_inputs(S3)
+    found = logits(Model(narrow, dropped, ""), pairs)
+    assert np.allclose(found, logits(Model(config, zeros, ""), pairs), rtol=1e-12, atol=1e-12)
 
 
 def test_training_is_reproducible_and_well_formed() -> None:
