@@ -151,7 +151,13 @@ def train_group(
     alive = alive_neurons(left, right, out)
     if recipe.drop_dead:
         return as_model(left[:, alive], right[:, alive], out[alive])
-    return as_model(left * alive, right * alive, out * alive[:, None])
+    # Not a product with ``alive``, which would write -0.0.
+    none = left.dtype.type(0)
+    return as_model(
+        np.where(alive, left, none),
+        np.where(alive, right, none),
+        np.where(alive[:, None], out, none),
+    )
 
 
 def group_inputs(group: Group) -> Domain:
@@ -198,18 +204,20 @@ def as_model(left: Tensor, right: Tensor, out: Tensor) -> tuple[dict[str, Tensor
     Ensures:  in exact arithmetic the model's logits at the second of the tokens x and y are
               ``relu(left[x] + right[y]) out``.
 
-    The stream has three parts, each as wide as the hidden layer.  Tokens x, y embed as (left,
-    right, 0).  The head copies left into the second part from both positions, so that at the second
-    one the stream is (left[y], right[y] + left[x] + left[y], 0).  The MLP reads the second part
-    less the first, which is left[x] + right[y], and writes into the third part; only that is
-    unembedded, so the direct path is zero.
+    The stream has three parts, two as wide as the hidden layer and one with a place for each
+    output.  Tokens x, y embed as (left, right, 0).  The head copies left into the second part from
+    both positions, so that at the second one the stream is (left[y], right[y] + left[x] + left[y],
+    0).  The MLP reads the second part less the first, which is left[x] + right[y], and writes the
+    logits into the third part; only that is read, so the direct path is zero.  All that stands
+    beside the three tables is 0, 1 or -1: no exact number of the model is longer than an entry.
     """
     order, width = left.shape
+    d_model = 2 * width + order
     config = Config(
         d_vocab=order,
         d_vocab_out=order,
         n_ctx=2,
-        d_model=3 * width,
+        d_model=d_model,
         d_head=width,
         attn_only=False,
         act_fn="relu",
@@ -219,17 +227,20 @@ def as_model(left: Tensor, right: Tensor, out: Tensor) -> tuple[dict[str, Tensor
     )
     one = np.eye(width, dtype=left.dtype)
     none = np.zeros_like(one)
-    unused = np.zeros((1, 3 * width, width), dtype=left.dtype)
+    # Nothing for the third part, by tokens and by neurons.
+    none_by_token = np.zeros((order, order), dtype=left.dtype)
+    none_by_neuron = np.zeros((width, order), dtype=left.dtype)
+    unused = np.zeros((1, d_model, width), dtype=left.dtype)
     tensors = {
-        "embed.W_E": np.hstack([left, right, np.zeros_like(left)]),
-        "pos_embed.W_pos": np.zeros((2, 3 * width), dtype=left.dtype),
+        "embed.W_E": np.hstack([left, right, none_by_token]),
+        "pos_embed.W_pos": np.zeros((2, d_model), dtype=left.dtype),
         "blocks.0.attn.W_Q": unused,
         "blocks.0.attn.W_K": unused.copy(),
-        "blocks.0.attn.W_V": np.vstack([one, none, none])[None],
-        "blocks.0.attn.W_O": np.hstack([none, one, none])[None],
-        "blocks.0.mlp.W_in": np.vstack([-one, one, none]),
-        "blocks.0.mlp.W_out": np.hstack([none, none, one]),
-        "unembed.W_U": np.vstack([np.zeros_like(out), np.zeros_like(out), out]),
+        "blocks.0.attn.W_V": np.vstack([one, none, none_by_neuron.T])[None],
+        "blocks.0.attn.W_O": np.hstack([none, one, none_by_neuron])[None],
+        "blocks.0.mlp.W_in": np.vstack([none - one, one, none_by_neuron.T]),
+        "blocks.0.mlp.W_out": np.hstack([none, none, out]),
+        "unembed.W_U": np.vstack([none_by_neuron, none_by_neuron, np.eye(order, dtype=left.dtype)]),
     }
     return tensors, config
 

@@ -17,6 +17,7 @@ from certify.model.config import Config, config_from_dict
 from certify.model.file import Model, encode_model
 from certify.model.forward import logits
 from certify.model.tensors import require_tensors
+from certify.training import group_composition
 from certify.training.full_batch import quality
 from certify.training.group_composition import (
     GroupRecipe,
@@ -173,7 +174,7 @@ def test_the_model_is_the_network_exactly() -> None:
     pairs, _ = group_inputs(S3)
     found = logits(Model(config, tensors, ""), pairs)
     assert np.array_equal(found, np.maximum(left[pairs[:, 0]] + right[pairs[:, 1]], 0.0) @ out)
-    without_mlp = tensors | {"blocks.0.mlp.W_out": np.zeros((width, 3 * width), np.float32)}
+    without_mlp = tensors | {"blocks.0.mlp.W_out": np.zeros((width, 2 * width + order), np.float32)}
     assert not np.any(logits(Model(config, without_mlp, ""), pairs))
 
 
@@ -191,15 +192,18 @@ def test_neurons_through_which_nothing_comes_are_dead() -> None:
     assert alive_neurons(nothing, nothing, nothing.T).all()
 
 
-def test_dead_neurons_are_zeros_or_left_out() -> None:
+def test_dead_neurons_are_zeros_or_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    # So large a decay leaves few neurons.
-    recipe = GroupRecipe(steps=300, fraction=1.0, weight_decay=0.01)
+    # After so few steps no neuron is dead, so weak ones are called so.
+    monkeypatch.setattr(group_composition, "DEAD", 0.8)
+    recipe = GroupRecipe(steps=20)
     zeros, config = train_group(S3, 32, recipe)
     dropped, narrow = train_group(S3, 32, dataclasses.replace(recipe, drop_dead=True))
-    kept = np.any(zeros["unembed.W_U"][64:], axis=1)
+    kept = np.any(zeros["blocks.0.mlp.W_out"], axis=1)
     assert config.d_mlp == 32
-    assert narrow.d_mlp == np.count_nonzero(kept) < 32
+    assert 0 < np.count_nonzero(kept) < 32
+    assert not any(np.any(np.signbit(one) & (one == 0.0)) for one in zeros.values())
+    assert narrow.d_mlp == np.count_nonzero(kept)
     pairs, _ = group_inputs(S3)
     found = logits(Model(narrow, dropped, ""), pairs)
     assert np.allclose(found, logits(Model(config, zeros, ""), pairs), rtol=1e-12, atol=1e-12)
@@ -219,7 +223,7 @@ def test_training_is_reproducible_and_well_formed() -> None:
         d_vocab=6,
         d_vocab_out=6,
         n_ctx=2,
-        d_model=12,
+        d_model=14,
         d_head=4,
         attn_only=False,
         act_fn="relu",
