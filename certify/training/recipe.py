@@ -11,21 +11,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from certify.model.config import Config
 from certify.model.tensors import Tensor
 
 KEY = "setting"
+LARGEST_RATE = 1000.0
+"""The largest rate that can be asked for: far larger ones leave float32 within a step."""
 
 Report = Callable[[int, float], None]
 """Called with the finished steps and what was measured: a loss, or a smallest margin."""
 
 Trained = tuple[dict[str, Tensor], Config]
 
+Domain = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Inputs, [inputs, n_ctx], and their answers, [inputs]."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
     """How one field is asked for: help, limits (``above`` is not included), the texts that may be
-    chosen, and its name where it is not that of the field.
+    chosen, its name where it is not that of the field, and what reads it where it is a text of its
+    own form: it returns the value, or raises ``BadInput``.
     """
 
     help: str
@@ -34,6 +43,7 @@ class Setting:
     above: float | None = None
     choices: tuple[str, ...] = ()
     name: str = ""
+    read: Callable[[str], Any] | None = None
 
 
 def setting(help: str, default: Any = dataclasses.MISSING, **limits: Any) -> Any:  # noqa: A002
@@ -41,25 +51,30 @@ def setting(help: str, default: Any = dataclasses.MISSING, **limits: Any) -> Any
     return dataclasses.field(default=default, metadata={KEY: Setting(help, **limits)})
 
 
+def flag(help: str) -> Any:  # noqa: A002
+    """Return the field of what is asked for by its name alone."""
+    return setting(help, default=False)
+
+
 def seed(what: str) -> Any:
     """Return the field of a seed."""
     return setting(f"Fixes weights and {what}.", 0, least=0)
 
 
-def learning_rate() -> Any:
+def learning_rate(default: float = 0.001, optimiser: str = "AdamW") -> Any:
     """Return the field of a learning rate."""
-    return setting("Learning rate of AdamW.", 0.001, above=0, name="lr")
+    return setting(f"Learning rate of {optimiser}.", default, above=0, most=LARGEST_RATE, name="lr")
 
 
-def weight_decay(default: float) -> Any:
+def weight_decay(default: float, optimiser: str = "AdamW") -> Any:
     """Return the field of a weight decay."""
-    return setting("Weight decay of AdamW.", default, least=0)
+    return setting(f"Weight decay of {optimiser}.", default, least=0, most=LARGEST_RATE)
 
 
-def decay() -> Any:
+def decay(default: float = 0.0) -> Any:
     """Return the field of a falling learning rate."""
     text = "Share of the steps, at the end, over which the learning rate falls to zero."
-    return setting(text, 0.0, least=0, most=1, name="lr-decay")
+    return setting(text, default, least=0, most=1, name="lr-decay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,8 @@ class Trainable:
     ``about``: its help.  ``train``: called with one object for each of ``parts`` and a report.
     ``measured``: what a report measures, for a reader.  ``told``: what to say of the result, one
     text for each line, from the same objects, the steps taken and what was measured last.
+    ``domain``: all inputs with their answers, from the same objects, where the finished model is to
+    be tried on all of them.
     """
 
     task: str
@@ -107,3 +124,4 @@ class Trainable:
     train: Callable[..., Trained]
     measured: Callable[[float], str]
     told: Callable[..., list[str]]
+    domain: Callable[..., Domain] | None = None

@@ -49,6 +49,7 @@ def model_file(tmp_path: Path) -> Path:
         ("train", "max-of-k"),
         ("train", "modular-addition"),
         ("train", "balanced-brackets"),
+        ("train", "group"),
         ("import",),
         ("inspect",),
         ("evaluate",),
@@ -210,11 +211,17 @@ def test_train_other_tasks(tmp_path: Path) -> None:
     result = run(
         "train", "modular-addition", "--modulus", 5, "--attention", "softmax", "--seed", 2, *small
     )
-    assert (
-        result.stdout
-        == f"wrote {out}: modular addition, modulus 5, softmax attention, seed 2, 3 steps\n"
-    )
+    first, second = result.stdout.splitlines()
+    assert first == f"wrote {out}: modular addition, modulus 5, softmax attention, seed 2, 3 steps"
+    assert second.startswith("right: ")
+    assert " of 25 inputs, smallest margin " in second
     assert run("evaluate", out, "--task", "modular-addition").exit_code == 0
+    result = run("train", "modular-addition", "--modulus", 5, "--equals-sign", "--seed", 2, *small)
+    assert result.stdout.startswith(
+        f"wrote {out}: modular addition, modulus 5, equals sign, softmax attention, seed 2, 3"
+        " steps\nright: "
+    )
+    assert load_model(out).config.d_vocab_out == 6
     chosen = [
         "--act",
         "silu",
@@ -289,6 +296,15 @@ def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
         (
             ("train", "modular-addition", "--modulus", "5", "--attention", "hard", "--out", "m"),
             "Invalid value for '--attention'",
+        ),
+        (
+            ("train", "modular-addition", "--modulus", "1", "--equals-sign", "--out", "m"),
+            "Invalid value for '--modulus'",
+        ),
+        (("train", "group", "--out", "m"), "Missing option '--group'."),
+        (
+            ("train", "group", "--group", "monster:1", "--out", "m"),
+            "Invalid value for '--group'",
         ),
         (("train", "balanced-brackets", "--out", "m"), "Missing option '--n'."),
         (

@@ -20,7 +20,7 @@ from certify.model.config import Config
 from certify.model.file import Model, load_model
 from certify.model.forward import logits
 from certify.model.paths import decompose
-from certify.question.domain import Domain, read_domain
+from certify.question.domain import read_domain
 from certify.question.question import read_question
 from certify.question.scope import UNIFORM, Scope
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from certify.question.tasks import balanced
 from small_models import random_model
 
 from certify.errors import BadInput, Unsupported
@@ -18,12 +19,14 @@ from certify.model.config import Config, config_from_dict
 from certify.model.file import Model, encode_model
 from certify.model.forward import logits
 from certify.model.tensors import require_tensors
-from certify.question.tasks import balanced
 from certify.training.architecture import Architecture
 from certify.training.balanced_brackets import BracketsRecipe, train_balanced_brackets
+from certify.training.equals_sign import logits_at_sign
+from certify.training.full_batch import quality
 from certify.training.modular_addition import (
     ADDITION,
     AdditionRecipe,
+    addition_inputs,
     addition_logits,
     train_modular_addition,
 )
@@ -63,10 +66,44 @@ def test_addition_is_reproducible_and_well_formed(attention: str) -> None:
     assert np.any(tensors["blocks.0.attn.W_Q"]) == (attention == "softmax")
 
 
+@pytest.mark.parametrize("attention", ["constant", "softmax"])
+def test_addition_with_an_equals_sign_is_reproducible_and_well_formed(attention: str) -> None:
+    pytest.importorskip("torch")
+    first, again, other = (
+        train_modular_addition(
+            5, attention, AdditionRecipe(seed=seed, steps=20), SMALL, equals_sign=True
+        )
+        for seed in (3, 3, 4)
+    )
+    assert encode_model(*first) == encode_model(*again)
+    assert encode_model(*first) != encode_model(*other)
+    tensors, config = first
+    assert config == Config(
+        d_vocab=6,
+        d_vocab_out=6,
+        n_ctx=3,
+        d_model=8,
+        d_head=4,
+        n_heads=2,
+        attn_only=False,
+        act_fn="relu",
+        attention_dir="causal",
+        d_mlp=16,
+        attention_mix="0x0.0p+0" if attention == "constant" else "0x1.0000000000000p+0",
+    )
+    assert config_from_dict(config.as_dict(), "here") == config
+    require_tensors(tensors, config, "here")
+    assert all(tensor.dtype == np.float32 for tensor in tensors.values())
+    assert np.any(tensors["blocks.0.attn.W_Q"]) == (attention == "softmax")
+
+
+@pytest.mark.parametrize("equals_sign", [False, True])
 @pytest.mark.parametrize("mix", [0.0, 0.25, 1.0])
-def test_the_folded_network_is_the_network(mix: float) -> None:
+def test_the_folded_network_is_the_network(mix: float, equals_sign: bool) -> None:
     torch = pytest.importorskip("torch")
-    shape = SMALL.config(d_vocab=5, d_vocab_out=5, n_ctx=2)
+    tokens, _ = addition_inputs(5, equals_sign=equals_sign)
+    n_ctx, vocab = tokens.shape[1], tokens.max() + 1
+    shape = SMALL.config(d_vocab=int(vocab), d_vocab_out=int(vocab), n_ctx=n_ctx)
     config = dataclasses.replace(shape, attention_dir="bidirectional", attention_mix=mix.hex())
     model = random_model(config, seed=1)
     generator = np.random.default_rng(0)
@@ -75,11 +112,11 @@ def test_the_folded_network_is_the_network(mix: float) -> None:
         "blocks.0.mlp.b_out": generator.standard_normal(8),
     }
     model = Model(config, {**model.tensors, **biases}, model.sha256)
-    tokens = np.array(list(itertools.product(range(5), repeat=2)))
     weights = {
         name: torch.from_numpy(tensor.astype(np.float64)) for name, tensor in model.tensors.items()
     }
-    found = addition_logits(
+    folded = logits_at_sign if equals_sign else addition_logits
+    found = folded(
         torch, weights, torch.from_numpy(tokens[:, 0]), torch.from_numpy(tokens[:, 1]), config
     ).numpy()
     assert np.allclose(found, logits(model, tokens), rtol=1e-9, atol=1e-9)
@@ -96,6 +133,33 @@ def test_addition_learns(attention: str) -> None:
     assert losses[-1] < losses[0] / 2
     result = evaluate(Model(config, tensors, "0" * 64), "modular-addition")
     assert result.wrong == 0
+
+
+def test_the_inputs_are_all_pairs_and_their_answers() -> None:
+    tokens, answers = addition_inputs(2, equals_sign=False)
+    assert tokens.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert answers.tolist() == [0, 1, 1, 0]
+    tokens, same = addition_inputs(2, equals_sign=True)
+    assert tokens.tolist() == [[0, 0, 2], [0, 1, 2], [1, 0, 2], [1, 1, 2]]
+    assert same.tolist() == answers.tolist()
+
+
+def test_addition_with_an_equals_sign_learns() -> None:
+    pytest.importorskip("torch")
+    recipe = AdditionRecipe(
+        steps=400, fraction=1.0, learning_rate=0.01, weight_decay=0.0, decay=0.5
+    )
+    wider = Architecture(layers=1, heads=2, d_model=16, d_mlp=32)
+    tensors, config = train_modular_addition(5, "softmax", recipe, wider, equals_sign=True)
+    right, smallest = quality(tensors, config, *addition_inputs(5, equals_sign=True))
+    assert right == 25
+    assert smallest > 1.0
+
+
+def test_the_learning_rate_rises_and_then_falls() -> None:
+    recipe = AdditionRecipe(steps=40, learning_rate=1.0, decay=0.5)
+    assert [recipe.learning_rate_at(step) for step in (0, 5, 10, 20, 30)] == [0, 0.5, 1, 1, 0.5]
+    assert AdditionRecipe(warm_up=0).learning_rate_at(0) == 0.001
 
 
 def test_the_warm_up_starts_at_zero() -> None:
@@ -174,6 +238,7 @@ def test_half_of_the_strings_are_balanced_and_the_others_are_close() -> None:
             {"recipe": AdditionRecipe(weight_decay=-1.0)},
             "train: lr must be positive and weight-decay must not be negative",
         ),
+        ({"recipe": AdditionRecipe(decay=1.5)}, "train: lr-decay must be between 0 and 1"),
         ({"recipe": AdditionRecipe(fraction=0.0)}, "train: fraction must be above 0 and at most 1"),
         (
             {"architecture": dataclasses.replace(ADDITION, layers=2)},
