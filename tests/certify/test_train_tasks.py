@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from certify.question.tasks import balanced
 from small_models import random_model
 
 from certify.errors import BadInput, Unsupported
@@ -19,6 +18,7 @@ from certify.model.config import Config, config_from_dict
 from certify.model.file import Model, encode_model
 from certify.model.forward import logits
 from certify.model.tensors import require_tensors
+from certify.question.rules import balanced
 from certify.training.architecture import Architecture
 from certify.training.balanced_brackets import BracketsRecipe, train_balanced_brackets
 from certify.training.equals_sign import logits_at_sign
