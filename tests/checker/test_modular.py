@@ -33,7 +33,6 @@ from checker.ground.exact import Matrix, bits
 from checker.ground.interval import exp_enclosure
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
-from checker.statement.model import load_model
 from checker.sums.fold import fold
 from checker.sums.inputs import evaluation_of
 from checker.sums.shares import Scores, shares_of
@@ -572,12 +571,16 @@ def test_scores_and_the_common_scale_of_the_tables_count_as_memory(
     monkeypatch.setattr(
         checker.sums.fold, "require_room", lambda entries, width: asked.append((entries, width))
     )
-    model = load_model(addition.random_model("room", None).bytes)
-    found = checker.sums.fold.fold(model, Ledger(lambda done: None))
-    heads, p = model.sizes["n_heads"], model.sizes["d_vocab"]
+    model, question = some_case(1, None)
+    doc = document(model, {"rule": "exact"}, question=question)
+    proof: Any = check.parse(model.bytes, mutators.encode(doc)).proof
+    found = checker.sums.fold.fold(proof.model, proof.statement.domain, ledger())
+    heads, rows = model.config["n_heads"], sum(map(len, question.tokens))
     if part == "scores":
-        assert {(2 * heads * p * p, bits(scores)) for scores in found.scores} <= set(asked)
+        all_scores = heads * rows * len(question.tokens[-1])
+        assert {(all_scores, bits(scores)) for scores in found.scores} <= set(asked)
     else:
-        entries = 2 * p * (model.sizes["d_mlp"] + model.sizes["d_vocab_out"]) * (1 + heads)
-        widest = max(map(bits, found.tables))
+        columns = model.config["d_mlp"] + model.config["d_vocab_out"]
+        entries = rows * columns * (1 + heads)
+        widest = max(bits(Matrix(table, 0)) for table in found.tables)
         assert [pair for pair in asked if pair[0] == entries][-1] == (entries, widest)
