@@ -103,6 +103,7 @@ def chapter(book: Any, make: Any) -> None:
     tables(own)
     groups(own)
     scopes(own)
+    cells(own)
     required(own)
 
 
@@ -570,6 +571,50 @@ def scopes(own: Chapter) -> None:
     why = "one token that is an operand, and weighs 2"
     doc = networks.document(EQUALS, "max-of-k", [leaf(4)], weights=[[1] * 4, [2], [1]], domain=lone)
     own.book.refuse("SPEC-5.3", "one-token-weighs-2", why, doc, EQUALS)
+
+
+# --- SPEC-7.16 --------------------------------------------------------------------
+
+
+def cells(own: Chapter) -> None:
+    """Cells over domains, whose tokens are named by places."""
+    make = own.make
+    model = make.NOISY
+
+    def proof(domain: Document, places: int, weights: list[list[int]] | None = None) -> Document:
+        """Return a proof in which every cell is brute force, and claims nothing."""
+        asked = networks.document(model, "max-of-k", weights=weights, domain=domain)["statement"]
+        doc: Document = make.document(model, make.completed(places, [], "brute-force"))
+        for cell in doc["proof"]["cells"]:
+            cell["failures"] = ["0", asked["total"]]
+        return doc | {"statement": asked}
+
+    holes = {"tokens": [[0, 0], [2, 3]], "values": [-1, 1, 2]}
+    for name, positions, places, weights, parts in (
+        ("behind", [among(0, 2), among(0, 2), context(3)], 4, None, {}),
+        ("before", [context(3), among(0, 2), among(0, 2)], 4, None, {}),
+        ("between", [among(1, 3), context(1), among(1, 3)], 4, None, {}),
+        ("two-contexts", [context(3), among(0, 3), context(3)], 6, None, {}),
+        ("values", [among(0, 2, -1), among(0, 2, -1), context(3)], 4, None, {"answers": [2, -1, 0, 1]}),
+        ("holes", [holes, context(1), holes], 4, None, {"answers": -1}),
+        ("weights", [among(0, 2), among(0, 2), context(3)], 4, [[2, 0, 1], [1, 3, 5], [1]], {}),
+    ):  # fmt: skip
+        domain = domain_of(model, positions, **parts)
+        doc = make.tightened(model, proof(domain, places, weights))
+        found = truth(make, model, "max-of-k", weights, domain)
+        why = "cells over a domain with context"
+        own.book.accept("SPEC-7.16", name, why, model, doc, truth=found)
+    for name, positions, parts, why in (
+        ("other-tokens", [among(0, 2), among(1, 3), context(3)], {}, "operands with other tokens"),
+        ("other-values", [among(0, 2), among(0, 2, 1), context(3)], {}, "operands with other values"),
+        ("fewer-tokens", [among(0, 3), among(0, 2), context(3)], {}, "operands with fewer tokens"),
+        ("descending", [among(0, 2, [2, 1, 0])] * 2 + [context(3)], {}, "values that descend"),
+        ("not-ascending", [among(0, 2, [0, 2, 1])] * 2 + [context(3)], {}, "values that do not ascend"),
+        ("read-early", [among(0, 2), among(0, 2), context(3)], {"read": [1]}, "another position is read"),
+        ("read-all", [among(0, 2)] * 3, {"read": [0, 1, 2]}, "every position is read"),
+    ):  # fmt: skip
+        doc = proof(domain_of(model, positions, **parts), 4)
+        own.book.refuse("SPEC-7.16", name, why, doc, model, declined=True)
 
 
 # --- SPEC-9.3 ---------------------------------------------------------------------
