@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from test_addition import P, config, trained
+from test_addition import ADDITION, P, config, trained
 
 from certify import families
 from certify.certificate import client
@@ -23,6 +23,7 @@ from certify.ladder.climb import Ladder, Proof, Row
 from certify.ladder.file import DIGITS
 from certify.ladder.rung import Level, Rung
 from certify.model.config import Config
+from certify.question.question import read_question
 from certify.sums import picture as plot_addition
 from certify.sums import rungs as ladder_addition
 from certify.sums.family import FAMILY
@@ -55,9 +56,8 @@ def a_ladder(
         )
         for i, (group, length, lower, smallest, median) in enumerate(proofs)
     ]
-    return Ladder(
-        "0" * 64, found, (*rows, Row(UNKNOWN, "NOT RUN", "no such strategy")), "modular-addition"
-    )
+    listed = (*rows, Row(UNKNOWN, "NOT RUN", "no such strategy"))
+    return Ladder("0" * 64, found, listed, read_question(ADDITION, found))
 
 
 def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,7 +82,7 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "exhaustive: exhaustive: expensive: run with --all" in printed
 
     whole = json.loads(out.read_text())
-    assert (whole["task"], whole["modulus"], whole["total"]) == ("modular-addition", P, str(P * P))
+    assert (whole["task"], whole["modulus"], whole["total"]) == (f"{ADDITION}:{P}", P, str(P * P))
     low, switches, nothing, unknown, listed = whole["rows"]
     assert (nothing["verdict"], nothing["operations"]) == ("PROVES 0", None)
     assert (nothing["correct_lower"], nothing["correct_upper"]) == ("0", str(P * P))
@@ -129,7 +129,7 @@ def test_every_rung_becomes_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_rung_that_does_not_apply_is_a_row(tmp_path: Path) -> None:
     model_file = trained(tmp_path / "model.safetensors", None)
     rung, out = ladder_addition.QUICK[3], tmp_path / "c.json"
-    row = climb.run_rung(model_file, "modular-addition", rung, out, 60, FORM.details)
+    row = climb.run_rung(model_file, ("--task", ADDITION), rung, out, 60, FORM.details)
     assert (row.verdict, row.proof) == ("DECLINED", None)
     assert "quadrature is for constant attention" in row.reason
 
@@ -214,9 +214,9 @@ def test_less_effort_leaves_open_what_more_settles(tmp_path: Path) -> None:
     from certify.model.file import load_model
 
     model = load_model(trained(tmp_path / "model.safetensors", CONSTANT))
-    sums = [
-        STRATEGIES["low-rank"].build(model, effort) for effort in (0.001, 0.5, 1.0, 2.0, 1000.0)
-    ]
+    question = read_question(ADDITION, model.config)
+    build = STRATEGIES["low-rank"].build
+    sums = [build(model, question, effort) for effort in (0.001, 0.5, 1.0, 2.0, 1000.0)]
     assert [found["settle"] for found in sums] == [0, 0, 1, 1, 1]
     ranks = [len(found["right"]["rows"]) for found in sums]
     assert ranks == [1, ranks[2] // 2, ranks[2], min(P, 2 * ranks[2]), P]

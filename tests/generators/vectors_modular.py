@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Sequence
 from fractions import Fraction
 from hashlib import sha256
 from typing import Any
@@ -276,7 +277,7 @@ def _contexts(book: Any, make: Any) -> None:
     that are not about two operands, or not read at the last position.
     """
     whole = range(3)
-    shapes = {
+    shapes: dict[str, tuple[list[Sequence[int]], tuple[int, int]]] = {
         "equals-sign": ([whole, whole, [3]], (0, 1)),
         "context-first": ([[3], whole, whole], (1, 2)),
         "context-between": ([whole, [3], whole], (0, 2)),
