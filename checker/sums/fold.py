@@ -184,7 +184,13 @@ def _projected(
     return add_row(image, part(model, f"b_{letter}", head), ledger)
 
 
-def _scores(model: Model, head: int, x: Matrix, size: int, ledger: Ledger) -> Matrix:
+def _scores(
+    model: Model,
+    head: int,
+    x: Matrix,
+    size: int,
+    ledger: Ledger,
+) -> Matrix:
     """Return the scores of a head: ``(x_{n-1} W_Q + b_Q) (x W_K)^T``; b_K adds a constant to a
     row.
     """

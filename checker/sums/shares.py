@@ -59,7 +59,12 @@ class Shares:
     precision: int
     tables: list[list[Enclosure]]
 
-    def at(self, last: int, before: Sequence[int], ledger: Ledger) -> list[Enclosure]:
+    def at(
+        self,
+        last: int,
+        before: Sequence[int],
+        ledger: Ledger,
+    ) -> list[Enclosure]:
         """Return an enclosure of the share of every position but the last, over ``1 / (n
         2^precision)``.
 
