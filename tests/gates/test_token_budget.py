@@ -48,7 +48,7 @@ SUM = " + ".join("abcdefghijkl")  # 23 tokens
     ("text", "found"),
     [
         (LINE * 12_500, []),
-        (LINE * 13_067, ["39201 tokens, more than 39200"]),
+        (LINE * 15_067, ["45201 tokens, more than 45200"]),
         ("def f():\n" + "    x = 1\n" * 148, []),
         ("def f():\n" + "    x = 1\n" * 149, ["m.py: f has 452 tokens of 450"]),
         (f"x = {SUM}\n" + LINE * 9, []),
