@@ -14,11 +14,13 @@ import oracle
 import pytest
 from click.testing import CliRunner
 from jobs import named
+from usual import usual_places
 
 import certify
 from certify.canonical import canonical
 from certify.cells.draft import document
 from certify.cells.forest import cell, tree
+from certify.cells.numbering import numbering_of
 from certify.cells.problem import Problem
 from certify.cells.scaled import scale
 from certify.cells.strategies import STRATEGIES, cascade, copies
@@ -28,7 +30,7 @@ from certify.errors import ProvesNothing, Unsupported, UnusedOption
 from certify.model.file import load_model
 from certify.model.paths import decompose
 from certify.progress import silent
-from certify.question.scope import UNIFORM
+from certify.question.domain import read_domain
 from checker.cells.cell import Known
 from checker.cells.derive import Cells
 from checker.cells.forest import Forest
@@ -64,8 +66,10 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
     left.
     """
     model = load_model(TRAINED)
-    problem = Problem(model, UNIFORM, scale(decompose(model)), 1.0, False, silent)
-    planned = {m: cascade._Search(problem.cells, m, worth, leaves).plan() for m in MAXIMA}
+    numbered = numbering_of(read_domain(model.config), model.config.d_vocab_out)
+    weights = [[1] * 64] * 4
+    problem = Problem(numbered, weights, scale(decompose(model)), 1.0, False, silent)
+    planned = {m: cascade._Search(problem, m, worth, leaves).plan() for m in MAXIMA}
     skipped = [
         (m, part) for m in range(64) if m not in MAXIMA for part in (range(m), [m]) if len(part)
     ]
@@ -75,7 +79,10 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
     parsed = parse(data, canonical(document(named(model, "test", "max-of-k"), cells, {})))
     book = Ledger(lambda done: None)
     checker = Cells(
-        decompose_exactly(parsed.model, {}, book), parsed.statement.scope, parsed.precision, book
+        decompose_exactly(parsed.model, usual_places(parsed.model.sizes), {}, book),
+        parsed.statement.scope.weights,
+        parsed.precision,
+        book,
     )
     before, work, lost = book.total, 0, 0
     assert isinstance(parsed.proof, Forest)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from small_models import random_model
+from usual import usual_places
 
 from certify.cells import enclosures
 from certify.certificate.document import matrix
@@ -35,8 +36,10 @@ SMALL = Config(d_vocab=7, d_vocab_out=9, n_ctx=3, d_model=4, d_head=3)
 def checked(file: Path, hints: dict[str, enclosures.Hint]) -> tuple[Paths, int]:
     """Return what the checker makes of the hints, and its operations."""
     book = Ledger(lambda done: None)
+    loaded = load_exactly(file.read_bytes())
     return decompose(
-        load_exactly(file.read_bytes()),
+        loaded,
+        usual_places(loaded.sizes),
         parse_hints(json.loads(json.dumps(hints))) if hints else {},
         book,
     ), book.total

@@ -26,6 +26,7 @@ from certify.cells.enclosures import (
     hints_for,
 )
 from certify.cells.forest import near_and_far, ranges, starts
+from certify.cells.numbering import numbering_of
 from certify.cells.problem import Problem
 from certify.cells.scaled import scale
 from certify.cells.strategies import STRATEGIES
@@ -77,8 +78,11 @@ def proved(
     scaled = scale(
         decompose(loaded), {name: estimate(factors[name], hint) for name, hint in hints.items()}
     )
+    domain = read_domain(loaded.config)
+    numbered = numbering_of(domain, loaded.config.d_vocab_out)
+    weights = numbered.weights(domain, scope)
     for cautious in (not scaled.trusted, True):
-        problem = Problem(loaded, scope, scaled, effort, cautious, silent)
+        problem = Problem(numbered, weights, scaled, effort, cautious, silent)
         cells = STRATEGIES[strategy].build(problem)
         drafted = document(named(loaded, strategy, "max-of-k", scope), cells, hints)
         try:

@@ -18,6 +18,7 @@ from certify.model.config import Config, config_from_dict
 from certify.model.file import Model, encode_model
 from certify.model.forward import logits
 from certify.model.tensors import require_tensors
+from certify.question.question import read_question
 from certify.question.rules import balanced
 from certify.training.architecture import Architecture
 from certify.training.balanced_brackets import BracketsRecipe, train_balanced_brackets
@@ -131,7 +132,7 @@ def test_addition_learns(attention: str) -> None:
         5, attention, recipe, SMALL, lambda _, loss: losses.append(loss)
     )
     assert losses[-1] < losses[0] / 2
-    result = evaluate(Model(config, tensors, "0" * 64), "modular-addition")
+    result = evaluate(Model(config, tensors, "0" * 64), read_question("modular-addition", config))
     assert result.wrong == 0
 
 
@@ -196,7 +197,7 @@ def test_brackets_are_reproducible_and_well_formed(architecture: Architecture) -
         "causal",
     )
     assert [step for step, _ in reported] == [4, 6]
-    result = evaluate(Model(config, tensors, "0" * 64), "balanced-brackets")
+    result = evaluate(Model(config, tensors, "0" * 64), read_question("balanced-brackets", config))
     assert abs(result.smallest_margin - reported[-1][1]) < 1e-4
 
 
@@ -207,7 +208,12 @@ def test_training_on_brackets_ends_at_the_wanted_margin() -> None:
     small = Architecture(layers=1, d_model=16, d_mlp=32)
     tensors, config = train_balanced_brackets(4, small, recipe, lambda step, _: steps.append(step))
     assert steps[-1] < 3000
-    assert evaluate(Model(config, tensors, "0" * 64), "balanced-brackets").smallest_margin > 0.49
+    assert (
+        evaluate(
+            Model(config, tensors, "0" * 64), read_question("balanced-brackets", config)
+        ).smallest_margin
+        > 0.49
+    )
 
 
 def test_half_of_the_strings_are_balanced_and_the_others_are_close() -> None:

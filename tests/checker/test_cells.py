@@ -35,7 +35,6 @@ from checker.cells.paths import Paths
 from checker.ground.errors import Rejected
 from checker.ground.ledger import Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome
-from checker.statement.statement import Scope
 
 EXAMPLES = int(os.environ.get("CERTIFY_EXAMPLES", "100"))
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -53,7 +52,7 @@ class Watched(Cells):
     def __init__(
         self, paths: Paths, truth: list[Input], rows: list[list[int]], precision: int
     ) -> None:
-        super().__init__(paths, Scope("test", tuple(map(tuple, rows))), precision, ledger())
+        super().__init__(paths, tuple(map(tuple, rows)), precision, ledger())
         self.truth, self.seen = truth, dict.fromkeys(("answers", "tokens", "margins", "copies"), 0)
 
     def visit(self, cell: Cell, given: Known) -> None:
@@ -123,7 +122,7 @@ def watch(
 ) -> Watched:
     """Check the cells over paths, watched; return the checker."""
     vocab, n, answers = len(true.eqkp), len(true.pvou), len(true.pvou[0])
-    roots = parse_cells([*found], {"d_vocab": vocab, "d_vocab_out": answers, "n_ctx": n})
+    roots = parse_cells([*found], {"places": vocab, "d_vocab_out": answers, "n_ctx": n})
     paths = exhaustion.widened(choose, true) if wide else true
     if wide:
         roots = tuple(without_lower(root) for root in roots)
@@ -268,7 +267,7 @@ def test_a_lower_count_over_enclosed_paths_is_refused() -> None:
                 "failures": ["0", "9"],
             }
         )
-        root = parse_cells([*item], {"d_vocab": 3, "d_vocab_out": answers, "n_ctx": 2})[-1]
+        root = parse_cells([*item], {"places": 3, "d_vocab_out": answers, "n_ctx": 2})[-1]
         given = Known({j: ((2 << m) - 1,) * 2 for j in range(answers) if j != m}, None)
         exact, enclosed = (
             Watched(paths, exhaustion.inputs_of(true, rows), rows, 64)

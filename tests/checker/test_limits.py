@@ -18,6 +18,7 @@ import models
 import mutators
 import pytest
 from make_vectors import BASE, NOISY, PAIR, completed, document, flat, put, root
+from usual import usual_places
 
 from checker import __main__, check
 from checker.cells import counting, enumeration, ties
@@ -474,7 +475,7 @@ def test_the_room_of_tables_goes_on_from_that_of_the_model(monkeypatch: pytest.M
 
 def test_what_path_tables_were_made_of_is_given_back() -> None:
     loaded, counted = model.load_model(NOISY.bytes), book()
-    paths = decompose(loaded, {}, counted)
+    paths = decompose(loaded, usual_places(loaded.sizes), {}, counted)
     tables = (paths.eqke_low, paths.eqkp, paths.evou_low, paths.pvou, paths.eu_low)
     due = [len(rows) * len(rows[0]) * (384 + exact.bits(exact.Matrix(rows, 0))) for rows in tables]
     assert counted.held == sum(due)

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from models import ATTENTION, Drawn, Model, Seeded
 from test_soundness import assert_true, verdict_of
 from test_terms import Counted, counted
+from usual import usual_places
 
 from checker.cells import enclosed as residual
 from checker.cells.enclosed import Bound, PathHint, enclose, parse_hints
@@ -219,7 +220,8 @@ def document(choose: models.Choices, model: Model) -> dict[str, Any]:
 
 def compare(model: Model, written: dict[str, Any]) -> None:
     hints = parse_hints(json.loads(json.dumps(written)))
-    paths = decompose(load_model(model.bytes), hints, ledger())
+    loaded = load_model(model.bytes)
+    paths = decompose(loaded, usual_places(loaded.sizes), hints, ledger())
     assert paths.exact is False
     truth = exact_paths(model)
     for name, (low, high) in ends(paths).items():
@@ -270,7 +272,8 @@ def test_every_accepted_bound_is_true_with_enclosures(seed: int) -> None:
 
 def test_no_hints_are_exact_and_one_object() -> None:
     model = models.random_model(random.Random(3))
-    paths = decompose(load_model(model.bytes), {}, ledger())
+    loaded = load_model(model.bytes)
+    paths = decompose(loaded, usual_places(loaded.sizes), {}, ledger())
     assert paths.exact is True
     assert paths.eqke_low is paths.eqke_high
     assert paths.evou_low is paths.evou_high

@@ -36,7 +36,19 @@ def exact_paths(
 ) -> Paths:
     """Return paths whose ends are equal; `evou[t][j]`."""
     return Paths(
-        eqke, eqke, eqkp, score_scale, evou, evou, pvou, eu, eu, value_scale, d_head, exact=True
+        eqke,
+        eqke,
+        eqkp,
+        score_scale,
+        evou,
+        evou,
+        pvou,
+        eu,
+        eu,
+        value_scale,
+        d_head,
+        exact=True,
+        right=tuple(range(len(eqke))),
     )
 
 
