@@ -22,6 +22,7 @@ import mpmath
 import pytest
 from irrational import ORACLES, Point
 
+from checker.ground import interval
 from checker.ground.interval import exp_enclosure, exp_tables, inverse_sqrt, taylor
 
 WIDTH = 4  # units of 2^-precision
@@ -156,9 +157,9 @@ def page_taylor(x: Fraction, bits: int, k: int) -> Fraction:
 
 
 @cache
-def page_tables(precision: int) -> tuple[list[list[int]], int]:
+def page_tables(precision: int, spare: int = 36) -> tuple[list[list[int]], int]:
     """Return the tables and e."""
-    W, F = precision + 12, precision + 48
+    W, F = precision + 12, precision + 12 + spare
     first = page_taylor(Fraction(1, 2**27), F, 27)
     low_factor, high_factor = first - 4, first + 4
     tables, differences = [], []
@@ -166,8 +167,8 @@ def page_tables(precision: int) -> tuple[list[list[int]], int]:
         low = high = Fraction(2**F)
         table = []
         for _ in range(last + 1):
-            table.append(floor(low / 2**36))
-            differences.append(ceil(high / 2**36) - table[-1])
+            table.append(floor(low / 2**spare))
+            differences.append(ceil(high / 2**spare) - table[-1])
             ends = low, high
             low = Fraction(floor(low * low_factor / 2**F))
             high = Fraction(ceil(high * high_factor / 2**F))
@@ -214,6 +215,16 @@ def test_every_rounding_of_the_proof_is_there(precision: int) -> None:
         most = precision * rng.choice((1, 20, 999)) << scale
         y = rng.randint(0, most // 1000 + 3)
         assert exp_enclosure(y, scale, precision) == page(Fraction(y, 2**scale), precision)
+
+
+@pytest.mark.parametrize("spare", [0, 5])
+@pytest.mark.parametrize("precision", [64, 100])
+def test_every_unit_of_the_tables_counts(
+    precision: int, spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With fewer bits to spare than it takes to hide them.
+    monkeypatch.setattr(interval, "TABLE_BITS", spare)
+    assert exp_tables.__wrapped__(precision) == page_tables(precision, spare)
 
 
 @pytest.mark.parametrize("edge", ["lower", "upper"])
