@@ -40,11 +40,11 @@ def taylor(r: int, width: int, k: int) -> int:
     """Return exp(-x) in units of u = 2^-width, wrong by at most 4, for every x of which r u is the
     floor.  (SPEC-6.3)
 
-    Requires: 0 <= x < 2^-k, k >= 1, width >= 1.
+    Requires: 0 <= x <= 2^-k, k >= 1, width >= 1.
 
     Proof, W = width.  r u <= x < (r + 1) u, which moves exp(-x) by less than one u.  Horner's step
-    p -> 2^W - floor(r p / (2^W j)) multiplies an error by less than 2^-k <= 1/2 and adds less than
-    1, so after all N steps the error is below 2.  The Taylor series of exp(-r u) alternates with
+    p -> 2^W - floor(r p / (2^W j)) multiplies an error by at most 2^-k <= 1/2 and adds less than 1,
+    so after all N steps the error is below 2.  The Taylor series of exp(-r u) alternates with
     decreasing terms; the first term left out, (r u)^(N+1)/(N+1)!, is at most 2^-k(N+1) <= u.
     """
     unit = 1 << width
@@ -68,7 +68,7 @@ def exp_tables(precision: int) -> tuple[list[list[int]], int]:
     """
     width = precision + GUARD_BITS
     finer = width + TABLE_BITS
-    p = taylor(1 << (finer - REST_BITS), finer, REST_BITS - 1)
+    p = taylor(1 << (finer - REST_BITS), finer, REST_BITS)
     low = p - 4
     high = p + 4
     tables = []

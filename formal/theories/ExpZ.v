@@ -46,7 +46,7 @@ Definition lower_ends (n : nat) (l : list (Z * Z)) : nat -> Z := memo (S n) (fun
 Record exps := Exps { x_third : nat -> Z; x_second : nat -> Z; x_first : nat -> Z; x_whole : nat -> Z; x_last : nat; x_error : Z }.
 Definition exp_tables (P : Z) : exps :=
   (let finer := P + guard_bits + table_bits in
-   let p := taylor (shl 1 (finer - 27)) finer 26 in
+   let p := taylor (shl 1 (finer - 27)) finer 27 in
    let third := powers_of finer (Z.max 0 (p - 4), p + 4) 512 in
    let second := powers_of finer (at_digit third 512) 512 in
    let first := powers_of finer (at_digit second 512) 512 in
@@ -247,15 +247,15 @@ Proof.
 Qed.
 
 (** ** The Taylor sum *)
-Lemma taylor_sound xs r W k : (1 <= W)%Z -> (1 <= k)%Z -> 0 <= xs -> xs * p2 k < 1 -> (0 <= r)%Z -> IZR r <= xs * p2 W < IZR r + 1 ->
+Lemma taylor_sound xs r W k : (1 <= W)%Z -> (1 <= k)%Z -> 0 <= xs -> xs * p2 k <= 1 -> (0 <= r)%Z -> IZR r <= xs * p2 W < IZR r + 1 ->
   Rabs (IZR (taylor r W k) - exp (- xs) * p2 W) <= 4.
 Proof.
   intros HW1 Hk Hxs0 Hxs Hr0z Hr. assert (HW : (0 <= W)%Z) by lia.
   pose proof (p2_pos W HW) as HU. pose proof (p2_pos k ltac:(lia)) as HkU.
   assert (Hr0 : 0 <= IZR r) by (apply (IZR_le 0); exact Hr0z).
   assert (Hk2 : 2 <= p2 k). { unfold p2. change 2 with (IZR (2 ^ 1)). apply IZR_le, Z.pow_le_mono_r; lia. }
-  assert (Hxs2 : xs < / 2).
-  { apply Rmult_lt_reg_r with 2; [lra|]. assert (xs * 2 <= xs * p2 k) by (apply Rmult_le_compat_l; lra). lra. }
+  assert (Hxs2 : xs <= / 2).
+  { apply Rmult_le_reg_r with 2; [lra|]. assert (xs * 2 <= xs * p2 k) by (apply Rmult_le_compat_l; lra). lra. }
   assert (HrW : IZR r <= p2 W / 2).
   { assert (xs * p2 W <= / 2 * p2 W) by (apply Rmult_le_compat_r; lra). lra. }
   set (rho := IZR r / p2 W).
@@ -430,7 +430,7 @@ Proof.
   intros HP T W. unfold T, exp_tables. cbv zeta. cbn [x_third x_second x_first x_whole x_last x_error].
   fold W. set (F := (W + table_bits)%Z). assert (HW : (0 <= W)%Z) by (unfold W, guard_bits; lia).
   assert (HF : (64 <= F)%Z) by (unfold F, W, guard_bits, table_bits; lia).
-  set (p := taylor (shl 1 (F - 27)) F 26).
+  set (p := taylor (shl 1 (F - 27)) F 27).
   pose proof (p2_pos F ltac:(lia)) as HFU. pose proof (p2_pos 27 ltac:(lia)) as H27.
   assert (E27 : / p2 27 * p2 F = IZR (shl 1 (F - 27))).
   { rewrite shl_spec by lia. replace (p2 F) with (p2 (F - 27) * p2 27) by (rewrite <- p2_plus by lia; f_equal; lia). field. lra. }
@@ -439,8 +439,7 @@ Proof.
   { assert (B : Rabs (IZR p - exp (- / p2 27) * p2 F) <= 4).
     { apply taylor_sound; try lia.
       - apply Rlt_le, Rinv_0_lt_compat. lra.
-      - replace (p2 27) with (p2 26 * 2) by (unfold p2; rewrite <- mult_IZR; reflexivity).
-        pose proof (p2_pos 26 ltac:(lia)). replace (/ (p2 26 * 2) * p2 26) with (/ 2) by (field; lra). lra.
+      - rewrite Rinv_l by lra. lra.
       - unfold shl. rewrite Z.shiftl_mul_pow2 by lia. assert (0 <= 2 ^ (F - 27))%Z by (apply Z.pow_nonneg; lia). lia.
       - rewrite E27. lra. }
     split; [cbn [fst]; lia|]. split; [lra|]. unfold encl. cbn [fst snd]. rewrite plus_IZR.
@@ -554,7 +553,7 @@ Proof.
     pose proof (G2 (Z.to_nat d2) S2) as B2. pose proof (G3 (Z.to_nat d3) S3) as B3.
     pose proof (exp_neg x Hx0) as HX.
     assert (B4 : from_below W (Z.max 0 (taylor rest W 27 - 4)) 8 (exp (- x))).
-    { pose proof (taylor_sound x rest W 27 ltac:(lia) ltac:(lia) Hx0 Hx1 Hrest0 ltac:(lra)) as B.
+    { pose proof (taylor_sound x rest W 27 ltac:(lia) ltac:(lia) Hx0 (Rlt_le _ _ Hx1) Hrest0 ltac:(lra)) as B.
       set (p := taylor rest W 27) in *.
       assert (C : IZR p - 4 <= exp (- x) * p2 W <= IZR p + 4) by (revert B; unfold Rabs; destruct (Rcase_abs _); lra).
       assert (0 <= exp (- x) * p2 W) by (apply Rmult_le_pos; lra).

@@ -22,6 +22,7 @@ import mpmath
 import pytest
 from irrational import ORACLES, Point
 
+from checker.ground import interval
 from checker.ground.interval import exp_enclosure, exp_tables, inverse_sqrt, taylor
 
 WIDTH = 4  # units of 2^-precision
@@ -146,7 +147,7 @@ def test_inverse_square_root_by_four_libraries(precision: int) -> None:
 
 def page_taylor(x: Fraction, bits: int, k: int) -> Fraction:
     """Return the Taylor sum, in units of 2^-bits."""
-    assert 0 <= x < Fraction(1, 2**k)
+    assert 0 <= x <= Fraction(1, 2**k)
     u = Fraction(1, 2**bits)
     terms = next(n for n in range(bits) if k * (n + 1) >= bits)
     p = 1 / u
@@ -156,18 +157,18 @@ def page_taylor(x: Fraction, bits: int, k: int) -> Fraction:
 
 
 @cache
-def page_tables(precision: int) -> tuple[list[list[int]], int]:
+def page_tables(precision: int, spare: int = 36) -> tuple[list[list[int]], int]:
     """Return the tables and e."""
-    W, F = precision + 12, precision + 48
-    first = page_taylor(Fraction(1, 2**27), F, 26)
+    W, F = precision + 12, precision + 12 + spare
+    first = page_taylor(Fraction(1, 2**27), F, 27)
     low_factor, high_factor = first - 4, first + 4
     tables, differences = [], []
     for last in (512, 512, 512, floor(Fraction(694, 1000) * precision)):
         low = high = Fraction(2**F)
         table = []
         for _ in range(last + 1):
-            table.append(floor(low / 2**36))
-            differences.append(ceil(high / 2**36) - table[-1])
+            table.append(floor(low / 2**spare))
+            differences.append(ceil(high / 2**spare) - table[-1])
             ends = low, high
             low = Fraction(floor(low * low_factor / 2**F))
             high = Fraction(ceil(high * high_factor / 2**F))
@@ -216,6 +217,16 @@ def test_every_rounding_of_the_proof_is_there(precision: int) -> None:
         assert exp_enclosure(y, scale, precision) == page(Fraction(y, 2**scale), precision)
 
 
+@pytest.mark.parametrize("spare", [0, 5])
+@pytest.mark.parametrize("precision", [64, 100])
+def test_every_unit_of_the_tables_counts(
+    precision: int, spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # With fewer bits to spare than it takes to hide them.
+    monkeypatch.setattr(interval, "TABLE_BITS", spare)
+    assert exp_tables.__wrapped__(precision) == page_tables(precision, spare)
+
+
 @pytest.mark.parametrize("edge", ["lower", "upper"])
 @pytest.mark.parametrize("precision", [16, 64, 96, 256])
 def test_every_unit_counts(precision: int, edge: str) -> None:
@@ -246,10 +257,11 @@ def test_tables_sums_and_products_are_within_their_errors(precision: int) -> Non
         for d in {1, len(table) - 1, *rng.sample(range(1, len(table)), 10)}:
             true = arb(d, scale, width)
             assert table[d] <= true < table[d] + widest
-    for k in (1, 9, 26, 27):
+    for k in (1, 2, 9, 27):
         for _ in range(50):
             # A floor, and the least and nearly the largest number of which it is that.
             r = rng.randrange(1, 1 << width - k)
+            assert taylor(r, width, k) == page_taylor(Fraction(r, 2**width), width, k)
             largest = arb(r, width, width)
             smallest = arb((r << 64) + (1 << 64) - 1, width + 64, width)
             assert taylor(r, width, k) - 4 <= smallest <= largest < taylor(r, width, k) + 4

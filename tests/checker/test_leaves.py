@@ -240,7 +240,7 @@ def test_scores_that_are_nearly_exact_move_shares_by_four_delta() -> None:
     for at in range(40):
         rng = random.Random(f"delta {at}")
         model = networks.of(rng, {"n_heads": 2}, dtype="F64", spread=rng.choice((2, 400)))
-        precision = rng.choice((8, 16, 64))
+        precision = rng.choice((16, 24, 64))
         page = leaf_bounds.Reading(model, precision, exp_enclosure, slope)
         layer = Layer(load_model(model.bytes), "blocks.0.", precision)
         size = 1 << precision - rng.choice((0, 6))
@@ -484,7 +484,7 @@ def test_affine_maps_of_whole_balls(precision: int) -> None:
                     )
 
 
-PINNED = "8de58306888df069"
+PINNED = "be9bc3f9d68ba97e"
 
 
 def test_balls_are_what_they_were() -> None:
