@@ -27,7 +27,9 @@ from certify.certificate.job import EFFORT
 from certify.certificate.show import Summary, read_certificate
 from certify.decimals import cut
 from certify.files import write_bytes
+from certify.model.file import load_model
 from certify.question.float32 import NAME as FLOAT32
+from certify.question.question import read_question
 
 CERTIFICATES = Path(__file__).parent.parent / "certificates"
 HEAD = """# Certificates
@@ -41,8 +43,9 @@ or all of them: `make certificates`. Models were trained by the project's own co
 `benchmarks/recipes.py`), for example `certify train max-of-k --k K --vocab 64 --d-model 32 --seed S
 --out model.safetensors`, and each certificate made by `certify prove model.safetensors --task TASK
 --strategy STRATEGY --out STRATEGY.json`, with `--semantics float32:any-order` where the name of the
-file ends in `-float32`. The task is `max-of-k`, `modular-addition` (modadd) or `balanced-brackets`
-(brackets). The effort is 1, but for `cascade` 10 at k = 4 and 0.3 at k = 10 and 20. The claim is
+file ends in `-float32`. The task is `max-of-k`, `modular-addition:P` (modadd), `group:symmetric:5`
+(s5) or `balanced-brackets` (brackets); modadd113-equals has the context `a b =`, so it takes
+`--domain 0-112/0-112/@113`. The effort is 1, but for `cascade` 10 at k = 4 and 0.3 at k = 10 and 20. The claim is
 about all inputs, ties counting as wrong: in real arithmetic, or of every execution in float32 with
 sums in any order, eps_exp = 2^-22, eta_exp = 2^-126. Proof length is in scalar operations
 (SPEC-8.1); the check time is one core of one machine, bare Python, and only good for comparison
@@ -154,9 +157,10 @@ def _again(model: Path, shipped: Summary, effort: float, out: Path) -> Certifica
     strategy takes one.
     """
     strategy = families.of_proof(shipped.proof).strategies[shipped.strategy]
+    loaded = load_model(model)
     return prove(
-        model,
-        task=shipped.task,
+        loaded,
+        task=read_question(shipped.task, loaded.config, shipped.domain),
         strategy=strategy.name,
         effort=effort if EFFORT in strategy.takes else None,
         float32=Float32() if shipped.statement["semantics"] == FLOAT32 else None,

@@ -9,7 +9,7 @@ Seconds of training
 on one core of one machine, k = 4: 5 for ``published`` at V = 64, 11, 17, 33 and 223 for
 ``converged``.
 
-``ADDITIONS`` and ``BRACKETS`` name the models of the other tasks.  Inputs that are right, smallest
+``ADDITIONS``, ``WITH_EQUALS_SIGN``, ``GROUPS`` and ``BRACKETS`` name the models of the other tasks.  Inputs that are right, smallest
 margin (float64) and seconds of training, on one core that was shared with other work:
 
 =============================  ================  =======  =======
@@ -20,6 +20,8 @@ modadd59-constant-seed-1         3 481 of 3 481   14.197      156
 modadd59-softmax-seed-0          3 481 of 3 481   13.961      525
 modadd113-constant-seed-0      12 769 of 12 769   12.493      440
 modadd59-constant-poor           2 020 of 3 481  -11.701        3
+modadd113-equals-seed-0        12 769 of 12 769   13.042      430
+s5-hidden128-seed-0            14 400 of 14 400    4.277       52
 brackets16-last                65 536 of 65 536    4.978       12
 brackets16-sum-pool            65 536 of 65 536    4.509       16
 brackets16-last-margin8        65 536 of 65 536   11.851       12
@@ -40,8 +42,10 @@ from pathlib import Path
 from certify.model.config import Config
 from certify.model.file import save_model
 from certify.model.tensors import Tensor
+from certify.question.groups import read_group
 from certify.training.architecture import Architecture
 from certify.training.balanced_brackets import BracketsRecipe, train_balanced_brackets
+from certify.training.group_composition import GroupRecipe, train_group
 from certify.training.max_of_k import Recipe, train_max_of_k
 from certify.training.modular_addition import AdditionRecipe, train_modular_addition
 
@@ -49,7 +53,7 @@ WIDTH = 32
 RECIPES = ("published", "converged")
 _CONVERGED = {64: (5_000, 512), 128: (8_000, 512), 256: (15_000, 512), 512: (40_000, 1024)}
 
-ADDITIONS = {
+ADDITIONS: dict[str, tuple[int, str, AdditionRecipe]] = {
     "modadd59-constant-seed-0": (59, "constant", AdditionRecipe(seed=0)),
     "modadd59-constant-seed-1": (59, "constant", AdditionRecipe(seed=1)),
     "modadd59-softmax-seed-0": (59, "softmax", AdditionRecipe(seed=0)),
@@ -57,6 +61,18 @@ ADDITIONS = {
     "modadd59-constant-poor": (59, "constant", AdditionRecipe(seed=0, steps=70)),
 }
 """For each model of modular addition: the modulus, the attention and the recipe."""
+
+WITH_EQUALS_SIGN = {
+    "modadd113-equals-seed-0": (
+        113,
+        "softmax",
+        AdditionRecipe(seed=0, fraction=0.5, learning_rate=0.002, steps=4_000, decay=0.25),
+    ),
+}
+"""The same for those that read ``a b =``."""
+
+GROUPS = {f"s5-hidden128-seed-{seed}": ("symmetric:5", 128, seed) for seed in range(4)}
+"""For each model of a group: its name, the width of the hidden layer and the seed."""
 
 _NARROW = Architecture(d_model=16, d_mlp=32)
 BRACKETS = {
@@ -99,13 +115,21 @@ def trained(folder: Path, name: str, k: int, vocab: int, seed: int) -> Path:
 
 
 def trained_network(folder: Path, name: str) -> Path:
-    """Return the file of a model of ``ADDITIONS`` or ``BRACKETS`` in the folder, which is trained
-    first if it is not there.
+    """Return the file of a model of ``ADDITIONS``, ``WITH_EQUALS_SIGN``, ``GROUPS`` or ``BRACKETS``
+    in the folder, which is trained first if it is not there.
     """
     path = folder / f"{name}.safetensors"
     if name in ADDITIONS:
         modulus, attention, recipe = ADDITIONS[name]
         return _kept(path, lambda: train_modular_addition(modulus, attention, recipe))
+    if name in WITH_EQUALS_SIGN:
+        modulus, attention, recipe = WITH_EQUALS_SIGN[name]
+        return _kept(
+            path, lambda: train_modular_addition(modulus, attention, recipe, equals_sign=True)
+        )
+    if name in GROUPS:
+        group, width, seed = GROUPS[name]
+        return _kept(path, lambda: train_group(read_group(group), width, GroupRecipe(seed=seed)))
     n, architecture, learning = BRACKETS[name]
     return _kept(path, lambda: train_balanced_brackets(n, architecture, learning))
 
