@@ -45,11 +45,11 @@ or all of them: `make certificates`. Models were trained by the project's own co
 --strategy STRATEGY --out STRATEGY.json`, with `--semantics float32:any-order` where the name of the
 file ends in `-float32`. The task is `max-of-k`, `modular-addition:P` (modadd), `group:symmetric:5`
 (s5) or `balanced-brackets` (brackets); modadd113-equals has the context `a b =`, so it takes
-`--domain 0-112/0-112/@113`. The effort is 1, but for `cascade` 10 at k = 4 and 0.3 at k = 10 and 20. The claim is
-about all inputs, ties counting as wrong: in real arithmetic, or of every execution in float32 with
-sums in any order, eps_exp = 2^-22, eta_exp = 2^-126. Proof length is in scalar operations
-(SPEC-8.1); the check time is one core of one machine, bare Python, and only good for comparison
-within this table.
+`--domain 0-112/0-112/@113`. The effort is 1, but for `cascade` 10 at k = 4 and 0.3 at k = 10 and
+20. The claim is about all inputs, ties counting as wrong: in real arithmetic, or of every execution
+in float32 with sums in any order, eps_exp = 2^-22, eta_exp = 2^-126. Proof length is in scalar
+operations (SPEC-8.1); the check time is one core of one machine, bare Python, and only good for
+comparison within this table.
 
 """
 COLUMNS = (

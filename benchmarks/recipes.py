@@ -9,8 +9,9 @@ Seconds of training
 on one core of one machine, k = 4: 5 for ``published`` at V = 64, 11, 17, 33 and 223 for
 ``converged``.
 
-``ADDITIONS``, ``WITH_EQUALS_SIGN``, ``GROUPS`` and ``BRACKETS`` name the models of the other tasks.  Inputs that are right, smallest
-margin (float64) and seconds of training, on one core that was shared with other work:
+``ADDITIONS``, ``WITH_EQUALS_SIGN``, ``GROUPS`` and ``BRACKETS`` name the models of the other tasks.
+Inputs that are right, smallest margin (float64) and seconds of training, on one core that was
+shared with other work:
 
 =============================  ================  =======  =======
 model                                     right   margin  seconds
