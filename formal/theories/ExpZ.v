@@ -469,7 +469,7 @@ Proof.
   split; [|split; [|split]]; intros d Hd; (apply lower_ends_sound; [exact HW|apply L|exact Hd|apply exp_power_le_1; lia|unfold w; lia|auto]).
 Qed.
 
-(** ** SPEC-6.3 *)
+(** ** Digits *)
 Lemma land_511 z : Z.land z 511 = (z mod 512)%Z.
 Proof. change 511%Z with (Z.ones 9). rewrite Z.land_ones by lia. reflexivity. Qed.
 Lemma shr_div z n : (0 <= n)%Z -> shr z n = (z / 2 ^ n)%Z.
