@@ -14,6 +14,7 @@ from typing import Any
 
 import addition
 import make_vectors
+import models
 import mpmath
 import mutators
 import pytest
@@ -33,6 +34,7 @@ from checker.ground.exact import Matrix, bits
 from checker.ground.interval import exp_enclosure
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
+from checker.statement.domain import parse_domain
 from checker.statement.model import load_model
 from checker.sums.fold import fold
 from checker.sums.inputs import evaluation_of
@@ -574,11 +576,12 @@ def test_scores_and_the_common_scale_of_the_tables_count_as_memory(
         checker.sums.fold, "require_room", lambda entries, width: asked.append((entries, width))
     )
     model = load_model(addition.random_model("room", None).bytes)
-    found = checker.sums.fold.fold(model, Ledger(lambda done: None))
+    domain = parse_domain(models.domain_of(model.config), model)
+    found = checker.sums.fold.fold(model, domain, Ledger(lambda done: None))
     heads, p = model.sizes["n_heads"], model.sizes["d_vocab"]
     if part == "scores":
         assert {(2 * heads * p * p, bits(scores)) for scores in found.scores} <= set(asked)
     else:
         entries = 2 * p * (model.sizes["d_mlp"] + model.sizes["d_vocab_out"]) * (1 + heads)
-        widest = max(map(bits, found.tables))
+        widest = max(bits(Matrix(table, 0)) for table in found.tables)
         assert [pair for pair in asked if pair[0] == entries][-1] == (entries, widest)
