@@ -280,6 +280,7 @@ def fold(model: Model, domain: Domain, ledger: Ledger) -> Folded:
     for head in heads if mix(model)[0] else ():
         tables.append(_moved(model, head, values[head], reading, size, ledger))
         scores.append(_scores(model, head, x, size, ledger))
+        require_room(len(heads) * scores[-1].entries, bits(scores[-1]))
     scale = max(0, *(table.scale for table in tables))
     require_room(entries, max(bits(table) + scale - table.scale for table in tables))
     rows = [table.rows for table in aligned(ledger, *tables)]
