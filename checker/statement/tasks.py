@@ -21,8 +21,11 @@ MAX_POWER = 1 << 16
 """No exponent of a polynomial is larger.  (SPEC-5.2)"""
 MAX_LOOKS = 1 << 24
 """Images that are looked up for a group, and as much for other answers to pairs.  (SPEC-5.2)"""
-LOOKS_OF_A_TERM = 4
-"""A term of a polynomial takes as long as so many images.  (SPEC-5.2)"""
+LOOKS_OF_A_TERM = 16
+LOOKS_OF_A_BIT = 2
+"""A term of a polynomial takes as long as so many images, and so many for every bit of its
+exponents.  (SPEC-5.2)
+"""
 
 Values = Sequence[int]
 Answer = Callable[[Values], int]
@@ -237,7 +240,8 @@ def _polynomial(value: object) -> Rule:
     label = f"polynomial:{p}:{text}"
     told = {"modulus": str(p), "of": shown(text)}
     sentence = f"computes {shown(text)} modulo {p} correctly"
-    looks = LOOKS_OF_A_TERM * len(terms)
+    digits = sum(i.bit_length() + j.bit_length() for _, i, j in terms)
+    looks = LOOKS_OF_A_TERM * len(terms) + LOOKS_OF_A_BIT * digits
     return Rule(label, told, sentence, answer, _pairs(answer), looks=looks)
 
 

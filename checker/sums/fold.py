@@ -117,7 +117,7 @@ def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     Raises:   Declined (SPEC-3.5) before it is formed.
     """
     right = factor(b, bits(a), ledger)
-    hold(len(a.rows), 8 * right.slots.width, ledger)
+    hold(len(a.rows) * right.columns, 8 * right.slots.size, ledger)
     rows = tuple(tuple(right.times(row, ledger)) for row in a.rows)
     return Matrix(rows, a.scale + b.scale)
 

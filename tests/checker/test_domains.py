@@ -306,8 +306,8 @@ def looks_of(task: Any, vocab: int) -> Callable[[], object]:
     ("task", "vocab", "looks"),
     [
         ({"modular-addition": 5}, 7, 49),
-        ({"polynomial": {"modulus": 5, "terms": [[1, 1, 0]]}}, 7, 4 * 49),
-        ({"polynomial": {"modulus": 5, "terms": [[1, 1, 0], [2, 0, 1]]}}, 7, 8 * 49),
+        ({"polynomial": {"modulus": 5, "terms": [[1, 1, 0]]}}, 7, 18 * 49),
+        ({"polynomial": {"modulus": 5, "terms": [[1, 1, 0], [2, 0, 1]]}}, 7, 36 * 49),
         ({"group": {"name": "dihedral:4"}}, 8, 64 * 4),
         ({"group": {"name": "symmetric:3"}}, 5, 25 * 3),
         ({"group": {"elements": [[0, 1], [1, 0]]}}, 1, 8),
@@ -396,4 +396,4 @@ def test_names_of_operands_are_letters_and_then_numbers() -> None:
     assert len(domain_module.LETTERS) == 64
     model = stub(4, 3, 4)
     domain = parse_domain(written(model, [{"context": 3}, among(0, 2), among(1, 1)]), model)
-    assert domain.words() == "for all a in 0-2, b in 1 in the context @3 a b"
+    assert domain.words() == "for all a in 0-2, b in 1 in the context 3 a b"
