@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -48,8 +49,10 @@ MODULAR_ADDITION, POLYNOMIAL, GROUP = "modular-addition", "polynomial", "group"
 MAXIMUM_FILE_BYTES = 1 << 24
 MAXIMUM_POWER = 1 << 16
 MAXIMUM_ORDER = 1024
-MAXIMUM_IMAGES = 1 << 26
-"""So many images the checker looks up to see that elements without a name are closed."""
+MAXIMUM_IMAGES = 1 << 24
+"""So many images the checker looks up for the products of a group, or as long it takes for the
+answers to all pairs of values.  (SPEC-5.2)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Rule:
     ``possible``: the answers to operands that take these values, position by position.
     ``takes``:    the values that an operand may have, None for any.
     ``operands``: how many there have to be, None for any number.
+    ``images``:   what an answer to two operands takes, in images that the checker looks up.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Rule:
     possible: Callable[[Sequence[Sequence[int]]], set[int]]
     takes: range | None = None
     operands: int | None = None
+    images: int = 0
 
 
 def balanced(values: Values) -> Values:
@@ -151,6 +156,7 @@ def _modular_addition(rest: str, config: Config, domain: Domain) -> Rule:
         answer,
         _of_pairs(answer),
         operands=2,
+        images=1,
     )
 
 
@@ -239,6 +245,7 @@ def _polynomial(rest: str, config: Config, domain: Domain) -> Rule:
         answer,
         _of_pairs(answer),
         operands=2,
+        images=sum(16 + 2 * (i.bit_length() + j.bit_length()) for i, j in terms),
     )
 
 
@@ -320,6 +327,7 @@ def _group(rest: str, config: Config, domain: Domain) -> Rule:
         _of_pairs(answer),
         takes=range(len(elements)),
         operands=2,
+        images=max(1, len(elements[0])),
     )
 
 
@@ -387,6 +395,12 @@ def rule_named(text: str, config: Config, domain: Domain) -> Rule:
                 f"task {text} is about the values 0 to {rule.takes[-1]}, a token stands for"
                 f" {strange[0]} (see --domain and --values)"
             )
+    images = rule.images * math.prod(map(len, lists))
+    if images > MAXIMUM_IMAGES:
+        raise Unsupported(
+            f"task {text}: the answers to all pairs take {images} images, the checker stops at"
+            f" {MAXIMUM_IMAGES} (see --domain)"
+        )
     possible = set[int]().union(*(rule.possible(lists[:end]) for end in set(ends)))
     require_answers(possible, domain, text)
     return rule

@@ -320,7 +320,11 @@ GENERAL = [
         general_config(), n_layers=3, normalization_type="LN", eps=(1e-5).hex(), act_fn="gelu_new"
     ),
     dataclasses.replace(
-        general_config(), normalization_type="LNPre", eps=(1e-5).hex(), act_fn="silu", readout="all"
+        general_config(),
+        normalization_type="LNPre",
+        eps=(1e-5).hex(),
+        act_fn="silu",
+        readout="last",
     ),
     dataclasses.replace(
         general_config(),

@@ -134,9 +134,9 @@ def test_fields_without_meaning_are_dropped() -> None:
 
 
 def test_our_own_fields_are_kept() -> None:
-    ours = {"attention_mix": 0.5, "readout": "all"}
+    ours = {"attention_mix": 0.5, "readout": "last"}
     config = translated_config({**ATTENTION, **ours}, "here")
-    assert (config.mix, config.readout) == (0.5, "all")
+    assert (config.mix, config.readout) == (0.5, "last")
     assert translated_config(config.as_dict(), "here") == config
     assert (
         translated_config({**ATTENTION, "attention_mix": (0.25).hex(), "readout": None}, "here").mix

@@ -118,7 +118,8 @@ def test_the_second_factor_is_applied_first() -> None:
 def test_what_is_not_closed_is_refused() -> None:
     with pytest.raises(BadInput) as refusal:
         multiplication_table([(0, 1, 2), (1, 2, 0)])
-    assert str(refusal.value) == "the product of elements 1 and 1 is no element"
+    told = "the elements: not closed: the product of elements 1 and 1 is no element"
+    assert str(refusal.value) == told
 
 
 SPELLING = (
