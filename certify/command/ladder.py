@@ -9,7 +9,7 @@ import click
 from certify import families
 from certify.command.console import print_columns, progress_bar, require_folder
 from certify.command.group import main
-from certify.command.options import EXISTING, NEW_FILE, domain_options, task_option
+from certify.command.options import EXISTING, NEW_FILE, Texts, domain_options, task_option
 from certify.decimals import cut
 from certify.errors import BadInput, CertifyError
 from certify.files import write_bytes
@@ -61,11 +61,7 @@ LIMITS = {"quick": 120.0, "default": 600.0, "all": 7200.0}
 def ladder(
     model_file: Path,
     task: str,
-    domain: str | None,
-    values: str | None,
-    outputs: str | None,
-    answers: str | None,
-    read: str | None,
+    asked: Texts,
     level: Level | None,
     out: Path,
     csv_file: Path | None,
@@ -97,8 +93,6 @@ def ladder(
     if plot_file is not None:
         require_matplotlib(plot_file)
     model = load_model(model_file)
-    asked = {"domain": domain, "values": values, "outputs": outputs, "answers": answers}
-    asked |= {"read": read}
     question = read_question(task, model.config, read_domain(model.config, **asked))
     family, form = families.with_ladder(question.name)
     family.require(model.config, question, str(model_file))

@@ -20,6 +20,7 @@ from certify.command.group import main
 from certify.command.options import (
     EXISTING,
     NEW_FILE,
+    Texts,
     domain_options,
     scope_option,
     task_option,
@@ -61,11 +62,7 @@ NEAR_CHANCE = (
 def evaluate(
     model_file: Path,
     task: str,
-    domain: str | None,
-    values: str | None,
-    outputs: str | None,
-    answers: str | None,
-    read: str | None,
+    asked: Texts,
     scope: Scope,
     samples: int | None,
     seed: int,
@@ -83,7 +80,7 @@ def evaluate(
       certify evaluate model.safetensors --task modular-addition:113 --domain 0-112/0-112/@113
     """
     model = load_model(model_file)
-    inputs = read_domain(model.config, domain, values, outputs, answers, read)
+    inputs = read_domain(model.config, **asked)
     question = read_question(task, model.config, inputs)
     with progress_bar("evaluating") as advance:
         result = evaluate_model(model, question, scope, samples, seed, advance)
@@ -105,11 +102,7 @@ def evaluate(
 )
 def table_command(
     model_file: Path,
-    domain: str | None,
-    values: str | None,
-    outputs: str | None,
-    answers: str | None,
-    read: str | None,
+    asked: Texts,
     out: Path | None,
     as_group: Path | None,
 ) -> None:
@@ -130,7 +123,7 @@ def table_command(
         if path is not None:
             require_folder(path)
     model = load_model(model_file)
-    inputs = read_domain(model.config, domain, values, outputs, answers, read)
+    inputs = read_domain(model.config, **asked)
     data = table_of(model, inputs)
     if as_group is not None:
         found = group_of(data, inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -79,6 +80,8 @@ def task_option(command: Command) -> Command:
     )(command)
 
 
+Texts = dict[str, str | None]
+"""What was typed for each part of a domain."""
 DOMAIN_HELP = {
     "domain": "The tokens allowed at each position: ranges by commas, positions by slashes, * for"
     " all tokens, @t for a context token, as in 0-112/0-112/@113; or a JSON file that says all.",
@@ -92,10 +95,20 @@ DOMAIN_HELP = {
 
 
 def domain_options(command: Command) -> Command:
-    """Add the options that say which inputs are meant; what is left out is the usual thing."""
+    """Add the options that say which inputs are meant; what is left out is the usual thing.
+
+    Ensures: the command is given them as one argument ``asked``, a text or None for each part.
+    """
+
+    @functools.wraps(command)
+    def collected(*given: Any, **named: Any) -> Any:
+        asked = {part: named.pop(part) for part in PARTS}
+        return command(*given, asked=asked, **named)
+
+    found: Command = collected
     for part in reversed(PARTS):
-        command = click.option(f"--{part}", metavar="TEXT", help=DOMAIN_HELP[part])(command)
-    return command
+        found = click.option(f"--{part}", metavar="TEXT", help=DOMAIN_HELP[part])(found)
+    return found
 
 
 def scope_option(command: Command) -> Command:

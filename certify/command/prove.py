@@ -20,6 +20,7 @@ from certify.command.options import (
     NEW_FILE,
     Listed,
     TaskOption,
+    Texts,
     domain_options,
     enclosure_options,
     float32_of,
@@ -71,11 +72,7 @@ BOUNDS = ("correct_lower", "correct_upper", "total")
 def prove(
     model_file: Path,
     task: str,
-    domain: str | None,
-    values: str | None,
-    outputs: str | None,
-    answers: str | None,
-    read: str | None,
+    asked: Texts,
     strategy: str | None,
     scope: Scope,
     effort: float | None,
@@ -114,7 +111,7 @@ def prove(
     require_folder(out)
     float32 = float32_of(semantics, eps_exp, eta_exp, exp_from)
     model = load_model(model_file)
-    inputs = read_domain(model.config, domain, values, outputs, answers, read)
+    inputs = read_domain(model.config, **asked)
     question = read_question(task, model.config, inputs)
     _say_what_was_taken(task, question)
     _, chosen = families.chosen(question, model.config, strategy)
@@ -201,7 +198,12 @@ def _print_certificate(certificate: Certificate, strategy: str, out: Path) -> No
 )
 @click.pass_context
 def verify(
-    ctx: click.Context, /, model_file: str, certificate: str, **required: str | int | None
+    ctx: click.Context,
+    /,
+    model_file: str,
+    certificate: str,
+    asked: Texts,
+    **required: str | int | None,
 ) -> None:
     """Run the independent checker; the last line is its verdict, the exit code is its own.
 
@@ -213,8 +215,8 @@ def verify(
     \b
       python3 -I -S checker.pyz MODEL.safetensors CERTIFICATE.json
     """
-    asked = {name.replace("_", "-"): value for name, value in required.items()}
-    answer = api.ask_checker(model_file, certificate, asked, inherit_output=True)
+    others = {name.replace("_", "-"): value for name, value in required.items()}
+    answer = api.ask_checker(model_file, certificate, {**asked, **others}, inherit_output=True)
     click.echo(answer.report, nl=False)
     ctx.exit(answer.code)
 
