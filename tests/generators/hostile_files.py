@@ -524,6 +524,7 @@ def answered(model: models.Model, domain: Document) -> Any:
 
 BEHIND: list[Document] = [{"tokens": [[0, 1023]], "values": "own"}] * 2
 READ: Document = {"positions": BEHIND + [{"context": 0}] * 62, "read": list(range(1, 64))}
+SOME: Document = {"tokens": [[0, 222]], "values": "own"}  # four terms are at the limit
 SMALL: list[Document] = [{"tokens": [[0, 0]], "values": "own"}] * 2
 
 PAIR_TEXT = mutators.encode(BASE)
@@ -570,9 +571,13 @@ BOMBS: dict[str, tuple[Callable[[], Files], int | None]] = {
     "a million permuted points": (asking(turns(1024), positions=SMALL), 20),
     "a group at its limit": (asking(turns(256), positions=SMALL), 10),
     "a thousand terms": (asking(powers(1024)), 20),
-    "four terms": (asking(powers(4)), 10),
+    "four terms": (asking(powers(4)), 20),
+    "four terms at their limit": (asking(powers(4), positions=[SOME] * 2), 10),
     "a thousand terms behind two operands": (asking(powers(1024), n=64, **READ), 20),
-    "four terms behind two operands": (asking(powers(4), n=64, **READ), 10),
+    "four terms behind two operands": (
+        asking(powers(4), n=64, positions=[SOME] * 2 + [{"context": 0}] * 62, read=[*range(1, 64)]),
+        10,
+    ),
     "values of sixty-four positions": (asking("max-of-k", n=64, read=list(range(64))), 10),
     "answers to a million inputs": (asking(answered, 2, 20, read=list(range(14, 20))), 10),
     "leaves of sixty-four positions": (asking("argmax", n=64, leaves=500_000), 10),
