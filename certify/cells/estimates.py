@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certify.cells.scaled import SLACK, Array, Scaled
+from certify.cells.tails import operations, within
 
 Tokens = NDArray[np.intp]
 Flags = NDArray[np.bool_]
@@ -302,12 +303,35 @@ def _masks(sizes: NDArray[np.intp], width: int, at: int) -> Array:
     return found
 
 
-def counted(terms: Array, weights: Array, bins: int, *, forced: bool) -> tuple[Array, Array]:
-    """Return upper counts of the failing weight for several shares of answers, and the operations
-    of each.  (SPEC-7.9)
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Shares of answers of a cell that may be counted on one grid.  (SPEC-7.9)
+
+    ``deficits`` [n, shares, blocks], ``weights`` [n, blocks] and ``forced`` as ``within`` takes
+    them; ``possible`` [shares]: whether any input can fail; ``work`` [shares]: what the checker is
+    charged for each.
+    """
+
+    weights: Array
+    bins: int
+    forced: int
+    possible: Flags
+    deficits: Tokens
+    work: Array
+
+    def failing(self) -> Array:
+        """Return upper counts of the failing weight [shares].
+
+        Cost: a Fourier transform per position and share.
+        """
+        found = within(self.deficits, self.weights, self.bins, self.forced)
+        return np.where(self.possible, found, 0.0)
+
+
+def counting(terms: Array, weights: Array, bins: int, *, forced: bool) -> Counting:
+    """Return how shares of answers may be counted; only the operations are known yet.
 
     ``terms`` [n, shares, blocks]: per share the blockwise maximum over its answers.
-    Cost: three Fourier transforms per position and share, and as many more without the maximum.
     """
     positions, _shares, blocks = terms.shape
     tops = terms.max(axis=2)
@@ -317,45 +341,6 @@ def counted(terms: Array, weights: Array, bins: int, *, forced: bool) -> tuple[A
     deficits = np.minimum(np.floor((tops[:, :, None] - terms) / step[:, None]), bins + 1).astype(
         np.intp
     )
-    failing, products = within(deficits, weights, bins, positions - 1 if forced else 0)
-    work = 3.0 * positions * blocks + np.where(possible, products, 0.0)
-    return np.where(possible, failing, 0.0), work
-
-
-def within(
-    deficits: NDArray[np.intp], weights: Array, bins: int, forced: int
-) -> tuple[Array, Array]:
-    """Return per share the weight of the inputs whose deficits sum to at most ``bins``, and the
-    checker's operations.
-
-    ``deficits`` [n, shares, blocks], at most ``bins + 1``; ``weights`` [n, blocks].  One of the
-    first ``forced`` positions must hold the last block, unless there is none of them.
-    Cost: three Fourier transforms per position and share, and as many more without the last block.
-    """
-    positions, shares, blocks = deficits.shape
-    index = deficits + (bins + 2) * np.arange(shares)[:, None]
-    length = 1 << (2 * bins + 1).bit_length()
-    found, work = np.zeros(shares), np.zeros(shares)
-    for dropped, sign in ((0, 1.0), (1, -1.0))[: 2 if forced else 1]:
-        product = np.zeros((shares, bins + 1))
-        product[:, 0] = 1.0
-        degree = np.zeros(shares)
-        for place in range(positions):
-            use = blocks - (dropped if place < forced else 0)
-            chosen = index[place, :, :use].ravel()
-            mass = np.broadcast_to(weights[place, :use], (shares, use)).ravel()
-            histogram = np.bincount(chosen, mass, minlength=shares * (bins + 2)).reshape(
-                shares, bins + 2
-            )[:, : bins + 1]
-            live = (
-                np.bincount(chosen, minlength=shares * (bins + 2)).reshape(shares, bins + 2)[
-                    :, : bins + 1
-                ]
-                > 0
-            )
-            degree += np.where(live, np.arange(bins + 1), 0).max(axis=1)
-            work += 2.0 * (np.minimum(degree, bins) + 1) * live.sum(axis=1)
-            spectrum = np.fft.rfft(product, length, axis=1) * np.fft.rfft(histogram, length, axis=1)
-            product = np.fft.irfft(spectrum, length, axis=1)[:, : bins + 1]
-        found += sign * product.sum(axis=1)
-    return np.maximum(found, 0.0), work
+    among = positions - 1 if forced else 0
+    products = np.where(possible, operations(deficits, bins, among), 0.0)
+    return Counting(weights, bins, among, possible, deficits, 3.0 * positions * blocks + products)

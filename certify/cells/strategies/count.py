@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.cells.estimates import Examined, within
+from certify.cells.estimates import Examined
 from certify.cells.forest import Cell, Share, cell, singles
 from certify.cells.problem import Problem, pooled_then_single
 from certify.cells.scaled import Array
+from certify.cells.tails import within
 
 COARSE, FINE = 48, 384
 """Bins of the first estimate, and of the second, where the first leaves more than ``UNCLEAR`` of
@@ -201,9 +202,7 @@ def _estimate(leaf: Leaf, probabilities: Array, bins: int) -> _Estimate:
     weights = probabilities[:-1, : leaf.maximum + 1]
     forced = free if leaf.query != leaf.maximum else 0
     found = [
-        share
-        * within(rounded.astype(np.intp).transpose(0, 2, 1), weights, bins, forced)[0]
-        * possible
+        share * within(rounded.astype(np.intp).transpose(0, 2, 1), weights, bins, forced) * possible
         for rounded in (np.floor(deficits), np.rint(deficits), np.ceil(deficits))
     ]
     return _Estimate(found[0], found[1], found[2])
