@@ -112,9 +112,10 @@ def _shares(leaf: Leaf, probabilities: Array, price: float) -> tuple[list[Share]
         most = min(size, float(apart.upper.sum()), float(joint.upper[0]))
         if most - float(apart.lower.max()) < UNCLEAR:
             break
-    bins, cost = _allocate(apart.middle, apart.upper, price, resolution)
-    together, joint_cost = _allocate(joint.middle, joint.upper, price, resolution)
-    if joint_cost + float(joint.middle[0]) < cost + min(float(apart.middle.sum()), size):
+    bins, costs = _allocate(apart.middle, apart.upper, price, resolution)
+    together, joint_costs = _allocate(joint.middle, joint.upper, price, resolution)
+    separate = float(costs.sum()) + min(float(apart.middle.sum()), size)
+    if float(joint_costs[0]) + float(joint.middle[0]) < separate:
         blocks: list[Share] = [[int(together[0]), []]]
     else:
         rare = apart.upper < price
@@ -126,18 +127,17 @@ def _shares(leaf: Leaf, probabilities: Array, price: float) -> tuple[list[Share]
             rare[:] = False
         blocks = [[int(b), [int(j)]] for b, j in zip(bins[~rare], leaf.answers[~rare], strict=True)]
         blocks.append([COARSE, []])
-    likely = int(np.argmax(apart.middle))
-    if apart.middle[likely] < price:
+    if apart.middle.max() < price:
         return blocks, []
-    lower, _ = _allocate(apart.middle, 2 * apart.middle - apart.lower, price, resolution)
-    return blocks, [[int(lower[likely]), [int(leaf.answers[likely])]]]
+    bins, costs = _allocate(apart.middle, 2 * apart.middle - apart.lower, price, resolution)
+    likely = int(np.argmax(apart.middle - costs))
+    return blocks, [[int(bins[likely]), [int(leaf.answers[likely])]]]
 
 
 def _allocate(
     middle: Array, upper: Array, price: float, resolution: int
-) -> tuple[NDArray[np.intp], float]:
-    """Return for every count the bins that minimise rounding error plus price, and the sum of these
-    minima.
+) -> tuple[NDArray[np.intp], Array]:
+    """Return for every count the bins that minimise rounding error plus price, and these minima.
 
     The count on b bins is taken as ``middle * (upper/middle)^(resolution/b)``: rounding shifts
     every sum by a number of steps, and tails of sums fall off about exponentially.  Grids coarser
@@ -150,7 +150,7 @@ def _allocate(
     blind = (choices < resolution) & (upper[:, None] > price)
     totals = np.where(blind, np.inf, errors + price * (choices / COARSE) ** GROWTH)
     best = totals.argmin(axis=1)
-    return choices[best], float(totals.min(axis=1).sum())
+    return choices[best], totals.min(axis=1)
 
 
 def _share(leaf: Leaf, probabilities: Array) -> float:
