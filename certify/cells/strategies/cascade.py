@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from certify.cells.estimates import Cells, Examined, Open, Tokens, counting, enumerated
+from certify.cells.estimates import Cells, Examined, Open, Tokens, counting, enumerated, enumeration
 from certify.cells.forest import Cell, Layout, cell, runs, tree
 from certify.cells.problem import Problem, nothing_at, screen, skipped, starts_of
 from certify.cells.scaled import Array
@@ -263,9 +263,12 @@ def _settle(cells: Cells, examined: Examined, offers: Offers) -> None:
         for bins in QUICK_BINS if offers.quick else BINS:
             _count(cells, examined, weights, bins, offers)
         return
-    loss, work = enumerated(examined, weights)
+    at, least = enumeration(examined)
+    if offers.hopeless(examined.operations + least):
+        return
+    loss, more = enumerated(examined, weights, at)
     one = cell("enumerate", examined.queries.tolist(), runs(examined.starts))
-    offers.add(examined.operations + work, loss, one)
+    offers.add(examined.operations + least + more, loss, one)
 
 
 def _count(cells: Cells, examined: Examined, weights: Array, bins: int, offers: Offers) -> None:
