@@ -11,6 +11,7 @@ rounding error at a coarse grid is made here by discrete Fourier transform, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -55,13 +56,38 @@ class Leaf:
     last: Array
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Estimate:
-    """Shares of the domain per answer: deficits rounded down, to the nearest, and up."""
+    """Shares of the domain per answer: deficits rounded down, to the nearest, and up; each is
+    counted when it is asked for.
 
-    upper: Array
-    middle: Array
-    lower: Array
+    ``deficits`` [free, answers, m + 1] in steps, not rounded; ``weights`` [free, m + 1];
+    ``shares`` [answers]: that of the query where the answer may win.
+    """
+
+    deficits: Array
+    weights: Array
+    bins: int
+    forced: int
+    shares: Array
+
+    @cached_property
+    def upper(self) -> Array:
+        """Return no less than what fails."""
+        return self._counted(np.floor(self.deficits))
+
+    @cached_property
+    def middle(self) -> Array:
+        """Return about what fails."""
+        return self._counted(np.rint(self.deficits))
+
+    @cached_property
+    def lower(self) -> Array:
+        """Return no more than what fails."""
+        return self._counted(np.ceil(self.deficits))
+
+    def _counted(self, rounded: Array) -> Array:
+        return self.shares * within(rounded.astype(np.intp), self.weights, self.bins, self.forced)
 
 
 def build(problem: Problem) -> list[Cell]:
@@ -189,8 +215,7 @@ def _joined(leaf: Leaf) -> Leaf:
 def _estimate(leaf: Leaf, probabilities: Array, bins: int) -> _Estimate:
     """Return estimates of the failing share for every answer on a grid of so many bins.
 
-    Cost: one Fourier transform per free position and answer, and as many more for the sequences
-          without the maximum.
+    Cost: one Fourier transform per free position and answer for each that is asked for.
     """
     free = leaf.terms.shape[0]
     share = float(probabilities[-1, leaf.query])
@@ -198,11 +223,8 @@ def _estimate(leaf: Leaf, probabilities: Array, bins: int) -> _Estimate:
     total = tops.sum(axis=0) + leaf.last
     step = np.where(total > 0, total, 1.0) / bins
     deficits = np.minimum((tops[:, None, :] - leaf.terms) / step, bins + 1)
-    possible = total >= 0
     weights = probabilities[:-1, : leaf.maximum + 1]
     forced = free if leaf.query != leaf.maximum else 0
-    found = [
-        share * within(rounded.astype(np.intp).transpose(0, 2, 1), weights, bins, forced) * possible
-        for rounded in (np.floor(deficits), np.rint(deficits), np.ceil(deficits))
-    ]
-    return _Estimate(found[0], found[1], found[2])
+    shares = np.where(total >= 0, share, 0.0)
+    by_answer = np.ascontiguousarray(deficits.transpose(0, 2, 1))
+    return _Estimate(by_answer, weights, bins, forced, shares)
