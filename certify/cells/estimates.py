@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certify.cells.scaled import SLACK, Array, Scaled
+from certify.cells.tails import operations, within
 
 Tokens = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 MOST_SUFFIXES = 1 << 16
 """The checker cuts tuples so that no more than so many share a prefix.  (SPEC-7.8)"""
+
+TIE = 1e-12
+"""A sum that is less below zero may be a tie."""
 
 NOTHING = -np.inf
 """The term of a block with which an answer can no longer win."""
@@ -234,44 +238,67 @@ class Cells:
         return float((up_to - below) * self.probabilities[-1, queries].sum())
 
 
-def enumerated(cell: Examined, weights: Array) -> tuple[float, float]:
-    """Return the failing weight of a cell by enumeration of its block tuples, and the operations.
-    (SPEC-7.8)
+def enumeration(cell: Examined) -> tuple[int, float]:
+    """Return where the checker cuts the tuples of a cell to enumerate them, and what that costs it
+    however few of them fail.  (SPEC-7.8)
 
-    Cost: blocks^n flags, and per answer the tuples it may win with.
+    Requires: answers.
     """
-    positions, count, width = cell.terms.shape
+    positions, _, width = cell.terms.shape
     free = positions - 1
-    if not count:
-        return 0.0, 0.0
-    there = np.isfinite(cell.terms)
-    present = [np.flatnonzero(there[i].any(axis=0)) for i in (free, *range(free))]
-    flags = np.zeros([len(blocks) for blocks in present], dtype=bool)
-    for j in range(count):
-        rows = [
-            cell.terms[i, j, blocks]
-            for i, blocks in zip((free, *range(free)), present, strict=True)
-        ]
-        chosen = [np.flatnonzero(np.isfinite(row)) for row in rows]
-        sums = rows[0][chosen[0]]
-        for row, kept in zip(rows[1:], chosen[1:], strict=True):
-            sums = sums[..., None] + row[kept]
-        flags[np.ix_(*chosen)] |= sums >= -1e-12
+    at, masks = cut(np.isfinite(cell.terms).sum(axis=2)[[free, *range(free)]], width)
+    suffixes = width ** (free - at)
+    return at, masks + suffixes * free + 6.0 * (free - at) * suffixes
+
+
+def enumerated(cell: Examined, weights: Array, at: int) -> tuple[float, float]:
+    """Return the failing weight of a cell by enumeration of its block tuples, and the operations
+    beside those of ``enumeration``, which says where they are cut.  (SPEC-7.8)
+
+    Requires: answers.
+    Cost:     blocks^n flags, and per answer the tuples it may win with.
+    """
+    positions, _, width = cell.terms.shape
+    free = positions - 1
+    last_first = (free, *range(free))
+    present = [np.flatnonzero(np.isfinite(cell.terms[i]).any(axis=0)) for i in last_first]
+    terms = [cell.terms[i][:, blocks] for i, blocks in zip(last_first, present, strict=True)]
+    flags = _failing(terms).reshape([len(blocks) for blocks in present])
     if cell.forced and free:
         lacking = [np.flatnonzero(blocks != width - 1) for blocks in present[1:]]
         flags[np.ix_(np.arange(len(present[0])), *lacking)] = False
     failing = flags.astype(np.float64)
     for i in reversed(range(free)):
         failing = failing @ weights[i][present[i + 1]]
-    at, work = cut(there.sum(axis=2)[[free, *range(free)]], width)
     found = int(flags.reshape(*flags.shape[: at + 1], -1).any(axis=-1).sum())
-    suffixes = width ** (free - at)
-    work += (
-        suffixes * free
-        + found * (at + 2)
-        + 6.0 * (free - at) * (suffixes + 2 * found * -(-suffixes // 64))
-    )
+    words = -(-(width ** (free - at)) // 64)
+    work = found * (at + 2) + 12.0 * (free - at) * found * words
     return float(failing @ weights[-1][present[0]]), work
+
+
+def _failing(terms: list[Array]) -> Flags:
+    """Return which tuples of blocks some answer may win with, those of the first half of the
+    positions by those of the second.
+
+    ``terms``: per position [J, blocks].
+    """
+    half = (len(terms) + 1) // 2
+    nothing = np.zeros((len(terms[0]), 1))
+    heads, tails = _sums(terms[:half]), _sums([nothing, *terms[half:]])
+    found = np.zeros((heads.shape[1], tails.shape[1]), dtype=bool)
+    for head, tail in zip(heads, tails, strict=True):
+        rows = np.flatnonzero(head >= -TIE - tail.max())[:, None]
+        columns = np.flatnonzero(tail >= -TIE - head.max())
+        found[rows, columns] |= head[rows] + tail[columns] >= -TIE
+    return found
+
+
+def _sums(terms: list[Array]) -> Array:
+    """Return the sum of the terms of each tuple, for every answer [J, tuples]."""
+    sums = terms[0]
+    for row in terms[1:]:
+        sums = (sums[:, :, None] + row[:, None, :]).reshape(len(row), -1)
+    return sums
 
 
 def cut(sizes: NDArray[np.intp], width: int) -> tuple[int, float]:
@@ -302,12 +329,35 @@ def _masks(sizes: NDArray[np.intp], width: int, at: int) -> Array:
     return found
 
 
-def counted(terms: Array, weights: Array, bins: int, *, forced: bool) -> tuple[Array, Array]:
-    """Return upper counts of the failing weight for several shares of answers, and the operations
-    of each.  (SPEC-7.9)
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Shares of answers of a cell that may be counted on one grid.  (SPEC-7.9)
+
+    ``deficits`` [n, shares, blocks], ``weights`` [n, blocks] and ``forced`` as ``within`` takes
+    them; ``possible`` [shares]: whether any input can fail; ``work`` [shares]: what the checker is
+    charged for each.
+    """
+
+    weights: Array
+    bins: int
+    forced: int
+    possible: Flags
+    deficits: Tokens
+    work: Array
+
+    def failing(self) -> Array:
+        """Return upper counts of the failing weight [shares].
+
+        Cost: a Fourier transform per position and share.
+        """
+        found = within(self.deficits, self.weights, self.bins, self.forced)
+        return np.where(self.possible, found, 0.0)
+
+
+def counting(terms: Array, weights: Array, bins: int, *, forced: bool) -> Counting:
+    """Return how shares of answers may be counted; only the operations are known yet.
 
     ``terms`` [n, shares, blocks]: per share the blockwise maximum over its answers.
-    Cost: three Fourier transforms per position and share, and as many more without the maximum.
     """
     positions, _shares, blocks = terms.shape
     tops = terms.max(axis=2)
@@ -317,45 +367,6 @@ def counted(terms: Array, weights: Array, bins: int, *, forced: bool) -> tuple[A
     deficits = np.minimum(np.floor((tops[:, :, None] - terms) / step[:, None]), bins + 1).astype(
         np.intp
     )
-    failing, products = within(deficits, weights, bins, positions - 1 if forced else 0)
-    work = 3.0 * positions * blocks + np.where(possible, products, 0.0)
-    return np.where(possible, failing, 0.0), work
-
-
-def within(
-    deficits: NDArray[np.intp], weights: Array, bins: int, forced: int
-) -> tuple[Array, Array]:
-    """Return per share the weight of the inputs whose deficits sum to at most ``bins``, and the
-    checker's operations.
-
-    ``deficits`` [n, shares, blocks], at most ``bins + 1``; ``weights`` [n, blocks].  One of the
-    first ``forced`` positions must hold the last block, unless there is none of them.
-    Cost: three Fourier transforms per position and share, and as many more without the last block.
-    """
-    positions, shares, blocks = deficits.shape
-    index = deficits + (bins + 2) * np.arange(shares)[:, None]
-    length = 1 << (2 * bins + 1).bit_length()
-    found, work = np.zeros(shares), np.zeros(shares)
-    for dropped, sign in ((0, 1.0), (1, -1.0))[: 2 if forced else 1]:
-        product = np.zeros((shares, bins + 1))
-        product[:, 0] = 1.0
-        degree = np.zeros(shares)
-        for place in range(positions):
-            use = blocks - (dropped if place < forced else 0)
-            chosen = index[place, :, :use].ravel()
-            mass = np.broadcast_to(weights[place, :use], (shares, use)).ravel()
-            histogram = np.bincount(chosen, mass, minlength=shares * (bins + 2)).reshape(
-                shares, bins + 2
-            )[:, : bins + 1]
-            live = (
-                np.bincount(chosen, minlength=shares * (bins + 2)).reshape(shares, bins + 2)[
-                    :, : bins + 1
-                ]
-                > 0
-            )
-            degree += np.where(live, np.arange(bins + 1), 0).max(axis=1)
-            work += 2.0 * (np.minimum(degree, bins) + 1) * live.sum(axis=1)
-            spectrum = np.fft.rfft(product, length, axis=1) * np.fft.rfft(histogram, length, axis=1)
-            product = np.fft.irfft(spectrum, length, axis=1)[:, : bins + 1]
-        found += sign * product.sum(axis=1)
-    return np.maximum(found, 0.0), work
+    among = positions - 1 if forced else 0
+    products = np.where(possible, operations(deficits, bins, among), 0.0)
+    return Counting(weights, bins, among, possible, deficits, 3.0 * positions * blocks + products)

@@ -11,13 +11,13 @@ certified share of one whole domain is worth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from certify.cells.estimates import Cells, Examined, Open, Tokens, counted, enumerated
+from certify.cells.estimates import Cells, Examined, Open, Tokens, counting, enumerated, enumeration
 from certify.cells.forest import Cell, Layout, cell, runs, tree
 from certify.cells.problem import Problem, nothing_at, screen, skipped, starts_of
 
@@ -94,10 +94,37 @@ def plans(problem: Problem, worth: float, leaves: Leaves) -> Iterator[Plan]:
         yield _Search(problem, m, worth, leaves).plan()
 
 
-Leaves = Callable[[Cells, int, Tokens, Open, bool], Iterable[Plan]]
-"""Plans with one cell: tables, maximum, queries, what is left of the answers, and whether a rough
-estimate will do.
-"""
+class Offers:
+    """Plans for some queries below one maximum: the best so far, and what it takes to be better.
+
+    ``left``: what is left of the answers.  ``quick``: whether a rough estimate will do.
+    ``settled``: layouts that cannot give a better plan, however fine the estimate.
+    """
+
+    def __init__(self, maximum: int, queries: Tokens, left: Open, best: Plan, worth: float) -> None:
+        """``best``: the plan that is to be beaten; ``worth``: of certifying a whole domain."""
+        self.maximum, self.queries, self.left, self.best = maximum, queries, left, best
+        self.quick = True
+        self.settled: set[tuple[int, ...]] = set()
+        self._worth, self._price = worth, best.value(worth)
+
+    def consider(self, plan: Plan) -> None:
+        """Keep a plan that is better than the best so far."""
+        price = plan.value(self._worth)
+        if price < self._price:
+            self.best, self._price = plan, price
+
+    def add(self, work: float, loss: float, one: Cell) -> None:
+        """Offer a plan with one cell."""
+        self.consider(Plan((one,), loss, work))
+
+    def hopeless(self, work: float) -> bool:
+        """Return whether no plan that costs so much can be the best, whatever it leaves open."""
+        return work >= self._price
+
+
+Leaves = Callable[[Cells, Offers], None]
+"""Offers plans with one cell; may leave out what is hopeless."""
 
 
 class _Search:
@@ -170,81 +197,107 @@ class _Search:
     def _beaten(self, queries: Tokens) -> Plan:
         return Plan((cell("extreme", queries.tolist(), [[self.m, 1]] if self.m else []),), 0.0, 0.0)
 
-    def _leaves(self, queries: Tokens, left: Open, whole: Plan | None, patience: int) -> Plan:
+    def _leaves(self, queries: Tokens, left: Open, rough: Offers | None, patience: int) -> Plan:
         """Return the best plan found with these queries in one leaf, or halved along some axis, and
-        so on.
+        so on; ``rough``: what ``_quick`` returns of them, if that is known.
         """
-        whole = whole or self._leaf(queries, left, quick=True)
+        rough = rough or self._quick(queries, left)
+        whole = rough.best
         if len(queries) < 2 or whole.loss * self.worth < HOPELESS * whole.work:
-            return self._leaf(queries, left, quick=False)
-        halves: list[tuple[float, int, list[Tokens], list[Plan]]] = []
+            return self._leaf(rough)
+        halves: list[tuple[float, int, list[Offers]]] = []
         for axis in self.axes:
             order = np.argsort(axis[queries], kind="stable")
-            parts = [np.sort(queries[half]) for half in np.array_split(order, 2)]
-            both = [self._leaf(part, left, quick=True) for part in parts]
-            halves.append((sum(plan.value(self.worth) for plan in both), len(halves), parts, both))
-        value, _, parts, both = min(halves, key=lambda half: half[:2])
+            both = [self._quick(np.sort(queries[half]), left) for half in np.array_split(order, 2)]
+            value = sum(half.best.value(self.worth) for half in both)
+            halves.append((value, len(halves), both))
+        value, _, both = min(halves, key=lambda half: half[:2])
         patience = PATIENCE if value < whole.value(self.worth) else patience - 1
-        if not patience:
-            return self._leaf(queries, left, quick=False)
-        finer = [
-            self._leaves(part, left, plan, patience) for part, plan in zip(parts, both, strict=True)
-        ]
-        return self._best(joined(finer), self._leaf(queries, left, quick=False))
+        if patience:
+            finer = [self._leaves(half.queries, left, half, patience) for half in both]
+            rough.consider(joined(finer))
+        return self._leaf(rough)
 
-    def _leaf(self, queries: Tokens, left: Open, *, quick: bool) -> Plan:
-        """Return the best plan with one cell."""
+    def _quick(self, queries: Tokens, left: Open) -> Offers:
+        """Return offers of plans with one cell, roughly estimated."""
         skipped = Plan((cell("skip", queries.tolist()),), self.cells.size(self.m, queries), 0.0)
-        offered = self.leaves(self.cells, self.m, queries, left, quick)
-        return self._best(skipped, *offered)
+        offers = Offers(self.m, queries, left, skipped, self.worth)
+        self.leaves(self.cells, offers)
+        return offers
+
+    def _leaf(self, offers: Offers) -> Plan:
+        """Return the best plan when those with one cell are estimated more finely."""
+        offers.quick = False
+        self.leaves(self.cells, offers)
+        return offers.best
 
 
-def pooled(cells: Cells, maximum: int, queries: Tokens, left: Open, quick: bool) -> Iterator[Plan]:  # noqa: FBT001
-    """Yield ways to bound the failures of one cell: layouts, and what to do with the answers they
+def pooled(cells: Cells, offers: Offers) -> None:
+    """Offer ways to bound the failures of one cell: layouts, and what to do with the answers they
     leave.
     """
+    maximum, queries = offers.maximum, offers.queries
     layouts = {
         tuple(first.tolist()): first
-        for first in (starts_of(maximum, *shape) for shape in (QUICK if quick else LAYOUTS))
+        for first in (starts_of(maximum, *shape) for shape in (QUICK if offers.quick else LAYOUTS))
     }
-    for first in layouts.values():
-        examined = cells.examine(maximum, queries, first, left)
+    for name, first in layouts.items():
+        if name in offers.settled:
+            continue
+        examined = cells.examine(maximum, queries, first, offers.left)
         if not len(examined.left.answers):
-            yield Plan((cell("extreme", queries.tolist(), runs(first)),), 0.0, examined.operations)
-        else:
-            yield from _settled(cells, examined, QUICK_BINS if quick else BINS)
+            offers.add(examined.operations, 0.0, cell("extreme", queries.tolist(), runs(first)))
+        elif not offers.hopeless(examined.operations):
+            if _tuples(examined) > MOST_TUPLES:
+                for bins in QUICK_BINS if offers.quick else BINS:
+                    _count(cells, examined, bins, offers)
+                continue
+            _enumerate(cells, examined, offers)
+        offers.settled.add(name)
 
 
-def _settled(cells: Cells, examined: Examined, grids: Sequence[int]) -> Iterator[Plan]:
-    """Yield ways to bound the failures of a cell: enumerated if that is small enough, counted if
-    not.
-    """
-    weights = cells.weights(examined)
-    there = np.isfinite(examined.terms).any(axis=1).sum(axis=1, dtype=np.float64)
-    queries, layout = examined.queries.tolist(), runs(examined.starts)
-    if there.prod() <= MOST_TUPLES:
-        loss, work = enumerated(examined, weights)
-        yield Plan((cell("enumerate", queries, layout),), loss, examined.operations + work)
+def _tuples(examined: Examined) -> float:
+    """Return how many tuples of blocks a cell has."""
+    there = np.isfinite(examined.terms).any(axis=1)
+    return float(there.sum(axis=1, dtype=np.float64).prod())
+
+
+def _enumerate(cells: Cells, examined: Examined, offers: Offers) -> None:
+    """Offer to enumerate a cell's tuples."""
+    at, least = enumeration(examined)
+    if offers.hopeless(examined.operations + least):
         return
-    size = cells.size(examined.maximum, examined.queries)
+    loss, more = enumerated(examined, cells.weights(examined), at)
+    one = cell("enumerate", examined.queries.tolist(), runs(examined.starts))
+    offers.add(examined.operations + least + more, loss, one)
+
+
+def _count(cells: Cells, examined: Examined, bins: int, offers: Offers) -> None:
+    """Offer to count a cell's failures on one grid: the likeliest answers apart, the others
+    together.
+    """
     likely = np.argsort(-examined.terms.max(axis=2).sum(axis=0), kind="stable")
     terms, answers = examined.terms[:, likely], examined.left.answers[likely]
-    for bins in grids:
-        alone, costs = counted(terms[:, :MOST_APART], weights, bins, forced=examined.forced)
-        order = np.argsort(-alone, kind="stable")
-        for apart in sorted({min(count, len(alone)) for count in (*APART, MOST_APART)}):
-            first, rest = (
-                order[:apart],
-                np.concatenate([order[apart:], np.arange(len(alone), len(answers))]),
-            )
-            loss, work = float(alone[first].sum()), examined.operations + float(costs[first].sum())
-            named: list[Any] = [[bins, [int(j)]] for j in answers[first]]
-            if len(rest):
-                together = terms[:, rest].max(axis=1, keepdims=True)
-                joint, cost = counted(together, weights, bins, forced=examined.forced)
-                loss, work, named = (
-                    loss + float(joint[0]),
-                    work + float(cost[0]),
-                    [*named, [bins, []]],
-                )
-            yield Plan((cell("count", queries, layout, blocks=named),), min(loss, size), work)
+    weights = cells.weights(examined)
+    alone = counting(terms[:, :MOST_APART], weights, bins, forced=examined.forced)
+    every = counting(terms.max(axis=1, keepdims=True), weights, bins, forced=examined.forced)
+    if offers.hopeless(examined.operations + min(alone.work.min(), every.work[0])):
+        return
+    losses = alone.failing()
+    order = np.argsort(-losses, kind="stable")
+    size = cells.size(examined.maximum, examined.queries)
+    for apart in sorted({min(count, len(order)) for count in (*APART, MOST_APART)}):
+        first = order[:apart]
+        rest = np.concatenate([order[apart:], np.arange(len(order), len(answers))])
+        loss, work = losses[first].sum(), examined.operations + alone.work[first].sum()
+        named: list[Any] = [[bins, [int(j)]] for j in answers[first]]
+        if len(rest):
+            together = terms[:, rest].max(axis=1, keepdims=True)
+            joint = counting(together, weights, bins, forced=examined.forced)
+            work += joint.work[0]
+            if offers.hopeless(work):
+                continue
+            loss += joint.failing()[0]
+            named.append([bins, []])
+        one = cell("count", examined.queries.tolist(), runs(examined.starts), blocks=named)
+        offers.add(float(work), min(float(loss), size), one)

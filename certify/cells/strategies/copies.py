@@ -10,16 +10,15 @@ attention intervals, which were where the published derivations could fail.  Sou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from certify.cells.estimates import Cells, Examined, Open, Tokens
+from certify.cells.estimates import Cells, Examined, Tokens
 from certify.cells.forest import Cell, cell, ranges, runs
 from certify.cells.problem import Problem, pooled_then_single, skipped, starts_of
 from certify.cells.scaled import SLACK, Array
-from certify.cells.strategies.cascade import Plan, plans
+from certify.cells.strategies.cascade import Offers, plans
 
 WORTH = 2.5e8
 """Operations that certifying a whole domain is worth to ``subcubic`` at effort 1."""
@@ -57,30 +56,27 @@ def subcubic(problem: Problem) -> list[Cell]:
     return [*problem.without_inputs(), *(one for plan in found for one in plan.cells)]
 
 
-def _gaps(cells: Cells, maximum: int, queries: Tokens, left: Open, quick: bool) -> Iterator[Plan]:  # noqa: FBT001
-    """Yield a cell with only the blocks that its gaps need: found with single tokens, then tried
+def _gaps(cells: Cells, offers: Offers) -> None:
+    """Offer a cell with only the blocks that its gaps need: found with single tokens, then tried
     with larger blocks.
     """
-    singles = np.arange(maximum + 1)
-    fine = cells.examine(maximum, queries, singles, left)
+    maximum, queries = offers.maximum, offers.queries
+    fine = cells.examine(maximum, queries, np.arange(maximum + 1), offers.left)
     groups, _, _ = grouped(fine, cells.weights(fine), any_tokens=False)
     ends = {held[-1][1] + 1 for _, held in groups if held}
-    for share in QUICK_SHARES if quick else SHARES:
+    for share in QUICK_SHARES if offers.quick else SHARES:
         far = {
             int(start) for start in starts_of(maximum, 0, share) if start <= max(ends, default=0)
         }
         first = np.array(sorted({0, maximum, *ends, *far}))
-        examined = cells.examine(maximum, queries, first, left)
+        examined = cells.examine(maximum, queries, first, offers.left)
         if not len(examined.left.answers):
-            yield Plan((cell("extreme", queries.tolist(), runs(first)),), 0.0, examined.operations)
+            offers.add(examined.operations, 0.0, cell("extreme", queries.tolist(), runs(first)))
             continue
         groups, right, work = grouped(examined, cells.weights(examined), any_tokens=False)
         loss = max(cells.size(maximum, queries) - right, 0.0)
-        yield Plan(
-            (cell("copies", queries.tolist(), runs(first), groups=groups),),
-            loss,
-            examined.operations + work,
-        )
+        one = cell("copies", queries.tolist(), runs(first), groups=groups)
+        offers.add(examined.operations + work, loss, one)
 
 
 def grouped(

@@ -11,15 +11,17 @@ rounding error at a coarse grid is made here by discrete Fourier transform, and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.cells.estimates import Examined, within
+from certify.cells.estimates import Examined
 from certify.cells.forest import Cell, Share, cell, singles
 from certify.cells.problem import Problem, pooled_then_single
 from certify.cells.scaled import Array
+from certify.cells.tails import within
 
 COARSE, FINE = 48, 384
 """Bins of the first estimate, and of the second, where the first leaves more than ``UNCLEAR`` of
@@ -54,13 +56,38 @@ class Leaf:
     last: Array
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Estimate:
-    """Shares of the domain per answer: deficits rounded down, to the nearest, and up."""
+    """Shares of the domain per answer: deficits rounded down, to the nearest, and up; each is
+    counted when it is asked for.
 
-    upper: Array
-    middle: Array
-    lower: Array
+    ``deficits`` [free, answers, m + 1] in steps, not rounded; ``weights`` [free, m + 1];
+    ``shares`` [answers]: that of the query where the answer may win.
+    """
+
+    deficits: Array
+    weights: Array
+    bins: int
+    forced: int
+    shares: Array
+
+    @cached_property
+    def upper(self) -> Array:
+        """Return no less than what fails."""
+        return self._counted(np.floor(self.deficits))
+
+    @cached_property
+    def middle(self) -> Array:
+        """Return about what fails."""
+        return self._counted(np.rint(self.deficits))
+
+    @cached_property
+    def lower(self) -> Array:
+        """Return no more than what fails."""
+        return self._counted(np.ceil(self.deficits))
+
+    def _counted(self, rounded: Array) -> Array:
+        return self.shares * within(rounded.astype(np.intp), self.weights, self.bins, self.forced)
 
 
 def build(problem: Problem) -> list[Cell]:
@@ -111,9 +138,10 @@ def _shares(leaf: Leaf, probabilities: Array, price: float) -> tuple[list[Share]
         most = min(size, float(apart.upper.sum()), float(joint.upper[0]))
         if most - float(apart.lower.max()) < UNCLEAR:
             break
-    bins, cost = _allocate(apart.middle, apart.upper, price, resolution)
-    together, joint_cost = _allocate(joint.middle, joint.upper, price, resolution)
-    if joint_cost + float(joint.middle[0]) < cost + min(float(apart.middle.sum()), size):
+    bins, costs = _allocate(apart.middle, apart.upper, price, resolution)
+    together, joint_costs = _allocate(joint.middle, joint.upper, price, resolution)
+    separate = float(costs.sum()) + min(float(apart.middle.sum()), size)
+    if float(joint_costs[0]) + float(joint.middle[0]) < separate:
         blocks: list[Share] = [[int(together[0]), []]]
     else:
         rare = apart.upper < price
@@ -125,18 +153,17 @@ def _shares(leaf: Leaf, probabilities: Array, price: float) -> tuple[list[Share]
             rare[:] = False
         blocks = [[int(b), [int(j)]] for b, j in zip(bins[~rare], leaf.answers[~rare], strict=True)]
         blocks.append([COARSE, []])
-    likely = int(np.argmax(apart.middle))
-    if apart.middle[likely] < price:
+    if apart.middle.max() < price:
         return blocks, []
-    lower, _ = _allocate(apart.middle, 2 * apart.middle - apart.lower, price, resolution)
-    return blocks, [[int(lower[likely]), [int(leaf.answers[likely])]]]
+    bins, costs = _allocate(apart.middle, 2 * apart.middle - apart.lower, price, resolution)
+    likely = int(np.argmax(apart.middle - costs))
+    return blocks, [[int(bins[likely]), [int(leaf.answers[likely])]]]
 
 
 def _allocate(
     middle: Array, upper: Array, price: float, resolution: int
-) -> tuple[NDArray[np.intp], float]:
-    """Return for every count the bins that minimise rounding error plus price, and the sum of these
-    minima.
+) -> tuple[NDArray[np.intp], Array]:
+    """Return for every count the bins that minimise rounding error plus price, and these minima.
 
     The count on b bins is taken as ``middle * (upper/middle)^(resolution/b)``: rounding shifts
     every sum by a number of steps, and tails of sums fall off about exponentially.  Grids coarser
@@ -149,7 +176,7 @@ def _allocate(
     blind = (choices < resolution) & (upper[:, None] > price)
     totals = np.where(blind, np.inf, errors + price * (choices / COARSE) ** GROWTH)
     best = totals.argmin(axis=1)
-    return choices[best], float(totals.min(axis=1).sum())
+    return choices[best], totals.min(axis=1)
 
 
 def _share(leaf: Leaf, probabilities: Array) -> float:
@@ -188,8 +215,7 @@ def _joined(leaf: Leaf) -> Leaf:
 def _estimate(leaf: Leaf, probabilities: Array, bins: int) -> _Estimate:
     """Return estimates of the failing share for every answer on a grid of so many bins.
 
-    Cost: one Fourier transform per free position and answer, and as many more for the sequences
-          without the maximum.
+    Cost: one Fourier transform per free position and answer for each that is asked for.
     """
     free = leaf.terms.shape[0]
     share = float(probabilities[-1, leaf.query])
@@ -197,13 +223,8 @@ def _estimate(leaf: Leaf, probabilities: Array, bins: int) -> _Estimate:
     total = tops.sum(axis=0) + leaf.last
     step = np.where(total > 0, total, 1.0) / bins
     deficits = np.minimum((tops[:, None, :] - leaf.terms) / step, bins + 1)
-    possible = total >= 0
     weights = probabilities[:-1, : leaf.maximum + 1]
     forced = free if leaf.query != leaf.maximum else 0
-    found = [
-        share
-        * within(rounded.astype(np.intp).transpose(0, 2, 1), weights, bins, forced)[0]
-        * possible
-        for rounded in (np.floor(deficits), np.rint(deficits), np.ceil(deficits))
-    ]
-    return _Estimate(found[0], found[1], found[2])
+    shares = np.where(total >= 0, share, 0.0)
+    by_answer = np.ascontiguousarray(deficits.transpose(0, 2, 1))
+    return _Estimate(by_answer, weights, bins, forced, shares)
