@@ -89,6 +89,19 @@ def _forms(book: Any, make: Any) -> None:
         double,
         declined=True,
     )
+    one = make.Model(
+        make.PAIR.config,
+        make.PAIR.tensors,
+        dtype=dict.fromkeys(make.PAIR.tensors, "F32") | {"unembed.W_U": "F64"},
+    )
+    book.refuse(
+        "SPEC-5.4",
+        "float32-with-one-float64",
+        "one tensor that no float32 program holds",
+        claimed(make.document(one, make.PAIR_CELLS)),
+        one,
+        declined=True,
+    )
     for exact in (
         EXP,
         {"eps_exp": f"1/{2**25}", "eta_exp": f"1/{2**149}"},
