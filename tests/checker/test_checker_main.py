@@ -21,6 +21,7 @@ import pytest
 from make_vectors import PAIR
 
 from checker import __main__ as command
+from checker.check import parse
 from checker.ground.errors import Declined, Rejected
 from checker.statement.outcome import Outcome
 
@@ -254,3 +255,21 @@ def test_real_arithmetic_has_no_error_of_exp(given: dict[str, Any]) -> None:
     command.demand_exp(options(), said)
     with pytest.raises(Rejected):
         command.demand_exp(options(**given), said)
+
+
+# --- what is shown of a proof of sums ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("clause", "told"),
+    [
+        ("SPEC-13.3", "sums: 0 matrices, switches: False, open inputs settled: True"),
+        ("SPEC-13.5", "sums: 2 matrices, switches: False, open inputs settled: "),
+        ("SPEC-13.6", "sums: 2 matrices, switches: True, open inputs settled: "),
+    ],
+)
+def test_a_proof_of_sums_is_shown(clause: str, told: str) -> None:
+    certificate = (make_vectors.VECTORS / clause / "accept-adds.json").read_bytes()
+    model = (make_vectors.VECTORS / "SPEC-13.3" / "accept-adds.safetensors").read_bytes()
+    (line,) = parse(model, certificate).proof.lines()
+    assert line.startswith(told)
