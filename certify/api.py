@@ -83,11 +83,7 @@ def prove(
               minutes for 2^20 inputs that are evaluated one by one.
     """
     found = _model(model)
-    if isinstance(task, Question):
-        question = task
-    else:
-        inputs = read_domain(found.config, domain, values, outputs, answers, read)
-        question = read_question(task, found.config, inputs)
+    question = _question(found, task, domain, values, outputs, answers, read)
     family, chosen = families.chosen(question, found.config, strategy)
     options = Options(effort, budget, enclosures or {}, float32)
     chosen.require_used(options)
@@ -204,7 +200,7 @@ def _spelled(value: object) -> object:
 def evaluate(
     model: ModelLike,
     *,
-    task: str,
+    task: str | Question,
     domain: str | None = None,
     values: str | None = None,
     outputs: str | None = None,
@@ -227,10 +223,16 @@ def evaluate(
     Cost:     the forward pass of every input: two seconds for 64^4 inputs of Max-of-K.
     """
     found = _model(model)
-    inputs = read_domain(found.config, domain, values, outputs, answers, read)
-    question = read_question(task, found.config, inputs)
+    question = _question(found, task, domain, values, outputs, answers, read)
     weights = scope if isinstance(scope, Scope) else read_scope(scope)
     return evaluate_model(found, question, weights, samples, seed, progress)
+
+
+def _question(model: Model, task: str | Question, *parts: str | None) -> Question:
+    """Return what is asked: a question as it is, a task about the inputs that the parts say."""
+    if isinstance(task, Question):
+        return task
+    return read_question(task, model.config, read_domain(model.config, *parts))
 
 
 def _model(model: ModelLike) -> Model:

@@ -26,6 +26,7 @@ from checker.check import (
 )
 from checker.ground.decode import ratio
 from checker.ground.errors import Declined, Refusal, Rejected, require, require_support
+from checker.statement.groups import SIZES
 from checker.statement.model import MAX_MODEL_BYTES, READOUTS
 from checker.statement.outcome import MARGIN_BITS, Outcome
 from checker.statement.statement import (
@@ -43,7 +44,7 @@ USUAL_EXP = ((1, 1 << 22), (1, 1 << 126))
 NO_EXP = (None, None)
 """What is required of them where the user says nothing."""
 HOLDS_FILE = re.compile(
-    r"(?P<task>table:|group:((cyclic|dihedral|symmetric|alternating):[0-9]+(@|$))?)(?P<file>.*)"
+    rf"(?P<task>table:|group:(({'|'.join(SIZES)}):[0-9]+(@|$))?)(?P<file>.*)"
 )
 """How ``--task`` names a file; a group by name alone names none.  (SPEC-9.3)"""
 PARTS = {

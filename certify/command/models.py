@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from certify import api
 from certify.canonical import canonical
 from certify.command.console import (
     progress_bar,
@@ -25,7 +26,6 @@ from certify.command.options import (
     scope_option,
     task_option,
 )
-from certify.evaluation.evaluate import evaluate as evaluate_model
 from certify.evaluation.evaluate import near_chance
 from certify.evaluation.tally import CONFIDENCE, UNCERTAIN_MARGIN, Evaluation
 from certify.files import write_bytes
@@ -83,7 +83,9 @@ def evaluate(
     inputs = read_domain(model.config, **asked)
     question = read_question(task, model.config, inputs)
     with progress_bar("evaluating") as advance:
-        result = evaluate_model(model, question, scope, samples, seed, advance)
+        result = api.evaluate(
+            model, task=question, scope=scope, samples=samples, seed=seed, progress=advance
+        )
     if as_json:
         click.echo(json.dumps(_evaluation_facts(model, question, scope, result), sort_keys=True))
     else:

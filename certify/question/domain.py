@@ -87,6 +87,14 @@ class Domain:
         return math.prod(self.sizes)
 
     @property
+    def ranges(self) -> list[Ranges]:
+        """Return the allowed tokens of each position as ranges."""
+        return [
+            [[position["context"]] * 2] if "context" in position else position["tokens"]
+            for position in self.spelled["positions"]
+        ]
+
+    @property
     def operands(self) -> tuple[int, ...]:
         """Return the positions that are not context."""
         return tuple(place for place, values in enumerate(self.values) if values is not None)

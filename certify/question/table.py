@@ -125,16 +125,4 @@ def table_of(model: Model, domain: Domain) -> bytes:
             )
         meant = [[stands_for[output] for output in row] for row in rows.tolist()]
         answers += meant if rows.shape[1] > 1 else [row[0] for row in meant]
-    tokens_spelled = [_ranges(allowed) for allowed in domain.tokens]
-    return canonical({"answers": answers, "format": FORMAT, "tokens": tokens_spelled})
-
-
-def _ranges(allowed: tuple[int, ...]) -> list[list[int]]:
-    """Return ascending tokens as ranges."""
-    found: list[list[int]] = []
-    for token in allowed:
-        if found and found[-1][1] + 1 == token:
-            found[-1][1] = token
-        else:
-            found.append([token, token])
-    return found
+    return canonical({"answers": answers, "format": FORMAT, "tokens": domain.ranges})

@@ -13,6 +13,14 @@ MAX_ORDER = 1024
 
 Permutation = tuple[int, ...]
 
+SIZES = {
+    "cyclic": range(1, MAX_ORDER + 1),
+    "dihedral": range(3, MAX_ORDER // 2 + 1),
+    "symmetric": range(1, 7),
+    "alternating": range(1, 7),
+}
+"""By the first part of a name, what the second may be.  (SPEC-5.2)"""
+
 
 def _is_even(images: Permutation) -> bool:
     """Return whether a permutation has an even number of inversions."""
@@ -33,13 +41,7 @@ def named_group(name: str) -> list[Permutation]:
     Raises: Declined (SPEC-5.2) for any other name, or a larger n.
     """
     kind, _, number = name.partition(":")
-    sizes = {
-        "cyclic": range(1, MAX_ORDER + 1),
-        "dihedral": range(3, MAX_ORDER // 2 + 1),
-        "symmetric": range(1, 7),
-        "alternating": range(1, 7),
-    }
-    named = [n for n in sizes.get(kind, ()) if str(n) == number]
+    named = [n for n in SIZES.get(kind, ()) if str(n) == number]
     require_support(bool(named), "SPEC-5.2", f"the group {name[:40]} is not known")
     n = named[0]
     rotations = _turned(range(n))

@@ -1,6 +1,6 @@
 """The tasks: what the right answer to the operands of an input is.  (SPEC-5.2)
 
-A new task is a new row of ``TASKS``, and nothing else in the checker.
+A new task is a new row of ``NAMED`` or ``GIVEN``, and nothing else in the checker.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,1 +1,1 @@
-"""Proofs of sums: modular addition.  (SPEC-13)"""
+"""Proofs of sums: two operands in any context.  (SPEC-13)"""

@@ -380,7 +380,7 @@ def test_running_out_of_memory_is_a_failure_not_a_crash(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("certify.command.models.evaluate_model", fail)
+    monkeypatch.setattr("certify.api.evaluate_model", fail)
     result = run("evaluate", model_file, "--task", "max-of-k")
     require_failure(result, "not enough memory for this input")
 
