@@ -29,13 +29,14 @@ from checker.ground.errors import Declined, Refusal, Rejected, require, require_
 from checker.statement.groups import SIZES
 from checker.statement.model import MAX_MODEL_BYTES, READOUTS
 from checker.statement.outcome import MARGIN_BITS, Outcome
+from checker.statement.scope import KINDS as SCOPES
+from checker.statement.scope import parse_scope_file
 from checker.statement.statement import (
     EXP,
     FLOAT32,
     REAL,
     SEMANTICS,
     Statement,
-    parse_scope_file,
 )
 from checker.statement.tasks import GIVEN, NAMED
 
@@ -57,6 +58,8 @@ PARTS = {
 """The parts of a domain, each an option that requires the text of the verdict line.  (SPEC-9.3)"""
 MARGIN_UNIT = 10**10
 """The verdict prints margins in units of 10^-10, rounded down.  (SPEC-9.1)"""
+SCOPE_TEXT = "uniform|product:FILE|min-gap:G|max-copies:C"
+"""How ``--scope`` names a scope.  (SPEC-9.3)"""
 
 NEVER = 1 << 64
 """Nanoseconds that do not pass."""
@@ -192,7 +195,6 @@ def sentence(theorem: Theorem) -> str:
     number = f"at least {lower} and at most {upper}"
     if lower == upper:
         number = f"exactly {lower}"
-    unit = "inputs" if said.scope.label == "uniform" else "units of input weight"
     arithmetic = SEMANTICS[said.semantics]
     if said.exp_errors is not None:
         relative, absolute = said.exp_errors
@@ -210,7 +212,7 @@ def sentence(theorem: Theorem) -> str:
     if others:
         said_of.append(f"with {', '.join(others)}")
     subject = ", ".join(said_of) + ("," if unusual else "")
-    count = f"{number} of all {said.total} {unit}"
+    count = f"{number} of all {said.total} {said.scope.units}"
     return f"{subject} on {count}, in {arithmetic}, a tie counting as wrong."
 
 
@@ -266,7 +268,7 @@ def asked_scope(option: str | None) -> str | None:
 
     Raises: Declined (io), Malformed (SPEC-5.3) for a file that is no scope.
     """
-    if option is None or option == "uniform":
+    if option is None or not option.startswith("product:"):
         return option
     return parse_scope_file(
         read(option.removeprefix("product:"), MAX_CERTIFICATE_BYTES)
@@ -389,7 +391,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "reject a certificate about a model that answers elsewhere",
     },
     "--scope": {
-        "metavar": "uniform|product:FILE",
+        "metavar": SCOPE_TEXT,
         "help": "reject a certificate over another scope",
     },
     "--semantics": {
@@ -450,8 +452,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=version)
     options = parser.parse_args(argv)
     scope = options.scope
-    if not (scope in (None, "uniform") or names_file(scope, "product:")):
-        parser.error("argument --scope: neither uniform nor product:FILE")
+    kinds = [kind for kind in SCOPES if names_file(scope or "", f"{kind}:")]
+    if not (kinds or scope in (None, "uniform")):
+        parser.error(f"argument --scope: none of {SCOPE_TEXT}")
     task = options.task
     given = [f"{kind}:" for kind in (*GIVEN, "table")]
     about = [kind for kind in given if names_file(task or "", kind)]

@@ -35,6 +35,8 @@ Parser = Callable[[dict[str, object], Model, Statement, int], Proof]
 
 KINDS = {"cells": "paths", "leaves": "", "sums": ""}
 """By the key that a proof of this kind has, the keys that it may have beside."""
+CONDITIONAL = ("cells", "leaves")
+"""The kinds of proof that are about scopes with a condition.  (SPEC-5.3)"""
 
 
 def parser_of(kind: str) -> Parser:
@@ -133,6 +135,11 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     )
     model = load_model(model_bytes)
     statement = build_statement(model, sha256(model_bytes).hexdigest(), written)
+    require_support(
+        kind in CONDITIONAL or not statement.scope.conditional,
+        "SPEC-5.3",
+        f"a proof of {kind} over the scope {statement.scope.label}",
+    )
     return Parsed(
         model=model,
         statement=statement,

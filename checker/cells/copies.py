@@ -113,4 +113,4 @@ def _weight(
         below = [0, *coefficients[:-1]]
         pairs = zip(coefficients, below, strict=True)
         coefficients = [here * row[-1] + there * others for here, there in pairs]
-    return coefficients[-1] * sum(frame.multiplicities[-1])
+    return frame.scope.counted(coefficients[-1] * sum(frame.multiplicities[-1]))

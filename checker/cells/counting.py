@@ -157,4 +157,4 @@ def _within(
             packed = packed * factor & live
         frame.ledger.charge(add=(min(limit, degree) + 1) * words**2)
         found.append(packed % ((1 << slot) - 1))  # the sum of all slots
-    return found[0] - sum(found[1:])
+    return frame.scope.counted(found[0] - sum(found[1:]))

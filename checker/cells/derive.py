@@ -2,21 +2,21 @@
 (SPEC-7.6 to SPEC-7.15)
 """
 
-from collections.abc import Sequence
 from itertools import accumulate
 from math import prod
+from operator import add
 
-from checker.cells.cell import Failures, Known
+from checker.cells.cell import Failures, Known, expand
 from checker.cells.enumeration import BruteForce
 from checker.cells.extreme import extreme_test
 from checker.cells.parse import Cell, Skip, Split
 from checker.cells.paths import Paths
+from checker.cells.places import Places
 from checker.cells.screen import Screen, screened
 from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Left, Terms
 from checker.cells.weights import Scores
 from checker.float32.cells import REAL, Slack
-from checker.ground.exact import Row
 from checker.ground.ledger import NUMBER_BITS, Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome
 
@@ -32,22 +32,21 @@ class Cells:
     def __init__(
         self,
         paths: Paths,
-        weights: Sequence[Row],
+        named: Places,
         precision: int,
         ledger: Ledger,
         slack: Slack = REAL,
     ) -> None:
         self.paths = paths
-        self.weights = weights
+        self.named = named
+        self.weights = weights = named.weights
         self.ledger = ledger
         self.slack = slack
         self.scores = Scores(Tables(paths, ledger), precision, slack)
         ledger.charge(add=sum(map(len, weights)))
-        # 7.2: the weight of the free positions with tokens below t, and of a last token below t
-        *free, last = (list(accumulate(row, initial=0)) for row in weights)
-        sums = zip(*free, strict=True) if free else [()] * len(last)
-        self.below = list(map(prod, sums))
-        self.last = last
+        # 7.2: per free position the weight of the tokens below t
+        *free, _ = weights
+        self.below = [list(accumulate(row, initial=0)) for row in free]
         values = (paths.evou_low, paths.evou_high, paths.pvou)
         rows = [row for rows in (*values, paths.eu_low, paths.eu_high) for row in rows]
         longest = max(value.bit_length() for row in rows for value in row)
@@ -77,11 +76,14 @@ class Cells:
     def _size(self, cell: Cell) -> int:
         """Return the weight of the inputs of a cell."""
         m = cell.maximum
-        free = self.below[m + 1]
-        if cell.queries[0][0] != m:  # 7.2: less those without the maximum
-            free -= self.below[m]
-        last = self.last
-        return free * sum(last[b + 1] - last[a] for a, b in cell.queries)
+        near = self.named.near[m]
+        scope = self.named.scope
+        *rows, last = self.named.marked(m)
+        below = [sums[near] for sums in self.below]
+        free = prod(map(add, below, [row[m] for row in rows]))
+        if cell.queries[0][0] != m:
+            free -= prod(below)  # 7.2: less those without the maximum
+        return scope.counted(free * sum(last[q] for q in expand(cell.queries)))
 
     def _derive(self, cell: Cell, given: Known) -> Known | Outcome:
         """Return what the cell hands down to its children; of a leaf, the outcome."""
@@ -98,7 +100,8 @@ class Cells:
         if not given.answers or not size:  # nothing fails
             shown = given.margin if size else None
             return given if isinstance(method, Split) else Outcome(0, 0, size, shown)
-        frame = Frame(self.scores, inputs, self.weights)
+        counts = self.named.marked(cell.maximum)
+        frame = Frame(self.scores, inputs, counts, self.named.scope)
         before = self.ledger.held
         left, margin = self._left(cell, frame, given, mu)
         room = self.ledger.held - before

@@ -156,7 +156,7 @@ class Enumeration:
             blocks = self._blocks(number, self.cut + 1)
             held = [(mask & plane).bit_count() << d for d, plane in enumerate(planes)]
             total += sum(held) * prod(map(getitem, [last, *free], blocks))
-        return total
+        return self.frame.scope.counted(total)
 
     def _blocks(self, number: int, places: int) -> list[int]:
         """Return the tuple of blocks with this number."""

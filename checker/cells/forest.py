@@ -41,13 +41,14 @@ class Forest:
         if exp is not None:
             scales = paths.score_scale, paths.value_scale
             slack = float32.slack(self.model, exp, scales, ledger)
-        cells = Cells(paths, named.weights, self.precision, ledger, slack)
+        cells = Cells(paths, named, self.precision, ledger, slack)
         answers = range(self.model.sizes["d_vocab_out"])
         for root in self.roots:
-            # 7.6: at a root every answer and token is allowed
-            held = (2 << root.maximum) - 1
+            # 7.6: at a root every answer and token is allowed, but those too near to m
+            m = root.maximum
+            held = (1 << named.near[m]) - 1 | 1 << m
             every = tuple(mask & held for mask in named.allowed)
-            wrong = {j: every for j in answers if j != named.right[root.maximum]}
+            wrong = {j: every for j in answers if j != named.right[m]}
             if isinstance(root.method, Skip):  # 7.11: nothing is asked of it
                 wrong = {}
             ledger.spend(len(wrong))

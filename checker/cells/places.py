@@ -1,8 +1,11 @@
 """How a proof of cells numbers tokens: context first, then those of operands.  (SPEC-7.16)"""
 
+from bisect import bisect_right
+
 from checker.ground import record
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix
+from checker.statement.scope import Scope
 from checker.statement.statement import Statement
 
 
@@ -13,12 +16,28 @@ class Places:
     ``right``:   by place, the output that is right where it is the maximum.
     ``weights``: per position how much each place counts.
     ``allowed``: per position the places that the domain allows, as a bit mask.
+    ``near``:    by place, the first that is too near to stand beside it where it is the maximum,
+                 the place itself if none is.  (SPEC-5.3)
+    ``scope``:   what counts.
     """
 
     tokens: tuple[int, ...]
     right: tuple[int, ...]
     weights: tuple[tuple[int, ...], ...]
     allowed: tuple[int, ...]
+    near: tuple[int, ...]
+    scope: Scope
+
+    def marked(self, m: int) -> tuple[tuple[int, ...], ...]:
+        """Return the weights in inputs with maximum m, its own marked: 0 where too near to m."""
+        near = self.near[m]
+        mark = self.scope.mark
+        if near == m and not mark:
+            return self.weights
+        gap = (0,) * (m - near)
+        own = [row[m] << mark for row in self.weights]
+        pairs = zip(self.weights, own, strict=True)
+        return tuple((*row[:near], *gap, marked) for row, marked in pairs)
 
     def rows(self, embedding: Matrix) -> Matrix:
         """Return the rows of these tokens, by place."""
@@ -60,10 +79,14 @@ def places_of(statement: Statement) -> Places:
             weights.append((0,) * before + row)
             allowed.append(((1 << len(tokens)) - 1) << before)
     right = [domain.outputs[value] for value in values]
+    gap = statement.scope.gap
+    near = [before + bisect_right(values, value - gap) for value in values]
     return Places(
         tokens=(*(domain.tokens[position][0] for position in context), *tokens),
         # No input has a context place as its maximum: any output will do.
         right=(*right[:1] * before, *right),
         weights=tuple(weights),
         allowed=tuple(allowed),
+        near=(*range(before), *near),
+        scope=statement.scope,
     )

@@ -20,6 +20,7 @@ from checker.cells.tables import Tables
 from checker.cells.weights import Ends, Scores
 from checker.ground import record
 from checker.ground.exact import Row
+from checker.statement.scope import Scope
 
 BlockTerms = dict[int, int]
 """A number for every block with which an answer may still win at one position."""
@@ -85,9 +86,10 @@ class Frame:
         scores: Scores,
         inputs: Inputs,
         counts: Sequence[Row],
+        scope: Scope,
     ) -> None:
         """Set up a cell; ``counts[i][t]`` is how much token t counts at position i (1 in the
-        uniform scope).
+        uniform scope), that of the maximum marked (SPEC-5.3).
 
         Cost: the weights, and one comparison per block that no single window covers.
         """
@@ -99,6 +101,7 @@ class Frame:
         self.queries = inputs.queries
         self.blocks = inputs.blocks
         self.forced = inputs.forced
+        self.scope = scope
         self.drop = scores.slack.raised(0)  # 12.5: B/rho
         single = len(self.queries) == 1 and len(self.blocks) == m + 1
         self.exact = self.paths.exact and single

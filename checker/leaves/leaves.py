@@ -127,7 +127,7 @@ class Leaves:
             places = self._places(index)
             rows = zip(self.statement.scope.weights, places, strict=True)
             weight = prod(row[place] for row, place in rows)
-            if not weight:
+            if not (weight and self._counts(places, ledger)):
                 continue
             picked = zip(allowed, places, strict=True)
             tokens = [row[place] for row, place in picked]
@@ -150,6 +150,16 @@ class Leaves:
             f"a leaf claims a larger margin than {least}/2^20",
         )
         return Outcome(lower, upper, size, margin)
+
+    def _counts(self, places: list[int], ledger: Ledger) -> bool:
+        """Return whether the scope has the input with these places.  (SPEC-5.3)"""
+        scope = self.statement.scope
+        if not scope.conditional:
+            return True
+        domain = self.statement.domain
+        ledger.charge(cmp=3 * len(places))
+        pairs = zip(domain.values, places, strict=True)
+        return scope.holds([values[place] for values, place in pairs if values])
 
     def _places(self, index: int) -> list[int]:
         """Return the places of the tokens of the input with this number.  (SPEC-5.7)"""

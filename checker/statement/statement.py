@@ -6,25 +6,15 @@ supplies the text that is printed.
 
 from collections.abc import Sequence
 from fractions import Fraction
-from hashlib import sha256
-from math import prod
 
 from checker.ground import record
-from checker.ground.decode import (
-    big,
-    canonical,
-    fields,
-    fraction,
-    listing,
-    parse_canonical,
-    typed,
-)
+from checker.ground.decode import big, canonical, fraction, typed
 from checker.ground.errors import require, require_form, require_support
 from checker.statement.domain import Domain, parse_domain
 from checker.statement.model import Model
+from checker.statement.scope import Scope, parse_scope
 from checker.statement.tasks import Task, parse_task
 
-SCOPE_FORMAT = "certify.scope/1"
 REAL = "real"
 FLOAT32 = "float32:any-order"
 SEMANTICS = {
@@ -37,16 +27,6 @@ EXP = ("eps_exp", "eta_exp")
 """The keys of the two error bounds of exp: relative, absolute."""
 _LEAST = (Fraction(1, 1 << 25), Fraction(1, 1 << 149))
 _MOST = Fraction(1, 1 << 6)
-
-
-@record
-class Scope:
-    """How much each allowed token counts at each position, by its place: ``weights[i][k] >= 0``;
-    all ones for ``uniform``.
-    """
-
-    label: str
-    weights: tuple[tuple[int, ...], ...]
 
 
 @record
@@ -76,51 +56,6 @@ class Statement:
         return [self.domain.outputs[answer] for answer in self.task.answers(places)]
 
 
-def _product_scope(weights: object, sizes: list[int]) -> Scope:
-    rows = [listing(row, "scope weights") for row in listing(weights, "scope weights")]
-    parsed = tuple(tuple(big(number, "scope weight") for number in row) for row in rows)
-    require_form(
-        list(map(len, parsed)) == sizes,
-        "SPEC-5.3",
-        "the scope does not weigh every allowed token at every position",
-    )
-    for row in parsed:
-        require_form(
-            len(row) > 1 or row == (1,),
-            "SPEC-5.3",
-            "the only token of a position does not weigh 1",
-        )
-        require_form(
-            min(row) >= 0 and sum(row) > 0,
-            "SPEC-5.3",
-            "a position has a negative weight or no weight at all",
-        )
-        require_support(
-            sum(row) < 1 << 128,
-            "SPEC-3.5",
-            "the weights of one position sum to 2^128 or more",
-        )
-    file = canonical({"format": SCOPE_FORMAT, "weights": weights})
-    return Scope(f"product:sha256:{sha256(file).hexdigest()}", parsed)
-
-
-def parse_scope_file(data: bytes) -> str:
-    """Return the label of the scope held by a scope file, as the user requires it with ``--scope
-    product:FILE``.
-
-    Raises: Malformed (SPEC-5.3) if the file is not a scope.
-    """
-    scope = fields(
-        parse_canonical(data, "the scope file"), "the scope file", "format weights"
-    )
-    require_support(
-        scope["format"] == SCOPE_FORMAT,
-        "SPEC-5.3",
-        f"the scope file's format is not {SCOPE_FORMAT}",
-    )
-    return f"product:sha256:{sha256(data).hexdigest()}"
-
-
 def _exp_errors(
     written: dict[str, object], semantics: str, model: Model
 ) -> tuple[Fraction, Fraction] | None:
@@ -147,14 +82,6 @@ def _exp_errors(
     return known[0], known[1]
 
 
-def _scope(written: object, domain: Domain) -> Scope:
-    """Return the scope; ``uniform`` counts every input once.  (SPEC-5.3)"""
-    sizes = list(map(len, domain.tokens))
-    if written == "uniform":
-        return Scope("uniform", tuple((1,) * size for size in sizes))
-    return _product_scope(fields(written, "scope", "product")["product"], sizes)
-
-
 def build_statement(
     model: Model, model_sha256: str, written: dict[str, object]
 ) -> Statement:
@@ -177,8 +104,8 @@ def build_statement(
     require_support(known, "SPEC-5.4", f"the semantics {semantics} is not known")
     domain = parse_domain(written["domain"], model)
     task = parse_task(written["task"], model, domain)
-    scope = _scope(written["scope"], domain)
-    total = prod(map(sum, scope.weights))
+    scope = parse_scope(written["scope"], domain)
+    total = scope.total(domain)
     claimed = big(written["total"], "total")
     require(claimed == total, "SPEC-5.5", f"the total is not {total}")
     return Statement(

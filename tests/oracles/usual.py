@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from checker.cells.places import Places
+from checker.statement.scope import Scope
 
 
 def usual_places(sizes: dict[str, int]) -> Places:
     """Return places that are the tokens, every one of them allowed everywhere and counted once."""
     vocab, n = sizes["d_vocab"], sizes["n_ctx"]
     tokens = tuple(range(vocab))
-    return Places(tokens, tokens, ((1,) * vocab,) * n, ((1 << vocab) - 1,) * n)
+    ones = ((1,) * vocab,) * n
+    scope = Scope("uniform", "inputs", ones)
+    return Places(tokens, tokens, ones, ((1 << vocab) - 1,) * n, tokens, scope)
