@@ -80,7 +80,7 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
     book = Ledger(lambda done: None)
     checker = Cells(
         decompose_exactly(parsed.model, usual_places(parsed.model.sizes), {}, book),
-        parsed.statement.scope.weights,
+        usual_places(parsed.model.sizes),
         parsed.precision,
         book,
     )

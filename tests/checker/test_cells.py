@@ -24,6 +24,7 @@ from exhaustion import Input
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from models import Choices, Drawn, Seeded
+from usual import usual_places
 
 from checker.cells.cell import Known, expand
 from checker.cells.copies import Copies
@@ -52,7 +53,8 @@ class Watched(Cells):
     def __init__(
         self, paths: Paths, truth: list[Input], rows: list[list[int]], precision: int
     ) -> None:
-        super().__init__(paths, tuple(map(tuple, rows)), precision, ledger())
+        named = usual_places({"d_vocab": len(rows[0]), "n_ctx": len(rows)}, rows)
+        super().__init__(paths, named, precision, ledger())
         self.truth, self.seen = truth, dict.fromkeys(("answers", "tokens", "margins", "copies"), 0)
 
     def visit(self, cell: Cell, given: Known) -> None:

@@ -38,7 +38,8 @@ from checker.ground.errors import (
     require_support,
 )
 from checker.ground.ledger import CEILING, Ledger
-from checker.statement import container, model, statement
+from checker.statement import container, model
+from checker.statement import scope as scopes
 from checker.statement.outcome import MAX_CELLS
 
 
@@ -554,7 +555,11 @@ def test_a_step_for_every_byte_cell_and_range_of_queries() -> None:
 
 def test_a_polynomial_of_too_many_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     frame: Any = SimpleNamespace(
-        multiplicities=[[1, 1]], blocks=[(0, 0), (1, 1)], forced=False, ledger=book()
+        scope=scopes.Scope("uniform", "inputs", ()),
+        multiplicities=[[1, 1]],
+        blocks=[(0, 0), (1, 1)],
+        forced=False,
+        ledger=book(),
     )
     # Slots of three bits, for two inputs; degrees 0 to 4.
     monkeypatch.setattr(counting, "MAX_POLYNOMIAL_BITS", 15)
@@ -581,6 +586,7 @@ def test_the_answers_left_in_the_cells_above_are_counted(monkeypatch: pytest.Mon
 def test_an_enumeration_is_measured_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
     terms, book = [{0: -7, 1: 1}, {0: 0, 1: 4}, {1: 0}], Ledger(lambda done: None)
     frame: Any = SimpleNamespace(
+        scope=scopes.Scope("uniform", "inputs", ()),
         multiplicities=[[1, 1], [1, 1], [0, 1]],
         blocks=[(0, 0), (1, 1)],
         forced=False,
@@ -601,6 +607,7 @@ def test_what_no_answer_can_win_needs_no_room(monkeypatch: pytest.MonkeyPatch) -
     tokens = [(t, t) for t in range(100)]
     terms = [{0: 1}, {99: 1}, {1: 1}, {0: 1}, {7: 0}]
     frame: Any = SimpleNamespace(
+        scope=scopes.Scope("uniform", "inputs", ()),
         multiplicities=[[1] * 100] * 5,
         blocks=tokens,
         forced=False,
@@ -723,9 +730,10 @@ def test_totals_of_64_positions_can_be_named() -> None:
 def test_statement_scopes_are_exactly_what_is_counted() -> None:
     rng = random.Random(0)
     weights = [[str(rng.randrange(5)) for _ in range(3)] + ["1"] for _ in range(2)]
-    scope = statement._product_scope(weights, [4, 4])
+    domain: Any = SimpleNamespace(tokens=((0, 1, 2, 3),) * 2)
+    scope = scopes.parse_scope({"product": weights}, domain)
     assert scope.weights == tuple(tuple(map(int, row)) for row in weights)
-    assert scope.label == statement.parse_scope_file(models.scope_bytes(scope.weights))
+    assert scope.label == scopes.parse_scope_file(models.scope_bytes(scope.weights))
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,11 @@ from checker.ground.exact import Matrix
 from checker.ground.interval import inverse_sqrt
 from checker.ground.ledger import CEILING, Ledger
 from checker.statement.outcome import Outcome
+from checker.statement.scope import Scope
 
 BITS = 256
+EVERY = Scope("uniform", "inputs", ())
+"""The scope of tests that make a frame by hand."""
 Bounds = tuple[Fraction, Fraction]
 
 
@@ -217,7 +220,7 @@ def test_every_weight_and_every_term_is_on_its_side(seed: int, wide: bool) -> No
         n = 2
     true = random_paths(rng, vocab, n)
     paths = widened(Seeded(rng), true) if wide else true
-    frame = Frame(scores_of(paths, rng.choice((64, 100, 300))), cell, ((1,) * vocab,) * n)
+    frame = Frame(scores_of(paths, rng.choice((64, 100, 300))), cell, ((1,) * vocab,) * n, EVERY)
     answers = [j for j in range(vocab + 1) if j != cell.maximum]
     assert frame.exact == (
         not wide and len(cell.queries) == 1 and len(frame.blocks) == cell.maximum + 1
@@ -236,7 +239,7 @@ def test_single_cells_are_enclosed_narrowly(d_head: int) -> None:
             random_paths(rng, 4, 3, d_head=d_head, spread=30),
             random_cell(rng, 4, single=True),
         )
-        *free, last = Frame(scores_of(paths), cell, ((1,) * 4,) * 3).weights
+        *free, last = Frame(scores_of(paths), cell, ((1,) * 4,) * 3, EVERY).weights
         assert all(0 <= high - low <= 4 for row in free for low, high in row.values())
         assert all(0 <= high - low <= 2 for low, high in last.values())
         tops = [high for row in [*free, last] for _, high in row.values()]
@@ -251,7 +254,7 @@ def test_lower_terms_make_up_for_the_error_of_logits(seed: int) -> None:
     error, share = rng.choice((1, 7, 100)), rng.choice((1 << 96, (1 << 96) - 1, 3 << 94))
     slack = Slack(rng.choice((0, 3)), error, share)
     paths, cell = random_paths(rng, 4, 3), random_cell(rng, 4, single=True)
-    frame = Frame(Scores(Tables(paths, ledger()), 64, slack), cell, ((1,) * 4,) * 3)
+    frame = Frame(Scores(Tables(paths, ledger()), 64, slack), cell, ((1,) * 4,) * 3, EVERY)
     lost = -(-(error << 96) // share)
     q, m = cell.queries[0], cell.maximum
     for j in {0, 1, 2, 3, 4} - {m}:
@@ -270,7 +273,9 @@ def test_pooled_weights_reach_both_ends() -> None:
     paths = exact_paths(
         scores, ((0, 0),) * 3, 4, ((0, 0, 0),) * 3, ((0, 0, 0),) * 2, ((0, 0, 0),) * 3, 0, 1
     )
-    free, last = Frame(scores_of(paths), make_inputs(2, [0, 1], [2]), ((1,) * 3,) * 2).weights
+    free, last = Frame(
+        scores_of(paths), make_inputs(2, [0, 1], [2]), ((1,) * 3,) * 2, EVERY
+    ).weights
     low, high = (oracle.exp_of_minus_root(y, 1, 1, 64) for y in (3, 0))
     assert abs(free[0][0] - low[0]) <= 4
     assert abs(free[0][1] - high[1]) <= 4
@@ -371,6 +376,7 @@ def stub(
     tokens = [(t, t) for t in range(blocks)]
     ends = [dict.fromkeys(b for b, weight in enumerate(row) if weight) for row in (*weights, last)]
     return SimpleNamespace(
+        scope=EVERY,
         multiplicities=[*weights, last],
         blocks=tokens,
         forced=forced,
@@ -520,6 +526,7 @@ def test_the_groups_of_copies_by_hand() -> None:
     # Three free positions, weights 2 for the maximum, 3 and 5 for two blocks: z^2 of (2 + 8 z)^3,
     # times 7.
     frame: Any = SimpleNamespace(
+        scope=EVERY,
         multiplicities=[[3, 5, 2]] * 3 + [[4, 3, 0]],
         blocks=[(0, 0), (1, 1), (2, 2)],
         forced=True,
@@ -537,6 +544,7 @@ def test_the_groups_of_copies_by_hand() -> None:
 def test_a_missing_term_beats_the_answer_even_among_zeros() -> None:
     zeros = [{0: 0, 2: 0}, {0: 0, 2: 0}, {2: 0}]
     frame: Any = SimpleNamespace(
+        scope=EVERY,
         multiplicities=[[1, 1, 1], [1, 1, 1], [0, 0, 1]],
         weights=[{}],
         blocks=[(0, 0), (1, 1), (2, 2)],
@@ -872,7 +880,7 @@ def plain_frame(width: int, free: int, *, forced: bool = False) -> Any:
         [1] * (width - 1) + [0] if forced else [0] * (width - 1) + [1]
     ]
     return SimpleNamespace(
-        multiplicities=weights, blocks=[(t, t) for t in range(width)], forced=forced
+        scope=EVERY, multiplicities=weights, blocks=[(t, t) for t in range(width)], forced=forced
     )
 
 
@@ -1209,7 +1217,7 @@ def test_the_terms_cost_no_more_than_is_charged(
     plain, cell = random_paths(rng, vocab, n), random_cell(rng, vocab)
     paths = counted_paths(widened(Seeded(rng), plain) if wide else plain)
     book = ledger()
-    frame = Frame(scores_of(paths, book=book), cell, ((1,) * vocab,) * n)
+    frame = Frame(scores_of(paths, book=book), cell, ((1,) * vocab,) * n, EVERY)
     counting_numbers.reset()
     book.mul = book.add = book.cmp = 0
     answers = [j for j in range(vocab + 1) if j != cell.maximum]
@@ -1227,7 +1235,9 @@ def extreme_tested(seed: int, counting_numbers: Any) -> tuple[Ledger, int, int, 
     rng = random.Random(seed)
     vocab, n = 6, rng.randint(2, 4)
     cell, book = random_cell(rng, vocab), ledger()
-    frame = Frame(scores_of(counted_paths(random_paths(rng, vocab, n))), cell, ((1,) * vocab,) * n)
+    frame = Frame(
+        scores_of(counted_paths(random_paths(rng, vocab, n))), cell, ((1,) * vocab,) * n, EVERY
+    )
     answers = [j for j in range(vocab + 1) if j != cell.maximum]
     terms = {j: frame.upper_terms(j, everything(cell, n), 0) for j in answers}
     frame.upper_terms = lambda j, allowed, mu: terms[j]  # type: ignore[method-assign]
@@ -1282,7 +1292,7 @@ def test_the_weights_cost_no_more_than_is_charged(
     )  # a row of EU less its mean is formed for both ends, even where they are one
     assert_covered(book, twice=twice)
     scores = ChargedEnds(tables, 64)
-    frame = Frame(scores, cell, ((1,) * vocab,) * n)
+    frame = Frame(scores, cell, ((1,) * vocab,) * n, EVERY)
     assert_covered(book, twice=twice)
     assert book.exp == 2 * (len(frame.blocks) + n - 1 + len(frame.weights[-1]))
 
@@ -1362,7 +1372,10 @@ def test_the_budget_is_kept_before_the_work() -> None:
 
 def test_a_polynomial_costs_what_is_charged() -> None:
     frame: Any = SimpleNamespace(
-        multiplicities=[[1, 1, 1], [1, 1, 1], [1, 1, 0]], blocks=[(0, 0)] * 3, forced=False
+        scope=EVERY,
+        multiplicities=[[1, 1, 1], [1, 1, 1], [1, 1, 0]],
+        blocks=[(0, 0)] * 3,
+        forced=False,
     )
     book, deficits = ledger(), [{0: 0, 1: 1, 2: 9}, {0: 0, 1: 0, 2: 2}, {0: 0, 1: 0}]
     # Per position the coefficients (2, 4, 4; at most limit + 1) times the distinct deficits within
@@ -1381,7 +1394,9 @@ def test_a_polynomial_costs_what_is_charged() -> None:
 @pytest.mark.parametrize(("power", "words"), [(0, 1), (510, 1), (511, 2), (1022, 2), (1023, 3)])
 def test_wide_slots_cost_more(power: int, words: int) -> None:
     # A slot is two bits wider than 2^power; every 512 bits of it count.
-    frame: Any = SimpleNamespace(multiplicities=[[1 << power]], blocks=[(0, 0)], forced=False)
+    frame: Any = SimpleNamespace(
+        multiplicities=[[1 << power]], blocks=[(0, 0)], forced=False, scope=EVERY
+    )
     book = ledger()
     assert within(frame, [{0: 0}], 0, book) == 1 << power
     assert (book.mul, book.add) == (words, words + words**2)
