@@ -32,9 +32,10 @@ def fulfils(condition: Document, values: Sequence[int]) -> bool:
     """Return whether the values of operands fulfil a condition, as SPEC-5.3 says it."""
     largest = max(values)
     if "min-gap" in condition:
-        gap = condition["min-gap"]
+        gap: int = condition["min-gap"]
         return all(value in (largest, *range(-99, largest - gap + 1)) for value in values)
-    return list(values).count(largest) == condition["max-copies"]
+    copies: int = condition["max-copies"]
+    return list(values).count(largest) == copies
 
 
 def condition_of(rng: random.Random, operands: int) -> Document:
