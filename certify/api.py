@@ -89,6 +89,7 @@ def prove(
     chosen.require_used(options)
     weights = scope if isinstance(scope, Scope) else read_scope(scope)
     family.require(found.config, question, str(file_of(found)))
+    family.require_scope(weights)
     weights.require_fits(question.domain)
     job = Job(found, question, weights, chosen, options, None if out is None else Path(out))
     return finish(job, family.draft(job, progress))

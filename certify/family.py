@@ -9,10 +9,12 @@ from typing import Any
 from certify.certificate.finish import Drafting
 from certify.certificate.job import Job, Strategy
 from certify.certificate.show import Showing
+from certify.errors import Unsupported
 from certify.ladder.form import Form
 from certify.model.config import Config
 from certify.progress import Progress
 from certify.question.question import Question
+from certify.question.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Family:
     model, for the message.  ``draft`` proposes documents for a job
     (``certify.certificate.finish``).
     ``showing``: how a proof is summarised.  ``ladder``: its rungs, if it has a ladder.
-    ``choices``: how paths may be enclosed.  ``title``, ``cost``: heads of its table of strategies.
+    ``conditional``: whether its proofs are about scopes with a condition.  ``choices``: how paths
+    may be enclosed.  ``title``, ``cost``: heads of its table of strategies.
     """
 
     kind: str
@@ -50,9 +53,21 @@ class Family:
     draft: Callable[[Job, Progress], Drafting]
     showing: Showing
     ladder: Form | None = None
+    conditional: bool = False
     choices: tuple[Choice, ...] = ()
     title: str = ""
     cost: str = "cost for the checker"
+
+    def require_scope(self, scope: Scope) -> None:
+        """Refuse a scope that proofs of this family are not about.
+
+        Errors: ``Unsupported``, one line.
+        """
+        if scope.conditional and not self.conditional:
+            raise Unsupported(
+                f"proofs of {self.kind} are not about the scope {scope} (--scope);"
+                " strategy exhaustive is"
+            )
 
     def answers(self, task: str) -> bool:
         """Return whether the family has strategies for a task."""

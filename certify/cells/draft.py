@@ -64,7 +64,7 @@ def draft(job: Job, progress: Progress) -> Drafting:
     """
     model, options = job.model, job.options
     domain = job.question.domain
-    named = numbering_of(domain, model.config.d_vocab_out)
+    named = numbering_of(domain, model.config.d_vocab_out, job.scope.gap)
     if options.enclosures and domain.unusual:
         given = ", ".join(f"--{path}" for path in options.enclosures)
         raise Unsupported(f"{given}: paths are enclosed for the usual domain only")

@@ -64,11 +64,19 @@ class Examined:
 class Cells:
     """The tables of one model, arranged for many cells."""
 
-    def __init__(self, scaled: Scaled, probabilities: Array, allowed: Flags | None = None) -> None:
+    def __init__(
+        self,
+        scaled: Scaled,
+        probabilities: Array,
+        allowed: Flags | None = None,
+        near: Tokens | None = None,
+    ) -> None:
         """``probabilities`` [n, V]: how much each token counts at each position, summing to one per
-        position; ``allowed`` [n, V]: which tokens a position allows, all unless told.
+        position; ``allowed`` [n, V]: which tokens a position allows, all unless told; ``near``
+        [V]: by maximum, the first token too near to stand beside it, itself unless told.
         """
         self.held = np.ones(probabilities.shape, dtype=bool) if allowed is None else allowed
+        self.near = np.arange(probabilities.shape[1]) if near is None else near
         self.s, self.probabilities = scaled, probabilities
         self.positions, self.outputs = scaled.D.shape
         free = self.positions - 1
@@ -110,8 +118,14 @@ class Cells:
     def everything(self, maximum: int) -> Open:
         """Return every wrong answer with every token up to the maximum."""
         answers = np.delete(np.arange(self.outputs), maximum)
-        held = self.held[:, None, : maximum + 1]
+        held = self.beside(maximum)[:, None]
         return Open(answers, np.repeat(held, len(answers), axis=1))
+
+    def beside(self, maximum: int) -> Flags:
+        """Return the tokens up to a maximum that inputs may hold [n, maximum + 1]."""
+        held = self.held[:, : maximum + 1].copy()
+        held[:, self.near[maximum] : maximum] = False
+        return held
 
     def screen(self, maximum: int, starts: Tokens) -> tuple[Open, float]:
         """Return what the screen of one maximum leaves, and the operations.  (SPEC-7.15)"""
@@ -143,7 +157,7 @@ class Cells:
         tokens = np.repeat(blocks, np.diff(np.append(starts, m + 1)), axis=0).T
         count, wide = len(starts), int((np.diff(starts) > 1).sum())
         work += (self.outputs - 1) * (6 * count + wide + n + 8) + 4 * count
-        return Open(answers, tokens & self.held[:, None, : m + 1]), work
+        return Open(answers, tokens & self.beside(m)[:, None]), work
 
     def examine(self, maximum: int, queries: Tokens, starts: Tokens, left: Open) -> Examined:
         """Return a cell after its extreme test, with what it removes.  (SPEC-7.5, SPEC-7.6)
@@ -222,7 +236,7 @@ class Cells:
         """Return how much the tokens of each block count at each position [n, blocks], the queries
         at the last.
         """
-        held = self.probabilities[:, : cell.maximum + 1].copy()
+        held = self.probabilities[:, : cell.maximum + 1] * self.beside(cell.maximum)
         outside = np.ones(cell.maximum + 1, dtype=bool)
         outside[cell.queries] = False
         held[-1, outside] = 0.0
@@ -231,11 +245,10 @@ class Cells:
 
     def size(self, maximum: int, queries: Tokens) -> float:
         """Return how much the inputs of a cell count."""
-        up_to = self.probabilities[:-1, : maximum + 1].sum(axis=1).prod()
-        below = (
-            self.probabilities[:-1, :maximum].sum(axis=1).prod() if queries[-1] != maximum else 0.0
-        )
-        return float((up_to - below) * self.probabilities[-1, queries].sum())
+        held = self.probabilities[:, : maximum + 1] * self.beside(maximum)
+        up_to = held[:-1].sum(axis=1).prod()
+        below = held[:-1, :maximum].sum(axis=1).prod() if queries[-1] != maximum else 0.0
+        return float((up_to - below) * held[-1, queries].sum())
 
 
 def enumeration(cell: Examined) -> tuple[int, float]:

@@ -35,6 +35,7 @@ FAMILY = Family(
     usual_for="Max-of-K on one layer of attention",
     require=require,
     draft=draft,
+    conditional=True,
     showing=SHOWING,
     ladder=FORM,
     choices=tuple(

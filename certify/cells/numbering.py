@@ -36,12 +36,15 @@ class Numbering:
     ``context``: how many places are those of context positions.
     ``allowed`` [n_ctx, places]: which places a position allows.
     ``asked``:   the places that the last position allows.
+    ``near`` [places]: by maximum, the first place that is too near to it to stand in an input of
+    the scope; itself if none is.
     """
 
     tokens: tuple[int, ...]
     outputs: tuple[int, ...]
     context: int
     allowed: NDArray[np.bool_]
+    near: NDArray[np.intp]
 
     @property
     def places(self) -> int:
@@ -87,8 +90,9 @@ class Numbering:
         return [[bins, [self.outputs[column] for column in columns]] for bins, columns in shares]
 
 
-def numbering_of(domain: Domain, outputs: int) -> Numbering:
-    """Return how tokens are numbered in a proof about a model with so many outputs.
+def numbering_of(domain: Domain, outputs: int, gap: int = 1) -> Numbering:
+    """Return how tokens are numbered in a proof about a model with so many outputs, over a scope
+    with a least gap below the largest value.
 
     Errors: ``Unsupported`` for a domain that cells are not about.
     """
@@ -111,9 +115,11 @@ def numbering_of(domain: Domain, outputs: int) -> Numbering:
     allowed = np.zeros((len(domain.tokens), len(context) + len(tokens)), dtype=bool)
     allowed[list(operands), len(context) :] = True
     allowed[context, range(len(context))] = True
+    apart = np.searchsorted(values, np.array(values) - gap, side="right") + len(context)
     return Numbering(
         (*(domain.tokens[place][0] for place in context), *tokens),
         (*(-1 for _ in context), *right, *others),
         len(context),
         allowed,
+        np.concatenate([np.arange(len(context)), apart]),
     )

@@ -36,17 +36,19 @@ class Problem:
     def cells(self) -> Cells:
         """Return the tables arranged for cells."""
         shares = [[entry / sum(row) for entry in row] for row in self.weights]
-        return Cells(self.scaled, np.array(shares), self.named.allowed)
+        return Cells(self.scaled, np.array(shares), self.named.allowed, self.named.near)
 
     def parts(self, maximum: int) -> tuple[list[int], list[int]]:
         """Return the queries below a maximum that some input has, and the maximum if it is one."""
         asked = self.named.asked
-        below = [query for query in asked if query < maximum]
+        below = [query for query in asked if query < self.named.near[maximum]]
         return below, [query for query in asked if query == maximum]
 
     def idle(self, maximum: int) -> list[list[int]]:
         """Return the queries up to a maximum that no input has, as sets that a cell may hold."""
-        below = [query for query in range(maximum) if query not in self.named.asked]
+        near = self.named.near[maximum]
+        asked = self.named.asked
+        below = [query for query in range(maximum) if query not in asked or query >= near]
         own = [] if maximum in self.named.asked else [maximum]
         return [part for part in (below, own) if part]
 

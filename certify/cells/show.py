@@ -7,13 +7,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from math import prod
 
 from certify.cells.numbering import numbering_of
 from certify.certificate.show import Showing, Summary, margin_of, reading, shown
 from certify.columns import Columns
 from certify.errors import BadInput
-from certify.question.scope import Scope
+from certify.question.scope import Scope, read_scope
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -47,7 +46,10 @@ class Group:
 
 def groups(summary: Summary) -> Iterator[Group]:
     """Yield the leaf cells of a proof."""
-    weights, maximum = _weights(summary), 0
+    scope = scope_of(summary)
+    outputs = int(summary.statement["architecture"]["d_vocab_out"])
+    named = numbering_of(summary.domain, outputs, scope.gap)
+    weights, maximum = named.weights(summary.domain, scope), 0
     for cell in summary.proof["cells"]:
         maximum = int(cell.get("maximum", maximum))
         if "children" in cell:
@@ -57,27 +59,32 @@ def groups(summary: Summary) -> Iterator[Group]:
             failures = int(cell["failures"][0]), int(cell["failures"][1])
         queries = tuple((int(first), int(last)) for first, last in cell["queries"])
         if cell["method"] == "skip":
-            failures = (0, _size(weights, maximum, queries))
+            near = int(named.near[maximum])
+            failures = (0, _size(scope, weights, maximum, near, queries))
         yield Group(maximum, queries, str(cell["method"]), failures, margin_of(cell))
 
 
-def _weights(summary: Summary) -> list[list[int]]:
-    """Return how much each token counts at each position."""
-    scope, domain = summary.statement["scope"], summary.domain
-    given = None
-    if scope != "uniform":
-        given = tuple(tuple(int(weight) for weight in row) for row in scope["product"])
-    outputs = int(summary.statement["architecture"]["d_vocab_out"])
-    return numbering_of(domain, outputs).weights(domain, Scope("scope", given))
+def scope_of(summary: Summary) -> Scope:
+    """Return the scope of a certificate."""
+    spelled = summary.statement["scope"]
+    if spelled == "uniform":
+        return Scope("uniform")
+    if "product" in spelled:
+        rows = spelled["product"]
+        return Scope("product", tuple(tuple(int(weight) for weight in row) for row in rows))
+    return read_scope(summary.scope)
 
 
-def _size(weights: list[list[int]], maximum: int, queries: Ranges) -> int:
-    """Return how much the inputs of a cell count: all of them may fail in a cell that was
-    skipped.
+def _size(scope: Scope, weights: list[list[int]], maximum: int, near: int, queries: Ranges) -> int:
+    """Return how much the inputs of a cell count: all of them may fail in a cell that was skipped.
+
+    ``near``: the first token too near to the maximum to stand beside it.
     """
-    up_to, below = (prod(sum(row[: maximum + more]) for row in weights[:-1]) for more in (1, 0))
-    sequences = up_to - (0 if queries == ((maximum, maximum),) else below)
-    return sequences * sum(sum(weights[-1][first : last + 1]) for first, last in queries)
+    *rows, last = weights
+    alone = queries == ((maximum, maximum),)
+    ways = ((sum(row[:near]), row[maximum]) for row in rows)
+    asked = [q for first, final in queries for q in range(first, final + 1) if alone or q < near]
+    return scope.counted(ways, held=int(alone)) * sum(last[q] for q in asked)
 
 
 def tables(summary: Summary, weakest: int) -> list[Columns]:

@@ -31,18 +31,13 @@ def statement_of(
 ) -> dict[str, Any]:
     """Return the statement of a certificate that claims nothing: the weakest bounds."""
     total = str(scope.total(question.domain))
-    weights = (
-        None
-        if scope.weights is None
-        else [[str(weight) for weight in row] for row in scope.weights]
-    )
     return {
         "architecture": model.config.as_dict(),
         "correct_lower": "0",
         "correct_upper": total,
         "domain": question.domain.spelled,
         "model": f"sha256:{model.sha256}",
-        "scope": "uniform" if weights is None else {"product": weights},
+        "scope": scope.spelled,
         "semantics": NAME if float32 else "real",
         **(float32.statement() if float32 else {}),
         "task": question.spelled,

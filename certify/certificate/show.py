@@ -47,8 +47,12 @@ class Summary:
 
     @property
     def scope(self) -> str:
-        """Return the kind of scope."""
-        return self.statement["scope"] if isinstance(self.statement["scope"], str) else "product"
+        """Return the scope as the command line spells it, a file's by its kind."""
+        scope = self.statement["scope"]
+        if isinstance(scope, str):
+            return scope
+        ((kind, about),) = scope.items()
+        return kind if kind == "product" else f"{kind}:{about}"
 
     @property
     def total(self) -> int:

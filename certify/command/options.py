@@ -18,7 +18,7 @@ from certify.question.domain import PARTS
 from certify.question.float32 import EPS_EXP, ETA_EXP, Float32
 from certify.question.float32 import NAME as FLOAT32
 from certify.question.rules import SPELLED, is_task
-from certify.question.scope import Scope, read_scope
+from certify.question.scope import KINDS, SPELLINGS, Scope, read_scope
 
 Command = Callable[..., Any]
 
@@ -27,7 +27,7 @@ NEW_FILE = click.Path(path_type=Path)
 
 
 class ScopeOption(click.ParamType[Scope]):
-    """``uniform`` or ``product:FILE``, read when the command line is parsed."""
+    """A scope, read when the command line is parsed."""
 
     name = "scope"
 
@@ -37,13 +37,14 @@ class ScopeOption(click.ParamType[Scope]):
         """Return the scope; an unknown kind of scope is a usage error, a bad file is not."""
         if isinstance(value, Scope):
             return value
-        if value != "uniform" and not (value.startswith("product:") and value != "product:"):
-            self.fail(f"{value!r} is neither uniform nor product:FILE.", param, ctx)
+        kind, _, about = value.partition(":")
+        if value != "uniform" and not (kind in KINDS and about):
+            self.fail(f"{value!r} is none of {SPELLINGS}.", param, ctx)
         return read_scope(value)
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
         """Return what the help shows for the value."""
-        return "uniform|product:FILE"
+        return SPELLINGS
 
 
 class Listed(click.ParamType[str]):
@@ -118,7 +119,9 @@ def scope_option(command: Command) -> Command:
         type=ScopeOption(),
         default="uniform",
         show_default=True,
-        help="Which inputs count: all of them once, or weighted by a JSON file of token weights.",
+        help="Which inputs count: all of them once; weighted by a JSON file of token weights; those"
+        " in which every value is the largest or at least G below it; those in which exactly C"
+        " have the largest value.",
     )
     return decorate(command)
 

@@ -37,7 +37,7 @@ from certify.model.file import Model, load_model
 from certify.question.domain import read_domain
 from certify.question.float32 import NAME as FLOAT32
 from certify.question.question import Question, read_question
-from certify.question.scope import Scope
+from certify.question.scope import SPELLINGS, Scope
 
 WIDTH = 120
 BOUNDS = ("correct_lower", "correct_upper", "total")
@@ -171,7 +171,7 @@ def _print_certificate(certificate: Certificate, strategy: str, out: Path) -> No
 @click.argument("certificate", metavar="CERTIFICATE.json", type=click.Path())
 @click.option("--task", type=TaskOption(), help="Reject a claim about another task.")
 @domain_options
-@click.option("--scope", metavar="uniform|product:FILE", help="Reject a claim over another scope.")
+@click.option("--scope", metavar=SPELLINGS, help="Reject a claim over another scope.")
 @click.option(
     "--readout",
     type=click.Choice(("last", *POOLED_READOUTS)),

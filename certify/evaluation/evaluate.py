@@ -129,6 +129,7 @@ def _every_input(
     for start in range(0, inputs, size):
         chosen = np.unravel_index(np.arange(start, min(start + size, inputs)), lengths)
         places = np.stack([allowed[i][place] for i, place in enumerate(chosen)], axis=1)
+        places = places[scope.holds(places, domain)]
         batch = margins_of(places)
         right = batch > 0
         exact = int(np.count_nonzero(right))
@@ -146,5 +147,5 @@ def _every_input(
                 smallest_of(batch),
             )
         )
-        progress(start + len(batch), inputs, "")
+        progress(min(start + size, inputs), inputs, "")
     return all_inputs(tallies, scope.total(domain))

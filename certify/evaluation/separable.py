@@ -97,7 +97,7 @@ def _exhaustive(paths: Paths, scope: Scope, domain: Domain, progress: Progress) 
     tail = _Tail.build(scope, domain)
     tallies: list[Tally] = []
     for query in tail.allowed[-1]:
-        tallies.extend(_query_tallies(paths, tail, query))
+        tallies.extend(_query_tallies(paths, tail, query, scope, domain))
         progress(query + 1, domain.sizes[-1], "")
     return all_inputs(tallies, scope.total(domain))
 
@@ -192,8 +192,10 @@ class _SeparableQuery:
         return result
 
 
-def _query_tallies(paths: Paths, tail: _Tail, query: int) -> Iterator[Tally]:
-    """Yield tallies that together cover every input with one query token."""
+def _query_tallies(
+    paths: Paths, tail: _Tail, query: int, scope: Scope, domain: Domain
+) -> Iterator[Tally]:
+    """Yield tallies that together cover every input of the scope with one query token."""
     separable = _SeparableQuery.build(paths, tail, query)
     for head in itertools.product(*tail.allowed[: tail.head]):
         if separable is not None:
@@ -202,12 +204,18 @@ def _query_tallies(paths: Paths, tail: _Tail, query: int) -> Iterator[Tally]:
             fixed = np.tile(np.array(head, dtype=np.int64), (len(tail.grid), 1))
             last = np.full((len(tail.grid), 1), query)
             batch = margins(paths, np.concatenate([fixed, tail.grid, last], axis=1))
+        weights = tail.grid_weights
+        if scope.conditional:
+            fixed = np.tile(np.array(head, dtype=np.int64), (len(tail.grid), 1))
+            last = np.full((len(tail.grid), 1), query)
+            kept = scope.holds(np.concatenate([fixed, tail.grid, last], axis=1), domain)
+            batch, weights = batch[kept], weights[kept]
         weight = math.prod(tail.weights[i][token] for i, token in enumerate(head))
         right = batch > 0
         yield Tally(
             inputs=len(batch),
             wrong=len(batch) - int(np.count_nonzero(right)),
             uncertain=uncertain_of(batch),
-            correct=weight * tail.weights[-1][query] * int(tail.grid_weights[right].sum()),
+            correct=weight * tail.weights[-1][query] * int(weights[right].sum()),
             smallest_margin=smallest_of(batch),
         )

@@ -142,7 +142,16 @@ def sampled(
 
 
 def _draw(generator: np.random.Generator, scope: Scope, domain: Domain, count: int) -> Places:
-    """Return ``count`` random inputs by places, [count, n_ctx]."""
+    """Return ``count`` random inputs by places, [count, n_ctx].
+
+    Cost: with a condition, inputs are drawn until enough fulfil it.
+    """
+    if scope.conditional:
+        drawn = np.empty((0, len(domain.sizes)), dtype=np.int64)
+        while len(drawn) < count:
+            more = generator.integers(0, domain.sizes, size=(count, len(domain.sizes)))
+            drawn = np.concatenate([drawn, more[scope.holds(more, domain)]])
+        return drawn[:count]
     if scope.weights is None:
         return generator.integers(0, domain.sizes, size=(count, len(domain.sizes)))
     columns: list[Places] = []

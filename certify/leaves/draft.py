@@ -98,6 +98,8 @@ def _estimated(job: Job, progress: Progress) -> _Domain:
     counts = np.ones(1, dtype=bool)
     for row in job.scope.rows(asked):
         counts = np.logical_and.outer(counts, np.array([weight > 0 for weight in row])).ravel()
+    if job.scope.conditional:
+        counts &= job.scope.holds(asked.places_between(0, inputs), asked)
     methods = np.where(estimates > 0, "right", "wrong")
     known = np.where(np.isfinite(estimates), estimates, 0.0)
     units = np.clip(known, 0, 2.0**40) * 2.0**MARGIN_BITS * (1 - 2.0**-30)
@@ -201,6 +203,8 @@ def _claim(document: Document, job: Job, domain: _Domain, precision: int, surplu
         int(leaf["inputs"]) for leaf in document["proof"]["leaves"] if leaf["method"] != "skip"
     )
     without_weight = 2 * len(asked.tokens) * (read - len(evaluated))
+    if scope.conditional:  # every input is looked at
+        without_weight += 3 * len(asked.tokens) * read
     operations = operations_of(job.model, asked, evaluated, precision) + without_weight
     document["proof"]["operations"] = str(operations + surplus)
 

@@ -37,5 +37,6 @@ FAMILY = Family(
     usual_for="any other model",
     require=require,
     draft=draft,
+    conditional=True,
     showing=SHOWING,
 )
