@@ -283,7 +283,8 @@ def test_train_writes_a_model_that_can_be_evaluated(tmp_path: Path) -> None:
         ),
         (
             ("evaluate", "m", "--task", "max-of-k", "--scope", "some"),
-            "Invalid value for '--scope': 'some' is none of uniform|product:FILE|min-gap:G|max-copies:C.",
+            "Invalid value for '--scope': 'some' is none of"
+            " uniform|product:FILE|min-gap:G|max-copies:C.",
         ),
         (
             ("evaluate", "m", "--task", "max-of-k", "--samples", "0"),

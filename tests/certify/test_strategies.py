@@ -13,6 +13,7 @@ from typing import Any
 import models
 import oracle
 import pytest
+from conditions import fulfils
 from jobs import named
 
 from certify.canonical import canonical
@@ -79,7 +80,7 @@ def proved(
         decompose(loaded), {name: estimate(factors[name], hint) for name, hint in hints.items()}
     )
     domain = read_domain(loaded.config)
-    numbered = numbering_of(domain, loaded.config.d_vocab_out)
+    numbered = numbering_of(domain, loaded.config.d_vocab_out, scope.gap)
     weights = numbered.weights(domain, scope)
     for cautious in (not scaled.trusted, True):
         problem = Problem(numbered, weights, scaled, effort, cautious, silent)
@@ -127,6 +128,28 @@ def test_product_scopes(strategy: str, tmp_path: Path) -> None:
         assert theorem.correct_lower <= truth.correct <= theorem.correct_upper
         if strategy in DECIDES:
             assert theorem.correct_lower == truth.correct == theorem.correct_upper
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_scopes_with_a_condition(strategy: str, tmp_path: Path) -> None:
+    for seed in range(20):
+        rng = random.Random(seed)
+        model = models.good_model(rng)
+        operands = model.config["n_ctx"]
+        asked = rng.choice(("min-gap:2", "min-gap:3", f"max-copies:{rng.randint(1, operands)}"))
+        kind, _, number = asked.partition(":")
+        condition = {kind: int(number)}
+        truth = oracle.truth(model.tensors, model.config)
+        right = sum(fulfils(condition, tokens) for tokens in truth.right)
+        total = right + sum(fulfils(condition, tokens) for tokens in truth.wrong)
+        if not total:
+            continue
+        theorem = proved(model, strategy, tmp_path, read_scope(asked))
+        assert theorem.total == total
+        assert theorem.correct_lower <= right <= theorem.correct_upper
+        if strategy in DECIDES:
+            assert theorem.correct_lower == right == theorem.correct_upper
 
 
 def weighted(

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -16,6 +15,7 @@ import mutators
 import networks
 import pytest
 import questions
+from conditions import fulfils
 from models import Model, Seeded
 from test_places import case, members, over_places, theorem, without_claim
 
@@ -26,16 +26,6 @@ from checker.statement.outcome import MARGIN_BITS
 
 Document = dict[str, Any]
 CASES = 120
-
-
-def fulfils(condition: Document, values: Sequence[int]) -> bool:
-    """Return whether the values of operands fulfil a condition, as SPEC-5.3 says it."""
-    largest = max(values)
-    if "min-gap" in condition:
-        gap: int = condition["min-gap"]
-        return all(value in (largest, *range(-99, largest - gap + 1)) for value in values)
-    copies: int = condition["max-copies"]
-    return list(values).count(largest) == copies
 
 
 def condition_of(rng: random.Random, operands: int) -> Document:
