@@ -112,6 +112,8 @@ def dump(parsed: Parsed, certificate: bytes) -> str:
     cells = require_known(written["proof"], said.semantics)
     if said.domain.unusual:
         raise Declined("SPEC-5.7", "a domain other than the usual one is not verified yet")
+    if said.scope.conditional:
+        raise Declined("SPEC-5.3", f"the scope {said.scope.label} is not verified yet")
     named = {name.rpartition(".")[2]: weight for name, weight in parsed.model.weights.items()}
     common = max(0, *(named[name].scale for name in TENSORS))
     fields = "".join(f" {name}={value}" for name, value in said.task.fields.items())

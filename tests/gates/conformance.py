@@ -51,7 +51,7 @@ VERIFIED = re.compile(
     rf"(?:outputs=(?:{POSITION}|{HASH}) )?"
     rf"(?:answers=(?:{NUMBERS}|{HASH}) )?"
     r"(?:read=(?:all|[0-9]+(?:,[0-9]+)*) )?"
-    rf"scope=(?:uniform|product:{HASH}) "
+    rf"scope=(?:uniform|product:{HASH}|min-gap:[0-9]+|max-copies:[0-9]+) "
     rf"semantics=(?:real|float32:any-order eps_exp={NUMBER}/{NUMBER} eta_exp={NUMBER}/{NUMBER}) "
     rf"total={NUMBER} correct_lower={NUMBER} correct_upper={NUMBER} "
     rf"margin_lower={NUMBER}\.[0-9]{{10}} "
@@ -163,9 +163,12 @@ def _expected(vector: Vector, written: dict[str, Any]) -> dict[str, str]:
         expected["readout"] = architecture["readout"]
     expected |= questions.spelled(domain, architecture)
     expected["scope"] = "uniform"
-    if scope != "uniform":
+    if "product" in scope:
         file = {"format": "certify.scope/1", "weights": scope["product"]}
         expected["scope"] = f"product:{questions.hash_of(file)}"
+    elif scope != "uniform":
+        ((kind, number),) = scope.items()
+        expected["scope"] = f"{kind}:{number}"
     stated = ("semantics", "eps_exp", "eta_exp", "total")
     expected |= {key: written[key] for key in stated if key in written}
     derived = ("correct_lower", "correct_upper", "margin_lower")

@@ -42,6 +42,7 @@ import forests
 import models
 import mutators
 import oracle
+import vectors_conditions
 import vectors_domain
 import vectors_float32
 import vectors_leaves
@@ -282,9 +283,8 @@ class Book:
         certificate = mutators.encode(doc)
         theorem, scope = theorem_of(model.bytes, certificate), doc["statement"]["scope"]
         require_shown(theorem)
-        weights = (
-            None if scope == "uniform" else [[int(w) for w in row] for row in scope["product"]]
-        )
+        product = "product" in scope
+        weights = [[int(w) for w in row] for row in scope["product"]] if product else None
         truth = truth or oracle.truth(model.tensors, model.config, weights)
         lower, upper = theorem.correct_lower, theorem.correct_upper
         if not lower <= truth.correct <= upper or truth.total != int(doc["statement"]["total"]):
@@ -2400,6 +2400,7 @@ CHAPTERS = (
     lambda book: vectors_float32.chapter(book, sys.modules[__name__]),
     lambda book: vectors_leaves.chapter(book, sys.modules[__name__]),
     lambda book: vectors_domain.chapter(book, sys.modules[__name__]),
+    lambda book: vectors_conditions.chapter(book, sys.modules[__name__]),
 )
 
 
