@@ -74,18 +74,21 @@ class Cells:
         if cell.claim is not None:
             cell.claim.require_shown(cell.where, found)
 
-    def _size(self, cell: Cell) -> int:
+    def size(self, cell: Cell) -> int:
         """Return the weight of the inputs of a cell."""
         m = cell.maximum
-        free = self.below[m + 1]
-        if cell.queries[0][0] != m:  # 7.2: less those without the maximum
-            free -= self.below[m]
         last = self.last
-        return free * sum(last[b + 1] - last[a] for a, b in cell.queries)
+        asked = sum(last[b + 1] - last[a] for a, b in cell.queries)
+        own = 0
+        if cell.queries[-1][1] == m:
+            own = last[m + 1] - last[m]
+        # 7.2: with queries other than m, less those without the maximum
+        without = self.below[m] * (asked - own)
+        return self.below[m + 1] * asked - without
 
     def _derive(self, cell: Cell, given: Known) -> Known | Outcome:
         """Return what the cell hands down to its children; of a leaf, the outcome."""
-        size = self._size(cell)
+        size = self.size(cell)
         mu = self.slack.raised(cell.mu.above(self.paths.value_scale))  # 7.4, 12.5
         method = cell.method
         if isinstance(method, Skip):  # 7.11

@@ -22,6 +22,7 @@ from checker.ground.decode import (
 from checker.ground.errors import require, require_form, require_support
 from checker.statement.domain import Domain, parse_domain
 from checker.statement.model import Model
+from checker.statement.outcome import MOST_PARTS, runs
 from checker.statement.tasks import Task, parse_task
 
 SCOPE_FORMAT = "certify.scope/1"
@@ -68,6 +69,13 @@ class Statement:
     exp_errors: tuple[Fraction, Fraction] | None
     scope: Scope
     total: int
+
+    def runs(self) -> list[range]:
+        """Return all inputs by number, as parts of a proof: one where weights differ.
+        (SPEC-5.7, SPEC-8.3)
+        """
+        inputs = prod(map(len, self.domain.tokens))
+        return runs(inputs, MOST_PARTS if self.scope.label == "uniform" else 1)
 
     def right(self, places: Sequence[int]) -> list[int]:
         """Return the right outputs at the positions that are read, for the input that has the token
