@@ -377,6 +377,13 @@ def _fraction(written: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(error.why) from error
 
 
+def _count(written: str) -> int:
+    whole, parts = _fraction(written)
+    if parts != 1 or whole < 1:
+        raise argparse.ArgumentTypeError("it is not a positive whole number")
+    return whole
+
+
 OPTIONS: dict[str, dict[str, Any]] = {
     "--task": {
         "metavar": "NAME[:..]",
@@ -418,6 +425,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "type": _fraction,
         "metavar": "S",
         "help": "decline after S seconds",
+    },
+    "--jobs": {
+        "type": _count,
+        "default": 1,
+        "metavar": "N",
+        "help": "work with up to N processes",
     },
     "--show": {
         "action": "store_true",
@@ -475,7 +488,7 @@ def run(options: argparse.Namespace, watch: Watch) -> str:
     parsed = parse(model, read(options.certificate, MAX_CERTIFICATE_BYTES))
     if options.show:
         return show(parsed)
-    theorem = check(parsed, watch)
+    theorem = check(parsed, watch, options.jobs)
     require_shown(theorem)
     demand(options, theorem)
     if options.json:

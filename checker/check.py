@@ -3,6 +3,7 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
@@ -11,7 +12,7 @@ from checker.ground.decode import big, fields, integer, parse_canonical, typed
 from checker.ground.errors import require, require_form, require_support
 from checker.ground.ledger import CEILING, Ledger
 from checker.statement.model import Model, load_model
-from checker.statement.outcome import MAX_CELLS, Outcome
+from checker.statement.outcome import MAX_CELLS, Outcome, Spread, alone
 from checker.statement.statement import EXP, Statement, build_statement
 
 CERTIFICATE_FORMAT = "certify.certificate/2"
@@ -24,8 +25,11 @@ STATEMENT = (
 class Proof(Protocol):
     """A proof of some kind, parsed: of disjoint sets of inputs that together are all inputs."""
 
-    def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
-        """Return what it proves of each set; work is charged to the ledger before it is done."""
+    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
+        """Return what it proves of each set; work is charged to the ledger before it is done.
+
+        ``spread`` derives parts that do not depend on one another; a proof may have none.
+        """
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
@@ -153,11 +157,25 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
     )
 
 
-def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
+def spreading(ledger: Ledger, jobs: int) -> Spread:
+    """Return what derives parts, by up to so many processes.  With one, others are not loaded.
+    (SPEC-8.3)
+    """
+    if jobs == 1:
+        return alone
+    from checker.jobs import side_by_side
+
+    return partial(side_by_side, ledger=ledger, jobs=jobs)
+
+
+Watching = Callable[[int, int], None]
+
+
+def check(parsed: Parsed, watch: Watching, jobs: int = 1) -> Theorem:
     """Return the theorem that the proof proves, every bound re-derived.  (SPEC-5.6, SPEC-7, SPEC-8)
 
     ``watch(operations done, operations declared)`` is called as work proceeds; it may raise to stop
-    the check.
+    the check.  ``jobs``: how many processes may work on it.
     Raises: Rejected if a claim is stronger than what is derived; Declined if the work exceeds what
             is declared.
     """
@@ -166,7 +184,7 @@ def check(parsed: Parsed, watch: Callable[[int, int], None]) -> Theorem:
     )
     ledger.budget = parsed.operations
     total = parsed.statement.total
-    outcomes = parsed.proof.outcomes(ledger)
+    outcomes = parsed.proof.outcomes(ledger, spreading(ledger, jobs))
     # SPEC-7.1: the outcomes are about disjoint sets; together they are about every input.
     covered = sum(outcome.size for outcome in outcomes)
     require(

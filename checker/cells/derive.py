@@ -73,21 +73,22 @@ class Cells:
         if cell.claim is not None:
             cell.claim.require_shown(cell.where, found)
 
-    def _size(self, cell: Cell) -> int:
+    def size(self, cell: Cell) -> int:
         """Return the weight of the inputs of a cell."""
         m = cell.maximum
         near = self.named.near[m]
-        scope = self.named.scope
         *rows, last = self.named.marked(m)
         below = [sums[near] for sums in self.below]
         free = prod(map(add, below, [row[m] for row in rows]))
-        if cell.queries[0][0] != m:
-            free -= prod(below)  # 7.2: less those without the maximum
-        return scope.counted(free * sum(last[q] for q in expand(cell.queries)))
+        asked = sum(last[q] for q in expand(cell.queries))
+        own = last[m] if cell.queries[-1][1] == m else 0
+        # 7.2: with queries other than m, less those without the maximum
+        without = prod(below) * (asked - own)
+        return self.named.scope.counted(free * asked - without)
 
     def _derive(self, cell: Cell, given: Known) -> Known | Outcome:
         """Return what the cell hands down to its children; of a leaf, the outcome."""
-        size = self._size(cell)
+        size = self.size(cell)
         mu = self.slack.raised(cell.mu.above(self.paths.value_scale))  # 7.4, 12.5
         method = cell.method
         if isinstance(method, Skip):  # 7.11

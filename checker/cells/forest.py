@@ -1,5 +1,9 @@
 """A proof of cells: how it is read, and the outcomes of its leaves.  (SPEC-7)"""
 
+from collections.abc import Sequence
+from functools import partial
+from itertools import chain
+
 from checker.cells.cell import Known
 from checker.cells.derive import Cells
 from checker.cells.enclosed import PathHint, parse_hints
@@ -13,7 +17,14 @@ from checker.ground.errors import require_support
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
 from checker.statement.model import Model
-from checker.statement.outcome import MAX_CELLS, Outcome
+from checker.statement.outcome import (
+    MAX_CELLS,
+    MOST_PARTS,
+    Outcome,
+    Part,
+    Spread,
+    runs,
+)
 from checker.statement.statement import Statement
 
 
@@ -28,8 +39,8 @@ class Forest:
     hints: dict[str, PathHint]
     roots: tuple[Cell, ...]
 
-    def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
-        """Return what every leaf proves, in preorder.
+    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
+        """Return what every leaf proves, in preorder; a part is a run of roots.
 
         Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
         """
@@ -42,8 +53,19 @@ class Forest:
             scales = paths.score_scale, paths.value_scale
             slack = float32.slack(self.model, exp, scales, ledger)
         cells = Cells(paths, named, self.precision, ledger, slack)
+        parts = list[Part]()
+        for run in runs(len(self.roots), MOST_PARTS):
+            roots = self.roots[run.start : run.stop]
+            derive = partial(self._derive, cells, roots)
+            parts.append(Part(sum(map(cells.size, roots)), derive))
+        return tuple(chain.from_iterable(spread(parts)))
+
+    def _derive(self, cells: Cells, roots: Sequence[Cell]) -> tuple[Outcome, ...]:
+        """Return what every leaf below some roots proves."""
+        named = self.named
         answers = range(self.model.sizes["d_vocab_out"])
-        for root in self.roots:
+        cells.outcomes = []
+        for root in roots:
             # 7.6: at a root every answer and token is allowed, but those too near to m
             m = root.maximum
             held = (1 << named.near[m]) - 1 | 1 << m
@@ -51,7 +73,7 @@ class Forest:
             wrong = {j: every for j in answers if j != named.right[m]}
             if isinstance(root.method, Skip):  # 7.11: nothing is asked of it
                 wrong = {}
-            ledger.spend(len(wrong))
+            cells.ledger.spend(len(wrong))
             cells.visit(root, Known(wrong, None))
         return tuple(cells.outcomes)
 

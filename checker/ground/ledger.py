@@ -69,12 +69,16 @@ class Ledger(Room):
         charge.
 
         ``held`` and ``spent``: the room and the steps that the model and the certificate took.
+        ``apart``: whether it is a worker's, who has not seen the parts before.  (SPEC-8.3)
+        ``common``: comparisons and room that serve several parts, by a number that is theirs.
         """
         super().__init__(MAX_HELD_BITS, held)
         self.mul = self.add = self.cmp = self.exp = self.total = 0
         self.spent = spent
         self.budget = CEILING
         self.watch = watch
+        self.apart = False
+        self.common = dict[int, tuple[int, int]]()
 
     def charge(
         self,
@@ -99,6 +103,17 @@ class Ledger(Room):
             "the work exceeds the operations that the proof declares",
         )
         self.watch(self.total)
+
+    def once(self, number: int, cmp: int, bits: int) -> None:
+        """Charge comparisons and take room that serve several parts, unless that was done.
+        (SPEC-8.3)
+
+        Raises: Declined (SPEC-3.5, SPEC-8.2).
+        """
+        if number not in self.common:
+            self.common[number] = cmp, bits
+            self.charge(cmp=cmp)
+            self.take(bits)
 
     def spend(self, steps: int) -> None:
         """Count steps about to be done that are no operations.

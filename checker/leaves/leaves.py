@@ -2,9 +2,11 @@
 (SPEC-14.1, SPEC-14.2, SPEC-14.7)
 """
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from itertools import accumulate
 from math import prod
 
 from checker.ground import record
@@ -14,7 +16,14 @@ from checker.ground.interval import shift_up
 from checker.ground.ledger import Ledger
 from checker.leaves.network import MAX_HELD_BITS, Network, held_bits
 from checker.statement.model import Model
-from checker.statement.outcome import MARGIN_BITS, MAX_CELLS, Outcome
+from checker.statement.outcome import (
+    MARGIN_BITS,
+    MAX_CELLS,
+    NOTHING,
+    Outcome,
+    Part,
+    Spread,
+)
 from checker.statement.statement import Statement
 
 MAX_PRECISION = 4096
@@ -92,45 +101,81 @@ class Leaves:
     precision: int
     leaves: tuple[Leaf, ...]
 
-    def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
+    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
         """Return what every leaf proves of the inputs it evaluates, and last that nothing is known
-        of the rest.
+        of the rest; a part is a run of inputs.
 
         Raises: Rejected (SPEC-14.7) for a leaf that claims more, Declined (SPEC-3.5, SPEC-8.2,
                 SPEC-14.3).
         """
-        reads = self.statement.domain.read
-        networks = cache(lambda bits: Network(self.model, bits, reads, ledger))
-        found = list[Outcome]()
-        begin = 0
-        for leaf in self.leaves:
-            ledger.hold(3, self.statement.total.bit_length())
-            evaluated = 0 if isinstance(leaf, Skip) else leaf.inputs
-            found.append(self._outcome(networks, leaf, begin, evaluated, ledger))
-            begin += leaf.inputs
-        rest = self.statement.total - sum(outcome.size for outcome in found)
+        total = self.statement.total
+        ledger.hold(3 * len(self.leaves), total.bit_length())
+        networks = cache(partial(self._network, ledger))
+        ends = list(accumulate(leaf.inputs for leaf in self.leaves))
+        # 8.3: what is on the stack is known where every input before is evaluated.
+        skips = any(isinstance(leaf, Skip) for leaf in self.leaves)
+        runs = [range(ends[-1])] if skips else self.statement.runs()
+        parts = [
+            Part(
+                run.stop - run.start,
+                partial(self._derive, networks, ends, run, ledger),
+            )
+            for run in runs
+        ]
+        networks(self.precision)  # prepared for all
+        found = [NOTHING] * len(ends)
+        for run, outcomes in zip(runs, spread(parts), strict=True):
+            first = bisect_right(ends, run.start)
+            for leaf, outcome in enumerate(outcomes, first):
+                found[leaf] = found[leaf].plus(outcome)
+        rest = total - sum(outcome.size for outcome in found)
         return (*found, Outcome(0, rest, rest, None))
 
+    def _network(self, ledger: Ledger, bits: int) -> Network:
+        """Return the network at this precision, prepared.
+
+        Raises: Declined (SPEC-3.5); Declined (jobs) to a worker for a finer one than the first,
+                whose positions depend on other parts.  (SPEC-8.3)
+        """
+        known = bits == self.precision or not ledger.apart
+        require_support(known, "jobs", "a finer network depends on other parts")
+        return Network(self.model, bits, self.statement.domain.read, ledger)
+
+    def _derive(
+        self, networks: Networks, ends: list[int], run: range, ledger: Ledger
+    ) -> tuple[Outcome, ...]:
+        """Return the outcomes of the inputs of a run, leaf by leaf, which end at ``ends``."""
+        network = networks(self.precision)
+        # 8.3: what one process has on its stack here; a refusal may have torn a worker's.
+        last = self._tokens(self._places(run.start - 1)) if run.start else []
+        if ledger.apart or network.tokens != last:
+            network.recall(last)
+        found = list[Outcome]()
+        at = run.start
+        number = bisect_right(ends, at)
+        while at < run.stop:
+            numbers = range(at, min(ends[number], run.stop))
+            leaf = self.leaves[number]
+            found.append(self._outcome(networks, leaf, numbers, ledger))
+            at = numbers.stop
+            number += 1
+        return tuple(found)
+
     def _outcome(
-        self, networks: Networks, leaf: Leaf, begin: int, count: int, ledger: Ledger
+        self, networks: Networks, leaf: Leaf, numbers: range, ledger: Ledger
     ) -> Outcome:
-        """Return the outcome of so many inputs from number ``begin``; those without weight are not
+        """Return the outcome of the inputs with these numbers; those without weight are not
         evaluated.  (SPEC-14.7)
         """
-        allowed = self.statement.domain.tokens
-        lower = 0
-        upper = 0
-        size = 0
-        margin = None
-        for index in range(begin, begin + count):
-            ledger.charge(add=2 * len(allowed))
-            places = self._places(index)
+        whole = NOTHING
+        for number in () if isinstance(leaf, Skip) else numbers:
+            places = self._places(number)
+            ledger.charge(add=2 * len(places))
             rows = zip(self.statement.scope.weights, places, strict=True)
             weight = prod(row[place] for row, place in rows)
             if not (weight and self._counts(places, ledger)):
                 continue
-            picked = zip(allowed, places, strict=True)
-            tokens = [row[place] for row, place in picked]
+            tokens = self._tokens(places)
             answers = self.statement.right(places)
             found = self._decide(networks, tokens, answers, weight)
             require(
@@ -138,18 +183,19 @@ class Leaves:
                 "SPEC-14.7",
                 f"the input {tokens} is not shown to be {leaf.method}",
             )
-            lower = lower + found.lower
-            upper = upper + found.upper
-            size += weight
-            if found.margin is not None:
-                margin = found.margin if margin is None else min(margin, found.margin)
-        least = margin or 0
+            whole = whole.plus(found)
+        least = whole.margin or 0
         require(
             leaf.claimed() <= least,
             "SPEC-14.7",
             f"a leaf claims a larger margin than {least}/2^20",
         )
-        return Outcome(lower, upper, size, margin)
+        return whole
+
+    def _tokens(self, places: list[int]) -> list[int]:
+        """Return the tokens at these places among those that are allowed."""
+        picked = zip(self.statement.domain.tokens, places, strict=True)
+        return [row[place] for row, place in picked]
 
     def _counts(self, places: list[int], ledger: Ledger) -> bool:
         """Return whether the scope has the input with these places.  (SPEC-5.3)"""

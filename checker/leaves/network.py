@@ -98,6 +98,17 @@ class Network:
         self._charge(len(self.reads), Work(unembed.work, len(self.last_bias)))
         return [unembed(self.residuals[place]) for place in self.reads]
 
+    def recall(self, tokens: list[int]) -> None:
+        """Compute the positions of an input again, or of none, without a charge.  (SPEC-8.3)"""
+        ledger = self.ledger
+        self.ledger = Ledger(lambda done: None)
+        self._keep([])
+        try:
+            if tokens:
+                self.read(tokens)
+        finally:
+            self.ledger = ledger
+
     def _keep(self, tokens: list[int]) -> None:
         """Take positions off the stack, down to those that this input shares with the last."""
         same = takewhile(bool, map(eq, tokens, self.tokens))

@@ -6,12 +6,14 @@ supplies the text that is printed.
 
 from collections.abc import Sequence
 from fractions import Fraction
+from math import prod
 
 from checker.ground import record
 from checker.ground.decode import big, canonical, fraction, typed
 from checker.ground.errors import require, require_form, require_support
 from checker.statement.domain import Domain, parse_domain
 from checker.statement.model import Model
+from checker.statement.outcome import MOST_PARTS, runs
 from checker.statement.scope import Scope, parse_scope
 from checker.statement.tasks import Task, parse_task
 
@@ -48,6 +50,13 @@ class Statement:
     exp_errors: tuple[Fraction, Fraction] | None
     scope: Scope
     total: int
+
+    def runs(self) -> list[range]:
+        """Return all inputs by number, as parts of a proof: one where weights differ.
+        (SPEC-5.7, SPEC-8.3)
+        """
+        inputs = prod(map(len, self.domain.tokens))
+        return runs(inputs, MOST_PARTS if self.scope.label == "uniform" else 1)
 
     def right(self, places: Sequence[int]) -> list[int]:
         """Return the right outputs at the positions that are read, for the input that has the token

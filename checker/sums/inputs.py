@@ -12,7 +12,8 @@ may do is bounded once for all inputs.
 """
 
 from collections.abc import Sequence
-from itertools import accumulate, product
+from functools import partial
+from itertools import accumulate, chain, islice, product
 from math import prod
 from operator import add, getitem, mul
 
@@ -25,7 +26,7 @@ from checker.ground.exact import Matrix, Row, bits, hold, rescale
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE, low_rank, minus, parse_matrix
 from checker.statement.model import Model, mix
-from checker.statement.outcome import MARGIN_BITS, Outcome
+from checker.statement.outcome import MARGIN_BITS, Outcome, Part, Spread
 from checker.statement.statement import Statement
 from checker.sums.fold import Folded, aligned, fold, parts
 from checker.sums.readout import Readout, readout
@@ -76,15 +77,27 @@ class Sums:
     hints: SwitchHints | None
     settle: bool
 
-    def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
-        """Return what is proved of every input that has a weight, by first operand, then by second.
+    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
+        """Return what is proved of every input that has a weight, by first operand, then by second;
+        a part is a run of inputs.
 
         Raises: Malformed (SPEC-6.6, SPEC-13.6), Declined (SPEC-3.5, SPEC-8.2, SPEC-13.7).
         """
         found = evaluation_of(self, ledger)
+        parts = [
+            Part(len(run), partial(self._derive, found, run, ledger))
+            for run in self.statement.runs()
+        ]
+        return tuple(chain.from_iterable(spread(parts)))
+
+    def _derive(
+        self, found: "Evaluation", run: range, ledger: Ledger
+    ) -> tuple[Outcome, ...]:
+        """Return what is proved of the inputs of a run that have a weight."""
         weights = self.statement.scope.weights
+        every = product(*(range(len(row)) for row in weights))
         outcomes = list[Outcome]()
-        for places in product(*(range(len(row)) for row in weights)):
+        for places in islice(every, run.start, run.stop):
             weight = prod(map(getitem, weights, places))
             if weight:
                 outcomes.append(found.outcome(places, weight, ledger))

@@ -508,7 +508,7 @@ class Fake:
     """
 
     def __init__(self, balls: dict[int, tuple[int, int]]) -> None:
-        self.balls, self.tried = balls, list[int]()
+        self.balls, self.tried, self.tokens = balls, list[int](), list[int]()
 
     def __call__(self, model: object, precision: int, reads: object, ledger: object) -> Fake:
         self.tried.append(precision)

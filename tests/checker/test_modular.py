@@ -33,6 +33,7 @@ from checker.ground.exact import Matrix, bits
 from checker.ground.interval import exp_enclosure
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
+from checker.statement.outcome import alone
 from checker.sums.fold import fold
 from checker.sums.inputs import evaluation_of
 from checker.sums.shares import Scores, shares_of
@@ -254,7 +255,7 @@ def test_work_is_charged_and_packing_changes_nothing(
             model.bytes, mutators.encode(vectors_float32.claimed(doc) if float32 else doc)
         )
         book = Ledger(lambda done: None)
-        expected = parsed.proof.outcomes(book)
+        expected = parsed.proof.outcomes(book, alone)
         weights = {
             name: Matrix(counted(w.rows), w.scale) for name, w in parsed.model.weights.items()
         }
@@ -266,7 +267,7 @@ def test_work_is_charged_and_packing_changes_nothing(
             patch.setattr(checker.sums.fold, "Slots", PlainSlots)
             patch.setattr(checker.sums.tables, "Slots", PlainSlots)
             Counted.reset()
-            assert proof.outcomes(again) == expected
+            assert proof.outcomes(again, alone) == expected
         assert (again.mul, again.add, again.cmp, again.exp) == (
             book.mul,
             book.add,

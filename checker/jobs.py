@@ -1,0 +1,189 @@
+"""Several processes derive parts of a proof side by side; with ``--jobs 1`` none of this is loaded.
+(SPEC-8.3)
+
+Workers are forked once all that serves several parts is there.  They draw the numbers of parts from
+one pipe, a byte each, in ascending order, and each answers on a pipe of its own, a line for a part.
+A worker that meets a refusal says nothing of the part.  What nobody answered is derived by the
+parent where its turn is, so the parent ends as it would alone.
+"""
+
+import json
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from operator import sub
+from select import select
+from typing import BinaryIO
+
+from checker.ground import record
+from checker.ground.errors import Declined, Refusal, require_support
+from checker.ground.ledger import Ledger
+from checker.statement.outcome import Outcome, Part, alone
+
+WORTH = 1 << 20
+"""So many declared operations are worth another worker.  (SPEC-8.3)"""
+
+
+@record
+class Answer:
+    """What a worker says of a part: its outcomes and what they took.
+
+    ``counts``: multiplications, additions, comparisons, exponentials, steps and room, without
+    ``common``, what ``Ledger.once`` was asked for by then.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    counts: list[int]
+    common: list[list[int]]
+
+
+def side_by_side(
+    parts: Sequence[Part], ledger: Ledger, jobs: int
+) -> Iterator[tuple[Outcome, ...]]:
+    """Yield the outcomes of at most 256 parts in order, as ``alone`` does; no worker is left then.
+
+    Raises: what ``alone`` raises; Declined (jobs).
+    """
+    require_support(hasattr(os, "fork"), "jobs", "no process can be forked here")
+    fitting = ledger.most // (2 * ledger.held + 1) - 1
+    workers = min(jobs, len(parts), ledger.budget // WORTH, fitting)
+    if workers < 2:
+        yield from alone(parts)
+        return
+    share = ledger.most // (workers + 1)
+    answers = _answers(parts, ledger, workers, share)
+    for number, part in enumerate(parts):
+        answer = answers.pop(number, None)
+        # Alone, up to a share more would be held meanwhile.
+        if answer and ledger.held + answer.counts[-1] <= ledger.most - share:
+            *operations, steps, room = answer.counts
+            for one in answer.common:
+                ledger.once(*one)
+            ledger.charge(*operations)
+            ledger.spend(steps)
+            ledger.take(room)
+            yield answer.outcomes
+        else:
+            yield part.derive()
+
+
+def _answers(
+    parts: Sequence[Part], ledger: Ledger, workers: int, share: int
+) -> dict[int, Answer]:
+    """Return what workers answer, by the numbers of the parts.
+
+    Ensures: however this ends, no worker is left, and none gets out of here.
+    Raises:  Declined (jobs).
+    """
+    parent = os.getpid()
+    running = dict[BinaryIO, int]()
+    tickets, give = os.pipe()
+    os.write(give, bytes(range(len(parts))))
+    os.close(give)
+    try:
+        for _ in range(workers):
+            reading, writing = os.pipe()
+            pid = os.fork()
+            if pid == 0:
+                ledger.most = share
+                _work(parts, ledger, tickets, writing)
+                os._exit(0)
+            os.close(writing)
+            running[os.fdopen(reading, "rb")] = pid
+        return _listen(parts, ledger, running)
+    except OSError as error:
+        raise Declined("jobs", f"workers fail: {error.strerror}") from error
+    finally:
+        if os.getpid() != parent:
+            os._exit(1)
+        os.close(tickets)
+        for file, pid in running.items():
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            file.close()
+
+
+def _listen(
+    parts: Sequence[Part], ledger: Ledger, running: dict[BinaryIO, int]
+) -> dict[int, Answer]:
+    """Return what is said until all workers have ended, who are taken off ``running`` then.
+
+    Raises: Declined (jobs) for a worker that breaks off, or what none says.
+    """
+    found = dict[int, Answer]()
+    done = ledger.total
+    while running:
+        for file in select(list(running), [], [])[0]:
+            line = file.readline()
+            if not line:
+                _, status = os.waitpid(running.pop(file), 0)
+                file.close()
+                require_support(status == 0, "jobs", "a worker broke off")
+                continue
+            number, answer = heard(line, parts)
+            first = number not in found
+            require_support(first, "jobs", f"part {number} was answered twice")
+            found[number] = answer
+            done += sum(answer.counts[:4])
+            ledger.watch(done)
+    return found
+
+
+def heard(line: bytes, parts: Sequence[Part]) -> tuple[int, Answer]:
+    """Return the number of a part and what is said of it.
+
+    Raises: Declined (jobs) for anything that no worker says.
+    """
+    try:
+        number, counts, common, rows = json.loads(line)
+        outcomes = tuple(Outcome(*row) for row in rows)
+        kinds = {type(n) for n in chain([number], counts, *common, *rows)}
+        least = min(number, *counts, *chain(*common))
+        good = (
+            kinds <= {int, type(None)}
+            and least >= 0
+            and len(counts) == 6
+            and all(len(one) == 3 for one in common)
+            and all(0 <= o.lower <= o.upper <= o.size for o in outcomes)
+            and sum(o.size for o in outcomes) == parts[number].size
+        )
+    except (ValueError, TypeError, IndexError, RecursionError):
+        good = False
+    require_support(good, "jobs", "a worker said what none says")
+    return number, Answer(outcomes, counts, common)
+
+
+def _work(parts: Sequence[Part], ledger: Ledger, tickets: int, writing: int) -> None:
+    """Answer, as a worker, for every part that is drawn."""
+    # An interrupt is the parent's, who ends its workers; without a parent they end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+    ledger.watch = lambda done: None if os.getppid() == parent else os._exit(1)
+    ledger.apart = True
+    with os.fdopen(writing, "wb") as file:
+        while drawn := os.read(tickets, 1):
+            try:
+                said = answered(drawn[0], parts, ledger)
+            except Refusal as refusal:
+                if refusal.rule != "jobs":  # it stands: nobody needs later parts
+                    os.read(tickets, 256)
+                continue
+            file.write(json.dumps(said).encode() + b"\n")
+            file.flush()
+
+
+def answered(number: int, parts: Sequence[Part], ledger: Ledger) -> list[object]:
+    """Return what a worker says of a part.  Raises: Refusal."""
+    before = _counts(ledger)
+    outcomes = parts[number].derive()
+    counts = list(map(sub, _counts(ledger), before))
+    common = [(one, *both) for one, both in ledger.common.items()]
+    rows = [(o.lower, o.upper, o.size, o.margin) for o in outcomes]
+    return [number, counts, common, rows]
+
+
+def _counts(ledger: Ledger) -> list[int]:
+    cmp = ledger.cmp - sum(cmp for cmp, _ in ledger.common.values())
+    room = ledger.held - sum(bits for _, bits in ledger.common.values())
+    return [ledger.mul, ledger.add, cmp, ledger.exp, ledger.spent, room]

@@ -1,0 +1,572 @@
+"""Several processes end as one does, whatever becomes of them.  (SPEC-8.3)"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Never
+
+import conformance
+import networks
+import pytest
+
+from checker import jobs
+from checker.__main__ import main
+from checker.check import check, parse
+from checker.ground.errors import Declined, Refusal, Rejected, require, require_support
+from checker.ground.ledger import MAX_HELD_BITS, Ledger
+from checker.statement.outcome import MOST_PARTS, Outcome, Part, alone, runs
+
+SIZE = 10
+PARENT = os.getpid()
+SHIPPED = conformance.ROOT / "certificates"
+VECTORS = [
+    vector
+    for vector in conformance.vectors()
+    if "--jobs" not in vector.arguments and "--version" not in vector.arguments
+]
+
+
+@pytest.fixture(autouse=True)
+def every_worker_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fork for proofs of any length; afterwards no child is left."""
+    monkeypatch.setattr(jobs, "WORTH", 1)
+    yield
+    gc.collect()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+
+
+def ledger(budget: int = 10**6, watch: Callable[[int], object] = lambda done: None) -> Ledger:
+    book = Ledger(watch)  # type: ignore[arg-type]
+    book.budget = budget
+    return book
+
+
+def part(book: Ledger, number: int, act: Callable[[], object] = lambda: None) -> Part:
+    """Return a part that takes ten operations, a step and a bit; ``act`` is done in a worker."""
+
+    def derive() -> tuple[Outcome, ...]:
+        book.charge(mul=1, add=2, cmp=3, exp=4)
+        book.spend(1)
+        book.take(1)
+        book.once(7, 5, 2)
+        if os.getpid() != PARENT:
+            act()
+        return Outcome(0, number % 3, 4, None), Outcome(1, 2, SIZE - 4, -number)
+
+    return Part(SIZE, derive)
+
+
+def state(book: Ledger) -> tuple[int, ...]:
+    return book.mul, book.add, book.cmp, book.exp, book.total, book.spent, book.held
+
+
+def side_by_side(book: Ledger, parts: list[Part], workers: int = 2) -> list[tuple[Outcome, ...]]:
+    return list(jobs.side_by_side(parts, book, workers))
+
+
+def expect_declined(act: Callable[[], object], *, said: str, number: int = 3) -> None:
+    """Ten parts, one of which does this in a worker: the whole is declined."""
+    book = ledger()
+    parts = [part(book, n, act if n == number else lambda: None) for n in range(10)]
+    with pytest.raises(Declined, match=said) as refusal:
+        side_by_side(book, parts)
+    assert refusal.value.rule == "jobs"
+
+
+# --- the same as alone ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 16])
+@pytest.mark.parametrize("count", [0, 1, 2, 7, MOST_PARTS])
+def test_outcomes_come_in_order_and_everything_is_charged_once(workers: int, count: int) -> None:
+    one, many = ledger(), ledger()
+    expected = list(alone([part(one, n) for n in range(count)]))
+    assert side_by_side(many, [part(many, n) for n in range(count)], workers) == expected
+    assert state(many) == state(one)
+    assert not many.apart
+    assert many.most == MAX_HELD_BITS
+
+
+def test_workers_work() -> None:
+    here = os.getpid()
+    book = ledger()
+
+    def derive() -> tuple[Outcome, ...]:
+        return (Outcome(0, 0, SIZE, os.getpid()),)
+
+    found = side_by_side(book, [Part(SIZE, derive)] * 40, 3)
+    done_by = {outcome.margin for (outcome,) in found}
+    assert here not in done_by
+    assert 1 <= len(done_by) <= 3
+
+
+@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector.name)
+def test_a_vector_ends_with_the_same_line(
+    vector: conformance.Vector, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [str(vector.model), str(vector.certificate), *vector.arguments]
+    ended = []
+    for count in ("1", "2"):
+        code = main([*words, "--jobs", count])
+        told = capsys.readouterr()
+        lines = [line.split(" seconds=")[0] for line in told.out.splitlines()]
+        if "--json" in vector.arguments:
+            facts = json.loads(told.out)
+            facts.pop("seconds", None)
+            lines = [json.dumps(facts)]
+        ended.append((code, lines, told.err))
+    assert ended[0] == ended[1]
+
+
+def ended(model: bytes, certificate: bytes, count: int) -> tuple[object, ...]:
+    """Return all that comes of a check with so many jobs."""
+    try:
+        theorem = check(parse(model, certificate), lambda done, due: None, count)
+    except Refusal as refusal:
+        return type(refusal), refusal.rule, refusal.why
+    return theorem.outcomes, state(theorem.ledger)[:6], theorem.correct_lower, theorem.margin
+
+
+@pytest.mark.parametrize("at", range(12))
+def test_random_leaves_end_the_same_with_every_budget(at: int) -> None:
+    """Leaves in pieces, ties (a finer network, which a worker has not), and too few operations."""
+    rng = random.Random(f"jobs {at}")
+    chosen: dict[str, object] = {"attention_dir": rng.choice(("causal", "bidirectional"))}
+    if at % 3 == 0:
+        chosen["readout"] = "all"
+    spread = 1 if at % 2 else 20
+    model = networks.of(rng, chosen, vocab=3, n=3, outputs=3, d_model=2, d_head=1, spread=spread)
+    cuts = sorted(rng.sample(range(1, 27), 4))
+    sizes = [b - a for a, b in zip([0, *cuts], [*cuts, 27], strict=True)]
+    leaves = [{"inputs": str(size), "method": "either"} for size in sizes]
+    if at % 4 == 1:
+        leaves[1] = {**leaves[1], "method": "skip"}
+    if at % 4 == 2:
+        leaves[2] = {**leaves[2], "method": "wrong"}
+    document = networks.document(model, "max-of-k", leaves)
+    whole = parse(model.bytes, networks.encoded(document))
+    try:
+        due = check(whole, lambda done, declared: None).ledger.total
+    except Rejected:
+        due = 10**4
+    for operations in (due, due - 1, rng.randrange(due), rng.randrange(due), 0):
+        document["proof"]["operations"] = str(operations)
+        data = networks.encoded(document)
+        assert ended(model.bytes, data, 3) == ended(model.bytes, data, 1)
+
+
+@pytest.mark.parametrize("name", ["max-of-4-seed-0/cascade", "modadd59-constant-seed-0/low-rank"])
+def test_shipped_certificates_end_the_same_with_every_budget(name: str) -> None:
+    model = (SHIPPED / name).with_name("model.safetensors").read_bytes()
+    document = json.loads((SHIPPED / f"{name}.json").read_bytes())
+    due = int(document["proof"]["operations"])
+    rng = random.Random(name)
+    for operations in (due, due - 1, rng.randrange(due // 2, due)):
+        document["proof"]["operations"] = str(operations)
+        data = networks.encoded(document)
+        assert ended(model, data, 2) == ended(model, data, 1)
+
+
+# --- refusals ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("budget", range(0, 130, 9))
+def test_the_first_refusal_in_the_order_of_the_proof_is_told(budget: int) -> None:
+    """Part 6 is refused, unless the operations that are declared are used up before."""
+    told = []
+    for spread in (alone, lambda parts: jobs.side_by_side(parts, book, 3)):
+        book = ledger(budget)
+        good = [part(book, number) for number in range(6)]
+
+        def bad(book: Ledger = book) -> tuple[Outcome, ...]:
+            book.charge(add=5)
+            require(condition=False, rule="SPEC-7.13", why="it is claimed, and false")
+            return ()
+
+        with pytest.raises(Refusal) as refusal:
+            list(spread([*good, Part(SIZE, bad), Part(SIZE, bad)]))
+        told.append((refusal.value.rule, refusal.value.why, state(book)))
+    assert told[0] == told[1]
+    assert told[0][0] == ("SPEC-8.2" if budget < 10 * 6 + 5 + 5 else "SPEC-7.13")
+
+
+def test_work_beyond_what_is_declared_is_seen_in_the_sum() -> None:
+    """Every worker stays below, all together do not."""
+    book = ledger(10 * 10 + 5 - 1)
+    with pytest.raises(Declined, match="the work exceeds the operations that the proof declares"):
+        side_by_side(book, [part(book, number) for number in range(10)])
+    fits = ledger(10 * 10 + 5)
+    assert len(side_by_side(fits, [part(fits, number) for number in range(10)])) == 10
+
+
+def test_what_depends_on_other_parts_is_left_to_the_parent_and_the_others_are_not() -> None:
+    book = ledger()
+    where = []
+
+    def derive(number: int) -> tuple[Outcome, ...]:
+        require_support(number != 2 or not book.apart, "jobs", "it depends on other parts")
+        where.append(number)
+        return (Outcome(0, 0, SIZE, None),)
+
+    parts = [Part(SIZE, lambda number=number: derive(number)) for number in range(6)]  # type: ignore[misc]
+    assert len(side_by_side(book, parts)) == 6
+    assert where == [2]
+
+
+def test_room_is_for_all_together() -> None:
+    """A part needs more than a worker's share: the parent, which then has it all, derives it."""
+    book = ledger()
+    book.held = 1000
+    need = MAX_HELD_BITS // 3
+    where = []
+
+    def derive() -> tuple[Outcome, ...]:
+        book.take(need)
+        where.append(os.getpid())
+        book.release(need)
+        return (Outcome(0, 0, SIZE, None),)
+
+    assert len(side_by_side(book, [Part(SIZE, derive)] * 4)) == 4
+    assert where == [os.getpid()] * 4
+
+
+def test_no_more_workers_than_fit_beside_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(
+        jobs, "_answers", lambda parts, book, workers, share: asked.append((workers, share)) or {}
+    )
+    for held, workers in ((0, 9), (MAX_HELD_BITS // 8 - 1, 3), (MAX_HELD_BITS // 6, None)):
+        asked.clear()
+        book = ledger()
+        book.held = held
+        side_by_side(book, [part(book, number) for number in range(20)], 9)
+        assert asked == ([(workers, MAX_HELD_BITS // (workers + 1))] if workers else [])
+
+
+def test_room_that_parts_keep_is_added_up() -> None:
+    book = ledger()
+    kept = MAX_HELD_BITS // 8
+
+    def derive() -> tuple[Outcome, ...]:
+        book.take(kept)
+        return (Outcome(0, 0, SIZE, None),)
+
+    with pytest.raises(Declined) as refusal:
+        side_by_side(book, [Part(SIZE, derive)] * 9, 2)
+    assert refusal.value.rule == "SPEC-3.5"
+
+
+# --- workers that fail ---------------------------------------------------------------
+
+
+def test_a_worker_that_is_killed() -> None:
+    expect_declined(lambda: os.kill(os.getpid(), signal.SIGKILL), said="a worker broke off")
+
+
+def test_a_worker_that_ends_early() -> None:
+    expect_declined(lambda: os._exit(1), said="a worker broke off")
+
+
+def test_a_worker_that_crashes_says_nothing_and_prints_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    print("once", end="")  # in the buffer when workers are made
+
+    def crash() -> Never:
+        raise ValueError("not a refusal")
+
+    expect_declined(crash, said="a worker broke off")
+    sys.stdout.flush()
+    assert capfd.readouterr() == ("once", "")
+
+
+def altered(change: Callable[[list[Any]], object]) -> Callable[..., object]:
+    """Return what answers as a worker does, changed for part 3."""
+    true = jobs.answered
+
+    def answered(number: int, parts: list[Part], book: Ledger) -> object:
+        said = json.loads(json.dumps(true(number, parts, book)))
+        if number != 3:
+            return said
+        changed = change(said)
+        return said if changed is None else changed
+
+    return answered
+
+
+ALTERED: dict[str, Callable[[list[Any]], object]] = {
+    "sizes too small": lambda said: said[3][0].__setitem__(2, 3),
+    "sizes too large": lambda said: said[3][0].__setitem__(2, 5),
+    "an outcome is missing": lambda said: said[3].pop(),
+    "an outcome twice": lambda said: said[3].append(said[3][0]),
+    "of another part": lambda said: said.__setitem__(0, 4),
+    "of a part that is not there": lambda said: said.__setitem__(0, 10),
+    "of a negative part": lambda said: said.__setitem__(0, -7),
+    "bounds not in order": lambda said: said[3][1].__setitem__(0, 3),
+    "a bound above the size": lambda said: said[3][1].__setitem__(1, 7),
+    "a negative bound": lambda said: said[3][1].__setitem__(0, -1),
+    "a bound that is none": lambda said: said[3][1].__setitem__(0, None),
+    "a true bound": lambda said: said[3][1].__setitem__(0, True),
+    "a bound that is no integer": lambda said: said[3][1].__setitem__(0, 0.5),
+    "a margin that is text": lambda said: said[3][1].__setitem__(3, "1"),
+    "three numbers": lambda said: said[3][1].pop(),
+    "a negative count": lambda said: said[1].__setitem__(0, -1),
+    "five counts": lambda said: said[1].pop(),
+    "no count": lambda said: said[1].__setitem__(0, None),
+    "common of two": lambda said: said[2][0].pop(),
+    "a negative comparison": lambda said: said[2][0].__setitem__(1, -1),
+    "text": lambda said: "s VERIFIED",
+    "a number": lambda said: 7,
+    "nothing": lambda said: [],
+    "an object": lambda said: {"part": 3},
+}
+
+
+@pytest.mark.parametrize("what", ALTERED)
+def test_an_answer_that_no_worker_gives(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "answered", altered(ALTERED[what]))
+    said = "twice|what none says" if what == "of another part" else "what none says"
+    expect_declined(lambda: None, said=said)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\x00\xff\x80\n",
+        b"\n",
+        b"[3,[0,0,0,0,0,0],[],[[0,0,10,null]]] 1\n",
+        b"[3,[0,0,0,0,0,0],[],[[0,0,10,null]]]]\n",
+        b"[3,[0,0,0,0,0,0],[],[[0,0,10,",
+        b"[NaN,[0,0,0,0,0,0],[],[]]\n",
+        b"[3,[0,0,0,0,0,0],[],[[0,0,1e1,null]]]\n",
+        b"[" * 10**5 + b"\n",
+        b"[3,[" + b"9" * 5000 + b",0,0,0,0,0],[],[[0,0,10,null]]]\n",
+        b'{"0":3}\n',
+    ],
+)
+def test_garbage_is_no_answer(line: bytes) -> None:
+    parts = [part(ledger(), number) for number in range(10)]
+    with pytest.raises(Declined) as refusal:
+        jobs.heard(line, parts)
+    assert refusal.value.rule == "jobs"
+
+
+def test_the_answer_that_is_heard() -> None:
+    parts = [part(ledger(), number) for number in range(10)]
+    line = b"[3,[1,2,3,4,5,6],[[7,8,9]],[[0,0,10,null],[0,0,0,-5]]]\n"
+    number, answer = jobs.heard(line, parts)
+    assert (number, answer.counts, answer.common) == (3, [1, 2, 3, 4, 5, 6], [[7, 8, 9]])
+    assert answer.outcomes == (Outcome(0, 0, 10, None), Outcome(0, 0, 0, -5))
+
+
+def test_garbage_on_the_pipe() -> None:
+    """Whatever else is open in a worker: it writes to every pipe it finds."""
+
+    def shout() -> None:
+        for number in range(3, 64):
+            try:
+                os.write(number, b"garbage\n")
+            except OSError:
+                continue
+
+    expect_declined(shout, said="what none says")
+
+
+def test_a_worker_that_answers_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    true = jobs.answered
+    monkeypatch.setattr(jobs, "answered", lambda n, parts, book: true(n and n - 1, parts, book))
+    expect_declined(lambda: None, said="twice", number=99)
+
+
+def test_a_machine_that_cannot_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    book = ledger()
+    monkeypatch.delattr(os, "fork")
+    with pytest.raises(Declined, match="no process can be forked here") as refusal:
+        side_by_side(book, [])
+    assert refusal.value.rule == "jobs"
+
+
+def test_a_machine_that_has_no_process_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second fork fails: the first worker is ended."""
+    book, true, made = ledger(), os.fork, []
+
+    def fork() -> int:
+        if made:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        made.append(1)
+        return true()
+
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(Declined, match="Resource temporarily unavailable") as refusal:
+        side_by_side(book, [part(book, number, lambda: time.sleep(60)) for number in range(10)])
+    assert refusal.value.rule == "jobs"
+
+
+def test_what_the_parent_raises_ends_the_workers() -> None:
+    """They hang; the parent is told of the others' answers, and ends it there."""
+
+    class Enough(Exception):
+        pass
+
+    def enough(done: int) -> None:
+        if os.getpid() == PARENT and done >= 30:
+            raise Enough
+
+    book = ledger(watch=enough)
+    parts = [part(book, n, (lambda: time.sleep(60)) if n > 4 else lambda: None) for n in range(10)]
+    start = time.monotonic()
+    with pytest.raises(Enough):
+        side_by_side(book, parts)
+    assert time.monotonic() - start < 30
+
+
+def test_progress_is_of_all_workers() -> None:
+    seen = list[int]()
+    book = ledger(watch=seen.append)
+    side_by_side(book, [part(book, number) for number in range(10)])
+    assert {10, 50, 100} <= set(seen)
+
+
+# --- from outside --------------------------------------------------------------------
+
+SLOW = """
+import os, sys, time
+from checker import jobs
+from checker.__main__ import main
+from checker.cells.derive import Cells
+jobs.WORTH = 1
+parent, visit = os.getpid(), Cells.visit
+def slow(self, cell, given):
+    if os.getpid() != parent:
+        print(os.getpid(), file=sys.stderr, flush=True)
+        while True:
+            time.sleep(0.1)
+            self.ledger.charge()
+    visit(self, cell, given)
+Cells.visit = slow
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def slow(*options: str) -> tuple[subprocess.Popen[str], list[int]]:
+    """Return a check that hangs in its two workers, and their numbers."""
+    folder = conformance.ROOT / "tests" / "vectors"
+    files = (folder / "models/pair.safetensors", folder / "SPEC-3.2/accept-canonical.json")
+    line = [sys.executable, "-c", SLOW, "--jobs", "2", *options, *map(str, files)]
+    process = subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=conformance.ROOT
+    )
+    assert process.stderr is not None
+    return process, [int(process.stderr.readline()) for _ in range(2)]
+
+
+def assert_gone(pids: list[int]) -> None:
+    """Wait, for a while, until none of these processes is there."""
+    for _ in range(100):
+        alive = [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and not zombie(pid)]
+        if not alive:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"left: {alive}")
+
+
+def zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def test_an_interrupt_is_told_once_and_ends_the_workers() -> None:
+    process, pids = slow()
+    process.send_signal(signal.SIGINT)
+    told, complaints = process.communicate(timeout=30)
+    assert (process.returncode, told) == (20, "s DECLINED SPEC-9.4: interrupted\n")
+    assert complaints == ""
+    assert_gone(pids)
+
+
+def test_workers_do_not_heed_an_interrupt() -> None:
+    process, pids = slow()
+    for pid in pids:
+        os.kill(pid, signal.SIGINT)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=30)[0] == "s DECLINED SPEC-9.4: interrupted\n"
+    assert_gone(pids)
+
+
+def test_the_time_limit_passes_while_workers_hang() -> None:
+    process, pids = slow("--time-limit", "2")
+    told, _ = process.communicate(timeout=30)
+    line = "s DECLINED SPEC-9.4: the time limit given on the command line has passed\n"
+    assert (process.returncode, told) == (20, line)
+    assert_gone(pids)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_without_their_parent(how: signal.Signals) -> None:
+    process, pids = slow()
+    process.send_signal(how)
+    process.wait(timeout=30)
+    assert_gone(pids)
+    assert process.stdout is not None
+    assert process.stdout.read() == ""
+
+
+def test_a_worker_that_is_killed_from_outside_is_told() -> None:
+    process, pids = slow()
+    os.kill(pids[1], signal.SIGKILL)
+    told, _ = process.communicate(timeout=30)
+    assert (process.returncode, told) == (20, "s DECLINED jobs: a worker broke off\n")
+    assert_gone(pids)
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "1/2", "two", "", "1.0"])
+def test_jobs_is_a_positive_whole_number(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([f"--jobs={count}", "model", "certificate"])
+    assert ended.value.code == 2
+    assert "--jobs" in capsys.readouterr().err
+
+
+def test_one_job_does_not_load_what_forks() -> None:
+    folder = conformance.ROOT / "tests" / "vectors"
+    files = (folder / "models/pair.safetensors", folder / "SPEC-3.2/accept-canonical.json")
+    for count, loaded in (("1", False), ("2", True)):
+        code = (
+            "import sys; from checker.__main__ import main; main(sys.argv[1:]);"
+            "print('checker.jobs' in sys.modules, 'select' in sys.modules)"
+        )
+        line = [sys.executable, "-S", "-c", code, "--jobs", count, *map(str, files)]
+        told = subprocess.run(
+            line, capture_output=True, text=True, check=True, cwd=conformance.ROOT
+        ).stdout
+        assert told.splitlines()[-1] == f"{loaded} {loaded}"
+
+
+# --- runs ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 127, 128, 129, 1000, 1 << 70])
+def test_runs_hold_every_number_once(count: int) -> None:
+    found = runs(count, MOST_PARTS)
+    assert len(found) == min(count, MOST_PARTS)
+    assert (found[0].start, found[-1].stop) == (0, count)
+    for one, two in zip(found, found[1:], strict=False):
+        assert one.stop == two.start
+    sizes = [run.stop - run.start for run in found]
+    assert max(sizes) - min(sizes) <= 1
+    assert Fraction(sum(sizes)) == count
