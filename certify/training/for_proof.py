@@ -30,13 +30,17 @@ Weights = Mapping[str, Any]
 W_E, W_POS, W_U = "embed.W_E", "pos_embed.W_pos", "unembed.W_U"
 W_Q, W_K, W_V, W_O = (f"blocks.0.attn.W_{letter}" for letter in "QKVO")
 
+TABLES = (W_E, W_U)
+
 RANDOM, LINE = "random", "line"
 STARTS = (RANDOM, LINE)
 
 _EXTENT = 1.5
 """Where the line ends, on both sides of zero."""
 _QUIET = 0.02
-"""What is left of the random W_E and W_U where they start on the line."""
+"""What is left of the random W_E and W_U where 64 tokens start on the line; less of more tokens, so
+that it never reorders neighbours.
+"""
 _QUIET_REST = 0.1
 """What is left of the random other weights."""
 _RAMP = 0.5
@@ -139,9 +143,17 @@ class ForProof:
         if min(self.direct_penalty, self.rank_penalty, self.tail_penalty) < 0.0:
             raise BadInput("train: penalties must not be negative")
 
-    def frozen(self) -> tuple[str, ...]:
-        """Return the names of the weights that stay as they start."""
-        return (W_POS, W_Q) if self.start == LINE else ()
+    def pace(self, name: str, vocab: int) -> float:
+        """Return how fast a tensor learns: 0 if it stays as it starts, 1 if at the learning rate.
+
+        On the line W_E and W_U learn as much slower as neighbours are nearer to each other than
+        those of 64 tokens.
+        """
+        if self.start != LINE:
+            return 1.0
+        if name in (W_POS, W_Q):
+            return 0.0
+        return min(1.0, 64 / vocab) if name in TABLES else 1.0
 
 
 def zeros_of(torch: Any, weights: Weights, asked: ForProof) -> dict[str, Any]:
@@ -179,11 +191,12 @@ def line_weights(torch: Any, drawn: Weights, disjoint: int) -> dict[str, Any]:
     vocabulary the logits of neighbours differ by less than the rounding of float32.
     """
     moved, constant, asking = disjoint, disjoint + 1, disjoint + 2
+    vocab = len(drawn[W_E])
+    quiet = _QUIET * min(1.0, 64 / vocab) ** 2
     weights = {
-        name: weight.detach().double() * (_QUIET if name in (W_E, W_U) else _QUIET_REST)
+        name: weight.detach().double() * (quiet if name in TABLES else _QUIET_REST)
         for name, weight in drawn.items()
     }
-    vocab = len(weights[W_E])
     line = torch.linspace(-1.0, 1.0, vocab, dtype=torch.float64)
     weights[W_E][:, 0] = _EXTENT * line
     weights[W_U][moved] = _EXTENT * line

@@ -163,16 +163,20 @@ def _optimise(
 ) -> None:
     """Update ``weights`` in place, ``recipe.steps`` times; what is asked to be zero is zero."""
     asked = recipe.proof
-    learned = [weight for name, weight in weights.items() if name not in asked.frozen()]
+    paces = {name: asked.pace(name, config.d_vocab) for name in weights}
+    groups = [
+        {"params": [weights[name] for name in weights if paces[name] == pace], "pace": pace}
+        for pace in sorted(set(paces.values()) - {0.0})
+    ]
     optimiser = torch.optim.AdamW(
-        learned, lr=recipe.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
+        groups, lr=recipe.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
     )
     zeros = zeros_of(torch, weights, asked)
     clear(torch, weights, zeros)
     every = max(1, recipe.steps // 200)
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate_at(step)
+            group["lr"] = recipe.learning_rate_at(step) * group["pace"]
         tokens = torch.randint(0, config.d_vocab, (recipe.batch, config.n_ctx), generator=generator)
         bring_near(torch, tokens, asked.near_max, config.d_vocab, generator)
         answers = tokens.max(dim=1).values
@@ -224,7 +228,7 @@ def _line(vocab: int, d_model: int) -> Values:
     return {
         "steps": round(3_000 * size**0.5),
         "batch": 256,
-        "learning_rate": 0.002 / size**1.5,
+        "learning_rate": 0.002 / size,
         "decay": 1.0,
         "qk_rank": 1,
         "ov_rank": 1,
