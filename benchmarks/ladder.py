@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from benchmarks.recipes import RECIPES, trained
+from benchmarks.recipes import trained
 from certify import families
 from certify.cells.published import Reference, references
 from certify.files import write_bytes
@@ -30,6 +30,7 @@ from certify.ladder.file import as_json
 from certify.ladder.rung import Level
 from certify.model.file import load_model
 from certify.question.question import read_question
+from certify.training.max_of_k import RECIPES
 
 Facts = dict[str, Any]
 TASK = "max-of-k"
@@ -164,8 +165,8 @@ def tables(ladders: Sequence[Facts], published: dict[str, Reference]) -> Iterato
     "--seeds", type=click.IntRange(1), default=10, show_default=True, help="Seeds 0, 1, 2, ..."
 )
 @click.option("--k", type=click.IntRange(1, 64), default=4, show_default=True)
-@click.option("--vocab", type=click.IntRange(2, 1024), default=64, show_default=True)
-@click.option("--recipe", type=click.Choice(RECIPES), default="published", show_default=True)
+@click.option("--vocab", type=click.IntRange(2, 4096), default=64, show_default=True)
+@click.option("--recipe", type=click.Choice(list(RECIPES)), default="published", show_default=True)
 @click.option(
     "--level", type=click.Choice(["quick", "default", "all"]), default="quick", show_default=True
 )

@@ -47,12 +47,10 @@ from certify.question.groups import read_group
 from certify.training.architecture import Architecture
 from certify.training.balanced_brackets import BracketsRecipe, train_balanced_brackets
 from certify.training.group_composition import GroupRecipe, train_group
-from certify.training.max_of_k import Recipe, train_max_of_k
+from certify.training.max_of_k import recipe_of, train_max_of_k
 from certify.training.modular_addition import AdditionRecipe, train_modular_addition
 
 WIDTH = 32
-RECIPES = ("published", "converged")
-_CONVERGED = {64: (5_000, 512), 128: (8_000, 512), 256: (15_000, 512), 512: (40_000, 1024)}
 
 ADDITIONS: dict[str, tuple[int, str, AdditionRecipe]] = {
     "modadd59-constant-seed-0": (59, "constant", AdditionRecipe(seed=0)),
@@ -97,14 +95,6 @@ BRACKETS = {
     ),
 }
 """For each model of balanced brackets: the length, the architecture and the recipe."""
-
-
-def recipe_of(name: str, vocab: int, seed: int) -> Recipe:
-    """Return a named recipe; a vocabulary between two known ones is trained like the larger."""
-    if name == "published":
-        return Recipe(seed=seed)
-    steps, batch = _CONVERGED[min((size for size in _CONVERGED if size >= vocab), default=512)]
-    return Recipe(seed=seed, steps=steps, batch=batch, learning_rate=0.002, decay=1.0)
 
 
 def trained(folder: Path, name: str, k: int, vocab: int, seed: int) -> Path:

@@ -85,6 +85,7 @@ class Sizes:
     group: Group = setting(  # noqa: RUF009  (a field, as everywhere)
         f"cyclic:K, dihedral:N, symmetric:N or alternating:N, of 2 to {LARGEST_ORDER} elements.",
         read=read_group,
+        form="NAME:N",
     )
     width: int = setting("Neurons of the hidden layer.", 128, least=1, most=1024)
 

@@ -7,24 +7,38 @@ biases; every weight drawn from N(0, (0.8/sqrt(d_model))^2); AdamW with betas
 0.9 and 0.999 and weight decay 0.01; learning rate 0.001; 3 000 steps on fresh
 uniform sequences in batches of 128; cross-entropy at the last position.
 
-Two options go further than the recipe: more steps, and a learning rate that
-falls linearly to zero over the last part of them.  PyTorch is imported only
-when training starts, since nothing else in the package needs it.
+Other options go further than this recipe: more steps, a learning rate that
+falls linearly to zero over the last part of them, and what makes proofs short
+(``certify.training.for_proof``).  ``RECIPES`` names sets of values of all
+options.  PyTorch is imported only when training starts, since nothing else in
+the package needs it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any
 
 from certify.errors import BadInput
 from certify.model.config import Config
 from certify.model.tensors import Tensor
 from certify.question.rules import MAX_OF_K
+from certify.training.for_proof import (
+    LINE,
+    ForProof,
+    Temperature,
+    bring_near,
+    clear,
+    line_weights,
+    penalty,
+    zeros_of,
+)
 from certify.training.pytorch import deterministic, finished, import_torch, require_sizes
 from certify.training.recipe import (
+    Named,
     Part,
     Report,
     Trainable,
@@ -44,6 +58,7 @@ class Recipe:
     batch: int = setting("Inputs for each step.", 128, least=1)
     learning_rate: float = learning_rate()
     decay: float = decay()
+    proof: ForProof = field(default_factory=ForProof)
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of one step: constant, then linear to zero over the last
@@ -59,7 +74,7 @@ class Sizes:
     """What the task is, and how wide the model."""
 
     k: int = setting("Length of the input.", least=1, most=64)
-    vocab: int = setting("How many tokens.", 64, least=2, most=1024)
+    vocab: int = setting("How many tokens.", 64, least=2, most=4096)
     d_model: int = setting("Width of the model and of its head.", 32, least=1, most=1024)
 
 
@@ -91,11 +106,14 @@ def train_max_of_k(
         raise BadInput("train: lr must be positive and lr-decay between 0 and 1")
     if not 0 <= recipe.seed < 1 << 63:
         raise BadInput("train: seed must be between 0 and 2^63 - 1")
+    recipe.proof.require(d_model)
     torch = import_torch()
     config = Config(d_vocab=vocab, d_vocab_out=vocab, n_ctx=k, d_model=d_model, d_head=d_model)
     with deterministic(torch):
         generator = torch.Generator(device="cpu").manual_seed(recipe.seed)
         weights = _initial_weights(torch, config, generator)
+        if recipe.proof.start == LINE:
+            weights = line_weights(torch, weights, recipe.proof.disjoint or 0)
         _optimise(torch, weights, config, recipe, generator, progress)
     return finished(weights), config
 
@@ -143,30 +161,111 @@ def _optimise(
     generator: Any,
     progress: Report | None,
 ) -> None:
-    """Update ``weights`` in place, ``recipe.steps`` times."""
+    """Update ``weights`` in place, ``recipe.steps`` times; what is asked to be zero is zero."""
+    asked = recipe.proof
+    paces = {name: asked.pace(name, config.d_vocab) for name in weights}
+    groups = [
+        {"params": [weights[name] for name in weights if paces[name] == pace], "pace": pace}
+        for pace in sorted(set(paces.values()) - {0.0})
+    ]
     optimiser = torch.optim.AdamW(
-        weights.values(), lr=recipe.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
+        groups, lr=recipe.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
     )
+    zeros = zeros_of(torch, weights, asked)
+    clear(torch, weights, zeros)
     every = max(1, recipe.steps // 200)
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate_at(step)
+            group["lr"] = recipe.learning_rate_at(step) * group["pace"]
         tokens = torch.randint(0, config.d_vocab, (recipe.batch, config.n_ctx), generator=generator)
+        bring_near(torch, tokens, asked.near_max, config.d_vocab, generator)
         answers = tokens.max(dim=1).values
-        loss = torch.nn.functional.cross_entropy(
-            _last_logits(weights, tokens, config.d_head), answers
-        )
+        share = step / recipe.steps
+        logits = asked.temperature.at(share) * _last_logits(weights, tokens, config.d_head)
+        loss = torch.nn.functional.cross_entropy(logits, answers)
+        loss = loss + penalty(torch, weights, asked, share)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
+        clear(torch, weights, zeros)
         if progress is not None and ((step + 1) % every == 0 or step + 1 == recipe.steps):
             progress(step + 1, float(loss.item()))
 
 
-def _told(sizes: Sizes, recipe: Recipe, steps: int, loss: float) -> list[str]:
+Values = dict[str, Any]
+"""Values of options, by the names of their fields."""
+
+_CONVERGED = {64: (5_000, 512), 128: (8_000, 512), 256: (15_000, 512), 512: (40_000, 1024)}
+"""Steps and inputs for each step, by the largest vocabulary that they are enough for."""
+
+
+def _published(_vocab: int, _d_model: int) -> Values:
+    return {}
+
+
+def _converged(vocab: int, _d_model: int) -> Values:
+    steps, batch = _CONVERGED[min((size for size in _CONVERGED if size >= vocab), default=512)]
+    return {"steps": steps, "batch": batch, "learning_rate": 0.002, "decay": 1.0}
+
+
+def _short_proof(vocab: int, d_model: int) -> Values:
+    size = max(1.0, vocab / 64)
+    return {
+        "steps": round(6_000 * size),
+        "batch": 256,
+        "learning_rate": 0.003,
+        "decay": 1.0,
+        "qk_rank": 1,
+        "ov_rank": 2,
+        "disjoint": d_model // 2,
+        "near_max": 0.3,
+        "temperature": Temperature(2.0, 100.0 * size**2),
+    }
+
+
+def _line(vocab: int, d_model: int) -> Values:
+    size = max(1.0, vocab / 64)
+    return {
+        "steps": round(3_000 * size**0.5),
+        "batch": 256,
+        "learning_rate": 0.002 / size,
+        "decay": 1.0,
+        "qk_rank": 1,
+        "ov_rank": 1,
+        "disjoint": d_model // 2,
+        "near_max": 0.5,
+        "temperature": Temperature(50.0 * size**2, 1000.0 * size**2),
+        "start": LINE,
+    }
+
+
+RECIPES: Mapping[str, Callable[[int, int], Values]] = MappingProxyType(
+    {
+        "published": _published,
+        "converged": _converged,
+        "short-proof": _short_proof,
+        "line": _line,
+    }
+)
+"""Named sets of option values, each for a vocabulary and a width; what one leaves out has its
+default.
+"""
+
+
+def recipe_of(name: str, vocab: int, seed: int, d_model: int = 32) -> Recipe:
+    """Return a named recipe for a vocabulary and a width."""
+    values = RECIPES[name](vocab, d_model)
+    asked = {one.name for one in fields(ForProof)}
+    proof = {one: value for one, value in values.items() if one in asked}
+    learning = {one: value for one, value in values.items() if one not in asked}
+    return Recipe(seed=seed, **learning, proof=ForProof(**proof))
+
+
+def _told(sizes: Sizes, recipe: Recipe, proof: ForProof, steps: int, loss: float) -> list[str]:
+    constructed = ", half constructed (start line)" if proof.start == LINE else ""
     return [
         f"max-of-{sizes.k}, vocab {sizes.vocab}, d_model {sizes.d_model}, seed {recipe.seed},"
-        f" {recipe.steps} steps"
+        f" {recipe.steps} steps{constructed}"
     ]
 
 
@@ -174,18 +273,29 @@ TRAINABLE = Trainable(
     task=MAX_OF_K,
     about="""Train one layer of attention to answer with the largest of K tokens.
 
-    The same options give the same file.  If the accuracy disappoints, train
-    for longer and let the learning rate fall:
+    The same options give the same file.  A recipe is a set of values for the
+    options: "published" is that of arXiv 2406.11779; "converged" trains for
+    longer; "short-proof" trains from a random start under zeros that make
+    proofs short; "line" does so too, but half of its model is constructed, not
+    learned.  Other options change what a recipe says.
 
     \b
       certify train max-of-k --k 4 --seed 0 --out model.safetensors
       certify train max-of-k --k 10 --steps 6000 --lr-decay 0.5 --out better.safetensors
+      certify train max-of-k --k 4 --recipe short-proof --out provable.safetensors
     """,
-    parts=(Part(Sizes), Part(Recipe())),
-    steps=lambda sizes, recipe: recipe.steps,
-    train=lambda sizes, recipe, report: train_max_of_k(
-        sizes.k, sizes.vocab, sizes.d_model, recipe, report
+    parts=(Part(Sizes), Part(Recipe()), Part(ForProof())),
+    steps=lambda sizes, recipe, proof: recipe.steps,
+    train=lambda sizes, recipe, proof, report: train_max_of_k(
+        sizes.k, sizes.vocab, sizes.d_model, replace(recipe, proof=proof), report
     ),
     measured=lambda loss: f"loss {loss:.4f}",
     told=_told,
+    named=Named(
+        "Values of the options that are not given; the defaults shown are those of published.",
+        tuple(RECIPES),
+        "published",
+        lambda name, sizes: RECIPES[name](sizes.vocab, sizes.d_model),
+    ),
+    names_maximum=True,
 )

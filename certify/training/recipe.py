@@ -34,7 +34,7 @@ Domain = tuple[NDArray[np.int64], NDArray[np.int64]]
 class Setting:
     """How one field is asked for: help, limits (``above`` is not included), the texts that may be
     chosen, its name where it is not that of the field, and what reads it where it is a text of its
-    own form: it returns the value, or raises ``BadInput``.
+    own ``form``: it returns the value, or raises ``BadInput``.
     """
 
     help: str
@@ -44,6 +44,7 @@ class Setting:
     choices: tuple[str, ...] = ()
     name: str = ""
     read: Callable[[str], Any] | None = None
+    form: str = ""
 
 
 def setting(help: str, default: Any = dataclasses.MISSING, **limits: Any) -> Any:  # noqa: A002
@@ -107,6 +108,20 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Named:
+    """Sets of option values that are asked for together, by a name.
+
+    ``values``: called with a name and the object of the first part; what it leaves out has its
+    default.
+    """
+
+    help: str
+    names: tuple[str, ...]
+    usual: str
+    values: Callable[[str, Any], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Trainable:
     """A task that models can be trained on.
 
@@ -114,7 +129,8 @@ class Trainable:
     ``measured``: what a report measures, for a reader.  ``told``: what to say of the result, one
     text for each line, from the same objects, the steps taken and what was measured last.
     ``domain``: all inputs with their answers, from the same objects, where the finished model is to
-    be tried on all of them.
+    be tried on all of them.  ``named``: values of the options that can be asked for by one name.
+    ``names_maximum``: the finished model is to be measured as one that names the maximum.
     """
 
     task: str
@@ -125,3 +141,5 @@ class Trainable:
     measured: Callable[[float], str]
     told: Callable[..., list[str]]
     domain: Callable[..., Domain] | None = None
+    named: Named | None = None
+    names_maximum: bool = False

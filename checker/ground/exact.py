@@ -5,7 +5,7 @@ from operator import add, mul
 
 from checker.ground import record
 from checker.ground.errors import require_form, require_support
-from checker.ground.ledger import Ledger, Room
+from checker.ground.ledger import PLACE_BITS, Ledger, Room
 
 MAX_TABLE_BITS = 1 << 28
 
@@ -56,17 +56,24 @@ def hold(entries: int, bits: int, room: Room) -> None:
     room.hold(entries, bits)
 
 
+def require_fit(a: Matrix, b: Matrix) -> None:
+    """Refuse factors whose shapes do not fit, which only a hint can bring about.  (SPEC-6.6)"""
+    require_form(
+        len(a.rows[0]) == len(b.rows),
+        "SPEC-6.6",
+        "a hint does not fit the factor beside it",
+    )
+
+
 def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     """Return the exact product of two matrices.
 
     Cost:   rows * inner * columns multiplications and as many additions.
-    Raises: Malformed (SPEC-6.6) if the shapes do not fit, which only a hint can bring about;
+    Raises: Malformed (SPEC-6.6) if the shapes do not fit;
             Declined (SPEC-3.5) if the result could take too much room, before it is formed.
     """
+    require_fit(a, b)
     inner, columns = shape(b)
-    require_form(
-        len(a.rows[0]) == inner, "SPEC-6.6", "a hint does not fit the factor beside it"
-    )
     widest = bits(a) + bits(b) + inner.bit_length()
     hold(len(a.rows) * columns, widest, ledger)
     turned = transposed(b).rows
@@ -75,6 +82,45 @@ def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
         ledger.charge(mul=inner * columns, add=inner * columns)
         rows.append(tuple(sum(map(mul, row, column)) for column in turned))
     return Matrix(tuple(rows), a.scale + b.scale)
+
+
+def _zero_columns(a: Matrix, ledger: Ledger) -> set[int]:
+    """Return which columns hold only zeros.  (SPEC-6.1)
+
+    Cost: in each row a comparison for every column that holds only zeros above it.
+    """
+    left = list(range(len(a.rows[0])))
+    for row in a.rows:
+        ledger.charge(cmp=len(left))
+        left = [i for i in left if row[i] == 0]
+        if not left:
+            break
+    return set(left)
+
+
+def _chosen(a: Matrix, kept: Sequence[int]) -> Matrix:
+    """Return the matrix of some of the rows."""
+    return Matrix(tuple(a.rows[i] for i in kept), a.scale)
+
+
+def _without_zeros(
+    front: Matrix, back: Matrix, ledger: Ledger
+) -> tuple[Matrix, Matrix]:
+    """Return two neighbours in a chain without the inner indices that add nothing to it; the first
+    stays if none would.  (SPEC-6.1)
+
+    Raises: Malformed (SPEC-6.6) if the shapes do not fit.
+    """
+    require_fit(front, back)
+    zeros = _zero_columns(front, ledger)
+    zeros |= _zero_columns(transposed(back), ledger)
+    if not zeros:
+        return front, back
+    indices = range(len(back.rows))
+    kept = [i for i in indices if i not in zeros] or [0]
+    ledger.take(len(front.rows) * len(kept) * PLACE_BITS)
+    columns = _chosen(transposed(front), kept)
+    return transposed(columns), _chosen(back, kept)
 
 
 def _association(sizes: Sequence[int]) -> tuple[int, int]:
@@ -90,18 +136,27 @@ def _association(sizes: Sequence[int]) -> tuple[int, int]:
     return min(found, default=(0, 0))
 
 
-def multiply(factors: Sequence[Matrix], ledger: Ledger) -> Matrix:
-    """Return the exact product of a short, non-empty chain of matrices.  (SPEC-6.5)
-
-    Cost: that of its products, in the order that takes the fewest multiplications; so a vector
-          stays a vector.
-    """
+def _in_order(factors: Sequence[Matrix], ledger: Ledger) -> Matrix:
+    """Return the product of a chain in the order that takes the fewest multiplications."""
     if len(factors) == 1:
         return factors[0]
     rows = [len(factor.rows) for factor in factors]
     _, at = _association([*rows, len(factors[-1].rows[0])])
-    front = multiply(factors[:at], ledger)
-    return product(front, multiply(factors[at:], ledger), ledger)
+    front = _in_order(factors[:at], ledger)
+    return product(front, _in_order(factors[at:], ledger), ledger)
+
+
+def multiply(factors: Sequence[Matrix], ledger: Ledger) -> Matrix:
+    """Return the exact product of a short, non-empty chain of matrices.  (SPEC-6.1, SPEC-6.5)
+
+    Cost:   that of looking for zeros between neighbours, and of the products of what is left, in
+            the order that takes the fewest multiplications; so a vector stays a vector.
+    Raises: as ``product``.
+    """
+    chain = list(factors)
+    for i in range(len(chain) - 1):
+        chain[i : i + 2] = _without_zeros(chain[i], chain[i + 1], ledger)
+    return _in_order(chain, ledger)
 
 
 def transposed(a: Matrix) -> Matrix:

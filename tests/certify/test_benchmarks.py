@@ -1,6 +1,4 @@
-"""The measurements of `benchmarks/`: the truth they compare with, their models, and the tables they
-print.
-"""
+"""The measurements of `benchmarks/`: their models, and the tables they print."""
 
 from __future__ import annotations
 
@@ -10,62 +8,31 @@ from dataclasses import replace
 from pathlib import Path
 
 import models
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from small_models import random_tensors
 
 from benchmarks import ladder as seeds
-from benchmarks import recipes, scaling, truth
+from benchmarks import recipes, scaling
 from certify import families
 from certify.api import evaluate
 from certify.cells.family import FAMILY
 from certify.cells.form import FORM
+from certify.evaluation import known as known_module
 from certify.ladder.climb import Row
 from certify.ladder.rung import Rung
 from certify.model.config import Config
-from certify.model.file import Model, load_model, save_model
+from certify.model.file import load_model, save_model
 from certify.training.architecture import Architecture
 from certify.training.balanced_brackets import BracketsRecipe
+from certify.training.max_of_k import recipe_of
 from certify.training.modular_addition import AdditionRecipe
 
 EXACT = Rung("exact", "exact", (), "exact")
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_the_truth_is_that_of_every_input(seed: int, tmp_path: Path) -> None:
-    kind = (models.good_model, models.random_model, models.spiky_model)[seed % 3]
-    path = tmp_path / "model.safetensors"
-    path.write_bytes(kind(random.Random(seed), vocab=(4, 7), k=(4, 4)).bytes)
-    model = load_model(path)
-    expected = evaluate(model, task="max-of-k")
-    if expected.uncertain == 0:
-        assert truth.failures_of_four(model) == expected.wrong
-        assert truth.accuracy_of_four(model) == expected.accuracy
-
-
-@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
-@pytest.mark.parametrize("biases", [False, True])
-def test_the_truth_of_bad_models(scale: float, biases: bool) -> None:
-    config = Config(d_vocab=9, d_vocab_out=11, n_ctx=4, d_model=5, d_head=4)
-    tensors = {
-        name: np.asarray(t * scale, np.float32)
-        for name, t in random_tensors(config, 5, biases=biases).items()
-    }
-    model = Model(config, tensors, "0" * 64)
-    expected = evaluate(model, task="max-of-k")
-    assert (truth.failures_of_four(model), expected.uncertain) == (expected.wrong, 0)
-    assert 0 < expected.wrong < 9**4
-
-
-def test_the_truth_of_other_lengths_is_not_counted() -> None:
-    config = Config(d_vocab=3, d_vocab_out=3, n_ctx=3, d_model=2, d_head=2)
-    with pytest.raises(SystemExit, match="max-of-4 only"):
-        truth.failures_of_four(Model(config, random_tensors(config), "0" * 64))
-
-
 def test_recipes() -> None:
-    published = recipes.recipe_of("published", 64, 7)
+    published = recipe_of("published", 64, 7)
     assert (
         published.seed,
         published.steps,
@@ -80,7 +47,7 @@ def test_recipes() -> None:
         0,
     )
     sizes = (10, 64, 65, 256, 512, 600)
-    assert [recipes.recipe_of("converged", vocab, 0).steps for vocab in sizes] == [
+    assert [recipe_of("converged", vocab, 0).steps for vocab in sizes] == [
         5000, 5000, 8000, 15000, 40000, 40000,
     ]  # fmt: skip
 
@@ -158,14 +125,19 @@ def test_exponents_compare_the_shortest_proofs_of_equal_gap() -> None:
     assert lines[2:] == ["| 4 | 0.5 | 100 | 800 | 3.00 |", "| 4 | 0.01 | 700 | - | - |"]
 
 
-def test_the_truth_of_longer_inputs_is_sampled(tmp_path: Path) -> None:
+def test_the_truth_of_longer_inputs_is_counted_or_sampled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = Config(d_vocab=4, d_vocab_out=4, n_ctx=5, d_model=2, d_head=2)
     path = tmp_path / "model.safetensors"
     save_model(path, random_tensors(config), config)
     known = scaling.truth_of(path, 1000, 0)
     exact = evaluate(path, task="max-of-k").accuracy
-    assert known["low"] < exact < known["high"]
-    assert known["how"] == "1000 samples, 99 %"
+    assert (known["low"], known["high"]) == (exact, exact)
+    monkeypatch.setattr(known_module, "is_enumerable", lambda domain, config: False)
+    sampled = scaling.truth_of(path, 1000, 0)
+    assert sampled["low"] < exact < sampled["high"]
+    assert sampled["how"] == "1000 samples, 99 %"
 
 
 def test_a_failed_proof_is_a_line() -> None:

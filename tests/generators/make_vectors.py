@@ -77,6 +77,20 @@ def sharp(vocab: int = 4, k: int = 3, **changes: Any) -> Model:
     return Model(config, tensors | changes)
 
 
+def hollow() -> Model:
+    """Return a model of rank one in which W_E and W_U touch no coordinate in common."""
+    tensors: dict[str, Any] = {
+        "embed.W_E": [[0, 0, 0, 0], [1, 0, 0, 0]],
+        "pos_embed.W_pos": [[0, 0, 1, 1]] * 2,
+        ATTENTION + "W_Q": [[[0, 0]] * 3 + [[1, 0]]],
+        ATTENTION + "W_K": [[[16, 0]] + [[0, 0]] * 3],
+        ATTENTION + "W_V": [[[1, 0]] + [[0, 0]] * 3],
+        ATTENTION + "W_O": [[[0, 1, 0, 0], [0, 0, 0, 0]]],
+        "unembed.W_U": [[0, 0], [0, 2], [0, -1], [0, 0]],
+    }
+    return Model(models.config_of(vocab=2, k=2, d_model=4, d_head=2), tensors)
+
+
 def flat(vocab: int, k: int) -> Model:
     """Return a model whose logits are all zero: every input is a tie."""
     config = models.config_of(vocab=vocab, k=k, d_model=1, d_head=1)
@@ -2292,6 +2306,18 @@ def operations(book: Book) -> None:
             put(BASE, "proof/operations", value),
             declined=True,
         )
+    light = proved(hollow(), PAIR_CELLS)
+    book.accept(
+        "SPEC-8.2", "what-zeros-leave", "zeros are not charged", hollow(), light, exact=True
+    )
+    book.refuse(
+        "SPEC-8.2",
+        "one-too-few-for-what-zeros-leave",
+        "too few operations by one, of a model with zeros",
+        added(light, "proof/operations", -1),
+        declined=True,
+        model=hollow(),
+    )
     book.refuse("SPEC-8.2", "one-too-few-for-a-count", "too few operations for a polynomial",
                 added(COUNTED, "proof/operations", -1), declined=True)  # fmt: skip
 

@@ -1,9 +1,7 @@
-"""The exact number of failing inputs of a max-of-4 model, in float64: what a bound is compared
-with.
+"""The number of failing inputs of a max-of-4 model, in float64: what a bound is compared with.
 
 A wrong answer j is at least as good as the maximum m exactly if a sum of one term per position is
-not negative (the
-separable form of softmax, see ``certify.evaluate``)::
+not negative (the separable form of softmax, see ``certify.evaluation.evaluate``)::
 
     f_0(a, j) + f_1(b, j) + f_2(c, j) + f_3(q, j) >= 0,   f_i(t, j) = w_i(t) (logit difference of
     token t, position i)
@@ -23,6 +21,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from certify.errors import BadInput
 from certify.model.file import Model
 from certify.model.paths import decompose
 
@@ -32,14 +31,15 @@ Floats = NDArray[np.float64]
 def failures_of_four(model: Model, progress: Callable[[int], None] = lambda _done: None) -> int:
     """Return how many of the V^4 inputs of a max-of-4 model are answered wrongly, ties included.
 
-    Requires: k = 4, and as many answers as tokens at least.
+    Requires: one layer of attention with one head.
+    Errors:   ``BadInput`` unless k = 4, with as many answers as tokens at least.
     Cost:     about 2 V^4 operations and the failing part.  Measured: 0.1 s at V = 64, 1 s at 128,
-              75 s at 512; at 256
-              5 s for an accuracy of 0.99998, 18 s for 0.9974 and a minute for 0.991.
+              75 s at 512; at 256 5 s for an accuracy of 0.99998, 18 s for 0.9974 and a minute for
+              0.991.
     """
     config = model.config
     if config.n_ctx != 4 or config.d_vocab_out < config.d_vocab:
-        raise SystemExit("benchmarks: the truth is counted for max-of-4 only")
+        raise BadInput("evaluate: failing inputs are counted for max-of-4 only")
     paths, failing = decompose(model), 0
     scores = (paths.EQKE[:, None, :] + paths.EQKP[:, :, None]) / math.sqrt(paths.d_head)
     for m in range(config.d_vocab):
@@ -53,14 +53,6 @@ def failures_of_four(model: Model, progress: Callable[[int], None] = lambda _don
             failing += _failures(weights[q], values, direct[q] + places, q, m)
         progress(m + 1)
     return failing
-
-
-def accuracy_of_four(model: Model, progress: Callable[[int], None] = lambda _done: None) -> float:
-    """Return the share of right answers over all inputs of a max-of-4 model
-    (``failures_of_four``).
-    """
-    total = int(model.config.d_vocab) ** 4
-    return (total - failures_of_four(model, progress)) / total
 
 
 def _failures(weights: Floats, values: Floats, constants: Floats, q: int, m: int) -> int:
