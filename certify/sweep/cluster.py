@@ -19,7 +19,7 @@ from certify.ladder.climb import FAILED
 from certify.sweep.engine import Settle
 from certify.sweep.work import Outcome, Work, contents_of, run, sha256, versions
 
-SECONDS_TO_CONNECT = 30
+SECONDS_TO_CONNECT = 10
 
 
 class DaskEngine:

@@ -27,6 +27,7 @@
 
     [[strategies]]
     ladder = "quick"                        # the rungs of 'certify ladder --quick'
+    only = ["* k=4 *", "models/max-of-4*"]  # patterns of the names of models; else of all
 
 ``domain``, ``values``, ``outputs``, ``answers``, ``read`` and ``scope`` stand beside ``task`` and
 are spelled as on the command line; ``[[models]]`` and ``[[train]]`` may have their own.  A file
@@ -36,6 +37,7 @@ relative path is one from the folder of the TOML file.
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import itertools
 import tomllib
@@ -114,15 +116,18 @@ class Entry:
 
     proofs: tuple[Proof, ...] = ()
     level: Level | None = None
+    only: tuple[str, ...] = ("*",)
 
-    def of_task(self, task: str) -> tuple[Proof, ...]:
-        """Return the proofs for a task.
+    def of(self, model: ModelFile | Training) -> tuple[Proof, ...]:
+        """Return the proofs for a model; none if its name fits no pattern of ``only``.
 
-        Errors: ``Unsupported`` if it has no ladder where one is asked for.
+        Errors: ``Unsupported`` if its task has no ladder where one is asked for.
         """
+        if not any(fnmatch.fnmatchcase(model.name, pattern) for pattern in self.only):
+            return ()
         if self.level is None:
             return self.proofs
-        _, form = families.with_ladder(task.partition(":")[0])
+        _, form = families.with_ladder(model.asked.task.partition(":")[0])
         run, _ = form.rungs(self.level)
         return tuple(
             Proof(rung.strategy, _numbered(dict(rung.options)), rung.name, rung.group)
@@ -159,15 +164,15 @@ class Plan:
     time_limit: float
     checked_by: str
 
-    def proofs(self, asked: Asked) -> Iterator[tuple[Proof, Semantics]]:
+    def proofs(self, model: ModelFile | Training) -> Iterator[tuple[Proof, Semantics]]:
         """Yield what is to be proved of a model: strategies x semantics."""
-        proofs = itertools.chain.from_iterable(entry.of_task(asked.task) for entry in self.entries)
+        proofs = itertools.chain.from_iterable(entry.of(model) for entry in self.entries)
         yield from itertools.product(proofs, self.semantics)
 
     def size(self) -> int:
         """Return the number of jobs: trainings and proofs."""
-        everything = [one.asked for one in self.models] + [one.asked for one in self.trainings]
-        return len(self.trainings) + sum(len(list(self.proofs(asked))) for asked in everything)
+        everything: list[ModelFile | Training] = [*self.models, *self.trainings]
+        return len(self.trainings) + sum(len(list(self.proofs(one))) for one in everything)
 
 
 def read_plan(path: Path) -> Plan:
@@ -305,13 +310,13 @@ def _fraction(reader: TableReader, key: str, usual: Fraction) -> Fraction:
 
 def _entry(reader: TableReader, effort: float | None) -> Entry:
     """Return the proofs of one table of strategies; ``effort`` is for those that say none."""
-    ladder = reader.text("ladder")
+    ladder, only = reader.text("ladder"), reader.texts("only", ("*",))
     if ladder is not None:
         reader.finish()
         if ladder not in LEVELS:
             raise reader.refused("ladder", f"is {ladder!r}, not one of {', '.join(LEVELS)}")
         level: Level = ladder  # type: ignore[assignment]  # it is one of them
-        return Entry(level=level)
+        return Entry(level=level, only=only)
     known = {one.name: one for one in families.strategies()}
     names = reader.texts("name")
     for name in names:
@@ -333,7 +338,7 @@ def _entry(reader: TableReader, effort: float | None) -> Entry:
             options = _numbered(plain({"effort": one, **rest}))
             told = " ".join([name, *(f"{key}={value}" for key, value in options.items())])
             proofs.append(Proof(name, options, label or told, group or name))
-    return Entry(tuple(proofs))
+    return Entry(tuple(proofs), only=only)
 
 
 def _numbered(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,17 @@ from certify.errors import BadInput
 from certify.ladder.climb import FAILED, STOPPED
 from certify.progress import Progress, silent
 from certify.sweep.engine import Engine, LocalEngine
-from certify.sweep.plan import PARENT, WORKER, Asked, Plan, Proof, Semantics, Training, read_plan
+from certify.sweep.plan import (
+    PARENT,
+    WORKER,
+    Asked,
+    ModelFile,
+    Plan,
+    Proof,
+    Semantics,
+    Training,
+    read_plan,
+)
 from certify.sweep.results import Row, Sweep, TrainedRow, require_pyarrow, write_results
 from certify.sweep.store import Record, Store, read_model
 from certify.sweep.work import (
@@ -132,7 +142,7 @@ class _Running:
         """Do all that is not done yet, and return when it is."""
         for file in self.plan.models:
             digest = self.store.keep_model(read_model(file.path))
-            self._want(digest, file.name, file.asked)
+            self._want(digest, file)
         for one in self.plan.trainings:
             work = self._training(one)
             record = self._known(work)
@@ -162,22 +172,21 @@ class _Running:
         """Take in the result of a job; a model that was trained is one to prove things of."""
         self.records[work.key] = record
         if work.kind == TRAIN and record["verdict"] == TRAINED:
-            one = self.trainings[work.key]
-            self._want(record["made_model"], one.name, one.asked)
+            self._want(record["made_model"], self.trainings[work.key])
         elif work.kind == TRAIN:
             # Nothing can be proved of a model that is not there.
-            self.merged += len(list(self.plan.proofs(self.trainings[work.key].asked)))
+            self.merged += len(list(self.plan.proofs(self.trainings[work.key])))
 
-    def _want(self, model: str, name: str, asked: Asked) -> None:
+    def _want(self, model: str, one: ModelFile | Training) -> None:
         """Want all proofs of a model; one that is wanted already only gets another name."""
-        for proof, semantics in self.plan.proofs(asked):
-            work = self._proof(model, asked, proof, semantics)
+        for proof, semantics in self.plan.proofs(one):
+            work = self._proof(model, one.asked, proof, semantics)
             line = self.lines.get(work.key)
             if line is not None:
                 self.merged += 1
-                line.names = sorted({*line.names, name})
+                line.names = sorted({*line.names, one.name})
                 continue
-            self.lines[work.key] = _Line(work, model, proof, [name])
+            self.lines[work.key] = _Line(work, model, proof, [one.name])
             record = self._known(work)
             if record is None:
                 self._submit(work, model)

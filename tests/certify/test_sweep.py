@@ -73,7 +73,7 @@ def kept(folder: Path) -> dict[str, tuple[int, int]]:
     [
         ("task = ", "not TOML: "),
         ('tusk = "argmax"\n' + PLAIN, "tusk is not known here, known are task, domain, "),
-        (PLAIN + "efort = 2", "strategies[0].efort is not known here, known are ladder, name, "),
+        (PLAIN + "efort = 2", "strategies[0].efort is not known here, known are ladder, only, name, "),
         (PLAIN + 'effort = "much"', "strategies[0].effort must be a positive number or a list"),
         (PLAIN + "effort = [1, -1]", "strategies[0].effort must be a positive number or a list"),
         (PLAIN + "effort = true", "strategies[0].effort must be a positive number or a list"),
@@ -148,20 +148,25 @@ def test_a_plan_multiplies_out(tmp_path: Path) -> None:
     label = "short"
     [[strategies]]
     ladder = "quick"
+    only = ["1*", "* seed=3"]
     """
     plan = read_plan(write(tmp_path, text, range(2)))
     assert [one.name for one in plan.models] == ["0.safetensors", "1.safetensors"]
     assert [one.options["seed"] for one in plan.trainings] == [3, 4, 5, 6]
     assert plan.models[0].asked.task == "max-of-k"
-    proofs = [(proof.label, proof.options) for proof, _ in plan.proofs(plan.models[0].asked)]
+    proofs = [(proof.label, proof.options) for proof, _ in plan.proofs(plan.models[0])]
     assert proofs[::2][:4] == [
         ("exact", {}),
         ("count effort=2.0", {"effort": 2.0}),
         ("short", {"effort": 1.0}),
         ("short", {"effort": 0.5}),
     ]
-    assert ("sub-cubic max_diff_subproduct / max_diff_exact") in [label for label, _ in proofs]
-    assert plan.size() == 4 + 6 * len(proofs)
+    quick = "sub-cubic max_diff_subproduct / max_diff_exact"
+    assert quick not in [label for label, _ in proofs]
+    assert quick in [proof.label for proof, _ in plan.proofs(plan.models[1])]
+    more = len(list(plan.proofs(plan.trainings[0]))) - len(proofs)
+    assert more == 2 * 10
+    assert plan.size() == 4 + 6 * len(proofs) + 2 * more
 
 
 def test_a_sweep_proves_checks_and_keeps_everything(tmp_path: Path) -> None:
@@ -415,7 +420,8 @@ def test_twelve_jobs_killed_twice_are_done_once_each(tmp_path: Path) -> None:
     file = write(tmp_path, text, range(1, 4))
     undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
     assert len(run_sweep(file, out=undisturbed, jobs=2).rows) == 12
-    command = [sys.executable, "-m", "certify", "sweep", file, "--out", out, "--jobs", "2"]
+    words = ("-m", "certify", "sweep", str(file), "--out", str(out), "--jobs", "2")
+    command = [sys.executable, *words]
     seen: dict[str, tuple[int, int]] = {}
     for wanted in (3, 7):
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -485,7 +491,7 @@ def test_parquet_without_pyarrow_is_refused_first(
 ) -> None:
     absent: Mapping[str, None] = {"pyarrow": None, "pyarrow.parquet": None}
     for name in absent:
-        monkeypatch.setitem(sys.modules, name, None)  # type: ignore[arg-type]
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(Unsupported, match="--parquet needs pyarrow"):
         run_sweep(write(tmp_path, PLAIN), out=tmp_path / "out", parquet=True)
     assert not (tmp_path / "out").exists()
@@ -494,7 +500,7 @@ def test_parquet_without_pyarrow_is_refused_first(
 def test_dask_without_distributed_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "distributed", None)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(Unsupported, match=r"pip install distributed \(the extra certify\[cluster"):
         run_sweep(write(tmp_path, PLAIN), out=tmp_path / "out", engine="dask://127.0.0.1:1")
 
