@@ -27,6 +27,7 @@
 
     [[strategies]]
     ladder = "quick"                        # the rungs of 'certify ladder --quick'
+    leave-out = ["exact"]                   # but for these, by name
     only = ["* k=4 *", "models/max-of-4*"]  # patterns of the names of models; else of all
 
 ``domain``, ``values``, ``outputs``, ``answers``, ``read`` and ``scope`` stand beside ``task`` and
@@ -112,16 +113,22 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One table of strategies: proofs, or the level of the ladder of a model's task."""
+    """One table of strategies, for the models whose name fits a pattern of ``only``: proofs, or the
+    level of the ladder of a model's task, without some rungs.  ``origin`` names it in the file.
+    """
+
+    origin: str
 
     proofs: tuple[Proof, ...] = ()
     level: Level | None = None
+    left_out: tuple[str, ...] = ()
     only: tuple[str, ...] = ("*",)
 
     def of(self, model: ModelFile | Training) -> tuple[Proof, ...]:
         """Return the proofs for a model; none if its name fits no pattern of ``only``.
 
-        Errors: ``Unsupported`` if its task has no ladder where one is asked for.
+        Errors: ``Unsupported`` if its task has no ladder where one is asked for, ``BadInput`` if
+                that has no rung that is left out.
         """
         if not any(fnmatch.fnmatchcase(model.name, pattern) for pattern in self.only):
             return ()
@@ -129,9 +136,13 @@ class Entry:
             return self.proofs
         _, form = families.with_ladder(model.asked.task.partition(":")[0])
         run, _ = form.rungs(self.level)
+        for name in self.left_out:
+            if name not in [rung.name for rung in run]:
+                raise BadInput(f"{self.origin}.leave-out has {name!r}, which is no rung")
         return tuple(
             Proof(rung.strategy, _numbered(dict(rung.options)), rung.name, rung.group)
             for rung in run
+            if rung.name not in self.left_out
         )
 
 
@@ -310,13 +321,15 @@ def _fraction(reader: TableReader, key: str, usual: Fraction) -> Fraction:
 
 def _entry(reader: TableReader, effort: float | None) -> Entry:
     """Return the proofs of one table of strategies; ``effort`` is for those that say none."""
+    origin = f"{reader.file}: {reader.where}"
     ladder, only = reader.text("ladder"), reader.texts("only", ("*",))
     if ladder is not None:
+        left_out = reader.texts("leave-out", ())
         reader.finish()
         if ladder not in LEVELS:
             raise reader.refused("ladder", f"is {ladder!r}, not one of {', '.join(LEVELS)}")
         level: Level = ladder  # type: ignore[assignment]  # it is one of them
-        return Entry(level=level, only=only)
+        return Entry(origin, (), level, left_out, only)
     known = {one.name: one for one in families.strategies()}
     names = reader.texts("name")
     for name in names:
@@ -338,7 +351,7 @@ def _entry(reader: TableReader, effort: float | None) -> Entry:
             options = _numbered(plain({"effort": one, **rest}))
             told = " ".join([name, *(f"{key}={value}" for key, value in options.items())])
             proofs.append(Proof(name, options, label or told, group or name))
-    return Entry(tuple(proofs), only=only)
+    return Entry(origin, tuple(proofs), only=only)
 
 
 def _numbered(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -73,7 +73,10 @@ def kept(folder: Path) -> dict[str, tuple[int, int]]:
     [
         ("task = ", "not TOML: "),
         ('tusk = "argmax"\n' + PLAIN, "tusk is not known here, known are task, domain, "),
-        (PLAIN + "efort = 2", "strategies[0].efort is not known here, known are ladder, only, name, "),
+        (
+            PLAIN + "efort = 2",
+            "strategies[0].efort is not known here, known are ladder, only, name, ",
+        ),
         (PLAIN + 'effort = "much"', "strategies[0].effort must be a positive number or a list"),
         (PLAIN + "effort = [1, -1]", "strategies[0].effort must be a positive number or a list"),
         (PLAIN + "effort = true", "strategies[0].effort must be a positive number or a list"),
@@ -124,6 +127,20 @@ def test_a_file_that_is_not_one_is_refused_by_a_line(tmp_path: Path, text: str, 
 def test_a_ladder_that_a_task_does_not_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unsupported, match="task argmax has no ladder"):
         read_plan(write(tmp_path, PLAIN + '[[strategies]]\nladder = "quick"'))
+
+
+def test_a_rung_that_is_left_out_must_be_one(tmp_path: Path) -> None:
+    text = MAXIMA + '[[strategies]]\nladder = "quick"\nleave-out = ["exact", "cubicle"]\n'
+    file = write(tmp_path, text)
+    with pytest.raises(BadInput) as refusal:
+        read_plan(file)
+    told = f"{file}: strategies[1].leave-out has 'cubicle', which is no rung"
+    assert str(refusal.value) == told
+    file.write_text(text.replace(', "cubicle"', ""))
+    plan = read_plan(file)
+    labels = [proof.label for proof, _ in plan.proofs(plan.models[0])]
+    assert "count" in labels
+    assert "exact" not in labels
 
 
 def test_a_plan_multiplies_out(tmp_path: Path) -> None:
