@@ -48,8 +48,17 @@ def main() -> int:
         done = _said(OUTCOMES.get(error.exit_code, FAILED), " ".join(str(error).split()))
     except MemoryError:
         done = _said(FAILED, "not enough memory")
+    done["seconds"][f"{work['kind']}, processor"] = _processor_seconds()
     write_bytes(Path(OUTCOME), canonical(done))
     return 0
+
+
+def _processor_seconds() -> float:
+    """Return what this process and those that it started have used, which other work on the machine
+    hardly changes.
+    """
+    spent = os.times()
+    return round(spent.user + spent.system + spent.children_user + spent.children_system, 3)
 
 
 def _end_with_parent() -> None:

@@ -5,14 +5,14 @@ How a block is treated is told by the word after its fence:
 ``bash``                  is run, and must end well
 ``python``                is run as a program
 any with ``title="F"``    is written to the file F
+any with ``needs="N"``    is left out where there is no file and no module N
 ``console-output``        is what a block before it printed
 ``text``                  is not run; a comment before it says why: ``<!-- not run: reason -->``
-
-A page whose first lines have ``<!-- needs: module -->`` is skipped where that module is not there.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -36,18 +36,18 @@ FENCE = re.compile(
     r"^(?P<indent> *)```(?P<told>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```[ ]*$", re.M | re.S
 )
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->\n\n?\Z")
-NEEDS = re.compile(r"<!-- needs: ([a-z_.]+) -->")
 
 
 @dataclass(frozen=True)
 class Block:
     """A block of code: the page and the line where it begins, its language, the file that it is
-    written to, and the reason why it is not run.
+    written to, the file or module that it needs, and the reason why it is not run.
     """
 
     where: str
     language: str
     title: str
+    needs: str
     code: str
     reason: str
 
@@ -61,14 +61,15 @@ def blocks(page: str, text: str) -> Iterator[Block]:
     """Yield the blocks of a page in order."""
     for found in FENCE.finditer(text):
         language, _, more = found["told"].strip().partition(" ")
-        title = re.search(r'title="([^"]+)"', more)
+        named = dict(re.findall(r'(title|needs)="([^"]+)"', more))
         reason = NOT_RUN.search(text[: found.start()])
         line = text[: found.start()].count("\n") + 1
         code = re.sub(rf"^{found['indent']}", "", found["code"], flags=re.M)
         yield Block(
             f"{page}:{line}",
             language,
-            "" if title is None else title[1],
+            named.get("title", ""),
+            named.get("needs", ""),
             code,
             "" if reason is None else reason[1],
         )
@@ -103,17 +104,22 @@ def test_every_block_of_a_page_says_what_it_is(page: str) -> None:
 @pytest.mark.parametrize("page", pages())
 def test_every_block_of_a_page_runs(page: str, tmp_path: Path) -> None:
     text = (DOCS / page).read_text("utf-8")
-    needed = NEEDS.search(text)
-    if needed is not None:
-        pytest.importorskip(needed[1])
     folder, environment = clone(tmp_path)
     stand_ins.for_page(page, folder)
     for block in blocks(page, text):
-        run_block(block, folder, environment)
+        if has(block.needs, folder):
+            run_block(block, folder, environment)
+
+
+def has(needed: str, folder: Path) -> bool:
+    """Return whether a file is in the folder, or a module of this name is installed."""
+    if "." in needed:
+        return (folder / needed).exists()
+    return not needed or importlib.util.find_spec(needed) is not None
 
 
 def clone(tmp_path: Path) -> tuple[Path, dict[str, str]]:
-    """Return a folder with a clone's files, and the environment of somebody who has installed it."""
+    """Return a folder with a clone's files, and the environment of one who has installed it."""
     folder, programs = tmp_path / "clone", tmp_path / "bin"
     folder.mkdir()
     programs.mkdir()
@@ -163,6 +169,6 @@ def test_a_page_without_a_language_is_caught() -> None:
 def test_a_block_that_fails_is_caught(tmp_path: Path) -> None:
     folder, environment = clone(tmp_path)
     with pytest.raises(AssertionError, match=r"p\.md:1"):
-        run_block(Block("p.md:1", "bash", "", "false | true", ""), folder, environment)
+        run_block(Block("p.md:1", "bash", "", "", "false | true", ""), folder, environment)
     with pytest.raises(AssertionError, match=r"p\.md:2"):
-        run_block(Block("p.md:2", "python", "", "1 / 0", ""), folder, environment)
+        run_block(Block("p.md:2", "python", "", "", "1 / 0", ""), folder, environment)
