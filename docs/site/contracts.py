@@ -20,7 +20,7 @@ def as_markdown(text: str) -> str:
     parted = PART.sub(
         lambda part: f"\n**{part[1]}**: " + re.sub(r"\n\s+", "\n", part[2]) + "\n", text
     )
-    # Two colons on a line of their own begin code; it is indented, so Markdown needs no word for it.
+    # Two colons on a line of their own begin code; Markdown knows it by its indentation.
     return re.sub(r"^::$", "", parted, flags=re.M)
 
 
