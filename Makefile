@@ -12,6 +12,8 @@
 # make formal-test  compare it with the Python checker on certificates, vectors and random forests
 # make benchmarks    prover time, checker time, proof length and bound of each shipped certificate
 # make ladder        the published rows and ours for ten seeds, trained first (half an hour)
+# make study-smoke   the published study in two minutes: train, prove, check, tabulate, draw
+# make docs          the documentation as a site, in build/site; any warning is an error
 # make scaling       proof length against vocabulary and input length, models trained first (hours)
 PYTHON ?= python3
 JOBS ?= 2
@@ -26,12 +28,13 @@ BIN := $(VENV)/bin
 MADE := $(VENV)/.made
 RUNTIME := $(VENV)/.runtime
 TESTING := $(VENV)/.testing
+DOCUMENTING := $(VENV)/.documenting
 QUICK := tests/gates/test_architecture.py tests/gates/test_token_budget.py tests/gates/test_habits.py \
     tests/checker/test_vectors.py --deselect \
     tests/checker/test_vectors.py::test_the_vectors_are_what_the_generator_writes
 
 .PHONY: demo quick test test-all format lint checker.pyz certificates mutants mutants-summary
-.PHONY: hostile benchmarks ladder scaling clean
+.PHONY: hostile benchmarks ladder scaling study-smoke docs clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNTIME)
@@ -95,6 +98,14 @@ ladder: $(TESTING)
 scaling: $(TESTING)
 	$(BIN)/python -m benchmarks.scaling
 
+study-smoke: $(TESTING)
+	$(BIN)/python -m benchmarks.published_study benchmarks/published-study-smoke.toml --out build/study-smoke --jobs $(JOBS)
+
+# The theme announces its successor on every build; what it says is no warning of ours.
+docs: $(DOCUMENTING)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -f docs/site/mkdocs.yml
+	@echo build/site/index.html
+
 clean:
 	rm -rf $(VENV) checker.pyz build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -109,6 +120,10 @@ $(RUNTIME): pyproject.toml tests/constraints.txt | $(MADE)
 
 $(TESTING): pyproject.toml $(RUNTIME)
 	$(BIN)/pip install --quiet $(CONSTRAINTS) -e '.[test]' $(TORCH)
+	touch $@
+
+$(DOCUMENTING): pyproject.toml $(RUNTIME)
+	$(BIN)/pip install --quiet $(CONSTRAINTS) -e '.[docs]'
 	touch $@
 
 .PHONY: formal formal-test

@@ -17,6 +17,7 @@ Layers; a package imports from those above it, and from nothing below or beside 
     cells, sums, leaves
     families        the table of families: one row adds one
     api             the functions below
+    sweep           many proofs of many models, kept by content
     command         the command line
 """
 
@@ -29,6 +30,8 @@ from certify.errors import CertifyError
 from certify.evaluation.tally import Evaluation
 from certify.model import Config, Model, import_model, load_model, save_model
 from certify.question.float32 import Float32
+from certify.sweep.results import Sweep
+from certify.sweep.run import run_sweep
 
 __all__ = [
     "load_model",
@@ -37,11 +40,13 @@ __all__ = [
     "evaluate",
     "prove",
     "verify",
+    "run_sweep",
     "Model",
     "Config",
     "Float32",
     "Evaluation",
     "Certificate",
     "Verdict",
+    "Sweep",
     "CertifyError",
 ]

@@ -1,0 +1,1 @@
+"""Many proofs of many models, each kept by what it is about."""
