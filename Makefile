@@ -10,6 +10,8 @@
 # make hostile       files made to take memory or time: verdict, seconds and megabytes of each
 # make formal       build the verified checker from its proof (installs Coq and OCaml as root on Debian or Ubuntu)
 # make formal-test  compare it with the Python checker on certificates, vectors and random forests
+# make web           the checker in the browser: one folder, web/dist, that any static host serves
+# make web-test      drive it in headless Chromium (npm and a Chromium must be there)
 # make benchmarks    prover time, checker time, proof length and bound of each shipped certificate
 # make ladder        the published rows and ours for ten seeds, trained first (half an hour)
 # make scaling       proof length against vocabulary and input length, models trained first (hours)
@@ -31,7 +33,7 @@ QUICK := tests/gates/test_architecture.py tests/gates/test_token_budget.py tests
     tests/checker/test_vectors.py::test_the_vectors_are_what_the_generator_writes
 
 .PHONY: demo quick test test-all format lint checker.pyz certificates mutants mutants-summary
-.PHONY: hostile benchmarks ladder scaling clean
+.PHONY: hostile web web-test benchmarks ladder scaling clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNTIME)
@@ -82,6 +84,15 @@ mutants: $(TESTING)
 
 mutants-summary: $(TESTING)
 	$(BIN)/python tests/gates/mutants.py --summary
+
+# The page and Python for the browser, which npm compares with web/package-lock.json.
+web:
+	npm ci --prefix web --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+	$(PYTHON) -I -S web/build.py web/dist
+
+web-test: web
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund --loglevel=error
+	PYTHON=$(PYTHON) node --test --test-concurrency=1 web/test.mjs
 
 hostile: $(TESTING)
 	$(BIN)/python tests/gates/hostile.py $(SECONDS)

@@ -16,15 +16,13 @@ const MEANINGS = {
 };
 const FACTS = [
   ["task", "Task"],
-  ["domain", "Inputs"],
-  ["scope", "Weighing of inputs"],
+  ["domain", "Domain"],
+  ["scope", "Scope"],
   ["semantics", "Arithmetic"],
-  ["total", "All inputs"],
-  ["correct_lower", "Right at least"],
-  ["correct_upper", "Right at most"],
-  ["margin_lower", "Margin at least"],
-  ["model", "Model"],
-  ["certificate", "Certificate"],
+  ["total", "Inputs, or their weight"],
+  ["correct_lower", "Right, at least"],
+  ["correct_upper", "Right, at most"],
+  ["margin_lower", "Margin, at least"],
 ];
 const DIGITS = 10n; // of an accuracy, rounded down
 
@@ -35,6 +33,7 @@ let loaded; // what a worker is started with, once it is fetched
 let worker; // the one that is starting, ready or checking
 let facts; // what a ready worker said of itself
 let begun; // when the check that runs was asked for, or undefined
+let names; // of the files that it is about
 let limit; // the timer that ends it
 let atOnce = asked.has("model") && asked.has("certificate"); // the address names both files
 
@@ -62,6 +61,7 @@ function buttons() {
     part.cancel.disabled = false;
     if (document.activeElement === part.check) part.cancel.focus();
   }
+  part.given.disabled = running;
   part.check.disabled = running || facts === undefined || !files;
   if (!running && !part.cancel.disabled) {
     if (document.activeElement === part.cancel) part.check.focus();
@@ -108,12 +108,8 @@ function grouped(number) {
 function shownFacts(line) {
   const said = fields(line);
   const known = FACTS.filter(([key]) => key in said);
-  return known.map(([key, name]) => {
-    const counts = /^[0-9]+$/.test(said[key]);
-    const value = counts ? grouped(said[key]) : said[key];
-    const share = key === "correct_lower" ? `, an accuracy of at least ${accuracy(said[key], said.total)}` : "";
-    return [name, value + share];
-  });
+  const pairs = known.map(([key, name]) => [name, /^[0-9]+$/.test(said[key]) ? grouped(said[key]) : said[key]]);
+  return [["Accuracy, at least", accuracy(said.correct_lower, said.total)], ...pairs];
 }
 
 /** Show the outcome: the word, why, the line as it was said, and by whom. */
@@ -122,7 +118,6 @@ function show(word, sentence, line, origin) {
   part.word.textContent = `${MARKS[word]} ${word}`;
   part.sentence.textContent = sentence;
   part.meaning.textContent = MEANINGS[word];
-  part.verdict.hidden = false;
   list(part.facts, word === "VERIFIED" ? shownFacts(line) : []);
   part.line.textContent = line;
   list(part.origin, origin);
@@ -131,7 +126,6 @@ function show(word, sentence, line, origin) {
 }
 
 function clear() {
-  part.verdict.hidden = true;
   delete part.verdict.dataset.verdict;
   for (const name of ["word", "sentence", "meaning", "line"]) part[name].textContent = "";
   part.details.hidden = true;
@@ -146,6 +140,7 @@ function stop() {
   facts = undefined;
   bar(null);
   worker.terminate();
+  state("Making ready for the next check.");
   start();
   buttons();
 }
@@ -173,10 +168,7 @@ function ended({ code, report, complaints, hashes, seconds }) {
     undecided(`${usage}: ${said}`);
     return;
   }
-  const files = ["model", "certificate"].map((name, index) => [
-    `The ${name}`,
-    `${part[name].files[0]?.name ?? ""} sha256:${hashes[index]}`,
-  ]);
+  const files = hashes.map((hash, index) => [["Model", "Certificate"][index], `${names[index]} sha256:${hash}`]);
   show(word, word === "VERIFIED" ? lines[0] : why, line, [
     ["Checker", checker],
     ["From the file", `checker.pyz sha256:${archive}`],
@@ -229,9 +221,11 @@ function start() {
   mine.postMessage({ kind: "start", modules: loaded.modules, contents: loaded.contents });
 }
 
+/** Return what is required, as the checker's command takes it. */
 function options() {
-  const given = ["at-least", "task"].filter((name) => part[name].value.trim() !== "");
-  return given.map((name) => `--${name}=${part[name].value.trim()}`);
+  const words = part.require.value.split(/\s+/).filter((word) => word !== "");
+  const least = part["at-least"].value.trim();
+  return least === "" ? words : [...words, `--at-least=${least}`];
 }
 
 async function check() {
@@ -249,6 +243,7 @@ async function check() {
   try {
     // As on the command line, a file is cut just past the checker's limit, and then declined by it.
     const files = [part.model.files[0], part.certificate.files[0]];
+    names = files.map((file) => file.name);
     bytes = await Promise.all(files.map((file, index) => file.slice(0, facts.limits[index] + 1).arrayBuffer()));
   } catch (error) {
     if (worker === mine) decline(`a file cannot be read: ${error.message}`);
@@ -339,7 +334,7 @@ async function loadAll() {
 }
 
 async function main() {
-  for (const name of ["at-least", "task", "seconds", "megabytes"]) {
+  for (const name of ["at-least", "require", "seconds", "megabytes"]) {
     if (asked.has(name)) {
       part[name].value = asked.get(name);
       part.more.open = true;
@@ -364,6 +359,7 @@ part.form.addEventListener("submit", (event) => {
   event.preventDefault();
   check();
 });
+part.form.addEventListener("invalid", () => { part.more.open = true; }, true);
 part.cancel.addEventListener("click", cancel);
 part.model.addEventListener("change", chosen);
 part.certificate.addEventListener("change", chosen);
