@@ -228,6 +228,12 @@ function options() {
   return least === "" ? words : [...words, `--at-least=${least}`];
 }
 
+/** Return the bytes of a file, as on the command line cut just past the checker's limit, which it then refuses.
+ *  A part of a file that is gone would be empty, the whole of it is an error. */
+function contentOf(file, most) {
+  return (file.size > most ? file.slice(0, most + 1) : file).arrayBuffer();
+}
+
 async function check() {
   if (part.check.disabled) return;
   if (!part.form.reportValidity()) return;
@@ -241,10 +247,9 @@ async function check() {
   const mine = worker;
   let bytes;
   try {
-    // As on the command line, a file is cut just past the checker's limit, and then declined by it.
     const files = [part.model.files[0], part.certificate.files[0]];
     names = files.map((file) => file.name);
-    bytes = await Promise.all(files.map((file, index) => file.slice(0, facts.limits[index] + 1).arrayBuffer()));
+    bytes = await Promise.all(files.map((file, index) => contentOf(file, facts.limits[index])));
   } catch (error) {
     if (worker === mine) decline(`a file cannot be read: ${error.message}`);
     return;
