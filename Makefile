@@ -4,6 +4,7 @@
 # make test-all      the same and the slow tests
 # make format        lay out the code as `make lint` wants it
 # make checker.pyz   the checker as one file, the same bytes from every clone, and its sha256
+# make wheels        certify and certify-checker as wheels, the same bytes from every clone, in dist/
 # make certificates  verify every shipped certificate with the bare checker
 # make mutants       damage the checker in every way we know; each damage must fail a test
 #                    (PART=1/4 runs a part; a run that was interrupted goes on; see make mutants-summary)
@@ -32,7 +33,7 @@ QUICK := tests/gates/test_architecture.py tests/gates/test_token_budget.py tests
     tests/checker/test_vectors.py --deselect \
     tests/checker/test_vectors.py::test_the_vectors_are_what_the_generator_writes
 
-.PHONY: demo quick test test-all format lint checker.pyz certificates mutants mutants-summary
+.PHONY: demo quick test test-all format lint checker.pyz wheels certificates mutants mutants-summary
 .PHONY: hostile web web-test benchmarks ladder scaling clean
 .DELETE_ON_ERROR:
 
@@ -62,6 +63,11 @@ format: $(TESTING)
 # Made anew each time: the bytes depend on the sources only.
 checker.pyz:
 	@$(PYTHON) -I -S certify/archive.py $@
+
+# The builder is pinned in pyproject.toml; the date of the files in a wheel is 1980-01-01.
+wheels: $(MADE)
+	@SOURCE_DATE_EPOCH=315532800 $(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . ./checker
+	@cd dist && sha256sum certify-*.whl certify_checker-*.whl
 
 # The checker needs nothing installed, so this runs it on the bare interpreter.
 certificates: checker.pyz
