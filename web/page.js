@@ -10,7 +10,7 @@ const SCRIPT = "text/javascript";
 const MARKS = { VERIFIED: "✓", REJECTED: "✗", DECLINED: "–", CANCELLED: "–" };
 const MEANINGS = {
   VERIFIED: "The checker has derived this itself, in exact arithmetic, from the bytes of the model. It is about this file and no other.",
-  REJECTED: "The certificate does not prove its claim about this model, or less than was asked for. The claim may be true all the same.",
+  REJECTED: "The certificate does not prove its claim about this model, or proves less than was asked for. The claim may be true all the same.",
   DECLINED: "Nothing was decided, neither for the claim nor against it.",
   CANCELLED: "You stopped the check. Nothing was decided.",
 };
@@ -123,6 +123,7 @@ function show(word, sentence, line, origin) {
   list(part.origin, origin);
   part.copied.textContent = "";
   part.details.hidden = line === "";
+  part.verdict.scrollIntoView({ block: "nearest" });
 }
 
 function clear() {
@@ -155,11 +156,18 @@ function decline(why) {
   undecided(why);
 }
 
+/** Return "RULE: why" as a sentence, the rule behind it. */
+function reason(told) {
+  const rule = told.split(": ", 1)[0];
+  const why = told.slice(rule.length + 2);
+  return `${why[0]?.toUpperCase() ?? ""}${why.slice(1)} (${rule}).`;
+}
+
 function ended({ code, report, complaints, hashes, seconds }) {
   const { checker, archive, python, pyodide } = facts;
   const lines = report.trimEnd().split("\n");
   const line = lines.at(-1);
-  const [, word, why] = /^s (VERIFIED|REJECTED|DECLINED) (.*)$/.exec(line) ?? [];
+  const [, word, told] = /^s (VERIFIED|REJECTED|DECLINED) (.*)$/.exec(line) ?? [];
   const codes = { VERIFIED: 0, REJECTED: 10, DECLINED: 20 };
   stop();
   if (word === undefined || codes[word] !== code) {
@@ -169,7 +177,7 @@ function ended({ code, report, complaints, hashes, seconds }) {
     return;
   }
   const files = hashes.map((hash, index) => [["Model", "Certificate"][index], `${names[index]} sha256:${hash}`]);
-  show(word, word === "VERIFIED" ? lines[0] : why, line, [
+  show(word, word === "VERIFIED" ? lines[0] : reason(told), line, [
     ["Checker", checker],
     ["From the file", `checker.pyz sha256:${archive}`],
     ["Run by", `Python ${python}, Pyodide ${pyodide}, in ${seconds.toFixed(2)} s`],
@@ -194,7 +202,7 @@ const ANSWERS = {
   },
   progress({ done, declared }) {
     const numbers = `${done.toLocaleString("en")} of ${declared.toLocaleString("en")} operations`;
-    state(`Checking: ${numbers}, ${Math.round((performance.now() - begun) / 1000)} s.`);
+    state(`Checking: ${numbers}, ${Math.round((performance.now() - begun) / 1000)}\u00a0s.`);
     bar(done, declared);
   },
   ended,
