@@ -113,7 +113,7 @@ scaling: $(TESTING)
 	$(BIN)/python -m benchmarks.scaling
 
 clean:
-	rm -rf $(VENV) checker.pyz build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) checker.pyz build dist web/dist web/node_modules ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):

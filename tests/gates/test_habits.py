@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -34,6 +35,8 @@ def test_there_is_one_version() -> None:
     assert PROJECT["tool"]["hatch"]["version"] == {"path": "checker/__init__.py"}
     assert CHECKER_PROJECT["tool"]["hatch"]["version"] == {"path": "__init__.py"}
     assert certify.__version__ == checker.__version__
+    cited = (a.ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {checker.__version__}\n" in cited
     assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", checker.__version__)
 
 
@@ -70,6 +73,26 @@ def test_the_checker_is_a_package_of_its_own_that_needs_nothing() -> None:
         assert own[key] == whole[key]
     supported = [text for text in whole["classifiers"] if "Python ::" in text]
     assert [text for text in own["classifiers"] if "Python ::" in text] == supported
+
+
+def test_python_for_the_browser_is_pinned_once() -> None:
+    package = json.loads((a.ROOT / "web" / "package.json").read_text("utf-8"))
+    locked = json.loads((a.ROOT / "web" / "package-lock.json").read_text("utf-8"))["packages"]
+    for name, version in {**package["dependencies"], **package["devDependencies"]}.items():
+        assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version)
+        assert locked[f"node_modules/{name}"]["version"] == version
+    assert all(found["integrity"].startswith("sha512-") for name, found in locked.items() if name)
+
+
+def test_the_page_names_nothing_from_elsewhere() -> None:
+    page = (a.ROOT / "web" / "index.html").read_text("utf-8")
+    loaded = re.findall(r'(?:src|<link[^>]*href)="([^"]*)"', page)
+    assert loaded
+    assert [name for name in loaded if not (a.ROOT / "web" / name).is_file()] == []
+    for word in ("connect-src 'self'", "default-src 'none'", "form-action 'none'"):
+        assert word in page
+    assert "unsafe-inline" not in page
+    assert "'unsafe-eval'" not in page
 
 
 def test_every_target_is_described() -> None:
