@@ -4,12 +4,15 @@
 # make test-all      the same and the slow tests
 # make format        lay out the code as `make lint` wants it
 # make checker.pyz   the checker as one file, the same bytes from every clone, and its sha256
+# make wheels        certify and certify-checker as wheels, the same bytes from every clone, in dist/
 # make certificates  verify every shipped certificate with the bare checker
 # make mutants       damage the checker in every way we know; each damage must fail a test
 #                    (PART=1/4 runs a part; a run that was interrupted goes on; see make mutants-summary)
 # make hostile       files made to take memory or time: verdict, seconds and megabytes of each
 # make formal       build the verified checker from its proof (installs Coq and OCaml as root on Debian or Ubuntu)
 # make formal-test  compare it with the Python checker on certificates, vectors and random forests
+# make web           the checker in the browser: one folder, web/dist, that any static host serves
+# make web-test      drive it in headless Chromium (npm and a Chromium must be there)
 # make benchmarks    prover time, checker time, proof length and bound of each shipped certificate
 # make ladder        the published rows and ours for ten seeds, trained first (half an hour)
 # make study-smoke   the published study in two minutes: train, prove, check, tabulate, draw
@@ -33,8 +36,8 @@ QUICK := tests/gates/test_architecture.py tests/gates/test_token_budget.py tests
     tests/checker/test_vectors.py --deselect \
     tests/checker/test_vectors.py::test_the_vectors_are_what_the_generator_writes
 
-.PHONY: demo quick test test-all format lint checker.pyz certificates mutants mutants-summary
-.PHONY: hostile benchmarks ladder scaling study-smoke docs clean
+.PHONY: demo quick test test-all format lint checker.pyz wheels certificates mutants mutants-summary
+.PHONY: hostile web web-test benchmarks ladder scaling study-smoke docs clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNTIME)
@@ -64,6 +67,11 @@ format: $(TESTING)
 checker.pyz:
 	@$(PYTHON) -I -S certify/archive.py $@
 
+# The builder is pinned in pyproject.toml; the date of the files in a wheel is 1980-01-01.
+wheels: $(MADE)
+	@SOURCE_DATE_EPOCH=315532800 $(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . ./checker
+	@cd dist && sha256sum certify-*.whl certify_checker-*.whl
+
 # The checker needs nothing installed, so this runs it on the bare interpreter.
 certificates: checker.pyz
 	@count=0; failed=0; \
@@ -86,6 +94,15 @@ mutants: $(TESTING)
 mutants-summary: $(TESTING)
 	$(BIN)/python tests/gates/mutants.py --summary
 
+# The page and Python for the browser, which npm compares with web/package-lock.json.
+web:
+	npm ci --prefix web --omit=dev --ignore-scripts --no-audit --no-fund --loglevel=error
+	$(PYTHON) -I -S web/build.py web/dist
+
+web-test: web
+	npm ci --prefix web --ignore-scripts --no-audit --no-fund --loglevel=error
+	PYTHON=$(PYTHON) node --test --test-concurrency=1 web/test.mjs
+
 hostile: $(TESTING)
 	$(BIN)/python tests/gates/hostile.py $(SECONDS)
 
@@ -107,7 +124,7 @@ docs: $(DOCUMENTING)
 	@echo build/site/index.html
 
 clean:
-	rm -rf $(VENV) checker.pyz build dist ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) checker.pyz build dist web/dist web/node_modules ./*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):

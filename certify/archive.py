@@ -19,8 +19,12 @@ import sys
 import zipfile
 from pathlib import Path
 
-CHECKER = Path(__file__).resolve().parent.parent / "checker"
-"""The sources of the checker that is installed beside certify."""
+_HERE = Path(__file__).resolve().parent
+_PACKED = _HERE / "packed" / "checker"
+CHECKER = _PACKED if _PACKED.is_dir() else _HERE.parent / "checker"
+"""The sources of the checker: beside certify in a clone, within certify where it is installed, so
+that no other package that is installed or removed there changes them.
+"""
 START = b'''"""Start the checker that lies in this file."""
 
 import sys

@@ -561,5 +561,10 @@ def main(argv: list[str]) -> int:
     return say(told + "\n", code)
 
 
+def command() -> int:
+    """Run ``main`` on the command line of this process, as ``certify-checker``."""
+    return main(sys.argv[1:])
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command())

@@ -27,7 +27,7 @@ def run_checker(
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python -I -S checker.pyz`` on the arguments and return how it ended.
 
-    The file is made of the sources that lie beside this package, so neither a module that has the
+    The file is made of the sources that came with this package, so neither a module that has the
     name of one of the standard library's, nor compiled code beside the sources, is ever run.  The
     checker is never imported.
     ``inherit_output`` lets its progress through to the terminal; standard output is always
@@ -49,11 +49,11 @@ def run_checker(
 
 @functools.cache
 def _checker() -> bytes:
-    """Return the checker beside this package as one file."""
+    """Return the checker that came with this package as one file."""
     try:
         return archive()
     except OSError as error:
-        raise CertifyError("the package checker is not installed beside certify") from error
+        raise CertifyError("the sources of the checker are not installed with certify") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,7 +252,9 @@ def strategies() -> None:
 @main.command()
 def demo() -> None:
     """Certify a trained transformer over all of its 16 777 216 inputs, in front of your eyes."""
-    folder = Path(__file__).parents[2] / "certificates" / "max-of-4-seed-0"
+    packed = Path(__file__).parents[1] / "packed"  # in a wheel
+    root = packed if packed.is_dir() else Path(__file__).parents[2]
+    folder = root / "certificates" / "max-of-4-seed-0"
     if not folder.is_dir():
         raise Unsupported(
             "the demo uses the repository's folder certificates/, which is not here;"

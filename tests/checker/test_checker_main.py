@@ -28,6 +28,20 @@ from checker.statement.outcome import Outcome
 SECOND = 10**9
 
 
+# --- the command ------------------------------------------------------------------
+
+
+def test_the_command_is_main_on_the_command_line_of_the_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["certify-checker", "--version"])
+    assert command.command() == 0
+    assert capsys.readouterr().out.startswith("checker ")
+    monkeypatch.setattr(sys, "argv", ["certify-checker", "/none", "/neither"])
+    assert command.command() == 20
+    assert capsys.readouterr().out.startswith("s DECLINED io: /none cannot be read: ")
+
+
 # --- files and hashes -------------------------------------------------------------
 
 

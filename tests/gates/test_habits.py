@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 import tomllib
@@ -17,6 +18,7 @@ import certify
 import checker
 
 PROJECT = tomllib.loads((a.ROOT / "pyproject.toml").read_text("utf-8"))
+CHECKER_PROJECT = tomllib.loads((a.ROOT / "checker" / "pyproject.toml").read_text("utf-8"))
 MAKEFILE = (a.ROOT / "Makefile").read_text("utf-8")
 # They run other programs, or count what a run took, and fail for neither.
 WATCHES = {
@@ -30,8 +32,11 @@ HANGS = ("BACKSTOP", "HANGS")  # for what does not work but waits
 
 def test_there_is_one_version() -> None:
     assert PROJECT["project"]["dynamic"] == ["version"]
-    assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "checker.__version__"}
+    assert PROJECT["tool"]["hatch"]["version"] == {"path": "checker/__init__.py"}
+    assert CHECKER_PROJECT["tool"]["hatch"]["version"] == {"path": "__init__.py"}
     assert certify.__version__ == checker.__version__
+    cited = (a.ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {checker.__version__}\n" in cited
     assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", checker.__version__)
 
 
@@ -42,6 +47,9 @@ def test_every_tool_is_pinned() -> None:
     wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
     assert [name for name in wanted if name not in pins] == []
     assert all(re.fullmatch(r"[0-9][0-9.]*", version) for version in pins.values())
+    builder = [f"hatchling=={pins['hatchling']}"]
+    assert PROJECT["build-system"]["requires"] == builder
+    assert CHECKER_PROJECT["build-system"]["requires"] == builder
     assert "-c tests/constraints.txt" in MAKEFILE
 
 
@@ -55,6 +63,36 @@ def test_every_supported_python_is_tried_and_named() -> None:
     assert tried is not None
     assert tried[1].split() == named
     assert PROJECT["project"]["requires-python"] == f">={named[0]}"
+
+
+def test_the_checker_is_a_package_of_its_own_that_needs_nothing() -> None:
+    own, whole = CHECKER_PROJECT["project"], PROJECT["project"]
+    assert own["dependencies"] == []
+    assert "optional-dependencies" not in own
+    for key in ("license", "authors", "requires-python"):
+        assert own[key] == whole[key]
+    supported = [text for text in whole["classifiers"] if "Python ::" in text]
+    assert [text for text in own["classifiers"] if "Python ::" in text] == supported
+
+
+def test_python_for_the_browser_is_pinned_once() -> None:
+    package = json.loads((a.ROOT / "web" / "package.json").read_text("utf-8"))
+    locked = json.loads((a.ROOT / "web" / "package-lock.json").read_text("utf-8"))["packages"]
+    for name, version in {**package["dependencies"], **package["devDependencies"]}.items():
+        assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", version)
+        assert locked[f"node_modules/{name}"]["version"] == version
+    assert all(found["integrity"].startswith("sha512-") for name, found in locked.items() if name)
+
+
+def test_the_page_names_nothing_from_elsewhere() -> None:
+    page = (a.ROOT / "web" / "index.html").read_text("utf-8")
+    loaded = re.findall(r'(?:src|<link[^>]*href)="([^"]*)"', page)
+    assert loaded
+    assert [name for name in loaded if not (a.ROOT / "web" / name).is_file()] == []
+    for word in ("connect-src 'self'", "default-src 'none'", "form-action 'none'"):
+        assert word in page
+    assert "unsafe-inline" not in page
+    assert "'unsafe-eval'" not in page
 
 
 def test_every_target_is_described() -> None:
