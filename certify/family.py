@@ -13,6 +13,7 @@ from certify.ladder.form import Form
 from certify.model.config import Config
 from certify.progress import Progress
 from certify.question.question import Question
+from certify.report.portrait import Portrait
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Family:
     model, for the message.  ``draft`` proposes documents for a job
     (``certify.certificate.finish``).
     ``showing``: how a proof is summarised.  ``ladder``: its rungs, if it has a ladder.
+    ``portrait``: what it shows on the page for people (``certify.report``).
     ``choices``: how paths may be enclosed.  ``title``, ``cost``: heads of its table of strategies.
     """
 
@@ -50,6 +52,7 @@ class Family:
     draft: Callable[[Job, Progress], Drafting]
     showing: Showing
     ladder: Form | None = None
+    portrait: Portrait = Portrait()
     choices: tuple[Choice, ...] = ()
     title: str = ""
     cost: str = "cost for the checker"

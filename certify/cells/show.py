@@ -47,7 +47,7 @@ class Group:
 
 def groups(summary: Summary) -> Iterator[Group]:
     """Yield the leaf cells of a proof."""
-    weights, maximum = _weights(summary), 0
+    weights, maximum = weights_of(summary), 0
     for cell in summary.proof["cells"]:
         maximum = int(cell.get("maximum", maximum))
         if "children" in cell:
@@ -57,11 +57,11 @@ def groups(summary: Summary) -> Iterator[Group]:
             failures = int(cell["failures"][0]), int(cell["failures"][1])
         queries = tuple((int(first), int(last)) for first, last in cell["queries"])
         if cell["method"] == "skip":
-            failures = (0, _size(weights, maximum, queries))
+            failures = (0, size_of(weights, maximum, queries))
         yield Group(maximum, queries, str(cell["method"]), failures, margin_of(cell))
 
 
-def _weights(summary: Summary) -> list[list[int]]:
+def weights_of(summary: Summary) -> list[list[int]]:
     """Return how much each token counts at each position."""
     scope, domain = summary.statement["scope"], summary.domain
     given = None
@@ -71,7 +71,7 @@ def _weights(summary: Summary) -> list[list[int]]:
     return numbering_of(domain, outputs).weights(domain, Scope("scope", given))
 
 
-def _size(weights: list[list[int]], maximum: int, queries: Ranges) -> int:
+def size_of(weights: list[list[int]], maximum: int, queries: Ranges) -> int:
     """Return how much the inputs of a cell count: all of them may fail in a cell that was
     skipped.
     """

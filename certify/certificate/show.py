@@ -17,7 +17,7 @@ from certify.certificate.document import FORMAT, MAXIMUM_FILE_BYTES
 from certify.columns import Columns
 from certify.errors import BadInput, Unsupported
 from certify.files import read_bytes
-from certify.model.config import config_from_dict
+from certify.model.config import Config, config_from_dict
 from certify.question.domain import Domain, domain_of
 from certify.question.rules import spelled_task
 
@@ -40,10 +40,14 @@ class Summary:
         return spelled_task(self.statement["task"])
 
     @property
+    def config(self) -> Config:
+        """Return the architecture."""
+        return config_from_dict(self.statement["architecture"], str(self.path))
+
+    @property
     def domain(self) -> Domain:
         """Return the domain."""
-        config = config_from_dict(self.statement["architecture"], str(self.path))
-        return domain_of(self.statement["domain"], config, str(self.path))
+        return domain_of(self.statement["domain"], self.config, str(self.path))
 
     @property
     def scope(self) -> str:
