@@ -13,7 +13,7 @@ from certify.ladder.form import Form
 from certify.model.config import Config
 from certify.progress import Progress
 from certify.question.question import Question
-from certify.report.portrait import Portrait
+from certify.report.portrait import PLAIN, Portrait
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Family:
     draft: Callable[[Job, Progress], Drafting]
     showing: Showing
     ladder: Form | None = None
-    portrait: Portrait = Portrait()
+    portrait: Portrait = PLAIN
     choices: tuple[Choice, ...] = ()
     title: str = ""
     cost: str = "cost for the checker"

@@ -17,21 +17,30 @@ from certify.columns import Columns
 from certify.model.paths import decompose
 from certify.question.domain import Domain, Places
 from certify.question.float32 import NAME as FLOAT32
-from certify.report.figure import BLUE, VERMILION, Axis, Drawn, Map, canvas, draw_map
-from certify.report.figure import light_grid, svg_of
+from certify.report.figure import (
+    BLUE,
+    VERMILION,
+    Axis,
+    Drawn,
+    Map,
+    canvas,
+    draw_map,
+    light_grid,
+    svg_of,
+)
 from certify.report.numbers import about, at_most, grouped, percent_down, percent_up
-from certify.report.portrait import Block, Portrait, Published, Reference
-from certify.report.portrait import Standing, Subject
+from certify.report.portrait import Block, Portrait, Published, Reference, Standing, Subject
 
 MARKED = 5
 LISTED = 10
 SEARCHED, EACH = 12, 5000
 """So many groups are searched for wrong inputs, so many random inputs in each."""
 SAMPLE = 20_000
+UNSETTLED = "Not settled by the proof one by one: not counted as right."
 METHOD = (
-    "The questions are sorted into groups by their largest and their last number. For each group the"
-    " checker computes the worst that can happen, once for all questions in it; only where that is"
-    " not good enough are questions counted one by one."
+    "The questions are sorted into groups by their largest and their last number. For each group"
+    " the checker computes the worst that can happen, once for all questions in it; only where that"
+    " is not good enough are questions counted one by one."
 )
 
 Floats = NDArray[np.float64]
@@ -48,20 +57,18 @@ class _Part:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """All groups of a proof, how places are numbered, and what a place stands for."""
+    """All groups of a proof, also by their maximum, how places are numbered, and what a place
+    stands for.
+    """
 
     numbering: Numbering
-    weights: list[list[int]]
     found: tuple[_Part, ...]
+    by_maximum: dict[int, list[_Part]]
     names: tuple[str, ...]
 
     def at(self, maximum: int, query: int) -> list[_Part]:
         """Return the groups that the inputs with this maximum and query may be in."""
-        return [
-            part
-            for part in self.found
-            if part.group.maximum == maximum and query in part.queries
-        ]
+        return [part for part in self.by_maximum.get(maximum, []) if query in part.queries]
 
 
 def _parts(summary: Summary) -> _Parts:
@@ -72,7 +79,10 @@ def _parts(summary: Summary) -> _Parts:
         _Part(group, size_of(weights, group.maximum, group.queries), frozenset(group.tokens))
         for group in groups(summary)
     ]
-    return _Parts(numbering, weights, tuple(found), _names(domain, numbering))
+    by_maximum: dict[int, list[_Part]] = {}
+    for part in found:
+        by_maximum.setdefault(part.group.maximum, []).append(part)
+    return _Parts(numbering, tuple(found), by_maximum, _names(domain, numbering))
 
 
 def _names(domain: Domain, numbering: Numbering) -> tuple[str, ...]:
@@ -111,21 +121,24 @@ def _map(subject: Subject, parts: _Parts, ranked: Sequence[_Part]) -> Drawn:
         row = part.group.maximum - context
         share = 100 * part.group.most / part.size if part.size else np.nan
         values[row, chosen] = np.nan_to_num(values[row, chosen]) + share
-    values = np.where(values > 100, 100, values)[::-1]
-    marks = {}
+    values = np.where(values > 100, 100, values)
+    marks: dict[tuple[int, int], str] = {}
     for number, part in enumerate(ranked[:MARKED], 1):
         chosen = sorted(columns[query] for query in part.queries if query in columns)
-        row = len(maxima) - 1 - (part.group.maximum - context)
-        marks[row, chosen[len(chosen) // 2]] = str(number)
+        row = part.group.maximum - context
+        place = (row, chosen[len(chosen) // 2])
+        if not any(_meet(place, other, len(maxima)) for other in marks):
+            marks[place] = str(number)
     given = Map(
         values,
         Axis("last number of the question", [parts.names[query] for query in asked]),
-        Axis("largest number of the question", [parts.names[m] for m in maxima][::-1]),
+        Axis("largest number of the question", [parts.names[m] for m in maxima]),
         "at most so many % are wrong",
         log=bool(np.nanmax(values, initial=0.0) > 0),
         marks=marks,
         nothing="no such question",
         zero="all proved right",
+        upward=True,
     )
     clean = int(np.count_nonzero(values == 0))
     there = int(np.count_nonzero(~np.isnan(values)))
@@ -135,10 +148,10 @@ def _map(subject: Subject, parts: _Parts, ranked: Sequence[_Part]) -> Drawn:
         " may be wrong are listed in the table of weakest groups."
     )
     caption = (
-        "Every square stands for all questions with that last and that largest number. Blank: all of"
-        " them are proved right. Coloured: at most that share is wrong; darker is more. The digits"
-        " mark the groups that the table lists first. Squares that the proof treats as one group"
-        " have the same colour."
+        "Every square stands for all questions with that last and that largest number. Blank: all"
+        " of them are proved right. Coloured: at most that share is wrong; darker is more. The"
+        " digits mark the groups that the table lists first. Squares that the proof treats as one"
+        " group have the same colour."
     )
     return Drawn(
         "Where mistakes can be",
@@ -147,6 +160,11 @@ def _map(subject: Subject, parts: _Parts, ranked: Sequence[_Part]) -> Drawn:
         caption,
         proved=True,
     )
+
+
+def _meet(one: tuple[int, int], other: tuple[int, int], side: int) -> bool:
+    """Return whether two digits would be written over one another."""
+    return max(abs(one[0] - other[0]), abs(one[1] - other[1])) < 0.055 * side
 
 
 def _weakest_table(parts: _Parts, ranked: Sequence[_Part], scope: str) -> Columns:
@@ -215,10 +233,10 @@ def _margins(subject: Subject, parts: _Parts) -> Drawn:
         svg,
         f"Two falling curves. The proof shows a positive lead for {percent_down(covered, total)} of"
         f" the questions; in a sample, half of the questions have a lead of {middle:.2f} or more.",
-        "The solid line is part of the proof: so many questions have at least that lead. Questions"
-        " that are counted without a lead of their own are not in it, so it lies far below the"
-        " dashed line, which is an estimate from"
-        f" {grouped(SAMPLE)} random questions, computed in float64 and not part of the proof.",
+        "The solid line is part of the proof: at least so many questions have at least that lead."
+        " It takes the worst case of each group for all questions in it, so it lies far to the left"
+        f" of the dashed line, an estimate from {grouped(SAMPLE)} random questions that was"
+        " computed in float64 and is not part of the proof.",
         proved=True,
     )
 
@@ -301,9 +319,9 @@ def _copying(ov: Floats) -> str:
     own = ov[:, : ov.shape[0]].diagonal() if ov.shape[0] == ov.shape[1] else ov.max(axis=1)
     best = float(np.mean(own >= ov.max(axis=1)))
     return (
-        "Each row is a number that is looked at; the darker a column, the more that answer is pushed"
-        f" up. In {100 * best:.0f} % of the rows the darkest place is on the diagonal: what is"
-        " looked at is copied to the answer."
+        "Each row is a number that is looked at; the darker a column, the more that answer is"
+        f" pushed up. In {100 * best:.0f} % of the rows the darkest place is on the diagonal: what"
+        " is looked at is copied to the answer."
     )
 
 
@@ -315,9 +333,7 @@ def weakest(subject: Subject) -> Places:
     parts = _parts(subject.summary)
     generator = np.random.default_rng(1)
     batches = [
-        batch
-        for part in _searched(parts)
-        for batch in _members(part, parts, subject, generator)
+        batch for part in _searched(parts) for batch in _members(part, parts, subject, generator)
     ]
     columns = len(subject.counting)
     return np.concatenate(batches) if batches else np.zeros((0, columns), dtype=np.int64)
@@ -372,27 +388,32 @@ def standing(subject: Subject, places: Places) -> list[Standing]:
     context, operands = parts.numbering.context, list(subject.question.domain.operands)
     last = subject.question.domain.operands[-1] == len(subject.counting) - 1
     asked = parts.numbering.asked
-    unit = "questions" if subject.summary.scope == "uniform" else "units of weight"
+    uniform = subject.summary.scope == "uniform"
     found = []
     for row in places:
         maximum = int(row[operands].max()) + context
         query = int(row[-1]) + context if last else asked[0]
-        found.append(_standing(parts.at(maximum, query), unit))
+        found.append(_standing(parts.at(maximum, query), parts, uniform=uniform))
     return found
 
 
-def _standing(parts: Sequence[_Part], unit: str) -> Standing:
-    most = sum(part.group.most for part in parts)
-    if parts and most == 0:
-        return Standing(right=True, wrong=False, told="proved right")
-    if len(parts) != 1:
-        return Standing(right=False, wrong=False, told="not settled by the proof one by one")
-    part = parts[0]
+def _standing(found: Sequence[_Part], parts: _Parts, *, uniform: bool) -> Standing:
+    most = sum(part.group.most for part in found)
+    if found and most == 0:
+        return Standing(right=True, wrong=False, told="Proved: right.")
+    if len(found) != 1:
+        return Standing(right=False, wrong=False, told=UNSETTLED)
+    part = found[0]
     least = (part.group.failures or (0, 0))[0]
     if least == part.size:
-        return Standing(right=False, wrong=True, told="proved wrong")
+        return Standing(right=False, wrong=True, told="Proved: wrong.")
     number = f"exactly {about(most)}" if least == most else f"at most {at_most(most)}"
-    told = f"the proof counts: {number} of {about(part.size)} {unit} in this group are wrong"
+    those = "questions" if uniform else "units of weight of questions"
+    told = (
+        f"Proved: of the {about(part.size)} {those} with largest number"
+        f" {parts.names[part.group.maximum]} and last number {_spelled(part, parts.names)},"
+        f" {number} are wrong."
+    )
     return Standing(right=False, wrong=False, told=told)
 
 
@@ -412,10 +433,11 @@ def reference(subject: Subject) -> Reference | None:
     caveat = (
         "Green squares are the results published for 151 other models of the same size and recipe"
         f" ({SOURCE}; Gross et al., Compact Proofs of Model Performance via Mechanistic"
-        " Interpretability, NeurIPS 2024): the best of each kind, the mean of all models. They count"
-        " floating-point operations, we count every operation of the checker; their bounds were"
-        " computed in floating point without an allowance for rounding, and the derivation of all"
-        " but the cubic ones has an error of sign, so they are not proofs in the sense of this page."
+        " Interpretability, NeurIPS 2024): the best of each kind, the mean of all models. They"
+        " count floating-point operations, we count every operation of the checker; their bounds"
+        " were computed in floating point without an allowance for rounding, and the derivation of"
+        " all but the cubic ones has an error of sign: they are not proofs in the sense of this"
+        " page."
     )
     return Reference(rows, SOURCE, caveat) if rows else None
 

@@ -25,6 +25,7 @@ WORDS = {
     "skip": "open: not proved right, not counted as right",
     "either": "open: not proved right, not counted as right",
 }
+OPEN = "Left open by the proof: not counted as right."
 METHOD = (
     "The checker goes through every question, one by one, and encloses what the network computes"
     " between bounds; questions that begin alike share their work."
@@ -102,7 +103,9 @@ def _margins(subject: Subject) -> Drawn:
         axes.hist(sample, bins=40, color=VERMILION, hatch="//", label="sample in float64")
         if least is not None:
             axes.axvline(float(least), linestyle="-", linewidth=2, color="#0072b2")
-            axes.plot([], [], "-", linewidth=2, color="#0072b2", label="proved: no right one is less")
+            axes.plot(
+                [], [], "-", linewidth=2, color="#0072b2", label="proved: no right one is less"
+            )
         axes.set_xlabel("lead of the right answer over the next best")
         axes.set_ylabel(f"questions of {SAMPLE}")
         light_grid(axes)
@@ -154,9 +157,9 @@ def standing(subject: Subject, places: Places) -> list[Standing]:
 
 
 def _standing(run: Run) -> Standing:
-    told = WORDS.get(run.method, "not settled by the proof")
+    told = f"Proved: {run.method}." if run.method in ("right", "wrong") else OPEN
     if run.method == "right" and run.margin is not None:
-        told += f", with a lead of at least {float(run.margin):.4f}"
+        told = f"Proved: right, with a lead of at least {float(run.margin):.4f}."
     return Standing(right=run.method == "right", wrong=run.method == "wrong", told=told)
 
 

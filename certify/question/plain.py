@@ -20,8 +20,10 @@ from certify.question.rules import (
     POLYNOMIAL,
 )
 
-COUNTED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-COUNTED += ("eleven", "twelve")
+COUNTED = (
+    *("no", "one", "two", "three", "four", "five", "six"),
+    *("seven", "eight", "nine", "ten", "eleven", "twelve"),
+)
 MOST_LISTED = 6
 """So many allowed numbers are listed one by one."""
 MINUS = "\N{MINUS SIGN}"

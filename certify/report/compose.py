@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,22 +30,20 @@ from certify.report.statement import Statement, Topic, headline, is_float32, sta
 
 PortraitOf = Callable[[Mapping[str, Any]], Portrait]
 """What finds the portrait of a proof by its keys."""
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 EXPLAINED = {
     "VERIFIED": "The checker went through this proof and confirmed every bound in it.",
     "REJECTED": "The checker found that this file does not prove what it claims, or is damaged, or"
     " is about another model. Believe nothing that it says.",
-    "DECLINED": "The checker did not decide: the file is outside what it handles, cannot be read, or"
-    " needs more time or memory than it was given. Nothing is proved by it here.",
+    "DECLINED": "The checker did not decide: the file is outside what it handles, cannot be read,"
+    " or needs more time or memory than it was given. Nothing is proved by it here.",
     "NONE": "The checker ended without a verdict. Nothing is proved by this file here.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A certificate on the page, with its letter."""
+    """A certificate on the page."""
 
-    letter: str
     checked: Checked
     explained: str
     facts: tuple[tuple[str, str], ...]
@@ -87,30 +84,26 @@ class Page:
     link: str | None
 
 
-def compose(
-    run: Run, portrait_of: PortraitOf, link: str | None, progress: Progress
-) -> Page:
+def compose(run: Run, portrait_of: PortraitOf, link: str | None, progress: Progress) -> Page:
     """Return the page for what the checker said.
 
     Requires: ``link`` is the address of a page that runs the checker, relative to this one.
     Cost:     some thousand forward passes for each topic, and another run of the checker where a
               family draws what it derives of single inputs.
     """
-    entries = tuple(_entry(LETTERS, number, one) for number, one in enumerate(run.checked))
+    entries = tuple(map(_entry, run.checked))
     proofs = [entry.checked.proof for entry in entries if entry.checked.proof is not None]
-    letter_of = {id(entry.checked.proof): entry.letter for entry in entries}
     model, why = _model(run)
     found = topics(proofs)
     views = []
     for number, topic in enumerate(found):
         progress(number, len(found), "drawing")
-        letters = [(letter_of[id(proof)], proof) for proof in topic.proofs]
         portrait = portrait_of(topic.leading.summary.proof)
-        views.append(_view(f"t{number}", topic, letters, portrait, model, why))
+        views.append(_view(f"t{number}", topic, portrait, model, why))
     progress(len(found), len(found), "")
     verified = len(proofs)
     return Page(
-        title=f"What was proved about {run.model.name}",
+        title=f"What was proved about the program in {run.model.name}",
         headline=headline(len(entries), verified),
         all_verified=verified == len(entries),
         any_verified=verified > 0,
@@ -124,8 +117,7 @@ def compose(
     )
 
 
-def _entry(letters: str, number: int, one: Checked) -> Entry:
-    letter = letters[number] if number < len(letters) else str(number + 1)
+def _entry(one: Checked) -> Entry:
     facts: list[tuple[str, str]] = []
     if one.proof is not None:
         verdict, summary = one.proof.verdict, one.proof.summary
@@ -139,7 +131,7 @@ def _entry(letters: str, number: int, one: Checked) -> Entry:
             ("seconds it took", f"{one.answer.seconds:.1f}"),
         ]
     facts.append(("bytes", grouped(one.file.size)))
-    return Entry(letter, one, EXPLAINED[one.word], tuple(facts))
+    return Entry(one, EXPLAINED[one.word], tuple(facts))
 
 
 def _model(run: Run) -> tuple[Model | None, str]:
@@ -159,14 +151,14 @@ def _described(run: Run, model: Model | None) -> str:
     heads = "one attention head" if config.n_heads == 1 else f"{config.n_heads} attention heads"
     return (
         f"The program is a small neural network (a transformer with {layers} and {heads}):"
-        f" {grouped(numbers)} numbers in a file of {grouped(run.model.size)} bytes."
+        f" {grouped(numbers)} numbers in one file. Everything here is about this exact file, whose"
+        f" fingerprint is sha256:{run.model.sha256[:12]}…"
     )
 
 
 def _view(
     key: str,
     topic: Topic,
-    letters: Sequence[tuple[str, Proof]],
     portrait: Portrait,
     model: Model | None,
     why: str,
@@ -185,15 +177,15 @@ def _view(
                 reference = portrait.reference(subject)
         except CertifyError as error:
             why = str(error)
-    beside, told = _beside(topic, letters)
+    beside, told = _beside(topic)
     return View(
         key=key,
         statement=statement,
-        letters=", ".join(letter for letter, _ in letters),
+        letters=", ".join(proof.letter for proof in topic.proofs),
         head=topic.plain.head,
         examples=examples,
         weak=blocks,
-        length=length_figure(key, letters, reference),
+        length=length_figure(key, topic.proofs, reference),
         inside=inside,
         beside=beside,
         beside_told=told,
@@ -219,20 +211,20 @@ def _counting(proof: Proof) -> tuple[NDArray[np.int64], ...]:
     return tuple(np.array([n for n, weight in enumerate(row) if int(weight)]) for row in rows)
 
 
-def _beside(topic: Topic, letters: Sequence[tuple[str, Proof]]) -> tuple[Columns | None, str]:
+def _beside(topic: Topic) -> tuple[Columns | None, str]:
     """Return real arithmetic beside float32, and what that comes to."""
     real, rounded = topic.best, topic.best_float32
     if real is None or rounded is None:
         only = "without rounding" if rounded is None else "in float32"
         return None, f"Every certificate of this page is about arithmetic {only}."
-    names = {id(proof): letter for letter, proof in letters}
+    leads = [proof.verdict.fields["margin_lower"] for proof in (real, rounded)]
     heads = ("", "arithmetic", "right, at least", "right, at most", "smallest lead")
-    table = Columns("", heads)
+    table = Columns("", heads if any(map(float, leads)) else heads[:-1])
     for proof, name in ((real, "without rounding"), (rounded, "float32, any order")):
         verdict = proof.verdict
         bounds = (at_least(verdict.correct_lower), at_most(verdict.correct_upper))
-        lead = verdict.fields["margin_lower"]
-        table.rows.append((names[id(proof)], name, *bounds, lead))
+        row = (proof.letter, name, *bounds, verdict.fields["margin_lower"])
+        table.rows.append(row[: len(table.heads)])
     lost = real.verdict.correct_lower - rounded.verdict.correct_lower
     told = (
         "Rounding costs nothing: as many answers are proved right as without it."
@@ -251,5 +243,5 @@ def _chapters(entries: Sequence[Entry], portrait_of: PortraitOf) -> list[tuple[s
         proof = entry.checked.proof
         if proof is not None:
             told = portrait_of(proof.summary.proof).chapters(proof.summary)
-            found.append((f"{entry.letter} ({entry.checked.file.name})", told))
+            found.append((f"{proof.letter} ({entry.checked.file.name})", told))
     return found

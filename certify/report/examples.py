@@ -18,7 +18,10 @@ from certify.report.portrait import Portrait, Standing, Subject
 
 EACH = 3
 TRIED = 600
-"""So many random inputs are looked at for right ones."""
+SETTLED = 20_000
+"""So many random inputs are looked at for right ones, so many of the weakest for those that are
+proved wrong.
+"""
 NO_RIVAL = "no other answer"
 
 
@@ -63,7 +66,10 @@ def examples_of(subject: Subject, portrait: Portrait, plain: Plain) -> Examples:
     weak_places = np.concatenate([candidates, tried])
     margins = subject.margins(weak_places)
     order = np.argsort(np.nan_to_num(margins, nan=-np.inf), kind="stable")
-    weak = _different(subject, weak_places[order])
+    ranked = weak_places[order]
+    settled = np.array([one.wrong for one in portrait.standing(subject, ranked[:SETTLED])], bool)
+    surely = ranked[:SETTLED][settled] if len(settled) else ranked[:0]
+    weak = _different(subject, np.concatenate([surely, ranked]))
     fine = tried[margins[len(candidates) :] > 0]
     standings = portrait.standing(subject, fine)
     proved = fine[[standing.right for standing in standings]] if len(fine) else fine

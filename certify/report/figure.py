@@ -45,7 +45,6 @@ _STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "svg.fonttype": "none",
     "text.color": INK,
-    "text.parse_math": False,
     "xtick.color": QUIET,
     "ytick.color": QUIET,
     "xtick.labelcolor": INK,
@@ -123,7 +122,8 @@ class Map:
 
     ``across``, ``down``: its sides.  ``scale``: what the colours stand for.  ``log``: whether they
     go by powers of ten; entries of 0 are then left blank.  ``marks``: texts to write at (row,
-    column).  ``nothing``: what a hatched place means, ``zero`` what a blank one does.
+    column).  ``nothing``: what a hatched place means, ``zero`` what a blank one does.  ``upward``:
+    whether rows go from the bottom up.
     """
 
     values: Array
@@ -134,6 +134,7 @@ class Map:
     marks: Mapping[tuple[int, int], str] | None = None
     nothing: str = ""
     zero: str = ""
+    upward: bool = False
 
 
 def draw_map(name: str, given: Map, height: float = 4.4, width: float = WIDTH) -> str:
@@ -162,22 +163,26 @@ def draw_map(name: str, given: Map, height: float = 4.4, width: float = WIDTH) -
             values = np.ma.masked_less_equal(values, 0.0)
             norm = colors.LogNorm()
         if values.count():
-            image = axes.imshow(
-                values, cmap=shades, norm=norm, interpolation="none", aspect="auto"
-            )
+            image = axes.imshow(values, cmap=shades, norm=norm, interpolation="none", aspect="auto")
             bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
             bar.set_label(given.scale)
             bar.outline.set_edgecolor(LINE)
+            if given.log:
+                plain_numbers(bar.ax.yaxis)
         axes.set_aspect("equal" if 0.4 < rows / columns < 2.5 else "auto")
+        if given.upward:
+            axes.invert_yaxis()
         _name_ticks(axes.xaxis, given.across)
         _name_ticks(axes.yaxis, given.down)
         for (row, column), text in (given.marks or {}).items():
             _halo(axes, column, row, text)
-        told = [(given.nothing, {"fill": False, "hatch": "////", "edgecolor": QUIET})]
+        told: list[tuple[str, dict[str, Any]]] = [
+            (given.nothing, {"fill": False, "hatch": "////", "edgecolor": QUIET})
+        ]
         told.append((given.zero, {"facecolor": NONE, "edgecolor": QUIET}))
         handles: list[Any] = [Patch(label=text, **look) for text, look in told if text]
         if handles:
-            figure.legend(handles=handles, loc="outside lower center", fontsize=10)
+            figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=10)
         return svg_of(figure, name)
 
 
@@ -207,11 +212,15 @@ def _name_ticks(axis: Any, side: Axis) -> None:
     axis.set_label_text(side.label)
 
 
-def thousands(axis: Any) -> None:
-    """Number an axis with digits in threes."""
+def plain_numbers(axis: Any) -> None:
+    """Number the powers of ten of an axis as anybody writes them: 0.1, 1, 10 000."""
     from matplotlib import ticker  # noqa: PLC0415
 
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: grouped(round(value))))
+    def spelled(value: float, _: int) -> str:
+        return grouped(round(value)) if value >= 1 else f"{value:g}"
+
+    axis.set_major_formatter(ticker.FuncFormatter(spelled))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def light_grid(axes: Any) -> None:

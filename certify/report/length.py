@@ -5,10 +5,12 @@ published.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from typing import Any
 
 from certify.columns import Columns
+from certify.ladder.labels import Labels, LogScale
 from certify.report.figure import (
     BLUE,
     GREEN,
@@ -19,25 +21,24 @@ from certify.report.figure import (
     Drawn,
     canvas,
     light_grid,
+    plain_numbers,
     svg_of,
 )
 from certify.report.numbers import grouped, percent_down
-from certify.report.portrait import Reference
+from certify.report.portrait import Published, Reference
 from certify.report.run import Proof
 from certify.report.statement import is_float32
 
 
-def length_figure(
-    key: str, proofs: Sequence[tuple[str, Proof]], reference: Reference | None
-) -> Drawn:
-    """Return the picture for certificates with their letters.
+def length_figure(key: str, proofs: Sequence[Proof], reference: Reference | None) -> Drawn:
+    """Return the picture for certificates, each marked by its letter.
 
     Ensures: where no certificate leaves anything open, heights are margins: that is what they
              differ in.
     """
-    everything = all(one.verdict.correct_lower == one.verdict.total for _, one in proofs)
-    heights = [_margin(one) if everything else _share(one) for _, one in proofs]
-    lengths = [one.verdict.operations for _, one in proofs]
+    everything = all(one.verdict.correct_lower == one.verdict.total for one in proofs)
+    heights = [_margin(one) if everything else _share(one) for one in proofs]
+    lengths = [one.verdict.operations for one in proofs]
     rows = () if everything or reference is None else reference.rows
     drawn = [row for row in rows if row.lengths is not None]
     name = f"{key}-length"
@@ -47,21 +48,12 @@ def length_figure(
             middle, missing = math.sqrt(low * high), 100 * (1 - row.accuracy)
             axes.plot([low, high], [missing] * 2, color=GREEN, lw=1.2)
             axes.plot([middle], [missing], "s", ms=6, mfc=PAPER, mec=GREEN, mew=1.4)
-            axes.annotate(
-                row.name,
-                (high, missing),
-                xytext=(5, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=9,
-                color=QUIET,
-            )
-        for (letter, one), x, y in zip(proofs, lengths, heights, strict=True):
+        for one, x, y in zip(proofs, lengths, heights, strict=True):
             rounded = is_float32(one)
             mark, colour = ("D", VERMILION) if rounded else ("o", BLUE)
             axes.plot([x], [y], mark, ms=7, color=colour, mec=PAPER, mew=0.8)
             axes.annotate(
-                letter,
+                one.letter,
                 (x, y),
                 xytext=(0, -13 if rounded else 7),
                 textcoords="offset points",
@@ -71,7 +63,7 @@ def length_figure(
                 color=INK,
             )
         axes.plot([], [], "o", color=BLUE, label="without rounding")
-        if any(is_float32(one) for _, one in proofs):
+        if any(is_float32(one) for one in proofs):
             axes.plot([], [], "D", color=VERMILION, label="in float32")
         if drawn:
             axes.plot([], [], "s", mfc=PAPER, mec=GREEN, label="published")
@@ -84,10 +76,13 @@ def length_figure(
             axes.set_yscale("log")
             axes.set_ylabel("not proved right, % (higher is better)")
             axes.invert_yaxis()
-            _percent_ticks(axes)
+            plain_numbers(axes.yaxis)
         spread = [*lengths, *(end for row in drawn for end in row.lengths or ())]
-        axes.set_xlim(min(spread) / 1.6, max(spread) * (4.5 if drawn else 1.6))
+        axes.set_xlim(min(spread) / 1.6, max(spread) * (2.5 if drawn else 1.6))
         axes.margins(y=0.12)
+        plain_numbers(axes.xaxis)
+        if drawn:
+            _name_published(axes, drawn, zip(lengths, heights, strict=True))
         light_grid(axes)
         figure.legend(loc="outside lower center", ncols=3, fontsize=10)
         svg = svg_of(figure, name)
@@ -101,16 +96,31 @@ def length_figure(
     )
 
 
-def _unit(drawn: Sequence[object]) -> str:
+class _Labels(Labels):
+    """Names in the small panel of a page."""
+
+    LETTER, LINE, GAP = 0.0185, 0.055, 0.02
+    PAPER = "none"
+
+
+def _name_published(
+    axes: Any, drawn: Sequence[Published], dots: Iterable[tuple[float, float]]
+) -> None:
+    """Write names beside the published results, where nothing else is."""
+    bottom, top = axes.get_ylim()
+    labels = _Labels(axes, LogScale(axes.get_xlim(), (bottom, top)))
+    places = [
+        (row.name, (math.sqrt(math.prod(row.lengths or (1.0, 1.0))), 100 * (1 - row.accuracy)))
+        for row in drawn
+    ]
+    for dot in (*dots, *(place for _, place in places)):
+        labels.occupy(*dot)
+    for row, place in places:
+        labels.write(row, place, QUIET)
+
+
+def _unit(drawn: Sequence[Published]) -> str:
     return " (published: FLOPs)" if drawn else ""
-
-
-def _percent_ticks(axes: object) -> None:
-    from matplotlib import ticker  # noqa: PLC0415
-
-    axis = axes.yaxis  # type: ignore[attr-defined]
-    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _share(one: Proof) -> float:
@@ -124,8 +134,8 @@ def _margin(one: Proof) -> float:
     return float(one.verdict.fields["margin_lower"])
 
 
-def _alt(proofs: Sequence[tuple[str, Proof]], everything: bool, drawn: Sequence[object]) -> str:  # noqa: FBT001
-    ends = sorted(one.verdict.operations for _, one in proofs)
+def _alt(proofs: Sequence[Proof], everything: bool, drawn: Sequence[Published]) -> str:  # noqa: FBT001
+    ends = sorted(one.verdict.operations for one in proofs)
     told = f"{len(proofs)} certificates, from {grouped(ends[0])} to {grouped(ends[-1])} operations."
     what = "the smallest lead proved" if everything else "the share not proved right"
     also = f" {len(drawn)} published results are drawn beside them." if drawn else ""
@@ -147,20 +157,23 @@ def _caption(everything: bool, reference: Reference | None) -> str:  # noqa: FBT
     return told if reference is None else f"{told} {reference.caveat}"
 
 
-def _table(proofs: Sequence[tuple[str, Proof]], reference: Reference | None) -> Columns:
-    found = Columns("", ("", "proof", "operations", "proved right, at least", "smallest lead"))
-    for letter, one in proofs:
+def _table(proofs: Sequence[Proof], reference: Reference | None) -> Columns:
+    clear = any(_margin(one) for one in proofs)
+    heads = ("", "proof", "operations", "proved right, at least", "smallest lead")
+    found = Columns("", heads if clear else heads[:-1])
+    for one in proofs:
         verdict = one.verdict
         share = percent_down(verdict.correct_lower, verdict.total)
         lead = f"{_margin(one):.4f}"
         operations = grouped(verdict.operations)
         name = f"{one.summary.strategy}{', float32' if is_float32(one) else ''}"
-        found.rows.append((letter, name, operations, share, lead))
+        found.rows.append((one.letter, name, operations, share, lead)[: len(found.heads)])
     for row in reference.rows if reference else ():
         lengths = "not known"
         if row.lengths is not None:
             low, high = (grouped(round(end)) for end in row.lengths)
             lengths = f"{low} FLOPs" if low == high else f"{low} to {high} FLOPs"
         share = f"{100 * row.accuracy:.2f} ± {100 * row.deviation:.2f} %"
-        found.rows.append(("", f"published: {row.name}", lengths, share, ""))
+        cells = ("", f"published: {row.name}", lengths, share, "")
+        found.rows.append(cells[: len(found.heads)])
     return found

@@ -41,25 +41,27 @@ def _scientific(count: int, up: int) -> str:
     return f"{mantissa // 1000}.{mantissa % 1000:03d}{SPACE}×{SPACE}10{power}"
 
 
-def decimals_for(part: int, total: int) -> int:
-    """Return how many decimals a percentage needs to show three digits of what is missing."""
-    missing = total - part
-    if missing == 0 or part == 0:
-        return 0
+def _decimals(part: int, total: int) -> int:
+    """Return how many decimals a percentage needs to show some digits of a share and of what it
+    lacks.
+    """
+    smaller = min(part, total - part)
+    if smaller == 0:
+        return 1
     decimals = 2
-    while missing * 10**decimals < total and decimals < MOST_DECIMALS:
+    while smaller * 10**decimals < total and decimals < MOST_DECIMALS:
         decimals += 1
     return decimals
 
 
 def percent_down(part: int, total: int) -> str:
     """Return a share as a percentage, rounded down."""
-    return _percent(cut(100 * part, total, max(1, decimals_for(part, total))))
+    return _percent(cut(100 * part, total, _decimals(part, total)))
 
 
 def percent_up(part: int, total: int) -> str:
     """Return a share as a percentage, rounded up."""
-    return _percent(raised(100 * part, total, max(1, decimals_for(part, total))))
+    return _percent(raised(100 * part, total, _decimals(part, total)))
 
 
 def _percent(text: str) -> str:

@@ -11,6 +11,7 @@ from certify.columns import Columns
 from certify.errors import Unsupported
 from certify.report.compose import Page
 from certify.report.figure import Drawn
+from certify.report.numbers import SPACE
 
 NEEDS = "the report needs matplotlib and jinja2: pip install 'certify[report]'"
 
@@ -49,4 +50,5 @@ def rendered(page: Page) -> bytes:
 
 def printable(text: str) -> str:
     """Return a text without what could reorder or hide it: controls and marks of direction."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    shown = (c if c.isprintable() or c == SPACE else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(shown)

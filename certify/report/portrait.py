@@ -77,7 +77,7 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A published result beside which proofs are drawn: accuracy, its spread, a range of lengths."""
+    """A published result, drawn beside proofs: accuracy, its spread, a range of lengths."""
 
     name: str
     accuracy: float
@@ -105,7 +105,7 @@ def _no_places(subject: Subject) -> Places:
 
 
 def _no_standing(subject: Subject, places: Places) -> list[Standing]:
-    told = "the proof is about how many are right, not about this one"
+    told = "The proof is about how many are right, not about this one."
     return [Standing(right=False, wrong=False, told=told)] * len(places)
 
 
@@ -137,3 +137,7 @@ class Portrait:
     reference: Callable[[Subject], Reference | None] = _no_reference
     chapters: Callable[[Summary], str] = _whole_checker
     method: str = ""
+
+
+PLAIN = Portrait()
+"""Words and examples only."""

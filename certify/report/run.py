@@ -26,6 +26,7 @@ from certify.report.portrait import Outcome
 
 VERIFIED, REJECTED, DECLINED, NO_VERDICT = "VERIFIED", "REJECTED", "DECLINED", "NONE"
 EXIT_CODES = {VERIFIED: 0, REJECTED: 10, DECLINED: 20, NO_VERDICT: 20}
+LETTERS = 26
 MARGIN_BITS = 20
 """Margins of single parts are multiples of 2^-20.  (SPEC-8)"""
 
@@ -50,6 +51,7 @@ class Proof:
     each part, by another run.
     """
 
+    letter: str
     file: File
     verdict: Verdict
     summary: Summary
@@ -62,9 +64,11 @@ class Checked:
     """A certificate and how the checker ended on it.
 
     ``word``: its verdict, ``NONE`` if it gave none.  ``line``: the verdict line as it was printed,
-    or what happened in its place.  ``proof`` is there where it verified.
+    or what happened in its place.  ``proof`` is there where it verified.  ``letter``: how the page
+    calls it.
     """
 
+    letter: str
     file: File
     answer: Answer
     word: str
@@ -118,7 +122,8 @@ def checked(
         for number, path in enumerate(certificates):
             progress(number, len(certificates), path.name)
             target = Path(folder) / f"certificate-{number}.json"
-            found.append(_check(kept, _kept(path, target, MAXIMUM_FILE_BYTES), options))
+            certificate = _kept(path, target, MAXIMUM_FILE_BYTES)
+            found.append(_check(_letter(number), kept, certificate, options))
         progress(len(certificates), len(certificates), "")
         digest = hashlib.sha256(archive()).hexdigest()
         yield Run(kept, tuple(found), version, digest, platform.python_version(), when)
@@ -134,16 +139,21 @@ def _kept(path: Path, target: Path, maximum: int) -> File:
     return File(path.name, target, hashlib.sha256(data).hexdigest(), len(data))
 
 
-def _check(model: File, certificate: File, options: Sequence[str]) -> Checked:
+def _letter(number: int) -> str:
+    """Return A, B, .. Z, and numbers from 27 on."""
+    return chr(ord("A") + number) if number < LETTERS else str(number + 1)
+
+
+def _check(letter: str, model: File, certificate: File, options: Sequence[str]) -> Checked:
     answer = ask(model.path, certificate.path, *options, inherit_output=False)
     word, line = _word(answer)
     if word != VERIFIED:
-        return Checked(certificate, answer, word, line, None)
+        return Checked(letter, certificate, answer, word, line, None)
     verdict = answer.verdict()
     about = (f"sha256:{model.sha256}", f"sha256:{certificate.sha256}")
     if (verdict.fields["model"], verdict.fields["certificate"]) != about:
         line = "no verdict: the checker read other bytes than this page"
-        return Checked(certificate, answer, NO_VERDICT, line, None)
+        return Checked(letter, certificate, answer, NO_VERDICT, line, None)
 
     @cache
     def outcomes() -> tuple[Outcome, ...]:
@@ -151,8 +161,9 @@ def _check(model: File, certificate: File, options: Sequence[str]) -> Checked:
         return tuple(map(_outcome, again.facts()["cells"]))
 
     said = answer.report.splitlines()[0]
-    proof = Proof(certificate, verdict, read_certificate(certificate.path), said, outcomes)
-    return Checked(certificate, answer, word, line, proof)
+    summary = read_certificate(certificate.path)
+    proof = Proof(letter, certificate, verdict, summary, said, outcomes)
+    return Checked(letter, certificate, answer, word, line, proof)
 
 
 def _word(answer: Answer) -> tuple[str, str]:
@@ -175,5 +186,3 @@ def _outcome(row: Sequence[Any]) -> Outcome:
 def as_utc(when: datetime) -> str:
     """Return a time for a reader."""
     return when.strftime("%Y-%m-%d %H:%M UTC")
-
-

@@ -53,6 +53,7 @@ class Claim:
     arithmetic: str
     right: str
     rest: str
+    proof: Proof
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +127,12 @@ def _claim(topic: Topic, one: Proof) -> Claim:
     verdict = one.verdict
     lower, upper, total = verdict.correct_lower, verdict.correct_upper, verdict.total
     arithmetic = (
-        "On a computer, which rounds every number (float32), in whatever order it adds up"
+        "On a real computer, which rounds every number (float32), in whatever order it adds up"
         if is_float32(one)
-        else "Calculated without any rounding"
+        else "If all numbers are calculated exactly"
     )
     what = "of the weight" if topic.weighted else "of them"
-    return Claim(arithmetic, _right(lower, upper, total, what), _rest(lower, upper, total))
+    return Claim(arithmetic, _right(lower, upper, total, what), _rest(lower, upper, total), one)
 
 
 def _right(lower: int, upper: int, total: int, what: str) -> str:
@@ -151,14 +152,16 @@ def _rest(lower: int, upper: int, total: int) -> str:
     if most == 0:
         return "No answer is wrong."
     often = one_in(most, total)
-    share = f" (1 in {'about ' if least == most else ''}{about(often)})" if often > 1 else ""
+    share = f" ({'about' if least == most else 'at most'} 1 in {about(often)})" if often > 1 else ""
     if least == most:
         return f"The other {about(most)} answers are wrong{share}."
     known = f"{at_least(least)} are certainly wrong" if least else "none is known to be wrong"
-    limit = "" if lower == 0 else f"At most {at_most(most)} are wrong{share}; "
+    known = (
+        known.capitalize() if lower == 0 else f"At most {at_most(most)} are wrong{share}; {known}"
+    )
     return (
-        f"{limit}{known}, and about the {at_most(most - least)} between the proof says nothing: they"
-        " are not counted as right."
+        f"{known}. For {at_most(most - least)} the proof leaves it open; they are not counted"
+        " as right."
     )
 
 
@@ -179,8 +182,8 @@ def _unsaid(topic: Topic) -> list[tuple[str, str]]:
         found.append(
             (
                 "Not how often you will see a mistake.",
-                "Every question counts once here. If some are asked more often than others, mistakes"
-                " may be more frequent or less.",
+                "Every question counts once here. If some are asked more often than others,"
+                " mistakes may be more frequent or less.",
             )
         )
     if topic.best_float32 is None:
@@ -240,4 +243,6 @@ def headline(run_total: int, verified: int) -> str:
             if run_total == 1
             else f"All {run_total}{SPACE}certificates were confirmed"
         )
-    return f"{grouped(run_total - verified)} of {grouped(run_total)}{SPACE}certificates NOT confirmed"
+    return (
+        f"{grouped(run_total - verified)} of {grouped(run_total)}{SPACE}certificates NOT confirmed"
+    )

@@ -12,8 +12,17 @@ from certify.columns import Columns
 from certify.question.domain import Places
 from certify.question.float32 import NAME as FLOAT32
 from certify.question.plain import plain_of
-from certify.report.figure import BLUE, VERMILION, Axis, Drawn, Map, canvas, draw_map
-from certify.report.figure import light_grid, svg_of
+from certify.report.figure import (
+    BLUE,
+    VERMILION,
+    Axis,
+    Drawn,
+    Map,
+    canvas,
+    draw_map,
+    light_grid,
+    svg_of,
+)
 from certify.report.numbers import grouped
 from certify.report.portrait import Block, Outcome, Portrait, Standing, Subject
 from certify.sums.fourier import Basis, View, view_of
@@ -24,9 +33,9 @@ MOST_DRAWN = 1 << 18
 CANDIDATES = 30
 MOST_NEURONS = 1024
 METHOD = (
-    "For every question the checker bounds how far the right answer is ahead of each other one. Some"
-    " proofs replace a large product inside the network by a much smaller one and bound what that"
-    " leaves out."
+    "For every question the checker bounds how far the right answer is ahead of each other one."
+    " Some proofs replace a large product inside the network by a much smaller one and bound what"
+    " that leaves out."
 )
 
 Floats = NDArray[np.float64]
@@ -216,8 +225,8 @@ def _part_label(basis: Basis) -> str:
 def _explained(basis: Basis) -> str:
     if basis.what == "frequency":
         return (
-            "What a neuron does with a number, as a mixture of waves round the clock. A program that"
-            " has found the clock uses few of them."
+            "What a neuron does with a number, as a mixture of waves round the clock. A program"
+            " that has found the clock uses few of them."
         )
     return (
         "What a neuron does with an element of the group, as a mixture of the group's irreducible"
@@ -239,7 +248,9 @@ def _neurons(subject: Subject, view: View) -> Drawn:
     pure = float(np.mean(reading.max(axis=1) > 0.9))
     counts = np.bincount(main, minlength=len(basis.names))
     common = ", ".join(
-        f"{counts[part]} for {basis.names[part]}" for part in np.argsort(-counts)[:6] if counts[part]
+        f"{counts[part]} for {basis.names[part]}"
+        for part in np.argsort(-counts)[:6]
+        if counts[part]
     )
     given = Map(
         values,
@@ -310,9 +321,9 @@ def standing(subject: Subject, places: Places) -> list[Standing]:
     found = []
     for number in numbers.tolist():
         right, wrong = bool(known.right[number]), bool(known.wrong[number])
-        told = f"proved right, with a lead of at least {known.margins[number]:.4f}"
+        told = f"Proved: right, with a lead of at least {known.margins[number]:.4f}."
         if not right:
-            told = "proved wrong" if wrong else "open: not proved right, not counted as right"
+            told = "Proved: wrong." if wrong else "Left open by the proof: not counted as right."
         found.append(Standing(right=right, wrong=wrong, told=told))
     return found
 
