@@ -431,8 +431,8 @@ def reference(subject: Subject) -> Reference | None:
         if row.mean < 1
     )
     caveat = (
-        "Green squares are the results published for 151 other models of the same size and recipe"
-        f" ({SOURCE}; Gross et al., Compact Proofs of Model Performance via Mechanistic"
+        "Numbered squares are the results published for 151 other models of the same size and"
+        f" recipe ({SOURCE}; Gross et al., Compact Proofs of Model Performance via Mechanistic"
         " Interpretability, NeurIPS 2024): the best of each kind, the mean of all models. They"
         " count floating-point operations, we count every operation of the checker; their bounds"
         " were computed in floating point without an allowance for rounding, and the derivation of"

@@ -13,7 +13,7 @@ from certify.columns import Columns
 from certify.leaves.show import Run, runs
 from certify.question.domain import Places
 from certify.report.figure import VERMILION, Axis, Drawn, Map, canvas, draw_map, light_grid, svg_of
-from certify.report.numbers import about, grouped
+from certify.report.numbers import about, grouped, lead
 from certify.report.portrait import Block, Portrait, Standing, Subject
 
 SAMPLE = 2000
@@ -47,9 +47,9 @@ def _kinds(found: Sequence[Run]) -> Columns:
     for word in dict.fromkeys(WORDS.values()):
         chosen = [run for run in found if WORDS.get(run.method) == word]
         margins = [run.margin for run in chosen if run.margin is not None]
-        lead = f"{float(min(margins)):.6f}" if margins else ""
+        shown = lead(min(margins), 6) if margins else ""
         if chosen:
-            table.rows.append((word, about(sum(run.inputs for run in chosen)), lead))
+            table.rows.append((word, about(sum(run.inputs for run in chosen)), shown))
     return table
 
 
@@ -119,7 +119,7 @@ def _told(least: Fraction | None, sample: NDArray[np.float64]) -> str:
     middle = f"In a sample, half of the questions have a lead of {np.median(sample):.2f} or more."
     if least is None:
         return f"{middle} The proof shows no lead."
-    return f"The proof shows a lead of at least {float(least):.4f} wherever it shows one. {middle}"
+    return f"The proof shows a lead of at least {lead(least)} wherever it shows one. {middle}"
 
 
 def weakest(subject: Subject) -> Places:
@@ -159,7 +159,7 @@ def standing(subject: Subject, places: Places) -> list[Standing]:
 def _standing(run: Run) -> Standing:
     told = f"Proved: {run.method}." if run.method in ("right", "wrong") else OPEN
     if run.method == "right" and run.margin is not None:
-        told = f"Proved: right, with a lead of at least {float(run.margin):.4f}."
+        told = f"Proved: right, with a lead of at least {lead(run.margin)}."
     return Standing(right=run.method == "right", wrong=run.method == "wrong", told=told)
 
 

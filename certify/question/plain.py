@@ -211,8 +211,9 @@ def _group(question: Question) -> _Task:
     points, name = len(elements[0]), question.fields["group"]
     named = f"the group {name}" if name != "closed" else "they form a group"
     told = (
-        f"is given two of {len(elements)} ways to rearrange {points} things ({named}), and has to"
-        " say which rearrangement it makes to do the second and then the first"
+        f"is given two of {len(elements)} ways to rearrange {points} things ({named}), each written"
+        " as the places to which the first, the second and so on go, and has to say which"
+        " rearrangement comes of doing the one after the other, the second of them first"
     )
     between = "" if points <= COMPACT_POINTS else " "
 

@@ -13,6 +13,7 @@ from certify.columns import Columns
 from certify.errors import CertifyError
 from certify.model.file import Model, load_model
 from certify.progress import Progress
+from certify.question.plain import counted
 from certify.report.examples import Examples, examples_of
 from certify.report.figure import Drawn
 from certify.report.length import length_figure
@@ -147,8 +148,8 @@ def _described(run: Run, model: Model | None) -> str:
         return "The model file could not be read for pictures."
     config = model.config
     numbers = sum(int(tensor.size) for tensor in model.tensors.values())
-    layers = "one layer" if config.n_layers == 1 else f"{config.n_layers} layers"
-    heads = "one attention head" if config.n_heads == 1 else f"{config.n_heads} attention heads"
+    layers = counted(config.n_layers, "layer")
+    heads = counted(config.n_heads, "attention head")
     return (
         f"The program is a small neural network (a transformer with {layers} and {heads}):"
         f" {grouped(numbers)} numbers in one file. Everything here is about this exact file, whose"

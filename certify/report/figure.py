@@ -31,6 +31,7 @@ SERIES = ((BLUE, "o", "-"), (VERMILION, "s", "--"), (GREEN, "^", "-."), (PURPLE,
 """Colour, mark and line of one series after the other."""
 WIDTH, HEIGHT = 5.6, 3.9
 """Inches: on a phone the text is then about as large as the page's small print."""
+MILLION = 1_000_000
 NONE = "#f3f3f1"
 """The ground of a map: nothing is wrong here."""
 _STYLE: dict[str, Any] = {
@@ -121,9 +122,9 @@ class Map:
     """A matrix to draw: rows from the top, [rows, columns]; NaN where there is nothing.
 
     ``across``, ``down``: its sides.  ``scale``: what the colours stand for.  ``log``: whether they
-    go by powers of ten; entries of 0 are then left blank.  ``marks``: texts to write at (row,
-    column).  ``nothing``: what a hatched place means, ``zero`` what a blank one does.  ``upward``:
-    whether rows go from the bottom up.
+    go by powers of ten.  ``marks``: texts to write at (row, column).  ``nothing``: what a hatched
+    place means.  ``zero``: what a blank one does; without it, an entry of 0 has a colour too.
+    ``upward``: whether rows go from the bottom up.
     """
 
     values: Array
@@ -159,8 +160,9 @@ def draw_map(name: str, given: Map, height: float = 4.4, width: float = WIDTH) -
             np.ma.masked_invalid(ground), cmap=colors.ListedColormap([NONE]), interpolation="none"
         )
         norm: Any = colors.Normalize()
-        if given.log:
+        if given.zero:
             values = np.ma.masked_less_equal(values, 0.0)
+        if given.log:
             norm = colors.LogNorm()
         if values.count():
             image = axes.imshow(values, cmap=shades, norm=norm, interpolation="none", aspect="auto")
@@ -212,13 +214,18 @@ def _name_ticks(axis: Any, side: Axis) -> None:
     axis.set_label_text(side.label)
 
 
-def plain_numbers(axis: Any) -> None:
-    """Number the powers of ten of an axis as anybody writes them: 0.1, 1, 10 000."""
+def plain_numbers(axis: Any, between: tuple[float, ...] = (1.0,)) -> None:
+    """Number a logarithmic axis as anybody writes it: 0.1, 1, 10 000, 2 M; ``between`` are the
+    places within each power of ten.
+    """
     from matplotlib import ticker  # noqa: PLC0415
 
     def spelled(value: float, _: int) -> str:
+        if value >= MILLION:
+            return f"{value / MILLION:g} M"
         return grouped(round(value)) if value >= 1 else f"{value:g}"
 
+    axis.set_major_locator(ticker.LogLocator(subs=between))
     axis.set_major_formatter(ticker.FuncFormatter(spelled))
     axis.set_minor_formatter(ticker.NullFormatter())
 

@@ -16,7 +16,6 @@ from certify.report.figure import (
     GREEN,
     INK,
     PAPER,
-    QUIET,
     VERMILION,
     Drawn,
     canvas,
@@ -25,9 +24,13 @@ from certify.report.figure import (
     svg_of,
 )
 from certify.report.numbers import grouped, percent_down
+from certify.report.numbers import lead as lead_of
 from certify.report.portrait import Published, Reference
 from certify.report.run import Proof
 from certify.report.statement import is_float32
+
+SHORT = 30
+"""An axis of lengths that spans less has numbers between the powers of ten."""
 
 
 def length_figure(key: str, proofs: Sequence[Proof], reference: Reference | None) -> Drawn:
@@ -68,7 +71,7 @@ def length_figure(key: str, proofs: Sequence[Proof], reference: Reference | None
         if drawn:
             axes.plot([], [], "s", mfc=PAPER, mec=GREEN, label="published")
         axes.set_xscale("log")
-        axes.set_xlabel("length: operations to check the proof" + _unit(drawn))
+        axes.set_xlabel("length: operations to check the proof, M: million")
         if everything:
             axes.set_ylabel("smallest lead that is proved")
             axes.set_ylim(0, 1.15 * max(heights, default=1.0) or 1.0)
@@ -80,9 +83,10 @@ def length_figure(key: str, proofs: Sequence[Proof], reference: Reference | None
         spread = [*lengths, *(end for row in drawn for end in row.lengths or ())]
         axes.set_xlim(min(spread) / 1.6, max(spread) * (2.5 if drawn else 1.6))
         axes.margins(y=0.12)
-        plain_numbers(axes.xaxis)
+        short = max(spread) < SHORT * min(spread)
+        plain_numbers(axes.xaxis, (1.0, 2.0, 5.0) if short else (1.0,))
         if drawn:
-            _name_published(axes, drawn, zip(lengths, heights, strict=True))
+            _number_published(axes, drawn, zip(lengths, heights, strict=True))
         light_grid(axes)
         figure.legend(loc="outside lower center", ncols=3, fontsize=10)
         svg = svg_of(figure, name)
@@ -101,26 +105,23 @@ class _Labels(Labels):
 
     LETTER, LINE, GAP = 0.0185, 0.055, 0.02
     PAPER = "none"
+    FURTHEST = 8
 
 
-def _name_published(
+def _number_published(
     axes: Any, drawn: Sequence[Published], dots: Iterable[tuple[float, float]]
 ) -> None:
-    """Write names beside the published results, where nothing else is."""
+    """Write numbers beside the published results, where nothing else is; names are in the table."""
     bottom, top = axes.get_ylim()
     labels = _Labels(axes, LogScale(axes.get_xlim(), (bottom, top)))
     places = [
-        (row.name, (math.sqrt(math.prod(row.lengths or (1.0, 1.0))), 100 * (1 - row.accuracy)))
-        for row in drawn
+        (str(number), (math.sqrt(math.prod(row.lengths or (1.0, 1.0))), 100 * (1 - row.accuracy)))
+        for number, row in enumerate(drawn, 1)
     ]
     for dot in (*dots, *(place for _, place in places)):
         labels.occupy(*dot)
-    for row, place in places:
-        labels.write(row, place, QUIET)
-
-
-def _unit(drawn: Sequence[Published]) -> str:
-    return " (published: FLOPs)" if drawn else ""
+    for number, place in places:
+        labels.write(number, place, INK)
 
 
 def _share(one: Proof) -> float:
@@ -164,16 +165,18 @@ def _table(proofs: Sequence[Proof], reference: Reference | None) -> Columns:
     for one in proofs:
         verdict = one.verdict
         share = percent_down(verdict.correct_lower, verdict.total)
-        lead = f"{_margin(one):.4f}"
+        lead = lead_of(Fraction(verdict.fields["margin_lower"]))
         operations = grouped(verdict.operations)
         name = f"{one.summary.strategy}{', float32' if is_float32(one) else ''}"
         found.rows.append((one.letter, name, operations, share, lead)[: len(found.heads)])
+    numbers = iter(range(1, 1 + len(reference.rows if reference else ())))
     for row in reference.rows if reference else ():
+        number = "" if row.lengths is None else str(next(numbers))
         lengths = "not known"
         if row.lengths is not None:
             low, high = (grouped(round(end)) for end in row.lengths)
             lengths = f"{low} FLOPs" if low == high else f"{low} to {high} FLOPs"
         share = f"{100 * row.accuracy:.2f} ± {100 * row.deviation:.2f} %"
-        cells = ("", f"published: {row.name}", lengths, share, "")
+        cells = (number, f"published: {row.name}", lengths, share, "")
         found.rows.append(cells[: len(found.heads)])
     return found

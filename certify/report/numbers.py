@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from certify.decimals import cut, raised
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -29,6 +31,14 @@ def at_most(count: int) -> str:
 def about(count: int) -> str:
     """Return a count that is known exactly; a long one is said to be rounded."""
     return grouped(count) if count < LARGEST_WRITTEN else f"about {_scientific(count, up=0)}"
+
+
+def lead(margin: Fraction | float, digits: int = 4) -> str:
+    """Return a proved margin with so many decimals, rounded down.
+
+    Requires: it is not negative.
+    """
+    return cut(*Fraction(margin).as_integer_ratio(), digits)
 
 
 def _scientific(count: int, up: int) -> str:

@@ -236,13 +236,13 @@ def _fraction(text: str) -> str:
 
 
 def headline(run_total: int, verified: int) -> str:
-    """Return how many certificates were confirmed, in words."""
+    """Return how many proofs were confirmed, in words."""
     if verified == run_total:
-        return (
-            "The certificate was confirmed"
-            if run_total == 1
-            else f"All {run_total}{SPACE}certificates were confirmed"
-        )
+        one, all_of_them = "The proof was", f"All {run_total}{SPACE}proofs were"
+        all_of_them = "Both proofs were" if run_total == 2 else all_of_them
+        return f"{one if run_total == 1 else all_of_them} checked and confirmed"
+    if run_total == 1:
+        return "The proof was NOT confirmed"
     return (
-        f"{grouped(run_total - verified)} of {grouped(run_total)}{SPACE}certificates NOT confirmed"
+        f"{grouped(run_total - verified)} of {grouped(run_total)}{SPACE}proofs were NOT confirmed"
     )

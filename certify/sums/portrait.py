@@ -23,7 +23,7 @@ from certify.report.figure import (
     light_grid,
     svg_of,
 )
-from certify.report.numbers import grouped
+from certify.report.numbers import grouped, lead
 from certify.report.portrait import Block, Outcome, Portrait, Standing, Subject
 from certify.sums.fourier import Basis, View, view_of
 
@@ -32,6 +32,8 @@ MOST_DRAWN = 1 << 18
 """A domain with more inputs is not drawn input by input."""
 CANDIDATES = 30
 MOST_NEURONS = 1024
+FAINT = 0.01
+"""Smaller shares of power are left blank."""
 METHOD = (
     "For every question the checker bounds how far the right answer is ahead of each other one."
     " Some proofs replace a large product inside the network by a much smaller one and bound what"
@@ -114,7 +116,7 @@ def _map(subject: Subject, known: _Inputs) -> Drawn:
     )
     known_leads = known.margins[known.right]
     ends = (
-        f"Leads go from {known_leads.min():.4f} to {known_leads.max():.4f}."
+        f"Leads go from {lead(known_leads.min())} to {lead(known_leads.max())}."
         if len(known_leads)
         else "No input is proved right."
     )
@@ -137,8 +139,8 @@ def _weakest_table(subject: Subject, known: _Inputs) -> Columns:
     values = domain.values_at(_places(subject, chosen))
     for number, (place, row) in enumerate(zip(chosen.tolist(), values.tolist(), strict=True), 1):
         word = "wrong" if known.wrong[place] else "open" if known.undecided[place] else "right"
-        lead = f"{known.margins[place]:.6f}" if word == "right" else ""
-        table.rows.append((str(number), plain.asked(row), word, lead))
+        shown = lead(known.margins[place], 6) if word == "right" else ""
+        table.rows.append((str(number), plain.asked(row), word, shown))
     return table
 
 
@@ -148,7 +150,7 @@ def _places(subject: Subject, numbers: NDArray[np.int64]) -> Places:
 
 
 def _distribution(subject: Subject, known: _Inputs) -> Drawn:
-    leads = known.margins[known.right]
+    leads = np.sort(known.margins[known.right])
     name = f"{subject.key}-margins"
     with canvas(name, height=3.2) as (figure, axes):
         if len(leads):
@@ -158,8 +160,8 @@ def _distribution(subject: Subject, known: _Inputs) -> Drawn:
         light_grid(axes)
         svg = svg_of(figure, name)
     told = (
-        f"Half of the questions have a proved lead of {np.median(leads):.3f} or more, all of those"
-        f" that are proved right one of {leads.min():.4f} or more."
+        f"Of the questions that are proved right, half have a proved lead of"
+        f" {lead(leads[len(leads) // 2])} or more, all of them one of {lead(leads[0])} or more."
         if len(leads)
         else "No question is proved right."
     )
@@ -244,7 +246,7 @@ def _neurons(subject: Subject, view: View) -> Drawn:
     basis, reading = view.basis, view.reading[:MOST_NEURONS]
     main = reading.argmax(axis=1)
     order = np.lexsort((-reading.max(axis=1), main))
-    values = 100 * reading[order]
+    values = np.where(reading[order] < FAINT, 0.0, 100 * reading[order])
     pure = float(np.mean(reading.max(axis=1) > 0.9))
     counts = np.bincount(main, minlength=len(basis.names))
     common = ", ".join(
@@ -257,6 +259,7 @@ def _neurons(subject: Subject, view: View) -> Drawn:
         Axis(_part_label(basis), basis.names),
         Axis("neurons, sorted", [str(number + 1) for number in range(len(values))]),
         f"% of a neuron's power in a {basis.what}",
+        zero=f"less than {100 * FAINT:g} %",
     )
     told = (
         f"{100 * pure:.0f} % of the {len(values)} neurons have more than nine tenths of their power"
@@ -321,7 +324,7 @@ def standing(subject: Subject, places: Places) -> list[Standing]:
     found = []
     for number in numbers.tolist():
         right, wrong = bool(known.right[number]), bool(known.wrong[number])
-        told = f"Proved: right, with a lead of at least {known.margins[number]:.4f}."
+        told = f"Proved: right, with a lead of at least {lead(known.margins[number])}."
         if not right:
             told = "Proved: wrong." if wrong else "Left open by the proof: not counted as right."
         found.append(Standing(right=right, wrong=wrong, told=told))
