@@ -18,7 +18,7 @@ from certify.report.portrait import Portrait, Standing, Subject
 
 EACH = 3
 TRIED = 600
-SETTLED = 20_000
+SETTLED = 100_000
 """So many random inputs are looked at for right ones, so many of the weakest for those that are
 proved wrong.
 """
@@ -62,7 +62,7 @@ def examples_of(subject: Subject, portrait: Portrait, plain: Plain) -> Examples:
     """
     generator = np.random.default_rng(int(subject.model.sha256[:8], 16))
     tried = subject.drawn_at_random(generator, TRIED)
-    candidates = portrait.weakest(subject)
+    candidates = np.unique(portrait.weakest(subject), axis=0)
     weak_places = np.concatenate([candidates, tried])
     margins = subject.margins(weak_places)
     order = np.argsort(np.nan_to_num(margins, nan=-np.inf), kind="stable")

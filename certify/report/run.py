@@ -125,8 +125,13 @@ def checked(
             certificate = _kept(path, target, MAXIMUM_FILE_BYTES)
             found.append(_check(_letter(number), kept, certificate, options))
         progress(len(certificates), len(certificates), "")
-        digest = hashlib.sha256(archive()).hexdigest()
+        digest = sha256_of(archive())
         yield Run(kept, tuple(found), version, digest, platform.python_version(), when)
+
+
+def sha256_of(data: bytes) -> str:
+    """Return the hash of bytes, in hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def _kept(path: Path, target: Path, maximum: int) -> File:
@@ -136,7 +141,7 @@ def _kept(path: Path, target: Path, maximum: int) -> File:
     except BadInput:
         return File(path.name, path, "", 0)
     target.write_bytes(data)
-    return File(path.name, target, hashlib.sha256(data).hexdigest(), len(data))
+    return File(path.name, target, sha256_of(data), len(data))
 
 
 def _letter(number: int) -> str:
