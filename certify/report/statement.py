@@ -24,6 +24,8 @@ from certify.report.numbers import (
 )
 from certify.report.run import Proof
 
+WEIGHT = "of the weight"
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -131,14 +133,16 @@ def _claim(topic: Topic, one: Proof) -> Claim:
         if is_float32(one)
         else "If all numbers are calculated exactly"
     )
-    what = "of the weight" if topic.weighted else "of them"
+    what = WEIGHT if topic.weighted else "of them"
     return Claim(arithmetic, _right(lower, upper, total, what), _rest(lower, upper, total), one)
 
 
 def _right(lower: int, upper: int, total: int, what: str) -> str:
     if lower == total:
-        everything = "all of the weight" if what == "of the weight" else "every single one of them"
+        everything = "all of the weight" if what == WEIGHT else "every single one of them"
         return f"it answers {everything} correctly"
+    if upper == 0:
+        return f"it answers none {what} correctly"
     share = percent_down(lower, total)
     if lower == upper:
         return f"it answers exactly {about(lower)} {what} correctly ({share})"
@@ -148,21 +152,23 @@ def _right(lower: int, upper: int, total: int, what: str) -> str:
 
 
 def _rest(lower: int, upper: int, total: int) -> str:
+    """Return what follows about the others."""
     most, least = total - lower, total - upper
     if most == 0:
         return "No answer is wrong."
+    if upper == 0:
+        return f"All {about(total)} are answered wrongly."
     often = one_in(most, total)
-    share = f" ({'about' if least == most else 'at most'} 1 in {about(often)})" if often > 1 else ""
     if least == most:
-        return f"The other {about(most)} answers are wrong{share}."
-    known = f"{at_least(least)} are certainly wrong" if least else "none is known to be wrong"
-    known = (
-        known.capitalize() if lower == 0 else f"At most {at_most(most)} are wrong{share}; {known}"
-    )
-    return (
-        f"{known}. For {at_most(most - least)} the proof leaves it open; they are not counted"
-        " as right."
-    )
+        share = f" (about 1 in {about(often)})" if often > 1 else ""
+        verb = "is" if most == 1 else "are"
+        return f"The other {about(most)} {verb} answered wrongly{share}."
+    left = f"For {at_most(most - least)} the proof leaves it open; they are not counted as right."
+    if lower == 0:
+        return f"At least {at_least(least)} are answered wrongly. {left}" if least else left
+    share = f" (at most 1 in {about(often)})" if often > 1 else ""
+    known = f", {at_least(least)} of them certainly" if least else "; none is known to be"
+    return f"At most {at_most(most)} are answered wrongly{share}{known}. {left}"
 
 
 def _unsaid(topic: Topic) -> list[tuple[str, str]]:
