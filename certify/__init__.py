@@ -13,6 +13,7 @@ Layers; a package imports from those above it, and from nothing below or beside 
     training, evaluation, audit
     certificate     a job, its document, the checker's client, the loop draft-check-claim-verify
     ladder          many proofs of one model; knows no family
+    report          the page for people; knows no family
     family          what is asked about a family of proofs
     cells, sums, leaves
     families        the table of families: one row adds one

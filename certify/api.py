@@ -15,16 +15,19 @@ Nothing here is trusted but what ``verify`` returns, which the separate checker 
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import quote
 
 from certify import families
 from certify.certificate.client import Answer, Verdict, ask
 from certify.certificate.finish import Certificate, finish
 from certify.certificate.job import Job, Options
+from certify.errors import BadInput
 from certify.evaluation.evaluate import evaluate as evaluate_model
 from certify.evaluation.tally import Evaluation
 from certify.files import write_bytes
@@ -36,7 +39,12 @@ from certify.question.float32 import Float32
 from certify.question.question import Question, read_question
 from certify.question.rules import label_of, needs_model
 from certify.question.scope import Scope, read_scope
+from certify.report.compose import compose
+from certify.report.page import rendered, require_libraries
+from certify.report.run import Run, checked
 
+CHECKER_PAGE = Path("check", "index.html")
+"""Where the checker for a browser lies beside a report."""
 HASH = "sha256:"
 """How the text of a long part begins on a verdict line."""
 
@@ -227,6 +235,51 @@ def evaluate(
     question = _question(found, task, domain, values, outputs, answers, read)
     weights = scope if isinstance(scope, Scope) else read_scope(scope)
     return evaluate_model(found, question, weights, samples, seed, progress)
+
+
+def report(
+    model: Path | str,
+    certificates: Sequence[Path | str],
+    out: Path | str,
+    *,
+    checker_page: Path | str | None = None,
+    time_limit: int | None = None,
+    progress: Progress = silent,
+) -> Run:
+    """Write a page for people about certificates of a model, and return what the checker said of
+    each while the page was made.
+
+    Requires: matplotlib and jinja2 (the extra ``certify[report]``); one certificate at least.
+              ``checker_page`` is a page that runs the checker in a browser, linked by its relative
+              path; ``check/index.html`` beside ``out`` if left out and there.  ``time_limit`` in
+              seconds, for each run of the checker.
+    Ensures:  ``out`` is written in one step whatever the verdicts; those that did not verify are on
+              the page, and the exit code of the worst is ``exit_code`` of the result.
+    Raises:   ``Unsupported`` without the libraries; ``BadInput`` if ``out`` cannot be written, or
+              ``checker_page`` is not there; ``CertifyError`` if there is no checker.
+    Cost:     a run of the checker for each certificate, one more where single inputs are drawn, and
+              some seconds.
+    """
+    require_libraries()
+    target, paths = Path(out), [Path(path) for path in certificates]
+    if not paths:
+        raise BadInput("a report needs at least one certificate")
+    link = _link(target, None if checker_page is None else Path(checker_page))
+    with checked(Path(model), paths, time_limit, progress) as run:
+        page = compose(run, lambda proof: families.of_proof(proof).portrait, link, progress)
+        write_bytes(target, rendered(page))
+    return run
+
+
+def _link(target: Path, page: Path | None) -> str | None:
+    """Return the address of a page that runs the checker, relative to the report."""
+    found = target.parent / CHECKER_PAGE if page is None else page
+    if not found.is_file():
+        if page is not None:
+            raise BadInput(f"{page}: no such file (--checker-page)")
+        return None
+    relative = os.path.relpath(found.resolve(), target.parent.resolve())
+    return quote(f"./{Path(relative).as_posix()}")
 
 
 def _question(model: Model, task: str | Question, *parts: str | None) -> Question:

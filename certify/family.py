@@ -15,6 +15,7 @@ from certify.model.config import Config
 from certify.progress import Progress
 from certify.question.question import Question
 from certify.question.scope import Scope
+from certify.report.portrait import PLAIN, Portrait
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,9 @@ class Family:
     model, for the message.  ``draft`` proposes documents for a job
     (``certify.certificate.finish``).
     ``showing``: how a proof is summarised.  ``ladder``: its rungs, if it has a ladder.
-    ``conditional``: whether its proofs are about scopes with a condition.  ``choices``: how paths
-    may be enclosed.  ``title``, ``cost``: heads of its table of strategies.
+    ``conditional``: whether its proofs are about scopes with a condition.
+    ``portrait``: what it shows on the page for people (``certify.report``).
+    ``choices``: how paths may be enclosed.  ``title``, ``cost``: heads of its table of strategies.
     """
 
     kind: str
@@ -54,6 +56,7 @@ class Family:
     showing: Showing
     ladder: Form | None = None
     conditional: bool = False
+    portrait: Portrait = PLAIN
     choices: tuple[Choice, ...] = ()
     title: str = ""
     cost: str = "cost for the checker"

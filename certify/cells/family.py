@@ -8,6 +8,7 @@ from certify.cells.draft import draft
 from certify.cells.enclosures import is_name, names
 from certify.cells.form import FORM
 from certify.cells.numbering import numbering_of
+from certify.cells.portrait import PORTRAIT
 from certify.cells.show import SHOWING
 from certify.cells.strategies import STRATEGIES
 from certify.family import Choice, Family
@@ -38,6 +39,7 @@ FAMILY = Family(
     conditional=True,
     showing=SHOWING,
     ladder=FORM,
+    portrait=PORTRAIT,
     choices=tuple(
         Choice(path, TITLES[path], known, partial(is_name, path)) for path, known in names().items()
     ),

@@ -4,7 +4,7 @@ proof.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -12,7 +12,6 @@ from certify.cells.numbering import numbering_of
 from certify.certificate.show import Showing, Summary, margin_of, reading, shown
 from certify.columns import Columns
 from certify.errors import BadInput
-from certify.question.scope import Scope, read_scope
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -46,10 +45,8 @@ class Group:
 
 def groups(summary: Summary) -> Iterator[Group]:
     """Yield the leaf cells of a proof."""
-    scope = scope_of(summary)
-    outputs = int(summary.statement["architecture"]["d_vocab_out"])
-    named = numbering_of(summary.domain, outputs, scope.gap)
-    weights, maximum = named.weights(summary.domain, scope), 0
+    size_of = sizes_of(summary)
+    maximum = 0
     for cell in summary.proof["cells"]:
         maximum = int(cell.get("maximum", maximum))
         if "children" in cell:
@@ -59,32 +56,26 @@ def groups(summary: Summary) -> Iterator[Group]:
             failures = int(cell["failures"][0]), int(cell["failures"][1])
         queries = tuple((int(first), int(last)) for first, last in cell["queries"])
         if cell["method"] == "skip":
-            near = int(named.near[maximum])
-            failures = (0, _size(scope, weights, maximum, near, queries))
+            failures = (0, size_of(maximum, queries))
         yield Group(maximum, queries, str(cell["method"]), failures, margin_of(cell))
 
 
-def scope_of(summary: Summary) -> Scope:
-    """Return the scope of a certificate."""
-    spelled = summary.statement["scope"]
-    if spelled == "uniform":
-        return Scope("uniform")
-    if "product" in spelled:
-        rows = spelled["product"]
-        return Scope("product", tuple(tuple(int(weight) for weight in row) for row in rows))
-    return read_scope(summary.scope)
+def sizes_of(summary: Summary) -> Callable[[int, Ranges], int]:
+    """Return a function of a maximum and queries: how much the inputs of such a cell count."""
+    scope = summary.counted
+    outputs = int(summary.statement["architecture"]["d_vocab_out"])
+    named = numbering_of(summary.domain, outputs, scope.gap)
+    *rows, last = named.weights(summary.domain, scope)
 
+    def size_of(maximum: int, queries: Ranges) -> int:
+        near = int(named.near[maximum])
+        alone = queries == ((maximum, maximum),)
+        ways = ((sum(row[:near]), row[maximum]) for row in rows)
+        every = [q for first, final in queries for q in range(first, final + 1)]
+        asked = sum(last[q] for q in every if alone or q < near)
+        return scope.counted(ways, held=int(alone)) * asked
 
-def _size(scope: Scope, weights: list[list[int]], maximum: int, near: int, queries: Ranges) -> int:
-    """Return how much the inputs of a cell count: all of them may fail in a cell that was skipped.
-
-    ``near``: the first token too near to the maximum to stand beside it.
-    """
-    *rows, last = weights
-    alone = queries == ((maximum, maximum),)
-    ways = ((sum(row[:near]), row[maximum]) for row in rows)
-    asked = [q for first, final in queries for q in range(first, final + 1) if alone or q < near]
-    return scope.counted(ways, held=int(alone)) * sum(last[q] for q in asked)
+    return size_of
 
 
 def tables(summary: Summary, weakest: int) -> list[Columns]:

@@ -17,9 +17,10 @@ from certify.certificate.document import FORMAT, MAXIMUM_FILE_BYTES
 from certify.columns import Columns
 from certify.errors import BadInput, Unsupported
 from certify.files import read_bytes
-from certify.model.config import config_from_dict
+from certify.model.config import Config, config_from_dict
 from certify.question.domain import Domain, domain_of
 from certify.question.rules import spelled_task
+from certify.question.scope import Scope, read_scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,14 @@ class Summary:
         return spelled_task(self.statement["task"])
 
     @property
+    def config(self) -> Config:
+        """Return the architecture."""
+        return config_from_dict(self.statement["architecture"], str(self.path))
+
+    @property
     def domain(self) -> Domain:
         """Return the domain."""
-        config = config_from_dict(self.statement["architecture"], str(self.path))
-        return domain_of(self.statement["domain"], config, str(self.path))
+        return domain_of(self.statement["domain"], self.config, str(self.path))
 
     @property
     def scope(self) -> str:
@@ -53,6 +58,15 @@ class Summary:
             return scope
         ((kind, about),) = scope.items()
         return kind if kind == "product" else f"{kind}:{about}"
+
+    @property
+    def counted(self) -> Scope:
+        """Return the scope: which inputs count, and how much."""
+        spelled = self.statement["scope"]
+        if isinstance(spelled, dict) and "product" in spelled:
+            rows = spelled["product"]
+            return Scope("product", tuple(tuple(int(weight) for weight in row) for row in rows))
+        return read_scope(self.scope)
 
     @property
     def total(self) -> int:

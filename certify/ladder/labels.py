@@ -64,6 +64,7 @@ class Labels:
 
     LETTER, LINE, DOT, GAP = 0.0125, 0.034, 0.009, 0.016
     FURTHEST = 30
+    PAPER = "white"
 
     def __init__(self, axes: Any, scale: Scale) -> None:
         """Begin with an empty panel."""
@@ -93,7 +94,12 @@ class Labels:
                     va="center",
                     fontsize=9,
                     color=colour,
-                    bbox={"boxstyle": "square,pad=0.05", "fc": "white", "ec": "none", "alpha": 0.8},
+                    bbox={
+                        "boxstyle": "square,pad=0.05",
+                        "fc": self.PAPER,
+                        "ec": "none",
+                        "alpha": 0.8,
+                    },
                     arrowprops=arrow if abs(move) > self.LINE or aside else None,
                 )
                 return

@@ -6,6 +6,7 @@ from certify.certificate.job import Strategy
 from certify.errors import Unsupported
 from certify.family import Family
 from certify.leaves.draft import draft
+from certify.leaves.portrait import PORTRAIT
 from certify.leaves.show import SHOWING
 from certify.model.config import Config
 from certify.question.question import Question
@@ -39,4 +40,5 @@ FAMILY = Family(
     draft=draft,
     conditional=True,
     showing=SHOWING,
+    portrait=PORTRAIT,
 )

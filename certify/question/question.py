@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from certify.canonical import canonical
 from certify.errors import BadInput
 from certify.files import read_bytes
 from certify.model.config import Config
 from certify.model.file import Model
 from certify.model.forward import logits, margins
 from certify.question.domain import Domain, Places, read_domain
-from certify.question.rules import Rule, require_answers, rule_named
+from certify.question.rules import GROUP, Rule, require_answers, rule_named, spelled_task
 from certify.question.table import MAXIMUM_FILE_BYTES, decode_table
 
 Floats = NDArray[np.float64]
@@ -65,6 +67,26 @@ def read_question(text: str, config: Config, domain: Domain | None = None) -> Qu
     if text.startswith(f"{TABLE}:"):
         return _of_table(Path(text.removeprefix(f"{TABLE}:")), config, domain)
     return _of_rule(rule_named(text, config, domain), domain)
+
+
+def question_in(written: Any, config: Config, domain: Domain) -> Question:
+    """Return the question whose task a certificate's statement holds, tables and elements whole.
+
+    Errors: ``BadInput`` or ``Unsupported`` for a task that is none, as in ``read_question``.
+    """
+    held = written.get(TABLE) if isinstance(written, dict) else None
+    begin = TABLE
+    if isinstance(written, dict) and "elements" in (about := written.get(GROUP) or {}):
+        held = about["elements"]
+        begin = f"{GROUP}:{about['name']}@" if "name" in about else GROUP
+    if held is None:
+        return read_question(spelled_task(written), config, domain)
+    # As the command line takes them: from a file.
+    with tempfile.TemporaryDirectory(prefix="certify-") as folder:
+        file = Path(folder) / "held.json"
+        file.write_bytes(canonical(held))
+        between = "" if begin.endswith("@") else ":"
+        return read_question(f"{begin}{between}{file}", config, domain)
 
 
 def _output_of(domain: Domain) -> Callable[[Outputs], Outputs]:

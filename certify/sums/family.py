@@ -11,6 +11,7 @@ from certify.question.question import TABLE, Question
 from certify.question.rules import GROUP, MODULAR_ADDITION, POLYNOMIAL
 from certify.sums.draft import draft
 from certify.sums.form import FORM
+from certify.sums.portrait import PORTRAIT
 from certify.sums.strategies import STRATEGIES
 
 
@@ -57,6 +58,7 @@ FAMILY = Family(
     draft=draft,
     showing=Showing(tables),
     ladder=FORM,
+    portrait=PORTRAIT,
     title="two operands: m neurons, rank R",
     cost="main loop of the checker",
 )
