@@ -16,6 +16,8 @@ from checker.statement.statement import EXP, Statement, build_statement
 
 CERTIFICATE_FORMAT = "certify.certificate/2"
 MAX_CERTIFICATE_BYTES = 16 << 20
+MOST_TOKENS = 1024
+"""What a proof with a table of pairs of tokens may be about.  (SPEC-3.5)"""
 STATEMENT = (
     "architecture correct_lower correct_upper domain model scope semantics task total"
 )
@@ -33,7 +35,7 @@ class Proof(Protocol):
 
 Parser = Callable[[dict[str, object], Model, Statement, int], Proof]
 
-KINDS = {"cells": "paths", "leaves": "", "sums": ""}
+KINDS = {"cells": "paths", "chain": "", "leaves": "", "sums": ""}
 """By the key that a proof of this kind has, the keys that it may have beside."""
 
 
@@ -43,6 +45,10 @@ def parser_of(kind: str) -> Parser:
         from checker.cells.forest import parse_forest
 
         return parse_forest
+    if kind == "chain":
+        from checker.chain.chain import parse_chain
+
+        return parse_chain
     if kind == "leaves":
         from checker.leaves.leaves import parse_leaves
 
@@ -132,6 +138,12 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
         f"{kind} holds more than {MAX_CELLS} items",
     )
     model = load_model(model_bytes)
+    vocabulary = max(model.sizes["d_vocab"], model.sizes["d_vocab_out"])
+    require_support(
+        kind == "chain" or vocabulary <= MOST_TOKENS,
+        "SPEC-3.5",
+        f"a proof of {kind} is about more than {MOST_TOKENS} tokens or outputs",
+    )
     statement = build_statement(model, sha256(model_bytes).hexdigest(), written)
     return Parsed(
         model=model,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import accumulate
 from math import prod
 
-from checker.cells.cell import Failures, Known
+from checker.cells.cell import Allowed, Failures, Known
 from checker.cells.enumeration import BruteForce
 from checker.cells.extreme import extreme_test
 from checker.cells.parse import Cell, Skip, Split
 from checker.cells.paths import Paths
-from checker.cells.screen import Screen, screened
+from checker.cells.screen import Screen, Screened, screened
 from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Left, Terms
 from checker.cells.weights import Scores
@@ -38,21 +38,42 @@ class Cells:
         slack: Slack = REAL,
     ) -> None:
         self.paths = paths
+        self.scores = Scores(Tables(paths, ledger), precision, slack)
+        values = (paths.evou_low, paths.evou_high, paths.pvou)
+        rows = [row for rows in (*values, paths.eu_low, paths.eu_high) for row in rows]
+        longest = max(value.bit_length() for row in rows for value in row)
+        scale = paths.value_scale
+        self.start(weights, ledger, slack, scale, precision + longest)
+
+    def start(
+        self,
+        weights: Sequence[Row],
+        ledger: Ledger,
+        slack: Slack,
+        value_scale: int,
+        bits: int,
+    ) -> None:
+        """Set up what does not depend on where terms come from; they have at most ``bits`` bits."""
         self.weights = weights
         self.ledger = ledger
         self.slack = slack
-        self.scores = Scores(Tables(paths, ledger), precision, slack)
+        self.value_scale = value_scale
+        self.bits = bits + TERM_BITS
         ledger.charge(add=sum(map(len, weights)))
         # 7.2: the weight of the free positions with tokens below t, and of a last token below t
         *free, last = (list(accumulate(row, initial=0)) for row in weights)
         sums = zip(*free, strict=True) if free else [()] * len(last)
         self.below = list(map(prod, sums))
         self.last = last
-        values = (paths.evou_low, paths.evou_high, paths.pvou)
-        rows = [row for rows in (*values, paths.eu_low, paths.eu_high) for row in rows]
-        longest = max(value.bit_length() for row in rows for value in row)
-        self.bits = precision + TERM_BITS + longest
         self.outcomes: list[Outcome] = []
+
+    def frame(self, cell: Cell) -> Frame:
+        """Return the blocks and weights of a cell.  (SPEC-7.5)"""
+        return Frame(self.scores, cell.inputs(), self.weights)
+
+    def screened(self, cell: Cell, answers: dict[int, Allowed], mu: int) -> Screened:
+        """Return what a screen leaves.  (SPEC-7.15)"""
+        return screened(self.scores, cell.inputs(), answers, mu)
 
     def visit(self, cell: Cell, given: Known) -> None:
         """Append the outcomes of the leaves of ``cell`` in preorder, given what its parent proved.
@@ -86,19 +107,18 @@ class Cells:
     def _derive(self, cell: Cell, given: Known) -> Known | Outcome:
         """Return what the cell hands down to its children; of a leaf, the outcome."""
         size = self._size(cell)
-        mu = self.slack.raised(cell.mu.above(self.paths.value_scale))  # 7.4, 12.5
+        mu = self.slack.raised(cell.mu.above(self.value_scale))  # 7.4, 12.5
         method = cell.method
         if isinstance(method, Skip):  # 7.11
             return Outcome(0, size, size, None)
-        inputs = cell.inputs()
         if isinstance(method, Screen):  # 7.15
-            found, removed, heaviest = screened(self.scores, inputs, given.answers, mu)
+            found, removed, heaviest = self.screened(cell, given.answers, mu)
             margin = self._least(given.margin, _beaten(mu, removed, heaviest))
             return Known(found, margin)
         if not given.answers or not size:  # nothing fails
             shown = given.margin if size else None
             return given if isinstance(method, Split) else Outcome(0, 0, size, shown)
-        frame = Frame(self.scores, inputs, self.weights)
+        frame = self.frame(cell)
         before = self.ledger.held
         left, margin = self._left(cell, frame, given, mu)
         room = self.ledger.held - before
@@ -147,6 +167,7 @@ class Cells:
                 self.ledger.take(places * ROW_BITS + entries * width)
         # W: the largest weights at each position
         heaviest = sum(max(high for _, high in row.values()) for row in frame.weights)
+        heaviest *= frame.stretch
         value = _beaten(mu, max(sums, default=None), heaviest)
         return left, self._least(given.margin, value)
 
@@ -157,7 +178,7 @@ class Cells:
         """
         if value is None:
             return margin
-        shown = self.slack.margin(value) << MARGIN_BITS >> self.paths.value_scale
+        shown = self.slack.margin(value) << MARGIN_BITS >> self.value_scale
         return shown if margin is None else min(margin, shown)
 
 

@@ -1,5 +1,7 @@
 """A proof of cells: how it is read, and the outcomes of its leaves.  (SPEC-7)"""
 
+from collections.abc import Callable, Iterable
+
 from checker.cells.cell import Known
 from checker.cells.derive import Cells
 from checker.cells.enclosed import PathHint, parse_hints
@@ -43,16 +45,7 @@ class Forest:
             slack = float32.slack(self.model, exp, scales, ledger)
         cells = Cells(paths, named.weights, self.precision, ledger, slack)
         answers = range(self.model.sizes["d_vocab_out"])
-        for root in self.roots:
-            # 7.6: at a root every answer and token is allowed
-            held = (2 << root.maximum) - 1
-            every = tuple(mask & held for mask in named.allowed)
-            wrong = {j: every for j in answers if j != named.right[root.maximum]}
-            if isinstance(root.method, Skip):  # 7.11: nothing is asked of it
-                wrong = {}
-            ledger.spend(len(wrong))
-            cells.visit(root, Known(wrong, None))
-        return tuple(cells.outcomes)
+        return visited(cells, self.roots, named, lambda right: set(answers) - {right})
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
@@ -62,6 +55,45 @@ class Forest:
             for cell in self.roots
         ]
         return [f"paths enclosed: {sorted(self.hints)}, roots:", *roots]
+
+
+def visited(
+    cells: Cells,
+    roots: Iterable[Cell],
+    named: Places,
+    wrong: Callable[[int], Iterable[int]],
+) -> tuple[Outcome, ...]:
+    """Return what every leaf proves, in preorder; ``wrong``: by right answer those it is held
+    against.
+    """
+    for root in roots:
+        # 7.6: at a root every answer and token is allowed
+        held = (2 << root.maximum) - 1
+        every = tuple(mask & held for mask in named.allowed)
+        against: Iterable[int] = ()
+        if not isinstance(root.method, Skip):  # 7.11: nothing is asked of it
+            against = sorted(wrong(named.right[root.maximum]))
+        known = dict.fromkeys(against, every)
+        cells.ledger.spend(len(known))
+        cells.visit(root, Known(known, None))
+    return tuple(cells.outcomes)
+
+
+def parse_roots(
+    cells: object, model: Model, statement: Statement
+) -> tuple[Places, tuple[Cell, ...]]:
+    """Return the numbers of tokens, and the roots, for a model that has a path decomposition.
+    (SPEC-4.4, SPEC-7.1, SPEC-7.16)
+    """
+    require_support(
+        statement.name == "max-of-k",
+        "SPEC-7",
+        "cells are about the task max-of-k only",
+    )
+    require_plain(model)
+    named = places_of(statement)
+    sizes = model.sizes | {"places": len(named.tokens)}
+    return named, parse_cells(listing(cells, "cells", MAX_CELLS), sizes)
 
 
 def parse_forest(
@@ -75,14 +107,6 @@ def parse_forest(
 
     Raises: Malformed, Rejected or Declined, with the clause.
     """
-    require_support(
-        statement.name == "max-of-k",
-        "SPEC-7",
-        "cells are about the task max-of-k only",
-    )
-    require_plain(model)
     hints = parse_hints(proof["paths"]) if "paths" in proof else {}
-    named = places_of(statement)
-    sizes = model.sizes | {"places": len(named.tokens)}
-    roots = parse_cells(listing(proof["cells"], "cells", MAX_CELLS), sizes)
+    named, roots = parse_roots(proof["cells"], model, statement)
     return Forest(model, statement, precision, named, hints, roots)

@@ -82,12 +82,15 @@ class Cell:
     children: tuple["Cell", ...]
     claim: Margin | Failures | None
 
-    def inputs(self) -> Inputs:
-        """Return the inputs of the cell, with their blocks."""
+    def blocks(self) -> list[Range]:
+        """Return the blocks, the last that of the maximum."""
         lengths = [length for length, count in self.layout for _ in range(count)]
         ends = [0, *accumulate(lengths), self.maximum + 1]
-        blocks = [(first, last - 1) for first, last in pairwise(ends)]
-        return Inputs(self.maximum, expand(self.queries), blocks)
+        return [(first, last - 1) for first, last in pairwise(ends)]
+
+    def inputs(self) -> Inputs:
+        """Return the inputs of the cell, with their blocks."""
+        return Inputs(self.maximum, expand(self.queries), self.blocks())
 
 
 @record

@@ -39,8 +39,8 @@ MODEL_FORMAT = "certify.model/1"
 _SIZES = {
     "d_head": 1024,
     "d_model": 1024,
-    "d_vocab": 1024,
-    "d_vocab_out": 1024,
+    "d_vocab": 4096,
+    "d_vocab_out": 4096,
     "n_ctx": 64,
     "n_heads": 16,
     "n_layers": 16,

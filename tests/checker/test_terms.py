@@ -806,7 +806,7 @@ def test_shares_bound_the_union_and_a_lower_count_one_answer(seed: int) -> None:
         ]
     )
     assert Count(shares_of(shares)).upper_count(left_of(frame, terms)) >= failing
-    frame.exact, frame.allowed, asked = True, lambda part: part, list[bool]()
+    frame.mirrored, frame.allowed, asked = True, lambda part: part, list[bool]()
 
     def lower_terms(j: int, allowed: Any) -> Terms:
         asked.append(allowed is terms[j])
@@ -1056,7 +1056,7 @@ def test_ceiling_and_least() -> None:
         found = Margin(mantissa, exponent).above(0)
         assert exact_value <= found < exact_value + 1
         assert Margin(mantissa, exponent - 7).above(7) == found
-    derived: Any = SimpleNamespace(paths=SimpleNamespace(value_scale=20), slack=REAL)
+    derived: Any = SimpleNamespace(value_scale=20, slack=REAL)
     for margin, value, least in (
         (None, None, None),
         (3, None, 3),
