@@ -16,8 +16,6 @@ from checker.statement.statement import EXP, Statement, build_statement
 
 CERTIFICATE_FORMAT = "certify.certificate/2"
 MAX_CERTIFICATE_BYTES = 16 << 20
-MOST_TOKENS = 1024
-"""What a proof with a table of pairs of tokens may be about.  (SPEC-3.5)"""
 STATEMENT = (
     "architecture correct_lower correct_upper domain model scope semantics task total"
 )
@@ -137,13 +135,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
         "SPEC-3.5",
         f"{kind} holds more than {MAX_CELLS} items",
     )
-    model = load_model(model_bytes)
-    vocabulary = max(model.sizes["d_vocab"], model.sizes["d_vocab_out"])
-    require_support(
-        kind == "chain" or vocabulary <= MOST_TOKENS,
-        "SPEC-3.5",
-        f"a proof of {kind} is about more than {MOST_TOKENS} tokens or outputs",
-    )
+    model = load_model(model_bytes, pairs=kind != "chain")
     statement = build_statement(model, sha256(model_bytes).hexdigest(), written)
     return Parsed(
         model=model,

@@ -19,6 +19,7 @@ from checker.cells.screen import Screen
 from checker.cells.terms import Leaf
 from checker.ground import record
 from checker.ground.decode import (
+    MAX_ITEMS,
     big,
     dyadic,
     fields,
@@ -134,7 +135,7 @@ def _queries(value: object, where: str, maximum: int, method: str) -> Ranges:
 
 def _layout(found: Found, where: str, maximum: int) -> tuple[Run, ...]:
     single = [[1, maximum]] if maximum else []
-    runs = pairs(found.get("layout", single), f"{where} layout", 1, 1024)
+    runs = pairs(found.get("layout", single), f"{where} layout", 1, MAX_ITEMS)
     require(
         sum(length * count for length, count in runs) == maximum,
         "SPEC-7.3",
@@ -166,7 +167,7 @@ def _groups(
 ) -> tuple[Group, ...]:
     groups = []
     for copies, ranges in _numbered(value, where, "copies, blocks"):
-        held = tuple(pairs(ranges, where, 0, 1023))
+        held = tuple(pairs(ranges, where, 0, MAX_ITEMS - 1))
         require(
             _ascending(held) and all(last < blocks for _, last in held),
             "SPEC-7.14",

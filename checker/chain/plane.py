@@ -39,7 +39,7 @@ def parse_tiling(value: object, answers: int) -> Tiling:
         corners = integers(item, "a triangle", 0, answers - 1)
         require_form(len(corners) == 3, "SPEC-15.5", "a triangle has not three corners")
         triangles.append((corners[0], corners[1], corners[2]))
-    inside = pairs(found["inside"], "inside", 0, MAX_TRIANGLES)
+    inside = pairs(found["inside"], "inside", 0, MAX_TRIANGLES - 1)
     known = all(number < len(triangles) for _, number in inside)
     held = {j for corners in triangles for j in corners} | {j for j, _ in inside}
     require_form(

@@ -1069,7 +1069,7 @@ def test_ceiling_and_least() -> None:
 
 def test_margins_are_rounded_down() -> None:
     for scale in (0, 3, 20, 300):
-        checker = SimpleNamespace(paths=SimpleNamespace(value_scale=scale), slack=REAL)
+        checker = SimpleNamespace(value_scale=scale, slack=REAL)
         for value in (0, 1, 7, 1 << 200, (1 << 200) - 1):
             found = Fraction(Cells._least(checker, None, value), 1 << 20)  # type: ignore[arg-type]
             assert found <= Fraction(value, 1 << scale) < found + Fraction(1, 1 << 20)
