@@ -16,6 +16,7 @@ Layers; a package imports from those above it, and from nothing below or beside 
     report          the page for people; knows no family
     family          what is asked about a family of proofs
     cells, sums, leaves
+    chain           made of cells
     families        the table of families: one row adds one
     api             the functions below
     sweep           many proofs of many models, kept by content

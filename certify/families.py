@@ -7,6 +7,7 @@ from typing import Any
 
 from certify.cells.family import FAMILY as CELLS
 from certify.certificate.job import Strategy
+from certify.chain.family import FAMILY as CHAIN
 from certify.errors import Unsupported
 from certify.family import Family
 from certify.ladder.form import Form
@@ -15,7 +16,7 @@ from certify.model.config import Config
 from certify.question.question import Question
 from certify.sums.family import FAMILY as SUMS
 
-FAMILIES: tuple[Family, ...] = (CELLS, SUMS, LEAVES)
+FAMILIES: tuple[Family, ...] = (CELLS, CHAIN, SUMS, LEAVES)
 """In the order in which they are asked; the last one takes every question.  A family is added by a
 row here.
 """

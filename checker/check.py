@@ -37,7 +37,7 @@ class Proof(Protocol):
 
 Parser = Callable[[dict[str, object], Model, Statement, int], Proof]
 
-KINDS = {"cells": "paths", "leaves": "", "sums": ""}
+KINDS = {"cells": "paths", "chain": "", "leaves": "", "sums": ""}
 """By the key that a proof of this kind has, the keys that it may have beside."""
 CONDITIONAL = ("cells", "leaves")
 """The kinds of proof that are about scopes with a condition.  (SPEC-5.3)"""
@@ -49,6 +49,10 @@ def parser_of(kind: str) -> Parser:
         from checker.cells.forest import parse_forest
 
         return parse_forest
+    if kind == "chain":
+        from checker.chain.chain import parse_chain
+
+        return parse_chain
     if kind == "leaves":
         from checker.leaves.leaves import parse_leaves
 
@@ -137,7 +141,7 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
         "SPEC-3.5",
         f"{kind} holds more than {MAX_CELLS} items",
     )
-    model = load_model(model_bytes)
+    model = load_model(model_bytes, pairs=kind != "chain")
     statement = build_statement(model, sha256(model_bytes).hexdigest(), written)
     require_support(
         kind in CONDITIONAL or not statement.scope.conditional,

@@ -140,10 +140,15 @@ def _within(
 
 def with_claims(drafted: Document, facts: dict[str, Any]) -> Document:
     """Return the draft with the bounds and the operations that the checker derived."""
+    return with_bounds(drafted, facts, cells=claimed(drafted["proof"]["cells"], facts))
+
+
+def claimed(given: Sequence[Cell], facts: dict[str, Any]) -> list[Cell]:
+    """Return the cells with the claims that the checker derived."""
     outcomes = iter(facts["cells"])
     scale_exponent = int(facts["margin_lower_exact"][1])
     cells = []
-    for found in drafted["proof"]["cells"]:
+    for found in given:
         if "children" in found:
             cells.append(found)
             continue
@@ -154,4 +159,4 @@ def with_claims(drafted: Document, facts: dict[str, Any]) -> Document:
             cells.append(found)
         else:
             cells.append({**found, "failures": [lower, upper]})
-    return with_bounds(drafted, facts, cells=cells)
+    return cells

@@ -74,7 +74,7 @@ class Count:
         """
         frame = left.frame
         require(
-            frame.exact or not self.lower,
+            frame.mirrored or not self.lower,
             "SPEC-7.10",
             f"{left.where}: a lower count needs one query, single tokens and exact paths",
         )

@@ -6,13 +6,13 @@ from itertools import accumulate
 from math import prod
 from operator import add
 
-from checker.cells.cell import Failures, Known, expand
+from checker.cells.cell import Allowed, Failures, Known
 from checker.cells.enumeration import BruteForce
 from checker.cells.extreme import extreme_test
 from checker.cells.parse import Cell, Skip, Split
 from checker.cells.paths import Paths
 from checker.cells.places import Places
-from checker.cells.screen import Screen, screened
+from checker.cells.screen import Screen, Screened, screened
 from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Left, Terms
 from checker.cells.weights import Scores
@@ -38,20 +38,41 @@ class Cells:
         slack: Slack = REAL,
     ) -> None:
         self.paths = paths
+        self.scores = Scores(Tables(paths, ledger), precision, slack)
+        values = (paths.evou_low, paths.evou_high, paths.pvou)
+        rows = [row for rows in (*values, paths.eu_low, paths.eu_high) for row in rows]
+        longest = max(value.bit_length() for row in rows for value in row)
+        scale = paths.value_scale
+        self.start(named, ledger, slack, scale, precision + longest)
+
+    def start(
+        self,
+        named: Places,
+        ledger: Ledger,
+        slack: Slack,
+        value_scale: int,
+        bits: int,
+    ) -> None:
+        """Set up what does not depend on where terms come from; they have at most ``bits`` bits."""
         self.named = named
         self.weights = weights = named.weights
         self.ledger = ledger
         self.slack = slack
-        self.scores = Scores(Tables(paths, ledger), precision, slack)
+        self.value_scale = value_scale
+        self.bits = bits + TERM_BITS
         ledger.charge(add=sum(map(len, weights)))
-        # 7.2: per free position the weight of the tokens below t
-        *free, _ = weights
-        self.below = [list(accumulate(row, initial=0)) for row in free]
-        values = (paths.evou_low, paths.evou_high, paths.pvou)
-        rows = [row for rows in (*values, paths.eu_low, paths.eu_high) for row in rows]
-        longest = max(value.bit_length() for row in rows for value in row)
-        self.bits = precision + TERM_BITS + longest
+        # 7.2: per position the weight of the tokens below t
+        self.below = [list(accumulate(row, initial=0)) for row in weights]
         self.outcomes: list[Outcome] = []
+
+    def frame(self, cell: Cell) -> Frame:
+        """Return the blocks and weights of a cell.  (SPEC-7.5)"""
+        counts = self.named.marked(cell.maximum)
+        return Frame(self.scores, cell.inputs(), counts, self.named.scope)
+
+    def screened(self, cell: Cell, answers: dict[int, Allowed], mu: int) -> Screened:
+        """Return what a screen leaves.  (SPEC-7.15)"""
+        return screened(self.scores, cell.inputs(), answers, mu)
 
     def visit(self, cell: Cell, given: Known) -> None:
         """Append the outcomes of the leaves of ``cell`` in preorder, given what its parent proved.
@@ -77,32 +98,33 @@ class Cells:
         """Return the weight of the inputs of a cell."""
         m = cell.maximum
         near = self.named.near[m]
-        *rows, last = self.named.marked(m)
-        below = [sums[near] for sums in self.below]
-        free = prod(map(add, below, [row[m] for row in rows]))
-        asked = sum(last[q] for q in expand(cell.queries))
-        own = last[m] if cell.queries[-1][1] == m else 0
+        scope = self.named.scope
+        *below, _ = (sums[near] for sums in self.below)
+        *own, last = (row[m] << scope.mark for row in self.weights)
+        free = prod(map(add, below, own))
+        ends = [(min(a, near), min(b + 1, near)) for a, b in cell.queries]
+        sums = self.below[-1]
+        others = sum(sums[end] - sums[first] for first, end in ends)
+        holding = last if cell.queries[-1][1] == m else 0
         # 7.2: with queries other than m, less those without the maximum
-        without = prod(below) * (asked - own)
-        return self.named.scope.counted(free * asked - without)
+        weight = free * holding + (free - prod(below)) * others
+        return scope.counted(weight)
 
     def _derive(self, cell: Cell, given: Known) -> Known | Outcome:
         """Return what the cell hands down to its children; of a leaf, the outcome."""
         size = self.size(cell)
-        mu = self.slack.raised(cell.mu.above(self.paths.value_scale))  # 7.4, 12.5
+        mu = self.slack.raised(cell.mu.above(self.value_scale))  # 7.4, 12.5
         method = cell.method
         if isinstance(method, Skip):  # 7.11
             return Outcome(0, size, size, None)
-        inputs = cell.inputs()
         if isinstance(method, Screen):  # 7.15
-            found, removed, heaviest = screened(self.scores, inputs, given.answers, mu)
+            found, removed, heaviest = self.screened(cell, given.answers, mu)
             margin = self._least(given.margin, _beaten(mu, removed, heaviest))
             return Known(found, margin)
         if not given.answers or not size:  # nothing fails
             shown = given.margin if size else None
             return given if isinstance(method, Split) else Outcome(0, 0, size, shown)
-        counts = self.named.marked(cell.maximum)
-        frame = Frame(self.scores, inputs, counts, self.named.scope)
+        frame = self.frame(cell)
         before = self.ledger.held
         left, margin = self._left(cell, frame, given, mu)
         room = self.ledger.held - before
@@ -151,6 +173,7 @@ class Cells:
                 self.ledger.take(places * ROW_BITS + entries * width)
         # W: the largest weights at each position
         heaviest = sum(max(high for _, high in row.values()) for row in frame.weights)
+        heaviest *= frame.stretch
         value = _beaten(mu, max(sums, default=None), heaviest)
         return left, self._least(given.margin, value)
 
@@ -161,7 +184,7 @@ class Cells:
         """
         if value is None:
             return margin
-        shown = self.slack.margin(value) << MARGIN_BITS >> self.paths.value_scale
+        shown = self.slack.margin(value) << MARGIN_BITS >> self.value_scale
         return shown if margin is None else min(margin, shown)
 
 

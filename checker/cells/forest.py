@@ -1,6 +1,6 @@
 """A proof of cells: how it is read, and the outcomes of its leaves.  (SPEC-7)"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 
@@ -53,29 +53,12 @@ class Forest:
             scales = paths.score_scale, paths.value_scale
             slack = float32.slack(self.model, exp, scales, ledger)
         cells = Cells(paths, named, self.precision, ledger, slack)
-        parts = list[Part]()
-        for run in runs(len(self.roots), MOST_PARTS):
-            roots = self.roots[run.start : run.stop]
-            derive = partial(self._derive, cells, roots)
-            parts.append(Part(sum(map(cells.size, roots)), derive))
-        return tuple(chain.from_iterable(spread(parts)))
-
-    def _derive(self, cells: Cells, roots: Sequence[Cell]) -> tuple[Outcome, ...]:
-        """Return what every leaf below some roots proves."""
-        named = self.named
         answers = range(self.model.sizes["d_vocab_out"])
-        cells.outcomes = []
-        for root in roots:
-            # 7.6: at a root every answer and token is allowed, but those too near to m
-            m = root.maximum
-            held = (1 << named.near[m]) - 1 | 1 << m
-            every = tuple(mask & held for mask in named.allowed)
-            wrong = {j: every for j in answers if j != named.right[m]}
-            if isinstance(root.method, Skip):  # 7.11: nothing is asked of it
-                wrong = {}
-            cells.ledger.spend(len(wrong))
-            cells.visit(root, Known(wrong, None))
-        return tuple(cells.outcomes)
+
+        def wrong(right: int) -> Iterable[int]:
+            return (answer for answer in answers if answer != right)
+
+        return visited(cells, self.roots, wrong, spread)
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
@@ -85,6 +68,57 @@ class Forest:
             for cell in self.roots
         ]
         return [f"paths enclosed: {sorted(self.hints)}, roots:", *roots]
+
+
+Rivals = Callable[[int], Iterable[int]]
+"""By right answer, those it is held against."""
+
+
+def visited(
+    cells: Cells, roots: Sequence[Cell], wrong: Rivals, spread: Spread
+) -> tuple[Outcome, ...]:
+    """Return what every leaf proves, in preorder; a part is a run of roots."""
+    parts = list[Part]()
+    for run in runs(len(roots), MOST_PARTS):
+        own = roots[run.start : run.stop]
+        derive = partial(_derived, cells, own, wrong)
+        parts.append(Part(sum(map(cells.size, own)), derive))
+    return tuple(chain.from_iterable(spread(parts)))
+
+
+def _derived(cells: Cells, roots: Sequence[Cell], wrong: Rivals) -> tuple[Outcome, ...]:
+    """Return what every leaf below some roots proves."""
+    named = cells.named
+    cells.outcomes = []
+    for root in roots:
+        # 7.6: at a root every answer and token is allowed, but those too near to m
+        m = root.maximum
+        held = (1 << named.near[m]) - 1 | 1 << m
+        every = tuple(mask & held for mask in named.allowed)
+        against: Iterable[int] = ()
+        if not isinstance(root.method, Skip):  # 7.11: nothing is asked of it
+            against = sorted(wrong(named.right[m]))
+        known = dict.fromkeys(against, every)
+        cells.ledger.spend(len(known))
+        cells.visit(root, Known(known, None))
+    return tuple(cells.outcomes)
+
+
+def parse_roots(
+    cells: object, model: Model, statement: Statement
+) -> tuple[Places, tuple[Cell, ...]]:
+    """Return the numbers of tokens, and the roots, for a model that has a path decomposition.
+    (SPEC-4.4, SPEC-7.1, SPEC-7.16)
+    """
+    require_support(
+        statement.name == "max-of-k",
+        "SPEC-7",
+        "cells are about the task max-of-k only",
+    )
+    require_plain(model)
+    named = places_of(statement)
+    sizes = model.sizes | {"places": len(named.tokens)}
+    return named, parse_cells(listing(cells, "cells", MAX_CELLS), sizes)
 
 
 def parse_forest(
@@ -98,14 +132,6 @@ def parse_forest(
 
     Raises: Malformed, Rejected or Declined, with the clause.
     """
-    require_support(
-        statement.name == "max-of-k",
-        "SPEC-7",
-        "cells are about the task max-of-k only",
-    )
-    require_plain(model)
     hints = parse_hints(proof["paths"]) if "paths" in proof else {}
-    named = places_of(statement)
-    sizes = model.sizes | {"places": len(named.tokens)}
-    roots = parse_cells(listing(proof["cells"], "cells", MAX_CELLS), sizes)
+    named, roots = parse_roots(proof["cells"], model, statement)
     return Forest(model, statement, precision, named, hints, roots)

@@ -19,6 +19,7 @@ from checker.cells.screen import Screen
 from checker.cells.terms import Leaf
 from checker.ground import record
 from checker.ground.decode import (
+    MAX_ITEMS,
     big,
     dyadic,
     fields,
@@ -82,12 +83,15 @@ class Cell:
     children: tuple["Cell", ...]
     claim: Margin | Failures | None
 
-    def inputs(self) -> Inputs:
-        """Return the inputs of the cell, with their blocks."""
+    def blocks(self) -> list[Range]:
+        """Return the blocks, the last that of the maximum."""
         lengths = [length for length, count in self.layout for _ in range(count)]
         ends = [0, *accumulate(lengths), self.maximum + 1]
-        blocks = [(first, last - 1) for first, last in pairwise(ends)]
-        return Inputs(self.maximum, expand(self.queries), blocks)
+        return [(first, last - 1) for first, last in pairwise(ends)]
+
+    def inputs(self) -> Inputs:
+        """Return the inputs of the cell, with their blocks."""
+        return Inputs(self.maximum, expand(self.queries), self.blocks())
 
 
 @record
@@ -131,7 +135,7 @@ def _queries(value: object, where: str, maximum: int, method: str) -> Ranges:
 
 def _layout(found: Found, where: str, maximum: int) -> tuple[Run, ...]:
     single = [[1, maximum]] if maximum else []
-    runs = pairs(found.get("layout", single), f"{where} layout", 1, 1024)
+    runs = pairs(found.get("layout", single), f"{where} layout", 1, MAX_ITEMS)
     require(
         sum(length * count for length, count in runs) == maximum,
         "SPEC-7.3",
@@ -163,7 +167,7 @@ def _groups(
 ) -> tuple[Group, ...]:
     groups = []
     for copies, ranges in _numbered(value, where, "copies, blocks"):
-        held = tuple(pairs(ranges, where, 0, 1023))
+        held = tuple(pairs(ranges, where, 0, MAX_ITEMS - 1))
         require(
             _ascending(held) and all(last < blocks for _, last in held),
             "SPEC-7.14",

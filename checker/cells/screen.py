@@ -5,9 +5,16 @@ Every input with maximum m holds m at least once.  So if F bounds the term of m 
 any token, at any position and for any query, then F + (n-1) M bounds the sum.
 """
 
+from collections.abc import Callable
+
 from checker.cells.cell import Allowed, Inputs
 from checker.cells.terms import Values, term_upper
 from checker.cells.weights import Ends, Scores
+
+Screened = tuple[dict[int, Allowed], int | None, int]
+"""The answers that a screen leaves with the tokens they may win with, the largest sum removed, None
+if there is none; and W, which no input's sum of weights exceeds.
+"""
 
 
 class Screen:
@@ -55,10 +62,8 @@ def screened(
     inputs: Inputs,
     answers: dict[int, Allowed],
     mu: int,
-) -> tuple[dict[int, Allowed], int | None, int]:
-    """Return the answers that may still win with the tokens they may win with, ``mu`` added to
-    every bracket; the largest sum removed, None if there is none; and W, which no input's sum of
-    weights exceeds.
+) -> Screened:
+    """Return what is left of these answers, ``mu`` added to every bracket.
 
     Cost: that of the weights; per answer and block two additions, a multiplication and three
           comparisons, and one more for a block of several tokens; per answer one comparison per
@@ -81,17 +86,31 @@ def screened(
         add=4 * (len(answers) + len(blocks)) + 2 * entries,
         cmp=3 * entries + (wide + n + 2) * (len(answers) + 1),
     )
+
+    def brackets(j: int) -> list[int]:
+        shift = tables.direct_high[m][j] + max(row[j] for row in places) - least
+        return [value + shift for value in values.above(j)]
+
+    return left_by(answers, brackets, weights, values.masks, n)
+
+
+def left_by(
+    answers: dict[int, Allowed],
+    brackets: Callable[[int], list[int]],
+    weights: list[Ends],
+    masks: list[int],
+    n: int,
+) -> Screened:
+    """Return what is left of answers with these brackets, by block.  (SPEC-7.15)"""
     left = {}
     removed = list[int]()
     for j, allowed in answers.items():
-        shift = tables.direct_high[m][j] + max(row[j] for row in places) - least
-        brackets = [value + shift for value in values.above(j)]
-        terms = list(map(term_upper, weights, brackets))  # f(b,j)
+        terms = list(map(term_upper, weights, brackets(j)))  # f(b,j)
         kept, bound = _kept(terms, n)
         if bound is not None:
             removed.append(bound)
         if kept:
-            tokens = sum(values.masks[b] for b in kept)
+            tokens = sum(masks[b] for b in kept)
             left[j] = tuple(tokens & held for held in allowed)
     heaviest = n * max(high for _, high in weights)
     return left, max(removed, default=None), heaviest

@@ -57,6 +57,18 @@ def max_of_terms(parts: Sequence[Terms]) -> Terms:
     return rows
 
 
+def multiplicities(inputs: Inputs, counts: Sequence[Row]) -> list[list[int]]:
+    """Return how much the tokens of each block count at each position.  (SPEC-7.8)"""
+    *free, last = counts
+    asked = [0] * len(last)  # 7.8: at the last position only the queries count
+    for q in inputs.queries:
+        asked[q] = last[q]
+    return [
+        [sum(row[first : end + 1]) for first, end in inputs.blocks]
+        for row in [*free, asked]
+    ]
+
+
 class Values:
     """Values of the tokens of each block, rows of EVOU.  ``masks``: the tokens as bit masks."""
 
@@ -74,12 +86,24 @@ class Values:
         return list(map(sub, tops, self.floors))
 
 
+@record
+class Brackets:
+    """Bounds on the brackets of an answer: the sum of one number by block and one by position."""
+
+    blocks: list[int]
+    places: list[int]
+
+
 class Frame:
     """One cell with its blocks and weights.
 
     ``exact``: one query, single tokens and exact paths, so that brackets are exact.
+    ``mirrored``: whether terms can be bounded from below.  (SPEC-7.10, SPEC-15.5)
+    ``stretch``: how many times less than those tested another answer may be beaten by.
     ``multiplicities[i][b]``: how much the tokens of block b count at position i.  (SPEC-7.8)
     """
+
+    stretch = 1
 
     def __init__(
         self,
@@ -104,23 +128,17 @@ class Frame:
         self.scope = scope
         self.drop = scores.slack.raised(0)  # 12.5: B/rho
         single = len(self.queries) == 1 and len(self.blocks) == m + 1
-        self.exact = self.paths.exact and single
+        self.exact = self.mirrored = self.paths.exact and single
         self.weights = scores.weights(self.queries, self.blocks)
-        last = counts[-1]
-        asked = [0] * len(last)  # 7.8: at the last position only the queries count
-        for q in self.queries:
-            asked[q] = last[q]
-        self.multiplicities = [
-            [sum(row[first : end + 1]) for first, end in self.blocks]
-            for row in [*counts[:-1], tuple(asked)]
-        ]
+        self.multiplicities = multiplicities(inputs, counts)
         self.values = Values(tables, inputs)
+        self.masks = self.values.masks
         self.wide = sum(one is not two for one, two in self.values.tops)
         self.ledger.charge(cmp=self.wide)
 
     def allowed(self, terms: Terms) -> Allowed:
         """Return per position the tokens of the blocks that are left."""
-        return tuple(sum(self.values.masks[b] for b in row) for row in terms)
+        return tuple(sum(self.masks[b] for b in row) for row in terms)
 
     def upper_terms(
         self,
@@ -152,36 +170,44 @@ class Frame:
     ) -> Terms:
         """Return the term of every block that is allowed, from its weight and v.  (SPEC-7.5)
 
-        Cost: per query two operations for the direct path; per block an addition, and a comparison
-              if no single window covers it; per position three additions; per entry an addition, a
-              multiplication and a comparison.
+        Cost: the brackets; per entry an addition, a multiplication and a comparison.
         """
-        paths = self.paths
-        right = paths.right[self.maximum]
-        masks = self.values.masks
+        masks = self.masks
         chosen = [
             [b for b in row if tokens & masks[b]]
             for row, tokens in zip(self.weights, allowed, strict=True)
         ]
         entries = sum(map(len, chosen))
+        self.ledger.charge(mul=entries, add=entries, cmp=entries)
+        found = self.brackets(j, mu, term)
+        values = found.blocks
+        return [
+            {b: term(row[b], values[b] + shift) for b in blocks}
+            for shift, row, blocks in zip(
+                found.places, self.weights, chosen, strict=True
+            )
+        ]
+
+    def brackets(self, j: int, mu: int, term: Term) -> Brackets:
+        """Return v of wrong answer j, ``mu`` added; ``term`` says for which terms.  (SPEC-7.5)
+
+        Cost: per query two operations for the direct path; per block an addition, and a comparison
+              if no single window covers it; per position three additions.
+        """
+        paths = self.paths
+        right = paths.right[self.maximum]
         queries = len(self.queries)
         self.ledger.charge(
-            mul=entries,
-            add=queries + len(self.blocks) + 3 * len(chosen) + entries,
-            cmp=queries + self.wide + entries,
+            add=queries + len(self.blocks) + 3 * len(paths.pvou),
+            cmp=queries + self.wide,
         )
         # max_q (EU[q,j] - EU[q,m]), and per block max_t EVOU[t,j] - min_t EVOU[t,m]
         high = paths.eu_high
         low = paths.eu_low
         asked = self.queries
         direct = max(high[q][j] - low[q][right] for q in asked)
-        values = self.values.above(j)
-        rows = []
-        for place, row, blocks in zip(paths.pvou, self.weights, chosen, strict=True):
-            shift = place[j] - place[right] + direct + mu
-            found = {b: term(row[b], values[b] + shift) for b in blocks}
-            rows.append(found)
-        return rows
+        places = [row[j] - row[right] + direct + mu for row in paths.pvou]
+        return Brackets(self.values.above(j), places)
 
 
 @record

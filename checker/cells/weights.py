@@ -12,12 +12,45 @@ from checker.cells.tables import Line, Tables
 from checker.float32.cells import REAL, Slack
 from checker.ground import record
 from checker.ground.interval import exp_enclosure, inverse_sqrt, shift_up
+from checker.ground.ledger import Ledger
 
 Ends = tuple[int, int]
 """The lower and the upper end of an enclosure."""
 
 Weights = dict[int, Ends]
 """Of one position, by block."""
+
+
+@record
+class Exponentials:
+    """Enclosures of exponentials of scores over ``2^-scale``, divided by sqrt(d_head)."""
+
+    d_head: int
+    scale: int
+    ledger: Ledger
+
+    def ends(self, below_low: int, below_high: int, precision: int) -> Ends:
+        """Return (lower, upper) with lower <= exp(-y/sqrt(d_head)) <= upper, in units of
+        2^-precision, for all y between.
+
+        Requires: 0 <= below_low <= below_high, exact score differences.
+        Cost:     two exponentials.
+        """
+        self.ledger.charge(exp=2)
+        root_low, root_high = inverse_sqrt(self.d_head, precision + 64)
+        scale = self.scale + precision + 64
+        # The largest y gives the lower end, the smallest the upper end.
+        lower = exp_enclosure(below_high * root_high, scale, precision)[0]
+        return lower, exp_enclosure(below_low * root_low, scale, precision)[1]
+
+
+def weighed(tokens: list[Ends], place: Ends, bits: int) -> Weights:
+    """Return per block exp(H_b + h_i), the product of two enclosures, rounded outward."""
+    down, up = place
+    return {
+        b: (lower * down >> bits, shift_up(upper * up, bits))
+        for b, (lower, upper) in enumerate(tokens)
+    }
 
 
 @record
@@ -36,19 +69,10 @@ class Scores:
         below_high: int,
         precision: int,
     ) -> Ends:
-        """Return (lower, upper) with lower <= exp(-y/sqrt(d_head)) <= upper, in units of
-        2^-precision, for all y between.
-
-        Requires: 0 <= below_low <= below_high, exact score differences.
-        Cost:     two exponentials.
-        """
-        self.tables.ledger.charge(exp=2)
+        """Return those of ``Exponentials``."""
         paths = self.tables.paths
-        root_low, root_high = inverse_sqrt(paths.d_head, precision + 64)
-        scale = paths.score_scale + precision + 64
-        # The largest y gives the lower end, the smallest the upper end.
-        lower = exp_enclosure(below_high * root_high, scale, precision)[0]
-        return lower, exp_enclosure(below_low * root_low, scale, precision)[1]
+        scored = Exponentials(paths.d_head, paths.score_scale, self.tables.ledger)
+        return scored.ends(below_low, below_high, precision)
 
     def spans(self, queries: Line, blocks: list[Range]) -> list[Ends]:
         """Return (L_b, H_b) per block: bounds on the scores of its tokens less that of the maximum,
@@ -120,18 +144,9 @@ class Scores:
         ]
         rows = []
         for low, high in reach:
-            # exp(H_b + h_i) is the product of two enclosures, rounded outward.
-            down, up = self.exp_ends(
-                top - token_top - high,
-                top - token_top - low,
-                bits,
-            )
-            rows.append(
-                {
-                    b: (lower * down >> bits, shift_up(upper * up, bits))
-                    for b, (lower, upper) in enumerate(tokens)
-                }
-            )
+            base = top - token_top
+            place = self.exp_ends(base - high, base - low, bits)
+            rows.append(weighed(tokens, place, bits))
         last = {
             b: self.exp_ends(top - high, top - low + wide, bits)
             for b, (low, high) in own.items()

@@ -14,6 +14,8 @@ from checker.ground.errors import Malformed, require_form, require_support
 T = TypeVar("T")
 Pair = tuple[int, int]
 MAX_DEPTH = 16
+MAX_ITEMS = 4096
+"""Of one list, unless another limit is named.  (SPEC-3.5)"""
 _BIG = re.compile(r"0|-?[1-9][0-9]{0,3999}")
 _SMALL = re.compile(r"0|-?[1-9][0-9]{0,9}")
 _HEX = re.compile(r"0x([01])\.([0-9a-f]{1,13})p([+-])([0-9]{1,4})")
@@ -122,7 +124,7 @@ def fields(
     return found
 
 
-def listing(value: object, where: str, most: int = 1024) -> list[object]:
+def listing(value: object, where: str, most: int = MAX_ITEMS) -> list[object]:
     """Return ``value`` as a list of at most ``most`` items.  (SPEC-3.4, SPEC-3.5)"""
     listed = typed(value, list, where)
     require_support(
@@ -144,7 +146,7 @@ def integer(value: object, where: str, low: int, high: int) -> int:
 
 
 def integers(
-    value: object, where: str, low: int, high: int, most: int = 1024
+    value: object, where: str, low: int, high: int, most: int = MAX_ITEMS
 ) -> tuple[int, ...]:
     """Return ``value`` as a tuple of at most ``most`` JSON integers within bounds.  (SPEC-3.3)"""
     return tuple(

@@ -45,6 +45,8 @@ _SIZES = {
     "n_heads": 16,
     "n_layers": 16,
 }
+WITHOUT_PAIRS = {"d_vocab": 4096, "d_vocab_out": 4096}
+"""What a proof without a table of pairs of tokens may be about.  (SPEC-3.5)"""
 _CHOICES: dict[str, tuple[object, ...]] = {
     "act_fn": (None, "relu", "gelu", "gelu_new", "silu"),
     "attention_dir": ("causal", "bidirectional"),
@@ -104,9 +106,11 @@ class Model:
         return self.readout != READOUTS[0]
 
 
-def parse_config(metadata: dict[str, str]) -> tuple[Config, Sizes]:
+def parse_config(
+    metadata: dict[str, str], larger: Sizes = _SIZES
+) -> tuple[Config, Sizes]:
     """Return the architecture and its sizes, every field of which must be one this checker
-    supports.  (SPEC-4.3)
+    supports; ``larger``: limits other than the usual ones.  (SPEC-4.3)
 
     Raises: Malformed (SPEC-4.3), Declined (SPEC-3.5, SPEC-4.3) naming the field that is not
             supported.
@@ -123,7 +127,9 @@ def parse_config(metadata: dict[str, str]) -> tuple[Config, Sizes]:
     has_norm = config["normalization_type"] in ("LN", "LNPre")
     for name, due in (("d_mlp", has_mlp), ("eps", has_norm)):
         require_form(name in config or not due, "SPEC-4.3", f"config lacks {name}")
-    limits = _SIZES | {"d_mlp": _MLP_WIDTH} if has_mlp else _SIZES
+    limits = _SIZES | larger
+    if has_mlp:
+        limits["d_mlp"] = _MLP_WIDTH
     sizes = _parse_sizes(config, limits)
     for name in sorted(set(config) - set(limits)):
         is_number = name == "attention_mix" or (name == "eps" and has_norm)
@@ -216,17 +222,18 @@ def _hidden_width(entries: dict[str, Entry]) -> int:
     return width
 
 
-def load_model(data: bytes) -> Model:
+def load_model(data: bytes, *, pairs: bool = True) -> Model:
     """Return the exact model held by the bytes of a safetensors file.  (SPEC-4)
 
-    Of a stack of matrices, the rows of all are one matrix.
+    Of a stack of matrices, the rows of all are one matrix.  ``pairs``: whether tables of pairs of
+    tokens may be formed.
     Raises: Malformed or Declined (SPEC-3.5, SPEC-4.x), naming the tensor or the config field.
     """
     require_support(
         len(data) <= MAX_MODEL_BYTES, "SPEC-3.5", "the model is larger than 34 MiB"
     )
     metadata, entries, payload = parse_container(data)
-    config, sizes = parse_config(metadata)
+    config, sizes = parse_config(metadata, _SIZES if pairs else WITHOUT_PAIRS)
     require_support(
         sum(prod(entry.shape) for entry in entries.values()) <= MAX_NUMBERS,
         "SPEC-3.5",

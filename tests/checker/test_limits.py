@@ -250,8 +250,8 @@ def test_numbers_have_bounds() -> None:
 def test_tokens_have_bounds() -> None:
     cell = "proof/cells/2"
     for path, value, expected in (
-        (f"{cell}/layout", [[1, 1024]], (Rejected, "SPEC-7.3")),
-        (f"{cell}/layout", [[1025, 1]], (Malformed, "SPEC-3.3")),
+        (f"{cell}/layout", [[1, 4096]], (Rejected, "SPEC-7.3")),
+        (f"{cell}/layout", [[4097, 1]], (Malformed, "SPEC-3.3")),
         (f"{cell}/queries", [[-1, 1]], (Malformed, "SPEC-3.3")),
         (f"{cell}/queries", [[1, 2]], (Malformed, "SPEC-3.3")),
         (f"{cell}/layout", [[1, -1]], (Malformed, "SPEC-3.3")),
@@ -657,8 +657,8 @@ def test_groups_of_copies_have_bounds() -> None:
     # The pair has one free position; below the maximum none is left for a copy.
     here = "proof/cells/2/groups"
     for group, expected in (
-        ([0, [[0, 1023]]], (Rejected, "SPEC-7.14")),
-        ([0, [[0, 1024]]], (Malformed, "SPEC-3.3")),
+        ([0, [[0, 4095]]], (Rejected, "SPEC-7.14")),
+        ([0, [[0, 4096]]], (Malformed, "SPEC-3.3")),
         ([0, [[-1, 0]]], (Malformed, "SPEC-3.3")),
         ([2, []], (Malformed, "SPEC-3.3")),
         ([-1, []], (Malformed, "SPEC-3.3")),
@@ -679,12 +679,12 @@ def test_groups_of_copies_have_bounds() -> None:
             assert refusal(PAIR.bytes, doc) == (Malformed, "SPEC-3.3")
 
 
-def test_a_layout_of_1024_blocks_or_tokens() -> None:
+def test_a_layout_of_4096_blocks_or_tokens() -> None:
     # No cell has so many, so only the clause tells the two apart.
     for run, expected in (
-        ([1, 1024], (Rejected, "SPEC-7.3")),
-        ([1024, 1], (Rejected, "SPEC-7.3")),
-        ([1, 1025], (Malformed, "SPEC-3.3")),
+        ([1, 4096], (Rejected, "SPEC-7.3")),
+        ([4096, 1], (Rejected, "SPEC-7.3")),
+        ([1, 4097], (Malformed, "SPEC-3.3")),
     ):
         assert (
             refusal(PAIR.bytes, mutators.encode(put(BASE, "proof/cells/2/layout", [run])))

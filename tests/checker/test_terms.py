@@ -814,7 +814,7 @@ def test_shares_bound_the_union_and_a_lower_count_one_answer(seed: int) -> None:
         ]
     )
     assert Count(shares_of(shares)).upper_count(left_of(frame, terms)) >= failing
-    frame.exact, frame.allowed, asked = True, lambda part: part, list[bool]()
+    frame.mirrored, frame.allowed, asked = True, lambda part: part, list[bool]()
 
     def lower_terms(j: int, allowed: Any) -> Terms:
         asked.append(allowed is terms[j])
@@ -1064,7 +1064,7 @@ def test_ceiling_and_least() -> None:
         found = Margin(mantissa, exponent).above(0)
         assert exact_value <= found < exact_value + 1
         assert Margin(mantissa, exponent - 7).above(7) == found
-    derived: Any = SimpleNamespace(paths=SimpleNamespace(value_scale=20), slack=REAL)
+    derived: Any = SimpleNamespace(value_scale=20, slack=REAL)
     for margin, value, least in (
         (None, None, None),
         (3, None, 3),
@@ -1077,7 +1077,7 @@ def test_ceiling_and_least() -> None:
 
 def test_margins_are_rounded_down() -> None:
     for scale in (0, 3, 20, 300):
-        checker = SimpleNamespace(paths=SimpleNamespace(value_scale=scale), slack=REAL)
+        checker = SimpleNamespace(value_scale=scale, slack=REAL)
         for value in (0, 1, 7, 1 << 200, (1 << 200) - 1):
             found = Fraction(Cells._least(checker, None, value), 1 << 20)  # type: ignore[arg-type]
             assert found <= Fraction(value, 1 << scale) < found + Fraction(1, 1 << 20)

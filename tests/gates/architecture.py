@@ -358,8 +358,9 @@ LAYERS = {
     "checker.cells": 3,
     "checker.sums": 3,
     "checker.leaves": 3,
-    "checker.check": 4,
-    "checker.__main__": 5,
+    "checker.chain": 4,
+    "checker.check": 5,
+    "checker.__main__": 6,
 }
 """The chapters of the checker: a module imports from its own folder and from those below it."""
 
@@ -370,7 +371,9 @@ def part_of(module: str) -> str:
 
 
 def only_downwards(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
-    """A chapter imports only what lies below it; no kind of proof knows another."""
+    """A chapter imports only what lies below it; of kinds of proof, chains alone know another: they
+    are made of cells.
+    """
     module = ".".join(Path(name).with_suffix("").parts).removesuffix(".__init__")
     own = part_of(module)
     if own != "checker" and own not in LAYERS:

@@ -25,6 +25,13 @@ def build_forest(
     """Return the bytes of a certificate; `exact`: brute force everywhere, no margin."""
     rows = weights or [[1] * model.config["d_vocab"]] * model.config["n_ctx"]
     cells = build_cells(choose, rows, model.config["d_vocab_out"], exact=exact)
+    precision = choose.pick((64, 80, 180, 256))
+    return encoded(document(model, weights, cells=cells, precision=precision))
+
+
+def document(model: Model, weights: Weights | None, **proof: Any) -> dict[str, Any]:
+    """Return a certificate with these keys of a proof, which claims as little as possible."""
+    rows = weights or [[1] * model.config["d_vocab"]] * model.config["n_ctx"]
     total = prod(map(sum, rows))
     statement = {
         "architecture": model.config,
@@ -39,14 +46,13 @@ def build_forest(
         "task": "max-of-k",
         "total": str(total),
     }
-    proof = {
-        "cells": cells,
-        "operations": OPERATIONS,
-        "precision": choose.pick((64, 80, 180, 256)),
-        "strategy": "random",
-    }
-    whole = {"format": "certify.certificate/2", "statement": statement, "proof": proof}
-    return (canonical(whole) + "\n").encode()
+    whole = {"operations": OPERATIONS, "strategy": "random", **proof}
+    return {"format": "certify.certificate/2", "statement": statement, "proof": whole}
+
+
+def encoded(document: dict[str, Any]) -> bytes:
+    """Return the canonical bytes of a certificate."""
+    return (canonical(document) + "\n").encode()
 
 
 def build_cells(

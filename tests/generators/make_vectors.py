@@ -542,7 +542,7 @@ def numbers(book: Book, swapped: Callable[[str, str], bytes]) -> None:
             [2, [[0, 0]]],
             "more copies than there are free positions",
         ),
-        ("copies-block-1024", [1, [[0, 1024]]], "a block past the largest number of blocks"),
+        ("copies-block-4096", [1, [[0, 4096]]], "a block past the largest number of blocks"),
     ):
         book.refuse("SPEC-3.3", name, why, put(COPIED, "proof/cells/2/groups", [group]))
     below = proved(
@@ -889,14 +889,14 @@ def tuples(book: Book) -> None:
         cells = [root(top, [[0, 0]], "enumerate", layout=[[1, top]])]
         doc = put(document(model, completed(vocab, cells, "skip")), "proof/operations", "100000")
         book.refuse(clause, name, why, doc, model, declined=True)
-    for count, clause in ((1025, "SPEC-3.5"), (1024, "SPEC-3.4")):
+    for count, clause in ((4097, "SPEC-3.5"), (4096, "SPEC-3.4")):
         why = (
             "more items than any list may have"
-            if count > 1024
-            else "1 024 items are no reason to decline, but they are no groups"
+            if count > 4096
+            else "4 096 items are no reason to decline, but they are no groups"
         )
         doc = put(COPIED, "proof/cells/2/groups", [0] * count)
-        book.refuse(clause, f"groups-of-{count}", why, doc, declined=count > 1024)
+        book.refuse(clause, f"groups-of-{count}", why, doc, declined=count > 4096)
 
 
 # --- model: SPEC-4 ----------------------------------------------------------------

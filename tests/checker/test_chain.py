@@ -1,0 +1,325 @@
+"""SPEC-15: what proofs of chains prove is true, whatever the hints; and each term of the rules is
+needed: without it something false is proved.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import chains
+import forests
+import models
+import pytest
+from models import Model, Seeded
+from test_soundness import assert_true, verdict_of
+
+from checker.cells.places import places_of
+from checker.chain import line as line_module
+from checker.chain import plane as plane_module
+from checker.chain.line import Rivals
+from checker.chain.parts import Reading, Widths, reading, stream
+from checker.ground.errors import Refusal, Rejected
+from checker.ground.exact import Matrix, transposed
+from checker.ground.ledger import Ledger
+from checker.ground.norms import centred, parse_matrix
+from checker.statement.model import load_model
+from checker.statement.statement import build_statement
+
+SEEDS = int(os.environ.get("CERTIFY_EXAMPLES", "150"))
+
+
+def ledger() -> Ledger:
+    return Ledger(lambda done: None)
+
+
+def heights_of(model: Model, ov: list[Any]) -> tuple[list[Any], list[int]]:
+    """Return the places of answers and their heights c + g, as the checker forms them."""
+    loaded = load_model(model.bytes)
+    written = forests.document(model, None, cells=[])["statement"]
+    named = places_of(build_statement(loaded, written["model"][7:], written))
+    w = loaded.by_role()
+    pair = parse_matrix(ov[0], "N"), parse_matrix(ov[1], "B")
+    logits = reading(w, stream(w, named, ledger()), pair, ledger())
+    columns = transposed(centred(w["W_U"], ledger()))
+    g = logits.widths.of(columns, logits.scale, ledger())
+    return list(logits.answers), [c + x for c, x in zip(logits.constants, g, strict=True)]
+
+
+def case(seed: int) -> tuple[Model, Any, dict[str, Any]] | None:
+    """Return a random model, token weights, and a proof over it; None if there is no tiling."""
+    choose = Seeded(random.Random(seed))
+    directions = 1 + seed % 2
+    model = chains.build_model(choose, directions)
+    weights = models.build_token_weights(choose, model.config) if seed % 5 == 0 else None
+    ov = chains.directions_of(choose, model.config["d_head"], directions)
+    plane = None
+    if directions == 2:
+        plane = chains.tiling(*heights_of(model, ov), choose)
+        if plane is None:
+            return None
+    return model, weights, chains.build_proof(choose, model, weights, ov, plane)
+
+
+def without_corners(document: dict[str, Any], found: Refusal) -> bool:
+    """Turn the roots of an answer that is no corner into skips; return whether there were any."""
+    named = found.why.split()
+    if named[:1] != ["answer"] or "corner:" not in named:
+        return False
+    m = int(named[1])
+    cells = document["proof"]["chain"]["cells"]
+    kept: list[Any] = []
+    inner = False
+    for cell in cells:
+        if "maximum" in cell:
+            inner = cell["maximum"] == m
+        if not inner:
+            kept.append(cell)
+    mu = next(cell["mu"] for cell in cells if "mu" in cell)
+    skip = {"maximum": m, "mu": mu, "method": "skip"}
+    kept.append(skip | {"queries": [[m, m]]})
+    if m:
+        kept.append(skip | {"queries": [[0, m - 1]]})
+    document["proof"]["chain"]["cells"] = kept
+    return True
+
+
+def proved(model: Model, document: dict[str, Any]) -> Any:
+    """Return the verdict; roots that no corner answers become skips.  None if the tiling is
+    refused.
+    """
+    while True:
+        try:
+            return verdict_of(model, forests.encoded(document))
+        except Rejected as found:
+            assert found.rule == "SPEC-15.5", found.why
+            if not without_corners(document, found):
+                return None
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_every_accepted_bound_is_true(part: int) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(part * SEEDS, (part + 1) * SEEDS):
+        found = case(seed)
+        if found is None:
+            continue
+        model, weights, document = found
+        verdict = proved(model, document)
+        if verdict is None:
+            seen["refused"] += 1
+            continue
+        assert_true(verdict, model, weights)
+        seen["plane" if "plane" in document["proof"]["chain"] else "line"] += 1
+        seen["right"] += verdict.lower > 0
+        seen["wrong"] += verdict.upper < verdict.total
+        seen["margin"] += verdict.margin > 0
+    assert min(seen[key] for key in ("plane", "line", "right", "wrong", "margin")) > 0, seen
+
+
+# --- the lemmas, and the false forms of them --------------------------------------------
+
+
+def altered(module: ModuleType, old: str = "", new: str = "") -> Any:
+    """Return the module with one piece of its source in another form."""
+    text = Path(str(module.__file__)).read_text("utf-8")
+    assert not old or text.count(old) == 1, (old, text.count(old))
+    changed = ModuleType(module.__name__)
+    exec(
+        compile(text.replace(old, new) if old else text, old or "as it is", "exec"),
+        changed.__dict__,
+    )  # noqa: S102
+    return changed
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers at random: u_j, c_j, columns U_j; what is left of a logit is y . U_j, |y_a| <= reach."""
+
+    logits: Reading
+    unembed: Matrix
+    mu: int
+
+    @property
+    def columns(self) -> list[tuple[int, ...]]:
+        return list(zip(*self.unembed.rows, strict=True))
+
+    def bracket(self, j: int, m: int, s: list[Fraction], y: list[int]) -> Fraction:
+        """Return D of j against m, with mu, where the mean of s + p is s."""
+        u, c = self.logits.answers, self.logits.constants
+        moved = sum(x * (a - b) for x, a, b in zip(s, u[j], u[m], strict=True))
+        left = sum(x * (a - b) for x, a, b in zip(y, self.columns[j], self.columns[m], strict=True))
+        return Fraction(moved) + c[j] - c[m] + left + self.mu
+
+    def tested(self, rivals: Rivals, j: int, m: int, s: list[Fraction]) -> Fraction:
+        """Return the upper bound on that, for a rival."""
+        return self.bracket(j, m, s, [0] * len(self.unembed.rows)) + rivals.spreads[m][j]
+
+
+def answers(rng: random.Random, directions: int, *, wide: bool = True) -> Answers:
+    """Return answers of a small vocabulary, with ties."""
+    count, width = rng.randint(1, 7), rng.randint(1, 2)
+    size = rng.choice((2, 4, 9))
+    u = [tuple(rng.randint(-size, size) for _ in range(directions)) for _ in range(count)]
+    curve = rng.choice((0, 1, 1, 2))
+    c = [rng.randint(-4, 4) - curve * sum(x * x for x in row) for row in u]
+    rows = tuple(tuple(rng.randint(-3, 3) for _ in range(count)) for _ in range(width))
+    reach = tuple(rng.choice((0, 0, 1, 2) if wide else (0,)) for _ in range(width))
+    widths = Widths(Fraction(0), reach, 0)
+    logits = Reading((), tuple(u), tuple(c), widths, 0)
+    return Answers(logits, Matrix(rows, 0), rng.choice((0, 0, 1, 3, 7)))
+
+
+def means(rng: random.Random, given: Answers, m: int) -> Iterator[list[Fraction]]:
+    """Yield means S: at random, and about where some answer begins to win over m."""
+    u, c = given.logits.answers, given.logits.constants
+    for _ in range(4):
+        yield [Fraction(rng.randint(-60, 60), rng.choice((1, 2, 6))) for _ in u[m]]
+    for j in range(len(u)):
+        gap = [a - b for a, b in zip(u[j], u[m], strict=True)]
+        size = sum(x * x for x in gap)
+        if size:
+            level = (
+                c[m] - c[j] - given.mu + rng.randint(-6, 6) - Fraction(1, rng.choice((1, 2, 99)))
+            )
+            side = Fraction(rng.randint(-9, 9), 2)
+            turned = [-gap[-1], gap[0]] if len(gap) > 1 else [0]
+            yield [level * x / size + side * t for x, t in zip(gap, turned, strict=True)]
+
+
+def violations(given: Answers, rivals: Rivals, rng: random.Random) -> Iterator[str]:
+    """Yield where the lemma fails: all rivals are beaten and some answer is not."""
+    for m, against in rivals.spreads.items():
+        for s in means(rng, given, m):
+            sums = [given.tested(rivals, k, m, s) for k in against]
+            if any(value >= 0 for value in sums):
+                continue
+            least = min((-value for value in sums), default=Fraction(0))
+            y = [rng.choice((-1, 1)) * b for b in given.logits.widths.reach]
+            for j in set(range(len(given.logits.answers))) - {m}:
+                margin = -given.bracket(j, m, s, y)
+                if margin <= 0 or margin < least / rivals.stretch[m]:
+                    yield "margin" if margin > 0 else "beaten"
+
+
+def on_a_line(module: Any, rng: random.Random) -> list[str]:
+    given = answers(rng, 1)
+    return [*violations(given, module.line(given.logits, given.unembed, given.mu, ledger()), rng)]
+
+
+def in_a_plane(
+    module: Any, rng: random.Random, *, of_c: bool = False, missing: bool = False
+) -> list[str] | None:
+    """Return the violations; None where there is no tiling, or it is refused.  ``of_c``: the tiling
+    is that of c.
+    """
+    given = answers(rng, 2)
+    columns = transposed(centred(given.unembed, ledger()))
+    g = given.logits.widths.of(columns, 0, ledger())
+    c = given.logits.constants
+    heights = list(c) if of_c else [a + b for a, b in zip(c, g, strict=True)]
+    places: Any = given.logits.answers
+    hint = chains.tiling(places, heights, Seeded(rng))
+    if hint is None:
+        return None
+    tiles = module.parse_tiling(hint, len(places))
+    try:
+        return [*violations(given, module.plane(given.logits, given.unembed, tiles, ledger()), rng)]
+    except Rejected as found:
+        assert found.rule == "SPEC-15.5"
+        return None
+
+
+def test_the_rivals_on_a_line_are_enough() -> None:
+    module = altered(line_module)
+    trials = 4 * SEEDS
+    assert [on_a_line(module, random.Random(seed)) for seed in range(trials)] == [[]] * trials
+
+
+def test_the_rivals_in_a_plane_are_enough() -> None:
+    module = altered(plane_module)
+    found = [in_a_plane(module, random.Random(seed)) for seed in range(4 * SEEDS)]
+    tiled = [one for one in found if one is not None]
+    assert len(tiled) > SEEDS
+    assert not any(tiled)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kind"),
+    [
+        # An answer at the same place has no finite threshold: it was taken for beaten.
+        ("yield m, level[2], 1", "pass", "beaten"),
+        # What is left is added up over all steps between two answers, not over one.
+        ("accumulate(rho)", "rho", "beaten"),
+        ("sign * added[j], j)", "added[j], j)", "beaten"),
+        ("abs(added[j] - added[m])", "0", "beaten"),
+        # mu counts once, not once for each unit of u.
+        ("h - mu, m", "h, m", "beaten"),
+        # The order is that of u.
+        ("sorted(range(count), key=places.__getitem__)", "[*range(count)]", None),
+        # An answer nearer than the rival is beaten by less.
+        ("-((u - far) // (hull[-1][0] - u))", "1", "margin"),
+        # The steepest corner, not the nearest.
+        ("hull[-1 - steepest(lowered, hull, ledger)]", "hull[-1]", "beaten"),
+        # Only what is below the line is no corner.
+        ("not bends(level, hull, 0, ledger)", "True", "beaten"),
+        ("level is None or h > level[1]", "level is None", "beaten"),
+        ("for sign in (1, -1)", "for sign in (1,)", "beaten"),
+    ],
+)
+def test_false_forms_of_the_line_fail(old: str, new: str, kind: str | None) -> None:
+    module = altered(line_module, old, new)
+
+    def seen() -> Iterator[str]:
+        for seed in range(6000):
+            try:
+                yield from on_a_line(module, random.Random(seed))
+            except ZeroDivisionError:
+                yield "crash"
+
+    assert any(kind in (found, None) for found in seen())
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "of_c"),
+    [
+        # Neighbours in the triangulation of c, and logits as they are at the mean residual.
+        ("g[j] + g[m]", "0", False),
+        # The same with both slacks, where they are not the same for all answers.
+        ("list(map(add, logits.constants, g))", "list(logits.constants)", True),
+        ("g[j] + g[m]", "2 * g[m]", False),
+        # An answer that is no corner is a neighbour too.
+        ("near[x].add(j)", "pass", False),
+    ],
+)
+def test_false_forms_of_the_plane_fail(old: str, new: str, of_c: bool) -> None:  # noqa: FBT001
+    module = altered(plane_module, old, new)
+    found = (in_a_plane(module, random.Random(seed), of_c=of_c) for seed in range(6000))
+    assert any("beaten" in (one or ()) for one in found)
+
+
+PENTAGON = ((1000, 0), (309, 951), (-809, 588), (-809, -588), (309, -951), (0, 0))
+TWICE_ROUND = [[5, a % 5, (a + 2) % 5] for a in range(0, 10, 2)]
+
+
+def test_outer_edges_that_wind_twice_prove_something_false() -> None:
+    # Each corner of the star is tested against those two steps away, so its true neighbours win.
+    widths = Widths(Fraction(0), (0,), 0)
+    logits = Reading((), PENTAGON, (0, 0, 0, 0, 0, 1000), widths, 0)
+    given = Answers(logits, Matrix(((0,) * 6,), 0), 0)
+    tiles = plane_module.parse_tiling({"triangles": TWICE_ROUND, "inside": []}, 6)
+    with pytest.raises(Rejected) as found:
+        plane_module.plane(logits, given.unembed, tiles, ledger())
+    assert (found.value.rule, "wind once" in found.value.why) == ("SPEC-15.5", True)
+    unchecked = altered(plane_module, "require(lowest == 1,", "require(True,")
+    rivals = unchecked.plane(logits, given.unembed, tiles, ledger())
+    s = [Fraction(4), Fraction(3)]
+    assert all(given.tested(rivals, k, 0, s) < 0 for k in rivals.spreads[0])
+    assert given.bracket(1, 0, s, [0]) > 0
