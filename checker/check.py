@@ -33,7 +33,7 @@ class Proof(Protocol):
 
 Parser = Callable[[dict[str, object], Model, Statement, int], Proof]
 
-KINDS = {"cells": "paths", "leaves": "", "sums": ""}
+KINDS = {"cells": "paths", "wide": "paths", "leaves": "", "sums": ""}
 """By the key that a proof of this kind has, the keys that it may have beside."""
 
 
@@ -43,6 +43,10 @@ def parser_of(kind: str) -> Parser:
         from checker.cells.forest import parse_forest
 
         return parse_forest
+    if kind == "wide":
+        from checker.wide.forest import parse_wide
+
+        return parse_wide
     if kind == "leaves":
         from checker.leaves.leaves import parse_leaves
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from math import prod
 
-from checker.cells.cell import Failures, Known
+from checker.cells.cell import Failures, Inputs, Known
 from checker.cells.enumeration import BruteForce
 from checker.cells.extreme import extreme_test
 from checker.cells.parse import Cell, Skip, Split
@@ -93,12 +93,12 @@ class Cells:
         inputs = cell.inputs()
         if isinstance(method, Screen):  # 7.15
             found, removed, heaviest = screened(self.scores, inputs, given.answers, mu)
-            margin = self._least(given.margin, _beaten(mu, removed, heaviest))
+            margin = self._least(given.margin, beaten(mu, removed, heaviest))
             return Known(found, margin)
         if not given.answers or not size:  # nothing fails
             shown = given.margin if size else None
             return given if isinstance(method, Split) else Outcome(0, 0, size, shown)
-        frame = Frame(self.scores, inputs, self.weights)
+        frame = self._frame(cell, inputs)
         before = self.ledger.held
         left, margin = self._left(cell, frame, given, mu)
         room = self.ledger.held - before
@@ -112,6 +112,10 @@ class Cells:
         self.ledger.release(room)
         shown = margin if failures.upper < size else None
         return Outcome(failures.lower, failures.upper, size, shown)
+
+    def _frame(self, cell: Cell, inputs: Inputs) -> Frame:
+        """Return the cell with its weights."""
+        return Frame(self.scores, inputs, self.weights)
 
     def _left(
         self,
@@ -147,7 +151,7 @@ class Cells:
                 self.ledger.take(places * ROW_BITS + entries * width)
         # W: the largest weights at each position
         heaviest = sum(max(high for _, high in row.values()) for row in frame.weights)
-        value = _beaten(mu, max(sums, default=None), heaviest)
+        value = beaten(mu, max(sums, default=None), heaviest)
         return left, self._least(given.margin, value)
 
     def _least(self, margin: int | None, value: int | None) -> int | None:
@@ -161,7 +165,7 @@ class Cells:
         return shown if margin is None else min(margin, shown)
 
 
-def _beaten(mu: int, removed: int | None, heaviest: int) -> int | None:
+def beaten(mu: int, removed: int | None, heaviest: int) -> int | None:
     """Return the margin of the sum where sums of at most ``removed`` were removed: mu + (-sum)/W,
     rounded down.  (SPEC-7.6)
     """
