@@ -15,6 +15,7 @@ Layers; a package imports from those above it, and from nothing below or beside 
     ladder          many proofs of one model; knows no family
     family          what is asked about a family of proofs
     cells, sums, leaves
+    wide            cells of models with several heads, on the parts of cells
     families        the table of families: one row adds one
     api             the functions below
     command         the command line

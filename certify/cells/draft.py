@@ -138,12 +138,14 @@ def _within(
     return fitting
 
 
-def with_claims(drafted: Document, facts: dict[str, Any]) -> Document:
-    """Return the draft with the bounds and the operations that the checker derived."""
+def with_claims(drafted: Document, facts: dict[str, Any], key: str = "cells") -> Document:
+    """Return the draft with the bounds and the operations that the checker derived; its cells are
+    under ``key``.
+    """
     outcomes = iter(facts["cells"])
     scale_exponent = int(facts["margin_lower_exact"][1])
     cells = []
-    for found in drafted["proof"]["cells"]:
+    for found in drafted["proof"][key]:
         if "children" in found:
             cells.append(found)
             continue
@@ -154,4 +156,4 @@ def with_claims(drafted: Document, facts: dict[str, Any]) -> Document:
             cells.append(found)
         else:
             cells.append({**found, "failures": [lower, upper]})
-    return with_bounds(drafted, facts, cells=cells)
+    return with_bounds(drafted, facts, **{key: cells})

@@ -48,7 +48,8 @@ class Group:
 def groups(summary: Summary) -> Iterator[Group]:
     """Yield the leaf cells of a proof."""
     weights, maximum = _weights(summary), 0
-    for cell in summary.proof["cells"]:
+    proof = summary.proof
+    for cell in proof["wide" if "wide" in proof else "cells"]:
         maximum = int(cell.get("maximum", maximum))
         if "children" in cell:
             continue
