@@ -24,8 +24,10 @@ def _largest(
     total = 0
     gains = []
     for row, other in zip(above, below, strict=True):
-        # phi_i: the upper end of one weight, the lower end of the other
-        rests = {b: large * row[b][1] - small * other[b][0] for b in row}
+        rests = {}
+        for b, (_, upper) in row.items():
+            lower, _ = other[b]
+            rests[b] = large * upper - small * lower  # phi_i(b)
         top = max(rests.values())
         total += top
         gains.append(0 if maximum is None else rests.get(maximum, top) - top)

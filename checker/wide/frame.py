@@ -38,10 +38,12 @@ class Head:
         """Return lambda_h where no hint names it: the mean bracket of one tuple.  (SPEC-16.3)"""
         *free, last = self.weights
         chosen = [max(row) for row in free] + [min(last)]
-        weights = [row[b][0] for row, b in zip(self.weights, chosen, strict=True)]
-        values = [row[b] for row, b in zip(brackets, chosen, strict=True)]
-        total = sum(weights)
-        weighed = sum(w * value for w, value in zip(weights, values, strict=True))
+        total = 0
+        weighed = 0
+        for row, values, b in zip(self.weights, brackets, chosen, strict=True):
+            lower, _ = row[b]
+            total += lower
+            weighed += lower * values[b]
         return weighed // total if total else 0
 
 
@@ -70,7 +72,8 @@ class WideFrame(Frame):
         self.unit = 1 << hints.scale
         sides = [side.over(hints.scale) for side in hints.box]
         self.scores_of_heads = list(scores)
-        self.heads = [Head(self.paths, self.weights, self.values, (self.unit,))]
+        first = Head(self.paths, self.weights, self.values, (self.unit,))
+        self.heads = [first]
         for own, ends in zip(scores[1:], sides, strict=True):
             self.ledger.charge(cmp=self.wide)
             weights = own.weights(self.queries, self.blocks)
@@ -113,7 +116,12 @@ class WideFrame(Frame):
         pairs = zip(self.weights, allowed, strict=True)
         return [[b for b in row if tokens & masks[b]] for row, tokens in pairs]
 
-    def _lambdas(self, j: int, mu: int, brackets: list[Brackets]) -> list[int]:
+    def _lambdas(
+        self,
+        j: int,
+        mu: int,
+        brackets: list[Brackets],
+    ) -> list[int]:
         """Return lambda_h of every head, with the sum -(g + mu).  (SPEC-16.3)
 
         Cost: two operations per query; where no hint names the answer, for each head but the first
@@ -122,10 +130,14 @@ class WideFrame(Frame):
         paths = self.paths
         right = paths.right[self.maximum]
         self.ledger.charge(add=len(self.queries), cmp=len(self.queries))
-        direct = max(paths.eu_high[q][j] - paths.eu_low[q][right] for q in self.queries)
+        high = paths.eu_high
+        low = paths.eu_low
+        asked = self.queries
+        direct = max(high[q][j] - low[q][right] for q in asked)
         if j in self.hints.lambdas:
             scale = paths.value_scale
-            others = [hint << scale >> LAMBDA_BITS for hint in self.hints.lambdas[j]]
+            hints = self.hints.lambdas[j]
+            others = [hint << scale >> LAMBDA_BITS for hint in hints]
         else:
             places = len(self.weights)
             count = len(self.heads) - 1

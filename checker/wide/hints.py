@@ -26,12 +26,16 @@ class Side:
         return self.low << finer, self.high << finer
 
 
+Lambdas = dict[int, tuple[int, ...]]
+"""By answer, numbers for every head but the first, over 2^-16."""
+
+
 @record
 class Hints:
-    """``box``: a side for each head but the first.  ``lambdas``: by answer, over 2^-16."""
+    """``box``: a side for each head but the first."""
 
     box: tuple[Side, ...]
-    lambdas: dict[int, tuple[int, ...]]
+    lambdas: Lambdas
 
     @property
     def scale(self) -> int:
@@ -59,8 +63,8 @@ def _box(value: object, where: str) -> tuple[Side, ...]:
     return tuple(sides)
 
 
-def _lambdas(value: object, where: str, answers: int) -> dict[int, tuple[int, ...]]:
-    found: dict[int, tuple[int, ...]] = {}
+def _lambdas(value: object, where: str, answers: int) -> Lambdas:
+    found: Lambdas = {}
     for item in listing(value, where):
         pair = listing(item, where)
         require_form(

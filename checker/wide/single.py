@@ -23,18 +23,17 @@ def is_wrong(
           each answer nine operations per position and five more.
     """
     ledger = scores[0].tables.ledger
-    work = len(scores) * len(tokens)
-    count = len(answers)
+    means = len(scores) * len(answers)
+    positions = len(tokens)
     precision = min(2 * scores[0].precision, MAX_PRECISION)
     while precision <= MAX_PRECISION:
-        more = len(scores) * count
-        ledger.charge(
-            mul=2 * work * count + 2 * more, add=work * (1 + 7 * count) + 3 * more
-        )
+        added = means * (7 * positions + 3) + len(scores) * positions
+        ledger.charge(mul=2 * means * (positions + 1), add=added)
         weights = [_weights(own, tokens, precision) for own in scores]
-        found = [
-            _difference(scores, weights, right, tokens, j, precision) for j in answers
-        ]
+        found = []
+        for j in answers:
+            ends = _difference(scores, weights, right, tokens, j, precision)
+            found.append(ends)
         if any(low >= 0 for low, _ in found):
             return True
         if all(high + (mu << precision) < 0 for _, high in found):
@@ -43,7 +42,11 @@ def is_wrong(
     return None
 
 
-def _weights(scores: Scores, tokens: tuple[int, ...], precision: int) -> list[Ends]:
+def _weights(
+    scores: Scores,
+    tokens: tuple[int, ...],
+    precision: int,
+) -> list[Ends]:
     """Return the weight of every position, the largest being one."""
     paths = scores.tables.paths
     q = tokens[-1]

@@ -18,6 +18,7 @@ from typing import Any
 import exhaustion
 import forests
 import pytest
+from boxes import side_of
 from exhaustion import Input
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,54 +32,14 @@ from checker.cells.paths import Paths
 from checker.cells.terms import Frame
 from checker.float32.cells import REAL
 from checker.statement.outcome import Outcome
-from checker.wide import box, frame
+from checker.wide import frame
 from checker.wide.derive import WideCells
 from checker.wide.frame import WideFrame
-from checker.wide.hints import Hints, Side, parse_hints
+from checker.wide.hints import Hints, parse_hints
 from checker.wide.methods import WIDE_METHODS, WideBruteForce, WideCopies
 
 EXAMPLES = int(os.environ.get("CERTIFY_EXAMPLES", "60"))
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
-EXPONENT = -24
-"""Sides of boxes are multiples of this power of two, or of a finer one where they are small."""
-
-BITS = 30
-
-
-def tightest(passes: Callable[[int, int], bool]) -> tuple[int, int]:
-    """Return (a, e) such that a 2^e passes and a less does not.
-
-    Requires: what passes is all from some number on.
-    """
-    exponent = -60
-    while exponent < 100 and not passes(1, exponent):
-        exponent += 4
-    high, exponent = 1 << BITS, exponent - BITS
-    low = 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if passes(middle, exponent) else (middle, high)
-    return high, exponent
-
-
-def side_of(first: Any, other: Any, maximum: int | None) -> Side:
-    """Return a side that is as tight as the checker's own test allows, or the widest."""
-
-    def is_above(mantissa: int, exponent: int) -> bool:
-        factors = 1 << max(-exponent, 0), mantissa << max(exponent, 0)
-        return box._largest(first, other, factors, maximum) <= 0
-
-    def is_below(mantissa: int, exponent: int) -> bool:
-        # of the reciprocal: W_h <= mantissa 2^exponent W_0
-        factors = 1 << max(-exponent, 0), mantissa << max(exponent, 0)
-        return box._largest(other, first, factors, maximum) <= 0
-
-    above, below = tightest(is_above), tightest(is_below)
-    two = Fraction(2)
-    exponent = max(min(above[1], 128), -128)
-    low = 1 / (below[0] * two ** below[1]) / two**exponent
-    high = above[0] * two ** above[1] / two**exponent
-    return Side(int(low), max(-int(-high // 1), int(low)), exponent)
 
 
 class WideWatched(Watched, WideCells):

@@ -358,8 +358,9 @@ LAYERS = {
     "checker.cells": 3,
     "checker.sums": 3,
     "checker.leaves": 3,
-    "checker.check": 4,
-    "checker.__main__": 5,
+    "checker.wide": 4,
+    "checker.check": 5,
+    "checker.__main__": 6,
 }
 """The chapters of the checker: a module imports from its own folder and from those below it."""
 
