@@ -17,6 +17,7 @@ Layers; a package imports from those above it, and from nothing below or beside 
     family          what is asked about a family of proofs
     cells, sums, leaves
     chain           made of cells
+    wide            cells of models with several heads, on the parts of cells
     families        the table of families: one row adds one
     api             the functions below
     sweep           many proofs of many models, kept by content

@@ -15,16 +15,22 @@ from certify.leaves.family import FAMILY as LEAVES
 from certify.model.config import Config
 from certify.question.question import Question
 from certify.sums.family import FAMILY as SUMS
+from certify.wide.family import FAMILY as WIDE
 
-FAMILIES: tuple[Family, ...] = (CELLS, CHAIN, SUMS, LEAVES)
+FAMILIES: tuple[Family, ...] = (CELLS, WIDE, CHAIN, SUMS, LEAVES)
 """In the order in which they are asked; the last one takes every question.  A family is added by a
 row here.
 """
 
 
 def strategies() -> tuple[Strategy[Any], ...]:
-    """Return every strategy of every family, in the order in which they are listed."""
-    return tuple(one for family in FAMILIES for one in family.strategies.values())
+    """Return every strategy of every family, in the order in which they are listed; of those that
+    share a name the first.
+    """
+    named: dict[str, Strategy[Any]] = {}
+    for family in FAMILIES:
+        named = named | {name: one for name, one in family.strategies.items() if name not in named}
+    return tuple(named.values())
 
 
 def chosen(
@@ -39,9 +45,11 @@ def chosen(
     if strategy is None:
         family = next((one for one in able if _accepts(one, config, question)), able[-1])
         return family, family.strategies[family.usual]
-    for family in able:
-        if strategy in family.strategies:
-            return family, family.strategies[strategy]
+    having = [family for family in able if strategy in family.strategies]
+    if having:
+        # Families may share a name: the model decides.
+        family = next((one for one in having if _accepts(one, config, question)), having[0])
+        return family, family.strategies[strategy]
     listed = ", ".join(name for family in able for name in family.strategies)
     raise Unsupported(f"task {question.label} has no strategy {strategy}, it has {listed}")
 

@@ -165,6 +165,18 @@ def errors_of_exp(said: Statement) -> dict[str, str]:
     return {key: f"{error.numerator}/{error.denominator}" for key, error in both}
 
 
+def width_of(parsed: Parsed) -> dict[str, str]:
+    """Return what a model of Max-of-K has beyond one head and nothing else.  (SPEC-9.1)"""
+    sizes = parsed.model.sizes
+    found = {
+        "heads": sizes["n_heads"] if sizes["n_heads"] > 1 else None,
+        "d_mlp": sizes.get("d_mlp"),
+        "normalization": parsed.model.config["normalization_type"],
+    }
+    asked = parsed.statement.name == "max-of-k"
+    return {key: str(value) for key, value in found.items() if asked and value}
+
+
 def facts(theorem: Theorem) -> dict[str, str]:
     """Return the fields of the verdict line, in order, each one the checker's own.  (SPEC-9.1)"""
     said = theorem.parsed.statement
@@ -173,6 +185,7 @@ def facts(theorem: Theorem) -> dict[str, str]:
     return {
         "task": said.name,
         **said.task.fields,
+        **width_of(theorem.parsed),
         **({} if usual_readout else {"readout": said.readout}),
         **said.domain.unusual,
         "scope": said.scope.label,

@@ -37,7 +37,7 @@ class Proof(Protocol):
 
 Parser = Callable[[dict[str, object], Model, Statement, int], Proof]
 
-KINDS = {"cells": "paths", "chain": "", "leaves": "", "sums": ""}
+KINDS = {"cells": "paths", "chain": "", "wide": "paths", "leaves": "", "sums": ""}
 """By the key that a proof of this kind has, the keys that it may have beside."""
 CONDITIONAL = ("cells", "leaves")
 """The kinds of proof that are about scopes with a condition.  (SPEC-5.3)"""
@@ -53,6 +53,10 @@ def parser_of(kind: str) -> Parser:
         from checker.chain.chain import parse_chain
 
         return parse_chain
+    if kind == "wide":
+        from checker.wide.forest import parse_wide
+
+        return parse_wide
     if kind == "leaves":
         from checker.leaves.leaves import parse_leaves
 

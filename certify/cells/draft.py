@@ -138,9 +138,11 @@ def _within(
     return fitting
 
 
-def with_claims(drafted: Document, facts: dict[str, Any]) -> Document:
-    """Return the draft with the bounds and the operations that the checker derived."""
-    return with_bounds(drafted, facts, cells=claimed(drafted["proof"]["cells"], facts))
+def with_claims(drafted: Document, facts: dict[str, Any], key: str = "cells") -> Document:
+    """Return the draft with the bounds and the operations that the checker derived; its cells are
+    under ``key``.
+    """
+    return with_bounds(drafted, facts, **{key: claimed(drafted["proof"][key], facts)})
 
 
 def claimed(given: Sequence[Cell], facts: dict[str, Any]) -> list[Cell]:

@@ -47,7 +47,8 @@ def groups(summary: Summary) -> Iterator[Group]:
     """Yield the leaf cells of a proof."""
     size_of = sizes_of(summary)
     maximum = 0
-    for cell in summary.proof["cells"]:
+    proof = summary.proof
+    for cell in proof["wide" if "wide" in proof else "cells"]:
         maximum = int(cell.get("maximum", maximum))
         if "children" in cell:
             continue

@@ -10,7 +10,9 @@ uniform sequences in batches of 128; cross-entropy at the last position.
 Other options go further than this recipe: more steps, a learning rate that
 falls linearly to zero over the last part of them, and what makes proofs short
 (``certify.training.for_proof``).  ``RECIPES`` names sets of values of all
-options.  PyTorch is imported only when training starts, since nothing else in
+options.  Three make a wider model: several heads that share the width, a ReLU
+MLP with its two biases, layer norm (LN: with scale, shift and a bias of the
+outputs).  PyTorch is imported only when training starts, since nothing else in
 the package needs it.
 """
 
@@ -23,9 +25,10 @@ from types import MappingProxyType
 from typing import Any
 
 from certify.errors import BadInput
-from certify.model.config import Config
+from certify.model.config import MAXIMUM_HEADS, Config, is_one_layer
 from certify.model.tensors import Tensor
 from certify.question.rules import MAX_OF_K
+from certify.training.architecture import EPS
 from certify.training.for_proof import (
     LINE,
     ForProof,
@@ -36,6 +39,7 @@ from certify.training.for_proof import (
     penalty,
     zeros_of,
 )
+from certify.training.network import initial_weights, network_logits
 from certify.training.pytorch import deterministic, finished, import_torch, require_sizes
 from certify.training.recipe import (
     Named,
@@ -75,7 +79,31 @@ class Sizes:
 
     k: int = setting("Length of the input.", least=1, most=64)
     vocab: int = setting("How many tokens.", 64, least=2, most=4096)
-    d_model: int = setting("Width of the model and of its head.", 32, least=1, most=1024)
+    d_model: int = setting("Width of the model, and of its heads together.", 32, least=1, most=1024)
+    heads: int = setting("Heads.", 1, least=1, most=MAXIMUM_HEADS)
+    d_mlp: int = setting("Width of a ReLU MLP; 0 is none.", 0, least=0, most=4096)
+    normalization: str | None = setting("Layer norm.", None, choices=("none", "LN", "LNPre"))
+
+    def config(self) -> Config:
+        """Return the causal configuration of one layer.
+
+        Errors: ``BadInput`` if the width is no multiple of the number of heads.
+        """
+        if self.heads < 1 or self.d_model % self.heads:
+            raise BadInput(f"train: d-model {self.d_model} is not a multiple of heads {self.heads}")
+        return Config(
+            d_vocab=self.vocab,
+            d_vocab_out=self.vocab,
+            n_ctx=self.k,
+            d_model=self.d_model,
+            d_head=self.d_model // self.heads,
+            n_heads=self.heads,
+            attn_only=self.d_mlp == 0,
+            act_fn="relu" if self.d_mlp else None,
+            normalization_type=self.normalization,
+            d_mlp=self.d_mlp or None,
+            eps=None if self.normalization is None else EPS.hex(),
+        )
 
 
 def train_max_of_k(
@@ -84,12 +112,14 @@ def train_max_of_k(
     d_model: int,
     recipe: Recipe | None = None,
     progress: Report | None = None,
+    **wider: Any,
 ) -> tuple[dict[str, Tensor], Config]:
     """Return the float32 tensors and the configuration of a model trained to answer with the
     maximum.
 
     Requires: ``progress``, if given, is called with the number of finished
-              steps and the latest loss, some two hundred times.
+              steps and the latest loss, some two hundred times; ``wider`` are
+              the fields ``heads``, ``d_mlp``, ``normalization`` of ``Sizes``.
     Ensures:  the same arguments and PyTorch build give the same bytes: one
               thread, deterministic algorithms, one generator seeded with
               ``recipe.seed`` for weights and data alike.
@@ -108,7 +138,7 @@ def train_max_of_k(
         raise BadInput("train: seed must be between 0 and 2^63 - 1")
     recipe.proof.require(d_model)
     torch = import_torch()
-    config = Config(d_vocab=vocab, d_vocab_out=vocab, n_ctx=k, d_model=d_model, d_head=d_model)
+    config = Sizes(k, vocab, d_model, **wider).config()
     with deterministic(torch):
         generator = torch.Generator(device="cpu").manual_seed(recipe.seed)
         weights = _initial_weights(torch, config, generator)
@@ -120,6 +150,11 @@ def train_max_of_k(
 
 def _initial_weights(torch: Any, config: Config, generator: Any) -> dict[str, Any]:
     """Return the weights before training, in the order in which they are drawn."""
+    if not is_one_layer(config):
+        biases = (
+            ("b_in", "b_out", "b_U") if config.normalization_type == "LN" else ("b_in", "b_out")
+        )
+        return initial_weights(torch, config, 0, generator, biases=biases)
     d_model = config.d_model
     shapes = {
         "embed.W_E": (config.d_vocab, d_model),
@@ -139,16 +174,18 @@ def _initial_weights(torch: Any, config: Config, generator: Any) -> dict[str, An
     }
 
 
-def _last_logits(weights: Mapping[str, Any], tokens: Any, d_head: int) -> Any:
+def _last_logits(torch: Any, weights: Mapping[str, Any], tokens: Any, config: Config) -> Any:
     """Return the logits at the last position, [batch, d_vocab_out], for ``tokens`` [batch,
     n_ctx].
     """
+    if not is_one_layer(config):
+        return network_logits(torch, weights, tokens, config)
     residual = weights["embed.W_E"][tokens] + weights["pos_embed.W_pos"]
     W_Q, W_K = weights["blocks.0.attn.W_Q"][0], weights["blocks.0.attn.W_K"][0]
     W_V, W_O = weights["blocks.0.attn.W_V"][0], weights["blocks.0.attn.W_O"][0]
     last = residual[:, -1]
     query = (last @ W_Q).unsqueeze(-1)
-    pattern = ((residual @ W_K) @ query / math.sqrt(d_head)).softmax(dim=1)
+    pattern = ((residual @ W_K) @ query / math.sqrt(config.d_head)).softmax(dim=1)
     attended = (pattern * (residual @ W_V)).sum(dim=1)
     return (last + attended @ W_O) @ weights["unembed.W_U"]
 
@@ -181,7 +218,7 @@ def _optimise(
         bring_near(torch, tokens, asked.near_max, config.d_vocab, generator)
         answers = tokens.max(dim=1).values
         share = step / recipe.steps
-        logits = asked.temperature.at(share) * _last_logits(weights, tokens, config.d_head)
+        logits = asked.temperature.at(share) * _last_logits(torch, weights, tokens, config)
         loss = torch.nn.functional.cross_entropy(logits, answers)
         loss = loss + penalty(torch, weights, asked, share)
         optimiser.zero_grad()
@@ -262,10 +299,13 @@ def recipe_of(name: str, vocab: int, seed: int, d_model: int = 32) -> Recipe:
 
 
 def _told(sizes: Sizes, recipe: Recipe, proof: ForProof, steps: int, loss: float) -> list[str]:
+    wider = f", {sizes.heads} heads" if sizes.heads > 1 else ""
+    wider += f", {sizes.d_mlp} neurons" if sizes.d_mlp else ""
+    wider += f", {sizes.normalization}" if sizes.normalization else ""
     constructed = ", half constructed (start line)" if proof.start == LINE else ""
     return [
-        f"max-of-{sizes.k}, vocab {sizes.vocab}, d_model {sizes.d_model}, seed {recipe.seed},"
-        f" {recipe.steps} steps{constructed}"
+        f"max-of-{sizes.k}, vocab {sizes.vocab}, d_model {sizes.d_model}{wider},"
+        f" seed {recipe.seed}, {recipe.steps} steps{constructed}"
     ]
 
 
@@ -287,7 +327,14 @@ TRAINABLE = Trainable(
     parts=(Part(Sizes), Part(Recipe()), Part(ForProof())),
     steps=lambda sizes, recipe, proof: recipe.steps,
     train=lambda sizes, recipe, proof, report: train_max_of_k(
-        sizes.k, sizes.vocab, sizes.d_model, replace(recipe, proof=proof), report
+        sizes.k,
+        sizes.vocab,
+        sizes.d_model,
+        replace(recipe, proof=proof),
+        report,
+        heads=sizes.heads,
+        d_mlp=sizes.d_mlp,
+        normalization=sizes.normalization,
     ),
     measured=lambda loss: f"loss {loss:.4f}",
     told=_told,

@@ -102,13 +102,16 @@ class Cells:
         *below, _ = (sums[near] for sums in self.below)
         *own, last = (row[m] << scope.mark for row in self.weights)
         free = prod(map(add, below, own))
-        ends = [(min(a, near), min(b + 1, near)) for a, b in cell.queries]
-        sums = self.below[-1]
-        others = sum(sums[end] - sums[first] for first, end in ends)
+        others = sum(self._asked(a, b, near) for a, b in cell.queries)
         holding = last if cell.queries[-1][1] == m else 0
         # 7.2: with queries other than m, less those without the maximum
         weight = free * holding + (free - prod(below)) * others
         return scope.counted(weight)
+
+    def _asked(self, first: int, last: int, near: int) -> int:
+        """Return the weight of these queries, of those before ``near``."""
+        sums = self.below[-1]
+        return sums[min(last + 1, near)] - sums[min(first, near)]
 
     def _derive(self, cell: Cell, given: Known) -> Known | Outcome:
         """Return what the cell hands down to its children; of a leaf, the outcome."""
@@ -119,7 +122,7 @@ class Cells:
             return Outcome(0, size, size, None)
         if isinstance(method, Screen):  # 7.15
             found, removed, heaviest = self.screened(cell, given.answers, mu)
-            margin = self._least(given.margin, _beaten(mu, removed, heaviest))
+            margin = self._least(given.margin, beaten(mu, removed, heaviest))
             return Known(found, margin)
         if not given.answers or not size:  # nothing fails
             shown = given.margin if size else None
@@ -174,7 +177,7 @@ class Cells:
         # W: the largest weights at each position
         heaviest = sum(max(high for _, high in row.values()) for row in frame.weights)
         heaviest *= frame.stretch
-        value = _beaten(mu, max(sums, default=None), heaviest)
+        value = beaten(mu, max(sums, default=None), heaviest)
         return left, self._least(given.margin, value)
 
     def _least(self, margin: int | None, value: int | None) -> int | None:
@@ -188,7 +191,7 @@ class Cells:
         return shown if margin is None else min(margin, shown)
 
 
-def _beaten(mu: int, removed: int | None, heaviest: int) -> int | None:
+def beaten(mu: int, removed: int | None, heaviest: int) -> int | None:
     """Return the margin of the sum where sums of at most ``removed`` were removed: mu + (-sum)/W,
     rounded down.  (SPEC-7.6)
     """

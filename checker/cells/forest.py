@@ -53,12 +53,7 @@ class Forest:
             scales = paths.score_scale, paths.value_scale
             slack = float32.slack(self.model, exp, scales, ledger)
         cells = Cells(paths, named, self.precision, ledger, slack)
-        answers = range(self.model.sizes["d_vocab_out"])
-
-        def wrong(right: int) -> Iterable[int]:
-            return (answer for answer in answers if answer != right)
-
-        return visited(cells, self.roots, wrong, spread)
+        return visited(cells, self.roots, others(self.model), spread)
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""
@@ -74,6 +69,12 @@ Rivals = Callable[[int], Iterable[int]]
 """By right answer, those it is held against."""
 
 
+def others(model: Model) -> Rivals:
+    """Return what gives all answers but the right one."""
+    every = range(model.sizes["d_vocab_out"])
+    return lambda right: (answer for answer in every if answer != right)
+
+
 def visited(
     cells: Cells, roots: Sequence[Cell], wrong: Rivals, spread: Spread
 ) -> tuple[Outcome, ...]:
@@ -81,8 +82,8 @@ def visited(
     parts = list[Part]()
     for run in runs(len(roots), MOST_PARTS):
         own = roots[run.start : run.stop]
-        derive = partial(_derived, cells, own, wrong)
-        parts.append(Part(sum(map(cells.size, own)), derive))
+        size = sum(map(cells.size, own))
+        parts.append(Part(size, partial(_derived, cells, own, wrong)))
     return tuple(chain.from_iterable(spread(parts)))
 
 

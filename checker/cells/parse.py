@@ -47,7 +47,8 @@ class Skip:
 
 
 Method = Screen | Split | Skip | Leaf
-METHODS: dict[str, tuple[str, str, Callable[..., Method]]] = {
+Methods = dict[str, tuple[str, str, Callable[..., Method]]]
+METHODS: Methods = {
     "screen": ("layout children", "", Screen),
     "split": ("layout children", "", Split),
     "extreme": ("layout margin", "", Extreme),
@@ -206,12 +207,21 @@ def _claim(found: Found, where: str) -> Margin | Failures | None:
     return Failures(*(big(number, f"{where} failures") for number in failures))
 
 
+def _no_more(found: Found, where: str) -> Found:
+    """Return no field of a method beside those of SPEC-7."""
+    return {}
+
+
 @record
 class Reader:
-    """The cells of a list that are not yet read."""
+    """The cells of a list that are not yet read, the methods that they may have, and what reads
+    more fields of a method from those of its cell.
+    """
 
     unread: deque[tuple[int, object]]
     sizes: dict[str, int]
+    methods: Methods
+    more: Callable[[Found, str], Found]
 
     def cell(self, root: Root | None, depth: int) -> Cell:
         """Return the next cell of the preorder list with its whole subtree; None for a root."""
@@ -225,11 +235,11 @@ class Reader:
         given = item.get("method") if type(item) is dict else None
         name = typed(given, str, f"{where} method")
         require_support(
-            name in METHODS,
+            name in self.methods,
             "SPEC-7.5",
             f"{where} has the unknown method {name}",
         )
-        keys, may, kind = METHODS[name]
+        keys, may, kind = self.methods[name]
         roots = " maximum mu" if root is None else ""
         found = fields(item, where, f"method queries {keys}{roots}", may)
         if root is None:
@@ -244,7 +254,7 @@ class Reader:
         if children:
             _require_partition(children, queries, f"the split of {where}")
         layout = _layout(found, where, m)
-        own: Found = {}
+        own = self.more(found, where)
         for key in ("blocks", "lower"):  # 7.9, 7.10
             if key in found:
                 most = self.sizes["d_vocab_out"]
@@ -287,6 +297,8 @@ def _require_partition(cells: Iterable[Cell], whole: Ranges, where: str) -> None
 def parse_cells(
     cells: list[object],
     sizes: dict[str, int],
+    methods: Methods = METHODS,
+    more: Callable[[Found, str], Found] = _no_more,
 ) -> tuple[Cell, ...]:
     """Return the root cells of a proof that tiles the domain.  (SPEC-7.1)
 
@@ -296,7 +308,7 @@ def parse_cells(
              the list.
     Cost:    linear in the length of the list.
     """
-    reader = Reader(deque(enumerate(cells)), sizes)
+    reader = Reader(deque(enumerate(cells)), sizes, methods, more)
     roots = []
     groups: list[list[Cell]] = [[] for _ in range(sizes["places"])]
     while reader.unread:

@@ -135,7 +135,7 @@ def altered(module: ModuleType, old: str = "", new: str = "") -> Any:
     exec(
         compile(text.replace(old, new) if old else text, old or "as it is", "exec"),
         changed.__dict__,
-    )  # noqa: S102
+    )
     return changed
 
 
@@ -299,7 +299,7 @@ def test_false_forms_of_the_line_fail(old: str, new: str, kind: str | None) -> N
         ("near[x].add(j)", "pass", False),
     ],
 )
-def test_false_forms_of_the_plane_fail(old: str, new: str, of_c: bool) -> None:  # noqa: FBT001
+def test_false_forms_of_the_plane_fail(old: str, new: str, of_c: bool) -> None:
     module = altered(plane_module, old, new)
     found = (in_a_plane(module, random.Random(seed), of_c=of_c) for seed in range(6000))
     assert any("beaten" in (one or ()) for one in found)

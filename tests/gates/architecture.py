@@ -359,6 +359,7 @@ LAYERS = {
     "checker.sums": 3,
     "checker.leaves": 3,
     "checker.chain": 4,
+    "checker.wide": 4,
     "checker.check": 5,
     "checker.__main__": 6,
 }

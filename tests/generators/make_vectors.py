@@ -48,6 +48,7 @@ import vectors_float32
 import vectors_leaves
 import vectors_modular
 import vectors_paths
+import vectors_wide
 from models import ATTENTION, Model, Raw, Seeded
 
 from checker.__main__ import facts
@@ -2427,6 +2428,7 @@ CHAPTERS = (
     lambda book: vectors_leaves.chapter(book, sys.modules[__name__]),
     lambda book: vectors_domain.chapter(book, sys.modules[__name__]),
     lambda book: vectors_conditions.chapter(book, sys.modules[__name__]),
+    lambda book: vectors_wide.chapter(book, sys.modules[__name__]),
 )
 
 

@@ -33,10 +33,9 @@ def about(model: Model, domain: Document, condition: Document) -> Any:
 
 def scoped(make: Any, doc: Document, condition: Any, total: int) -> Document:
     """Return a certificate about a condition that claims nothing."""
-    doc = make.put(doc, "statement/scope", condition)
-    return make.put(
-        make.put(doc, "statement/total", str(total)), "statement/correct_upper", str(total)
-    )
+    said = doc["statement"]
+    told = {"scope": condition, "total": str(total), "correct_upper": str(total)}
+    return doc | {"statement": said | told}
 
 
 def chapter(book: Any, make: Any) -> None:
@@ -124,7 +123,7 @@ def refused(book: Any, make: Any) -> None:
         EQUALS,
     )
     for name, why, scope, kind in (
-        ("gap-string", "a gap that is a string", {"min-gap": "2"}, "SPEC-3.3"),
+        ("gap-string", "a gap that is a string", dict[str, Any]({"min-gap": "2"}), "SPEC-3.3"),
         ("gap-other-word", "a word of another's", {"max-gap": 2}, "SPEC-3.4"),
     ):
         book.refuse(kind, name, why, scoped(make, whole, scope, 64), EQUALS)

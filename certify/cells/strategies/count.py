@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from certify.cells.estimates import Examined
 from certify.cells.forest import Cell, Share, cell, singles
-from certify.cells.problem import Problem, pooled_then_single
+from certify.cells.problem import Problem, Settle, pooled_then_single
 from certify.cells.scaled import Array
 from certify.cells.tails import within
 
@@ -99,8 +99,18 @@ def build(problem: Problem) -> list[Cell]:
     Cost:    per undecided query, maximum and answer about 2 k polynomial products of the chosen
              bins.
     """
-    probabilities = problem.cells.probabilities
-    price = PRICE / problem.effort * 2 * max(len(problem.weights) - 1, 1) * SECONDS_PER_PRODUCT
+    settle = settling(problem.cells.probabilities, problem.effort)
+    return pooled_then_single(
+        problem, settle, lambda m, q: cell("count", [q], singles(m), blocks=[[COARSE, []]])
+    )
+
+
+def settling(probabilities: Array, effort: float) -> Settle:
+    """Return what chooses the bins of a cell with one query and single tokens.
+
+    ``probabilities`` [n, V]: how much each token counts at each position.
+    """
+    price = PRICE / effort * 2 * max(len(probabilities) - 1, 1) * SECONDS_PER_PRODUCT
 
     def settle(examined: Examined) -> Cell:
         leaf = _leaf(examined)
@@ -108,9 +118,7 @@ def build(problem: Problem) -> list[Cell]:
         hints: dict[str, Any] = {"lower": lower} if lower else {}
         return cell("count", [leaf.query], singles(leaf.maximum), blocks=blocks, **hints)
 
-    return pooled_then_single(
-        problem, settle, lambda m, q: cell("count", [q], singles(m), blocks=[[COARSE, []]])
-    )
+    return settle
 
 
 def _leaf(found: Examined) -> Leaf:

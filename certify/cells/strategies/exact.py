@@ -23,14 +23,14 @@ def build(problem: Problem) -> list[Cell]:
     Ensures: both sides of the claim meet, ties included.
     Cost:    per undecided query and maximum about V^(ceil((k-1)/2)) |J| log V for the checker.
     """
-    return pooled_then_single(problem, _enumerate, _blind)
+    return pooled_then_single(problem, enumerated_cell, _blind)
 
 
 def _blind(m: int, q: int) -> Cell:
     return cell("enumerate", [q], singles(m))
 
 
-def _enumerate(examined: Examined) -> Cell:
+def enumerated_cell(examined: Examined) -> Cell:
     """Return an enumerated cell, unless the checker could not hold its masks and sums
     (SPEC-3.5).
     """

@@ -1,0 +1,221 @@
+"""Estimates of what the checker derives in one wide cell, in float64.  (SPEC-16.3 to SPEC-16.6)
+
+The same formulas without outward rounding.  They only choose hints: boxes and numbers to compare
+heads with, and where to stop splitting.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from certify.cells.estimates import NOTHING, Examined, Flags, Open, Tokens
+from certify.cells.estimates import Cells as OneHead
+from certify.cells.scaled import Array
+from certify.wide.comparison import Comparison, Ends
+from certify.wide.tables import HeadTables, Tables
+
+LOOSER = 1e-9
+"""By what share a side of a box is moved outward, so that rounding cannot make it false."""
+
+MANTISSA = 30
+"""Bits of a side of a box."""
+
+UNITS = 1 << 16
+"""Numbers for heads are spelled as multiples of the reciprocal.  (SPEC-16.3)"""
+
+MOST_STEPS = 60
+"""Steps towards the tightest box; each is a better one from within."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """``low * 2^exponent`` and ``high * 2^exponent``, bounds on the ratio of one head."""
+
+    low: int
+    high: int
+    exponent: int
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Return both bounds."""
+        return math.ldexp(self.low, self.exponent), math.ldexp(self.high, self.exponent)
+
+    def spelled(self) -> list[int]:
+        """Return the side as a certificate spells it."""
+        return [self.low, self.high, self.exponent]
+
+
+@dataclass(frozen=True, slots=True)
+class WideExamined(Examined):
+    """A cell after the extreme tests of all pairs.
+
+    ``terms`` [n, pairs, blocks] of the pairs that are left, ``pair_answers`` [pairs] and
+    ``pair_vertices`` [pairs]; ``left`` is about answers.  ``lambdas`` by answer, where not the
+    checker's own are taken.
+    """
+
+    box: tuple[Side, ...]
+    lambdas: dict[int, list[int]]
+    pair_answers: Tokens
+    pair_vertices: Tokens
+
+
+def _ratio(above: Ends, below: Ends, *, forced: bool) -> float:
+    """Return the largest ratio of the sum of upper ends to that of lower ends, over the inputs.
+
+    Newton's method on a convex function, from below.
+    """
+    there = np.isfinite(above.upper)
+    free = len(there) - 1
+    rows = np.arange(free + 1)
+    large = np.where(there, above.upper, 0.0)
+    ratio = 0.0
+    for _ in range(MOST_STEPS):
+        values = np.where(there, large - ratio * below.lower, -np.inf)
+        chosen = values.argmax(axis=1)
+        if forced and free:
+            best = values[rows[:free], chosen[:free]]
+            at = int(np.argmax(values[:free, -1] - best))
+            chosen[at] = values.shape[1] - 1
+        small = below.lower[rows, chosen].sum()
+        if small <= 0.0:
+            return math.inf
+        better = float(large[rows, chosen].sum() / small)
+        if better <= ratio * (1 + 1e-12):
+            break
+        ratio = better
+    return ratio
+
+
+def side_of(first: Ends, other: Ends, *, forced: bool) -> Side | None:
+    """Return bounds on the ratio of the first head's denominator to another's, None where float64
+    knows none.
+    """
+    high = _ratio(first, other, forced=forced) * (1 + LOOSER)
+    most = _ratio(other, first, forced=forced) * (1 + LOOSER)
+    if not (0.0 < high < math.inf and 0.0 < most < math.inf):
+        return None
+    exponent = math.frexp(high)[1] - MANTISSA
+    if not -128 <= exponent <= 90:
+        return None
+    return Side(
+        math.floor(math.ldexp(1 / most, -exponent)),
+        math.ceil(math.ldexp(high, -exponent)),
+        exponent,
+    )
+
+
+class Cells(OneHead):
+    """The tables of one wide model, arranged for many cells."""
+
+    def __init__(self, tables: Tables, probabilities: Array, allowed: Flags | None = None) -> None:
+        self.held = np.ones(probabilities.shape, dtype=bool) if allowed is None else allowed
+        self.tables, self.probabilities = tables, probabilities
+        self.positions, self.outputs = tables.heads[0].D.shape
+        free = self.positions - 1
+        self.relative = [
+            one.EP - (one.EP[:, :free].mean(axis=1, keepdims=True) if free else 0.0)
+            for one in tables.heads
+        ]
+
+    def ends(self, h: int, maximum: int, queries: Tokens, starts: Tokens) -> Ends:
+        """Return the weights of one head, divided as the checker divides them.  (SPEC-7.5)"""
+        head, m, free = self.tables.heads[h], maximum, self.positions - 1
+        scores = head.E[queries, : m + 1] - head.E[queries, m][:, None]
+        high = np.maximum.reduceat(scores, starts, axis=1).max(axis=0)
+        low = np.minimum.reduceat(scores, starts, axis=1).min(axis=0)
+        high[-1] = low[-1] = 0.0
+        places = self.relative[h][queries]
+        own = scores[np.arange(len(queries)), queries] + places[:, free]
+        blocks = np.searchsorted(starts, queries, side="right") - 1
+        last_high, last_low = np.full(len(starts), NOTHING), np.full(len(starts), np.inf)
+        np.maximum.at(last_high, blocks, own)
+        np.minimum.at(last_low, blocks, own)
+        most = places[:, :free].max(axis=0)[:, None]
+        least = places[:, :free].min(axis=0)[:, None]
+        top = max(float(high.max() + most.max(initial=NOTHING)), float(own.max()))
+        upper = np.vstack([high + most, last_high])
+        lower = np.vstack([low + least, last_low])
+        there = np.isfinite(upper)
+        return Ends(
+            np.where(there, np.exp(np.where(there, lower, 0.0) - top), 0.0),
+            np.where(there, np.exp(np.where(there, upper, 0.0) - top), NOTHING),
+        )
+
+    def _brackets(self, head: HeadTables, m: int, starts: Tokens, answers: Tokens) -> Array:
+        """Return the largest brackets [n, J, blocks], without lambda.  (SPEC-16.5)"""
+        floors = np.minimum.reduceat(head.A[: m + 1, m], starts)
+        tops = np.maximum.reduceat(head.A[: m + 1, answers], starts, axis=0).T - floors
+        places = head.D[:, answers] - head.D[:, m][:, None]
+        found: Array = tops[None] + places[:, :, None]
+        return found
+
+    def examine(self, maximum: int, queries: Tokens, starts: Tokens, left: Open) -> WideExamined:
+        """Return a cell after the extreme test of every pair, with the tightest box, and with
+        better numbers for the answers that the checker's own do not decide.
+
+        Requires: as in a cell of one head.
+        """
+        m, answers, forced = maximum, left.answers, bool(queries[-1] != maximum)
+        ends = [self.ends(h, m, queries, starts) for h in range(len(self.tables.heads))]
+        sides = [side_of(ends[0], other, forced=forced) for other in ends[1:]]
+        if any(side is None for side in sides):
+            return self._unknown(m, queries, starts, left)
+        box = tuple(side for side in sides if side is not None)
+        U = self.tables.U
+        comparison = Comparison(
+            ends,
+            [self._brackets(one, m, starts, answers) for one in self.tables.heads],
+            (U[np.ix_(queries, answers)] - U[queries, m][:, None]).max(axis=0),
+            list(itertools.product(*(side.ends for side in box))),
+            forced,
+        )
+        there = np.logical_or.reduceat(left.allowed, starts, axis=2)
+        there[-1] &= np.isfinite(ends[0].upper[-1])
+        lambdas, named = comparison.chosen(there)
+        terms = np.concatenate(comparison.terms(lambdas, there), axis=1)
+        vertices = len(comparison.vertices)
+        pairs = Open(
+            np.arange(len(answers) * vertices), np.concatenate([left.allowed] * vertices, axis=1)
+        )
+        tested = self._tested(m, queries, starts, pairs, terms, 0.0)
+        hints = {
+            int(answers[at]): [int(value) for value in np.rint(lambdas[:, at] * UNITS)]
+            for at in np.flatnonzero(named)
+        }
+        return _joined(tested, answers, box, hints)
+
+    def _unknown(self, m: int, queries: Tokens, starts: Tokens, left: Open) -> WideExamined:
+        """Return a cell of which nothing is known but that the checker cannot be told its box."""
+        terms = np.zeros((self.positions, len(left.answers), len(starts)))
+        vertices = np.zeros(len(left.answers), dtype=np.intp)
+        return WideExamined(m, queries, starts, left, terms, 0.0, (), {}, left.answers, vertices)
+
+
+def _joined(
+    tested: Examined, answers: Tokens, box: tuple[Side, ...], hints: dict[int, list[int]]
+) -> WideExamined:
+    """Return what is left of answers where pairs are left."""
+    count = len(answers)
+    pairs = tested.left.answers
+    which = pairs % count
+    kept = np.unique(which)
+    allowed = np.zeros((len(tested.left.allowed), len(kept), tested.maximum + 1), dtype=bool)
+    for at, answer in enumerate(kept):
+        allowed[:, at] = tested.left.allowed[:, which == answer].any(axis=1)
+    return WideExamined(
+        tested.maximum,
+        tested.queries,
+        tested.starts,
+        Open(answers[kept], allowed),
+        tested.terms,
+        tested.operations,
+        box,
+        hints,
+        answers[which],
+        pairs // count,
+    )

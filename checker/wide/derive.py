@@ -1,0 +1,91 @@
+"""The outcome of every wide cell: cells of one head, with a test for every vertex of a box.
+(SPEC-16.6)
+"""
+
+from typing import cast
+
+from checker.cells.cell import Known
+from checker.cells.derive import ROW_BITS, Cells, beaten
+from checker.cells.extreme import extreme_test
+from checker.cells.parse import Cell
+from checker.cells.paths import Paths
+from checker.cells.places import Places
+from checker.cells.tables import Tables
+from checker.cells.terms import Frame, Terms, max_of_terms
+from checker.cells.weights import Scores
+from checker.float32.cells import Slack
+from checker.ground.ledger import Ledger
+from checker.wide.frame import WideFrame
+from checker.wide.hints import Hints
+from checker.wide.methods import Hinted, WideBruteForce
+
+NO_HINTS = Hints((), {})
+
+
+class WideCells(Cells):
+    """Derives the outcome of every leaf below a root, for a model with several heads."""
+
+    def __init__(
+        self,
+        heads: list[Paths],
+        named: Places,
+        precision: int,
+        ledger: Ledger,
+        slacks: list[Slack],
+    ) -> None:
+        super().__init__(heads[0], named, precision, ledger, slacks[0])
+        others = zip(heads[1:], slacks[1:], strict=True)
+        more = [Scores(Tables(own, ledger), precision, slack) for own, slack in others]
+        self.scores_of_heads = [self.scores, *more]
+
+    def frame(self, cell: Cell) -> Frame:
+        """Return the blocks and weights of a cell, its box tested.  (SPEC-16.4)"""
+        method = cell.method
+        hints = method.hints if isinstance(method, Hinted) else NO_HINTS
+        return WideFrame(self.scores_of_heads, cell, self.named, hints)
+
+    def _left(
+        self,
+        cell: Cell,
+        frame: Frame,
+        given: Known,
+        mu: int,
+    ) -> tuple[dict[int, Terms], int | None]:
+        """Return for the answers that are left the largest terms over the vertices where they are,
+        and a margin over all that is removed; the pairs that are left are kept in the frame.
+        (SPEC-16.6)
+
+        Cost: per answer and vertex three comparisons per term and ten operations per position.
+        """
+        wide = cast(WideFrame, frame)
+        sides = sum(sum(head.ends).bit_length() for head in wide.heads)
+        width = self.bits + mu.bit_length() + sides
+        places = len(frame.weights)
+        blocks = len(frame.blocks)
+        most = places * (ROW_BITS + blocks * width) * (2 * wide.vertices + 1)
+        left = {}
+        sums = []
+        for j, allowed in given.answers.items():
+            self.ledger.take(most)
+            kept = {}
+            for vertex, terms in enumerate(wide.upper_pairs(j, allowed, mu)):
+                rest: Terms | None = terms
+                if not isinstance(cell.method, WideBruteForce):
+                    work = 3 * sum(map(len, terms)) + 4 * places
+                    self.ledger.charge(add=6 * places, cmp=work)
+                    rest, removed = extreme_test(terms, blocks - 1, forced=frame.forced)
+                    sums += [] if removed is None else [removed]
+                if rest is not None:
+                    kept[j, vertex] = rest
+            self.ledger.release(most)
+            if kept:
+                # 16.6: a token is left if it is left at some vertex
+                left[j] = max_of_terms(list(kept.values()))
+                wide.pairs |= kept
+                held = [*kept.values(), left[j]]
+                entries = sum(len(row) for rows in held for row in rows)
+                self.ledger.take(len(held) * places * ROW_BITS + entries * width)
+        # W: the largest weights of the first head at each position
+        heaviest = sum(max(high for _, high in row.values()) for row in frame.weights)
+        value = beaten(mu, max(sums, default=None), heaviest * wide.unit)
+        return left, self._least(given.margin, value)
