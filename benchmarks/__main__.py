@@ -164,6 +164,7 @@ def _again(model: Path, shipped: Summary, effort: float, out: Path) -> Certifica
         strategy=strategy.name,
         effort=effort if EFFORT in strategy.takes else None,
         float32=Float32() if shipped.statement["semantics"] == FLOAT32 else None,
+        jobs=1,
         out=out,
     )
 

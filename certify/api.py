@@ -24,7 +24,7 @@ from typing import TypeAlias
 from urllib.parse import quote
 
 from certify import families
-from certify.certificate.client import Answer, Verdict, ask
+from certify.certificate.client import Answer, Verdict, ask, cores
 from certify.certificate.finish import Certificate, finish
 from certify.certificate.job import Job, Options
 from certify.errors import BadInput
@@ -68,6 +68,7 @@ def prove(
     enclosures: Mapping[str, str] | None = None,
     float32: Float32 | None = None,
     out: Path | str | None = None,
+    jobs: int | None = None,
     progress: Progress = silent,
 ) -> Certificate:
     """Return a certificate of the model's accuracy that the checker has verified.
@@ -78,7 +79,8 @@ def prove(
               do (``certify.question.domain``), None being the usual ones; ``scope`` is ``uniform``
               or ``product:FILE``.  ``strategy`` is one that the task has, the usual one if left
               out; ``effort``, ``budget``, ``enclosures`` (a name for ``qk``, ``ov`` or ``direct``)
-              and ``float32`` only where that strategy takes them.
+              and ``float32`` only where that strategy takes them.  ``jobs``: how many processes
+              the checker may use, all cores if left out.
               ``progress`` is called with what is done, of how much, and a note.
     Ensures:  the certificate was verified by the checker.  It is written to ``out`` if that is
               given; where anything fails, ``out`` is as it was before.
@@ -99,7 +101,8 @@ def prove(
     family.require(found.config, question, str(file_of(found)))
     family.require_scope(weights)
     weights.require_fits(question.domain)
-    job = Job(found, question, weights, chosen, options, None if out is None else Path(out))
+    file = None if out is None else Path(out)
+    job = Job(found, question, weights, chosen, options, file, cores() if jobs is None else jobs)
     return finish(job, family.draft(job, progress))
 
 
@@ -119,6 +122,7 @@ def verify(
     eps_exp: Fraction | str | None = None,
     eta_exp: Fraction | str | None = None,
     time_limit: int | None = None,
+    jobs: int | None = None,
 ) -> Verdict:
     """Return what the independent checker verifies of a certificate, and nothing else.
 
@@ -126,7 +130,7 @@ def verify(
               is what the claim must be about: ``task``, ``domain`` and the four after it, and
               ``scope`` as for ``prove``, an accuracy of ``at_least`` P/Q, ``semantics`` (``real``
               or ``float32:any-order``) and errors of exp that are assumed to be no smaller than
-              ``eps_exp`` and ``eta_exp``.  ``time_limit`` in seconds.
+              ``eps_exp`` and ``eta_exp``.  ``time_limit`` in seconds; ``jobs`` as for ``prove``.
     Ensures:  the checker, a process of its own, re-derived every bound from the two files; the
               fields are those of its last line.
     Raises:   ``CheckerRejected`` if it does not verify, or not what is asked for; ``Unsupported``
@@ -147,6 +151,7 @@ def verify(
         "eps-exp": eps_exp,
         "eta-exp": eta_exp,
         "time-limit": time_limit,
+        "jobs": cores() if jobs is None else jobs,
     }
     return ask_checker(model, certificate, required).verdict()
 

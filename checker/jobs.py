@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import sub
 from select import select
-from typing import BinaryIO
 
 from checker.ground import record
 from checker.ground.errors import Declined, Refusal, require_support
@@ -77,7 +76,7 @@ def _answers(
     Raises:  Declined (jobs).
     """
     parent = os.getpid()
-    running = dict[BinaryIO, int]()
+    running = dict[int, int]()
     tickets, give = os.pipe()
     os.write(give, bytes(range(len(parts))))
     os.close(give)
@@ -90,7 +89,7 @@ def _answers(
                 _work(parts, ledger, tickets, writing)
                 os._exit(0)
             os.close(writing)
-            running[os.fdopen(reading, "rb")] = pid
+            running[reading] = pid
         return _listen(parts, ledger, running)
     except OSError as error:
         raise Declined("jobs", f"workers fail: {error.strerror}") from error
@@ -101,11 +100,11 @@ def _answers(
         for file, pid in running.items():
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-            file.close()
+            os.close(file)
 
 
 def _listen(
-    parts: Sequence[Part], ledger: Ledger, running: dict[BinaryIO, int]
+    parts: Sequence[Part], ledger: Ledger, running: dict[int, int]
 ) -> dict[int, Answer]:
     """Return what is said until all workers have ended, who are taken off ``running`` then.
 
@@ -113,20 +112,23 @@ def _listen(
     """
     found = dict[int, Answer]()
     done = ledger.total
+    begun = dict.fromkeys(running, b"")
     while running:
         for file in select(list(running), [], [])[0]:
-            line = file.readline()
-            if not line:
+            data = os.read(file, 1 << 16)
+            *lines, begun[file] = (begun[file] + data).split(b"\n")
+            for line in lines:
+                number, answer = heard(line, parts)
+                first = number not in found
+                require_support(first, "jobs", f"part {number} was answered twice")
+                found[number] = answer
+                done += sum(answer.counts[:4])
+                ledger.watch(done)
+            if not data:
                 _, status = os.waitpid(running.pop(file), 0)
-                file.close()
-                require_support(status == 0, "jobs", "a worker broke off")
-                continue
-            number, answer = heard(line, parts)
-            first = number not in found
-            require_support(first, "jobs", f"part {number} was answered twice")
-            found[number] = answer
-            done += sum(answer.counts[:4])
-            ledger.watch(done)
+                os.close(file)
+                ended = status == 0 and not begun[file]
+                require_support(ended, "jobs", "a worker broke off")
     return found
 
 
@@ -161,7 +163,7 @@ def _work(parts: Sequence[Part], ledger: Ledger, tickets: int, writing: int) -> 
     parent = os.getppid()
     ledger.watch = lambda done: None if os.getppid() == parent else os._exit(1)
     ledger.apart = True
-    with os.fdopen(writing, "wb") as file:
+    with open(writing, "wb") as file:
         while drawn := os.read(tickets, 1):
             try:
                 said = answered(drawn[0], parts, ledger)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,17 @@ from certify.errors import BadInput, CertifyError, CheckerRejected, Unsupported
 VERIFIED, USAGE, REJECTED = 0, 2, 10
 NOTHING = "SPEC-9.5"
 """The clause that refuses a proof which shows nothing."""
+
+
+def cores() -> int:
+    """Return how many processes the checker may use unless told: one for each core that this
+    process may run on, or one where processes cannot be forked.
+    """
+    if not hasattr(os, "fork"):
+        return 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_checker(

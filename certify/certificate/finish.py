@@ -88,7 +88,7 @@ def finish(job: Job, drafting: Drafting) -> Certificate:
             file.write_bytes(data)
             if isinstance(asked, Claim):
                 require_something(job, asked.document)
-                answer = ask(model_file, file)
+                answer = ask(model_file, file, f"--jobs={job.jobs}")
                 checking, last_line = checking + answer.seconds, answer.last_line
                 if answer.verified:
                     if job.out is not None:
@@ -96,7 +96,7 @@ def finish(job: Job, drafting: Drafting) -> Certificate:
                     prover = time.monotonic() - start - checking
                     return Certificate(data, answer.verdict(), prover, asked.unexplained_dimension)
             else:
-                answer = ask(model_file, file, "--json")
+                answer = ask(model_file, file, "--json", f"--jobs={job.jobs}")
                 checking += answer.seconds
             try:
                 asked = drafting.send(answer)

@@ -82,7 +82,7 @@ class Strategy(Generic[Build]):
 @dataclass(frozen=True, slots=True)
 class Job:
     """A model, what is asked of it for which inputs, the strategy with its options, and where the
-    certificate goes; None keeps it in memory.
+    certificate goes; None keeps it in memory.  ``jobs``: how many processes the checker may use.
     """
 
     model: Model
@@ -91,3 +91,4 @@ class Job:
     strategy: Strategy[Any]
     options: Options = field(default_factory=Options)
     out: Path | None = None
+    jobs: int = 1

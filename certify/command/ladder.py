@@ -9,7 +9,14 @@ import click
 from certify import families
 from certify.command.console import print_columns, progress_bar, require_folder
 from certify.command.group import main
-from certify.command.options import EXISTING, NEW_FILE, Texts, domain_options, task_option
+from certify.command.options import (
+    EXISTING,
+    NEW_FILE,
+    Texts,
+    domain_options,
+    jobs_option,
+    task_option,
+)
 from certify.decimals import cut
 from certify.errors import BadInput, CertifyError
 from certify.files import write_bytes
@@ -58,6 +65,7 @@ LIMITS = {"quick": 120.0, "default": 600.0, "all": 7200.0}
     metavar="S",
     help="Seconds after which a rung is given up: 120 with --quick, 7200 with --all, else 600.",
 )
+@jobs_option
 def ladder(
     model_file: Path,
     task: str,
@@ -68,6 +76,7 @@ def ladder(
     plot_file: Path | None,
     folder: Path | None,
     time_limit: float | None,
+    jobs: int,
 ) -> None:
     """Prove one model in many ways: how long a proof is against how much it proves.
 
@@ -103,7 +112,9 @@ def ladder(
     run, listed = form.rungs(level)
     limit = time_limit or LIMITS[level]
     with progress_bar("climbing") as advance:
-        climbed = climb(model, question, words, run, listed, limit, form.details, folder, advance)
+        climbed = climb(
+            model, question, words, run, listed, limit, form.details, folder, jobs, advance
+        )
     write_bytes(out, as_json(climbed, form))
     if csv_file is not None:
         write_bytes(csv_file, as_csv(climbed, form))

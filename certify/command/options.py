@@ -13,6 +13,7 @@ import click
 
 from certify import families
 from certify.audit.record import read_record
+from certify.certificate.client import cores
 from certify.family import Choice
 from certify.question.domain import PARTS
 from certify.question.float32 import EPS_EXP, ETA_EXP, Float32
@@ -110,6 +111,18 @@ def domain_options(command: Command) -> Command:
     for part in reversed(PARTS):
         found = click.option(f"--{part}", metavar="TEXT", help=DOMAIN_HELP[part])(found)
     return found
+
+
+def jobs_option(command: Command) -> Command:
+    """Add ``--jobs`` to a command that runs the checker."""
+    return click.option(
+        "--jobs",
+        type=click.IntRange(1),
+        metavar="N",
+        default=cores,
+        show_default="all cores",
+        help="How many processes the checker may use; the verdict is the same for any number.",
+    )(command)
 
 
 def scope_option(command: Command) -> Command:

@@ -24,6 +24,7 @@ from certify.command.options import (
     domain_options,
     enclosure_options,
     float32_of,
+    jobs_option,
     scope_option,
     semantics_options,
     taking,
@@ -67,6 +68,7 @@ BOUNDS = ("correct_lower", "correct_upper", "total")
 )
 @enclosure_options
 @semantics_options
+@jobs_option
 @click.option("--out", type=NEW_FILE, required=True, help="The certificate file to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def prove(
@@ -81,6 +83,7 @@ def prove(
     eps_exp: Fraction | None,
     eta_exp: Fraction | None,
     exp_from: Path | None,
+    jobs: int,
     out: Path,
     *,
     as_json: bool,
@@ -126,6 +129,7 @@ def prove(
             enclosures={path: name for path, name in paths.items() if name is not None},
             float32=float32,
             out=out,
+            jobs=jobs,
             progress=advance,
         )
     if as_json:
@@ -196,6 +200,7 @@ def _print_certificate(certificate: Certificate, strategy: str, out: Path) -> No
 @click.option(
     "--time-limit", type=click.IntRange(0), metavar="S", help="Give up after so many seconds."
 )
+@jobs_option
 @click.pass_context
 def verify(
     ctx: click.Context,

@@ -140,13 +140,16 @@ def climb(
     time_limit: float,
     details: Details,
     folder: Path | None = None,
+    jobs: int = 1,
     progress: Progress = silent,
 ) -> Ladder:
     """Return the ladder of one model: every rung of ``run`` proved and checked, those of ``listed``
     as not run.
 
     Requires: ``model`` was read from a file; ``question`` was read for it, and ``asked`` are the
-              words that ask it on the command line; ``progress`` is told the name of the next rung.
+              words that ask it on the command line; ``jobs`` is how many processes a run of the
+              checker may use, of which there is one at a time; ``progress`` is told the name of the
+              next rung.
     Ensures:  one row for each rung; the certificates are kept in ``folder`` if there is one, one
               file a rung.
     Cost:     each rung at most ``time_limit`` seconds of ``certify prove``, which checks too, and
@@ -161,7 +164,7 @@ def climb(
         for done, rung in enumerate(run):
             progress(done, len(run), rung.name)
             out = kept / f"{file_name(rung)}.json"
-            rows.append(run_rung(model_file, asked, rung, out, time_limit, details))
+            rows.append(run_rung(model_file, asked, rung, out, time_limit, details, jobs))
         progress(len(run), len(run), "")
     skipped = [Row(rung, NOT_RUN, "expensive: run with --all") for rung in listed]
     return Ladder(model.sha256, model.config, (*rows, *skipped), question)
@@ -180,6 +183,7 @@ def run_rung(
     out: Path,
     time_limit: float,
     details: Details,
+    jobs: int = 1,
 ) -> Row:
     """Return the row of one rung, whatever becomes of it."""
     command = [
@@ -189,6 +193,7 @@ def run_rung(
         *rung.arguments(),
         "--out",
         str(out),
+        f"--jobs={jobs}",
         "--json",
     ]
     ended = _run_certify(command, time_limit)
@@ -203,7 +208,14 @@ def run_rung(
         return Row(rung, FAILED, "certify prove printed no facts")
     start, used = time.monotonic(), _processor_seconds()
     checked = run_checker(
-        ["--time-limit", str(max(1, round(time_limit))), "--json", "--", str(model_file), str(out)]
+        [
+            f"--time-limit={max(1, round(time_limit))}",
+            f"--jobs={jobs}",
+            "--json",
+            "--",
+            str(model_file),
+            str(out),
+        ]
     )
     seconds = (prover_seconds, time.monotonic() - start, _processor_seconds() - used)
     return _checked(rung, checked, read_bytes(out, MAXIMUM_FILE_BYTES), seconds, details)
