@@ -4,6 +4,10 @@ Models travel as tasks of their own, each once: a worker that needs one gets it 
 has it, and if all of these are gone, from the scheduler again.  A worker needs no shared disk and
 keeps nothing.  A job whose worker is killed is run again elsewhere; one that comes late gets a
 share.
+
+Dask sends pickles, so whoever can reach the scheduler can run programs on every machine that takes
+part, this one included.  That a certificate is checked again guards against a worker that is wrong,
+not against one that attacks.
 """
 
 from __future__ import annotations

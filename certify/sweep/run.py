@@ -213,7 +213,8 @@ class _Running:
         unfinished = record["verdict"] == STOPPED
         if unfinished and record["time_limit"] < work.time_limit:
             return None
-        if self.retry and (unfinished or record["verdict"] == FAILED):
+        untrained = work.kind == TRAIN and record["verdict"] != TRAINED
+        if self.retry and (unfinished or untrained or record["verdict"] == FAILED):
             return None
         if self.plan.checked_by == PARENT and record.get("checked-by") == WORKER:
             return None

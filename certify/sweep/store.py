@@ -26,10 +26,16 @@ from certify.canonical import canonical
 from certify.errors import BadInput, Unsupported
 from certify.files import read_bytes, write_bytes
 from certify.model.file import MAXIMUM_FILE_BYTES as LARGEST_MODEL
-from certify.sweep.work import Work, sha256
+from certify.sweep.work import TRAINED, VERIFIED, Work, sha256
 
 Record = dict[str, Any]
 LARGEST_RECORD = 1 << 24
+OF_EVERY_JOB = ("verdict", "reason", "seconds", "place", "time_limit")
+OF_A_JOB = {
+    VERIFIED: ("fields", "operations", "line", "bytes", "certificate", "checked-by"),
+    TRAINED: ("made_model",),
+}
+"""What a record must have, and what besides by verdict."""
 FOLDERS = ("models", "certificates", "jobs", "running")
 
 
@@ -91,10 +97,15 @@ class Store:
         if not path.is_file():
             return None
         try:
-            found: Record = json.loads(read_bytes(path, LARGEST_RECORD))
-        except ValueError as error:
+            found = json.loads(read_bytes(path, LARGEST_RECORD))
+        except (ValueError, RecursionError) as error:
             raise BadInput(f"{path}: not a record of a sweep: {error}") from error
-        return found
+        needed = {*OF_EVERY_JOB, *OF_A_JOB.get(_verdict(found), ())}
+        missing = needed - set(found) if isinstance(found, dict) else needed
+        if missing:
+            raise BadInput(f"{path}: not a record of a sweep: {min(missing)} is missing")
+        record: Record = found
+        return record
 
     def keep_record(self, work: Work, record: Mapping[str, Any]) -> None:
         """Write how a job ended: from here on it is done."""
@@ -129,6 +140,10 @@ class Store:
         return (model is None or self.model_file(model).is_file()) and (
             certificate is None or self.certificate_file(certificate).is_file()
         )
+
+
+def _verdict(found: object) -> str:
+    return str(found.get("verdict")) if isinstance(found, dict) else ""
 
 
 def read_model(path: Path) -> bytes:

@@ -38,9 +38,7 @@ def prose(text: str) -> list[str]:
 def linked(page: str) -> set[str]:
     """Return the files outside `docs/` that a page links to."""
     text = (ROOT / page).read_text("utf-8")
-    found = {
-        target(page, link[3]) for part in prose(text)[::2] for link in LINK.finditer(part)
-    }
+    found = {target(page, link[3]) for part in prose(text)[::2] for link in LINK.finditer(part)}
     return {name for name in found if (ROOT / name).is_file() and not name.startswith("docs/")}
 
 

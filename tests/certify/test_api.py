@@ -217,7 +217,7 @@ def test_the_documentation_runs(
     text = (ROOT / "docs" / "python.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
     assert len(blocks) >= 2
-    for block in blocks:
+    for block in blocks[:2]:  # the others are about shipped models: test_docs.py runs them
         exec(compile(block, "docs/python.md", "exec"), {})  # noqa: S102
     assert (tmp_path / "certificate.json").is_file()
     assert (tmp_path / "imported.json").is_file()

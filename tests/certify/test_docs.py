@@ -5,9 +5,10 @@ How a block is treated is told by the word after its fence:
 ``bash``                  is run, and must end well
 ``python``                is run as a program
 any with ``title="F"``    is written to the file F
-any with ``needs="N"``    is left out where there is no file and no module N
 ``console-output``        is what a block before it printed
 ``text``                  is not run; a comment before it says why: ``<!-- not run: reason -->``
+
+A block after the comment ``<!-- needs: N -->`` is left out where there is no file and no module N.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ LANGUAGES = ("bash", "python", "toml", "json", "console-output", "text")
 FENCE = re.compile(
     r"^(?P<indent> *)```(?P<told>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```[ ]*$", re.M | re.S
 )
+NEEDS = re.compile(r"<!-- needs: (\S+) -->\n\n?\Z")
 NOT_RUN = re.compile(r"<!-- not run: (.+) -->\n\n?\Z")
 
 
@@ -61,18 +63,22 @@ def blocks(page: str, text: str) -> Iterator[Block]:
     """Yield the blocks of a page in order."""
     for found in FENCE.finditer(text):
         language, _, more = found["told"].strip().partition(" ")
-        named = dict(re.findall(r'(title|needs)="([^"]+)"', more))
-        reason = NOT_RUN.search(text[: found.start()])
-        line = text[: found.start()].count("\n") + 1
+        before = text[: found.start()]
+        title = re.search(r'title="([^"]+)"', more)
         code = re.sub(rf"^{found['indent']}", "", found["code"], flags=re.M)
         yield Block(
-            f"{page}:{line}",
+            f"{page}:{len(before.splitlines()) + 1}",
             language,
-            named.get("title", ""),
-            named.get("needs", ""),
+            first(title),
+            first(NEEDS.search(before)),
             code,
-            "" if reason is None else reason[1],
+            first(NOT_RUN.search(before)),
         )
+
+
+def first(found: re.Match[str] | None) -> str:
+    """Return the first group of a match, nothing where there is none."""
+    return "" if found is None else found[1]
 
 
 def indented(text: str) -> list[str]:

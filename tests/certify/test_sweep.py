@@ -239,6 +239,16 @@ def test_a_certificate_that_is_gone_is_made_again(tmp_path: Path) -> None:
     assert (out / "results.json").read_bytes() == before
 
 
+@pytest.mark.parametrize("text", ["{}", "[]", "{", '{"verdict": "VERIFIED"}'])
+def test_a_record_that_is_none_is_a_line(tmp_path: Path, text: str) -> None:
+    file, out = write(tmp_path, PLAIN + "[options]\ntime-limit = 0.01\n"), tmp_path / "out"
+    run_sweep(file, out=out)
+    (record,) = (out / "jobs").iterdir()
+    record.write_text(text)
+    with pytest.raises(BadInput, match="not a record of a sweep: "):
+        run_sweep(file, out=out)
+
+
 def test_files_that_texts_name_are_sent_along(tmp_path: Path) -> None:
     weights = '{"format":"certify.scope/1","weights":[["1","2","3"],["1","0","1"]]}\n'
     (tmp_path / "weights.json").write_text(weights)
