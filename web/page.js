@@ -34,6 +34,7 @@ let worker; // the one that is starting, ready or checking
 let facts; // what a ready worker said of itself
 let begun; // when the check that runs was asked for, or undefined
 let names; // of the files that it is about
+let required; // the options that it was given
 let limit; // the timer that ends it
 let atOnce = asked.has("model") && asked.has("certificate"); // the address names both files
 
@@ -178,6 +179,7 @@ function ended({ code, report, complaints, hashes, seconds }) {
   }
   const files = hashes.map((hash, index) => [["Model", "Certificate"][index], `${names[index]} sha256:${hash}`]);
   show(word, word === "VERIFIED" ? lines[0] : reason(told), line, [
+    ["Required", required.join(" ") || "nothing"],
     ["Checker", checker],
     ["From the file", `checker.pyz sha256:${archive}`],
     ["Run by", `Python ${python}, Pyodide ${pyodide}, in ${seconds.toFixed(2)} s`],
@@ -247,6 +249,7 @@ async function check() {
   if (!part.form.reportValidity()) return;
   clear();
   begun = performance.now();
+  required = options();
   const seconds = Number(part.seconds.value);
   limit = setTimeout(() => decline(`the limit of ${seconds} s has passed`), seconds * 1000);
   state("Checking.");
@@ -265,7 +268,7 @@ async function check() {
   if (worker !== mine) return;
   const [model, certificate] = bytes;
   const megabytes = Number(part.megabytes.value);
-  mine.postMessage({ kind: "check", model, certificate, options: options(), megabytes }, bytes);
+  mine.postMessage({ kind: "check", model, certificate, options: required, megabytes }, bytes);
 }
 
 function cancel() {
@@ -374,8 +377,7 @@ part.form.addEventListener("submit", (event) => {
 });
 part.form.addEventListener("invalid", () => { part.more.open = true; }, true);
 part.cancel.addEventListener("click", cancel);
-part.model.addEventListener("change", chosen);
-part.certificate.addEventListener("change", chosen);
+part.form.addEventListener("input", chosen); // another file, or another requirement: no verdict yet
 part.copy.hidden = navigator.clipboard === undefined;
 part.copy.addEventListener("click", async () => {
   await navigator.clipboard.writeText(part.line.textContent);

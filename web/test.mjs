@@ -198,25 +198,44 @@ test("a damaged certificate, another model, a model as certificate: refused in t
 });
 
 test("what is required is required", async () => {
-  for (const [query, options, code] of [
-    ["?at-least=999/1000", ["--at-least=999/1000"], 0],
-    ["?at-least=9999/10000", ["--at-least=9999/10000"], 10],
-    ["?require=--task+modular-addition:59", ["--task", "modular-addition:59"], 10],
-    ["?require=--semantics+real", ["--semantics", "real"], 0],
+  await open("?at-least=999/1000&require=--semantics+real");
+  assert.equal(await page.inputValue("#at-least"), "999/1000");
+  for (const [least, words, code] of [
+    ["999/1000", "--semantics real", 0],
+    ["9999/10000", "", 10],
+    ["", "--task modular-addition:59", 10],
   ]) {
-    await open(query);
-    const found = await checked(MODEL, CASCADE);
+    await page.fill("#at-least", least);
+    await page.fill("#require", words);
+    const options = [...words.split(" ").filter((word) => word !== ""), ...(least ? ["--at-least", least] : [])];
     const expected = await native(MODEL, CASCADE, ...options);
-    assert.equal(expected.code, code, query);
-    assert.equal(found.line, expected.line, query);
+    const found = await checked(MODEL, CASCADE);
+    assert.equal(expected.code, code, words);
+    assert.equal(found.line, expected.line);
+    assert.ok(options.every((option) => found.origin.includes(option)));
   }
-  await open("?at-least=nonsense");
+});
+
+test("another requirement takes the verdict away", async () => {
+  await open();
+  assert.equal((await checked(MODEL, CASCADE)).word, "VERIFIED");
+  await page.click("#more summary");
+  await page.fill("#at-least", "1/1");
+  assert.equal(await page.getAttribute("#verdict", "data-verdict"), null);
+  assert.equal(await page.isHidden("#details"), true);
+});
+
+test("options that the checker does not take, or that leave no verdict line, give no verdict", async () => {
+  await open();
+  await page.click("#more summary");
+  await page.fill("#at-least", "nonsense");
   const found = await checked(MODEL, CASCADE);
   assert.equal(found.word, "DECLINED");
   assert.match(found.line, /^s DECLINED page: the checker does not take what was asked for: .*at-least/);
+  await page.fill("#at-least", "");
   for (const option of ["--json", "--show", "--version"]) {
-    await open(`?require=${option}`);
-    assert.equal((await checked(MODEL, CASCADE)).word, "DECLINED", option); // no verdict line, no verdict
+    await page.fill("#require", option);
+    assert.equal((await checked(MODEL, CASCADE)).word, "DECLINED", option);
   }
 });
 
