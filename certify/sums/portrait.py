@@ -54,7 +54,7 @@ class _Inputs:
     @property
     def right(self) -> NDArray[np.bool_]:
         """Return which inputs are proved right."""
-        return ~(self.wrong | self.undecided)
+        return ~(self.wrong | self.undecided | np.isnan(self.margins))
 
     @property
     def order(self) -> NDArray[np.int64]:
@@ -138,7 +138,7 @@ def _weakest_table(subject: Subject, known: _Inputs) -> Columns:
     chosen = known.order[:LISTED]
     values = domain.values_at(_places(subject, chosen))
     for number, (place, row) in enumerate(zip(chosen.tolist(), values.tolist(), strict=True), 1):
-        word = "wrong" if known.wrong[place] else "open" if known.undecided[place] else "right"
+        word = "right" if known.right[place] else "wrong" if known.wrong[place] else "open"
         shown = lead(known.margins[place], 6) if word == "right" else ""
         table.rows.append((str(number), plain.asked(row), word, shown))
     return table
@@ -324,9 +324,9 @@ def standing(subject: Subject, places: Places) -> list[Standing]:
     found = []
     for number in numbers.tolist():
         right, wrong = bool(known.right[number]), bool(known.wrong[number])
-        told = f"Proved: right, with a lead of at least {lead(known.margins[number])}."
-        if not right:
-            told = "Proved: wrong." if wrong else "Left open by the proof: not counted as right."
+        told = "Proved: wrong." if wrong else "Left open by the proof: not counted as right."
+        if right:
+            told = f"Proved: right, with a lead of at least {lead(known.margins[number])}."
         found.append(Standing(right=right, wrong=wrong, told=told))
     return found
 

@@ -14,11 +14,14 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from reports import Read
+from small_models import random_tensors
 from test_exhaustive_domains import in_process
 
 import certify
 from certify.certificate import finish
 from certify.errors import ProvesNothing
+from certify.model.config import Config
+from certify.model.file import save_model
 from certify.report import run
 
 EXAMPLES = int(os.environ.get("CERTIFY_EXAMPLES", "40")) // 8
@@ -60,6 +63,80 @@ def page_of(
     ended = certify.api.report(file, [out], folder / "report.html")
     assert ended.exit_code == 0
     return Read.of(folder / "report.html")
+
+
+def small(**changed: Any) -> Config:
+    """Return the sizes of a small model with one head and no MLP, but for what is changed."""
+    sizes: dict[str, Any] = {"d_vocab": 5, "d_vocab_out": 5, "n_ctx": 3, "d_model": 3, "d_head": 2}
+    return Config(**(sizes | changed))
+
+
+CELLS = small()
+SUMS = small(attn_only=False, act_fn="relu", d_mlp=7)
+CONTEXT = {"domain": "0-3/0-3/@4"}
+MANY = [
+    (CELLS, "max-of-k", {}, "exact", None),
+    (CELLS, "max-of-k", {}, "cascade", None),
+    (CELLS, "max-of-k", {}, "cubic", None),
+    (CELLS, "max-of-k", {}, "count", [[0, 1, 2, 0, 3], [1, 1, 1, 1, 1], [0, 0, 5, 1, 2]]),
+    (CELLS, "max-of-k", CONTEXT, "exact", None),
+    (
+        CELLS,
+        "max-of-k",
+        {"domain": "@4/1-3/1-3", "values": "-5/-5", "answers": "-7"},
+        "exact",
+        None,
+    ),
+    (CELLS, "max-of-k", {"domain": "2/2/2"}, "exact", None),
+    (SUMS, "modular-addition:4", CONTEXT, "brute-force", None),
+    (SUMS, "modular-addition:4", CONTEXT, "low-rank", None),
+    (SUMS, "modular-addition:3", CONTEXT, "brute-force", [[0, 1, 2, 0], [1, 1, 4, 1], [1]]),
+    (SUMS, "polynomial:4:a^2+a*b", CONTEXT, "brute-force", None),
+    (SUMS, "group:cyclic:4", {"domain": "0-3/@4/0-3"}, "brute-force", None),
+    (SUMS, "group:symmetric:3", {"domain": "0-1/0-4/@4"}, "brute-force", None),
+]
+
+
+@pytest.mark.parametrize(("config", "task", "parts", "strategy", "weights"), MANY)
+@pytest.mark.parametrize("float32", [None, certify.Float32()])
+def test_cells_and_sums_of_any_domain(
+    config: Config,
+    task: str,
+    parts: dict[str, str],
+    strategy: str,
+    weights: list[list[int]] | None,
+    float32: certify.Float32 | None,
+    tmp_path: Path,
+) -> None:
+    if float32 is not None and strategy == "cubic":
+        pytest.skip("cubic proofs are in real arithmetic")
+    if task.endswith("symmetric:3"):
+        config = small(attn_only=False, act_fn="relu", d_mlp=7, d_vocab_out=6)
+    file, out, scope = tmp_path / "model.safetensors", tmp_path / "out.json", "uniform"
+    if weights is not None:
+        (tmp_path / "scope.json").write_bytes(models.scope_bytes(weights))
+        scope = f"product:{tmp_path / 'scope.json'}"
+    for seed in range(20):
+        save_model(file, random_tensors(config, seed), config)
+        try:
+            certify.prove(
+                *(file,),
+                task=task,
+                strategy=strategy,
+                scope=scope,
+                float32=float32,
+                **{"out": out, **parts},
+            )
+        except ProvesNothing:
+            continue
+        break
+    assert certify.api.report(file, [out], tmp_path / "report.html").exit_code == 0
+    page = Read.of(tmp_path / "report.html")
+    assert page.verdicts == ["VERIFIED"]
+    assert 1 <= len(page.examples) <= 6
+    assert "There are no examples or pictures" not in page.text
+    assert ("counts weights" in page.text) == (weights is not None)
+    assert ("On a real computer" in page.text) == (float32 is not None)
 
 
 def require_truth(said: asked.Asked, page: Read, weights: list[list[int]] | None) -> None:
