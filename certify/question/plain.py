@@ -150,7 +150,12 @@ def _argmax(question: Question) -> _Task:
         " (the first of them, if there are several; places count from 1)"
     )
     head = "Place of the largest in"
-    return _Task(told, _other_numbers(domain), head, _listed, lambda place: f"place {place + 1}")
+    places = range(len(domain.operands))
+
+    def answered(place: int) -> str:
+        return f"place {place + 1}" if place in places else _other(place)
+
+    return _Task(told, _other_numbers(domain), head, _listed, answered)
 
 
 def _brackets(values: Values) -> str:
@@ -164,7 +169,15 @@ def _balanced(question: Question) -> _Task:
         " balance: every ( is closed by a ) of its own further on, and none is left over"
     )
     outside = f"lines that are longer or shorter than {n} brackets"
-    return _Task(told, outside, "Balanced?", _brackets, lambda value: ("no", "yes")[value])
+    words = {0: "no", 1: "yes"}
+    return _Task(
+        told, outside, "Balanced?", _brackets, lambda value: words.get(value, _other(value))
+    )
+
+
+def _other(value: int) -> str:
+    """Return an answer that is never right."""
+    return f"something else ({spelled(value)})"
 
 
 def _clock(p: int) -> str:
@@ -219,7 +232,7 @@ def _group(question: Question) -> _Task:
 
     def answered(number: int) -> str:
         if not 0 <= number < len(elements):
-            return f"none (number {number})"
+            return _other(number)
         if points > 2 * len(COUNTED):
             return f"number {number}"
         return between.join(str(image + 1) for image in elements[number])

@@ -24,7 +24,7 @@ from certify.report.figure import (
     svg_of,
 )
 from certify.report.numbers import grouped, lead
-from certify.report.portrait import Block, Outcome, Portrait, Standing, Subject
+from certify.report.portrait import PLAIN, Block, Outcome, Portrait, Standing, Subject
 from certify.sums.fourier import Basis, View, view_of
 
 LISTED = 10
@@ -45,8 +45,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """What the checker derived of every input, in lexicographic order."""
+    """What the checker derived of every input, in lexicographic order.
 
+    ``counted``: the numbers of those that have a weight; nothing is known of the others.
+    """
+
+    counted: NDArray[np.int64]
     margins: Floats
     wrong: NDArray[np.bool_]
     undecided: NDArray[np.bool_]
@@ -58,22 +62,33 @@ class _Inputs:
 
     @property
     def order(self) -> NDArray[np.int64]:
-        """Return the inputs, the wrong ones first, then the undecided, then by their leads."""
+        """Return the inputs that count, the wrong ones first, then the undecided, then by their
+        leads.
+        """
         rank = np.where(self.wrong, 0, np.where(self.undecided, 1, 2))
-        return np.lexsort((self.margins, rank))
+        found: NDArray[np.int64] = self.counted[
+            np.lexsort((self.margins[self.counted], rank[self.counted]))
+        ]
+        return found
 
 
 def _inputs(subject: Subject) -> _Inputs | None:
     """Return what is known of every input, None where parts are not single inputs."""
-    outcomes = subject.outcomes()
-    if len(outcomes) != subject.question.domain.inputs:
+    outcomes, sizes = subject.outcomes(), subject.question.domain.sizes
+    grid = np.meshgrid(*subject.counting, indexing="ij")
+    counted = np.ravel_multi_index(tuple(grid), sizes).ravel()
+    if len(outcomes) != len(counted):
         return None
-    margins = [float("nan") if one.margin is None else float(one.margin) for one in outcomes]
-    return _Inputs(
-        np.array(margins),
-        np.array([_is_wrong(one) for one in outcomes]),
-        np.array([_is_undecided(one) for one in outcomes]),
+    inputs = subject.question.domain.inputs
+    margins, wrong, undecided = (
+        np.full(inputs, np.nan),
+        np.zeros(inputs, bool),
+        np.zeros(inputs, bool),
     )
+    margins[counted] = [np.nan if one.margin is None else float(one.margin) for one in outcomes]
+    wrong[counted] = [_is_wrong(one) for one in outcomes]
+    undecided[counted] = [_is_undecided(one) for one in outcomes]
+    return _Inputs(counted, margins, wrong, undecided)
 
 
 def _is_wrong(one: Outcome) -> bool:
@@ -105,14 +120,14 @@ def _map(subject: Subject, known: _Inputs) -> Drawn:
         row, column = np.unravel_index(place, shape)
         marks[int(row), int(column)] = str(number)
     names = [list(map(str, domain.values[place] or ())) for place in (first, second)]
-    open_ones = int(np.count_nonzero(~known.right))
+    open_ones = len(known.counted) - int(np.count_nonzero(known.right))
     given = Map(
         leads,
         Axis("second number of the question", names[1]),
         Axis("first number of the question", names[0]),
         "lead of the right answer, at least",
         marks=marks,
-        nothing="" if open_ones == 0 else "wrong, or not proved right",
+        nothing="" if known.right.all() else "wrong, open, or does not count",
     )
     known_leads = known.margins[known.right]
     ends = (
@@ -123,7 +138,7 @@ def _map(subject: Subject, known: _Inputs) -> Drawn:
     return Drawn(
         "The lead on every question",
         draw_map(f"{subject.key}-map", given),
-        f"Map with a square for each of {grouped(len(known.margins))} questions. {ends}"
+        f"Map with a square for each of {grouped(len(known.counted))} questions. {ends}"
         f" {grouped(open_ones)} are not proved right.",
         "Every square is one question. The darker it is, the further the score of the right answer"
         " is proved to be ahead of every other one. The digits mark the questions that the table"
@@ -318,8 +333,8 @@ def weakest(subject: Subject) -> Places:
 def standing(subject: Subject, places: Places) -> list[Standing]:
     """Return what the proof says of inputs."""
     known = _inputs(subject)
-    if known is None or not len(places):
-        return []
+    if known is None:
+        return PLAIN.standing(subject, places)
     numbers = np.ravel_multi_index(tuple(places.T), subject.question.domain.sizes)
     found = []
     for number in numbers.tolist():

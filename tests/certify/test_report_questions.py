@@ -11,7 +11,7 @@ from typing import Any
 import asked
 import models
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from reports import Read
 from small_models import random_tensors
@@ -153,6 +153,7 @@ def require_truth(said: asked.Asked, page: Read, weights: list[list[int]] | None
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a page takes long to shrink
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 def test_a_page_about_any_question(folder: Path, data: st.DataObject) -> None:
