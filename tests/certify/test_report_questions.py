@@ -166,3 +166,25 @@ def test_a_page_about_any_question(folder: Path, data: st.DataObject) -> None:
         ]
     page = page_of(said, folder, weights, "exhaustive")
     require_truth(said, page, weights)
+
+
+def test_two_questions_on_one_page(tmp_path: Path) -> None:
+    file, scope = tmp_path / "model.safetensors", tmp_path / "scope.json"
+    save_model(file, random_tensors(CELLS, 0), CELLS)
+    scope.write_bytes(models.scope_bytes([[1, 2, 1, 1, 3]] * 3))
+    outs = [tmp_path / f"{name}.json" for name in ("uniform", "weighted", "argmax")]
+    certify.prove(file, task="max-of-k", out=outs[0])
+    certify.prove(file, task="max-of-k", scope=f"product:{scope}", out=outs[1])
+    certify.prove(file, task="argmax", out=outs[2])
+    assert certify.api.report(file, outs, tmp_path / "report.html").exit_code == 0
+    page = Read.of(tmp_path / "report.html")
+    assert [one.text for one in page.all("h3") if one.text.startswith("By ")] == [
+        "By A",
+        "By B",
+        "By C",
+    ]
+    assert len(page.all("div", class_="statement")) == 3
+    assert "has to name the largest" in page.text
+    assert "at which place the largest stands" in page.text
+    ids = [one.attributes["id"] for one in page.elements if "id" in one.attributes]
+    assert len(ids) == len(set(ids))
