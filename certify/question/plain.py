@@ -225,8 +225,8 @@ def _group(question: Question) -> _Task:
     named = f"the group {name}" if name != "closed" else "they form a group"
     told = (
         f"is given two of {len(elements)} ways to rearrange {points} things ({named}), each written"
-        " as the places to which the first, the second and so on go, and has to say which"
-        " rearrangement comes of doing the one after the other, the second of them first"
+        " as the places to which the first, the second and so on go, and has to say what"
+        " comes out when the second is done first and the first after it"
     )
     between = "" if points <= COMPACT_POINTS else " "
 

@@ -198,7 +198,7 @@ def inside(subject: Subject) -> list[Block]:
     blocks: list[Block] = []
     if view is not None:
         blocks += [_spectrum(subject, view), _neurons(subject, view)]
-    return [*blocks, _direct(subject)]
+    return [*blocks, *_direct(subject)]
 
 
 def _spectrum(subject: Subject, view: View) -> Drawn:
@@ -247,14 +247,15 @@ def _explained(basis: Basis) -> str:
         )
     return (
         "What a neuron does with an element of the group, as a mixture of the group's irreducible"
-        " representations, the waves of a group. A program that has found the group uses few."
+        " representations, the waves of a group (4a and 4b are two different ones of dimension 4)."
+        " A program that has found the group uses few."
     )
 
 
 def _main_parts(basis: Basis, shares: Floats) -> str:
-    order = np.argsort(-shares)[:5]
+    order = [part for part in np.argsort(-shares)[:6] if shares[part] > 100 * FAINT]
     listed = ", ".join(f"{basis.names[part]} ({shares[part]:.0f} %)" for part in order)
-    return f"The most of what neurons read is in {listed}."
+    return f"Most of what neurons read is in {listed}." if order else "None stands out."
 
 
 def _neurons(subject: Subject, view: View) -> Drawn:
@@ -273,8 +274,9 @@ def _neurons(subject: Subject, view: View) -> Drawn:
         values,
         Axis(_part_label(basis), basis.names),
         Axis("neurons, sorted", [str(number + 1) for number in range(len(values))]),
-        f"% of a neuron's power in a {basis.what}",
+        "% of the neuron's power",
         zero=f"less than {100 * FAINT:g} %",
+        ends=(0.0, 100.0),
     )
     told = (
         f"{100 * pure:.0f} % of the {len(values)} neurons have more than nine tenths of their power"
@@ -289,8 +291,8 @@ def _neurons(subject: Subject, view: View) -> Drawn:
     )
 
 
-def _direct(subject: Subject) -> Drawn:
-    """Return what a number adds to the answers past the neurons, by attention alone."""
+def _direct(subject: Subject) -> list[Block]:
+    """Return what a number adds to the answers past the neurons, by attention alone, if it does."""
     model, domain = subject.model, subject.question.domain
     embedding, unembed = model.tensor("embed.W_E"), model.tensor("unembed.W_U")
     values, outputs = (model.tensor(f"blocks.0.attn.W_{letter}") for letter in "VO")
@@ -298,6 +300,8 @@ def _direct(subject: Subject) -> Drawn:
     position = domain.operands[0]
     direct = (moved @ unembed)[np.ix_(list(domain.tokens[position]), list(domain.outputs))]
     direct = direct - direct.mean(axis=1, keepdims=True)
+    if not np.ptp(direct) > 0:
+        return []
     given = Map(
         direct,
         Axis("answer", list(map(str, domain.answers))),
@@ -308,13 +312,14 @@ def _direct(subject: Subject) -> Drawn:
         "What a number pushes straight to the answers, through attention (OV circuit) but past the"
         f" neurons: its entries spread over {np.ptp(direct):.2f}."
     )
-    return Drawn(
+    drawn = Drawn(
         "The path past the neurons",
         draw_map(f"{subject.key}-direct", given),
         f"Map of {direct.shape[0]} by {direct.shape[1]} numbers. {told}",
         told,
         proved=False,
     )
+    return [drawn]
 
 
 # --- single inputs -----------------------------------------------------------------

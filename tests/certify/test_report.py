@@ -126,7 +126,7 @@ def test_the_lead_says_what_was_proved(page: Read) -> None:
     (statement,) = page.all("div", class_="statement")
     told = statement.text.replace(SPACE, " ")
     assert "It is given four numbers, each from 0 to 63, and has to name the largest." in told
-    assert "There are 16 777 216 different questions of this kind." in told
+    assert "There are 16 777 216 different questions of this kind (64 × 64 × 64 × 64)." in told
     assert "it answers exactly 16 769 545 of them correctly (99.9542 %)" in told
     assert "The other 7 671 are answered wrongly (about 1 in 2 187)." in told
     assert "On a real computer, which rounds every number (float32)" in told
