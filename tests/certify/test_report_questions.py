@@ -10,6 +10,7 @@ from typing import Any
 
 import asked
 import models
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from certify.certificate import finish
 from certify.errors import ProvesNothing
 from certify.model.config import Config
 from certify.model.file import save_model
-from certify.report import run
+from certify.report import compose, run
 
 EXAMPLES = int(os.environ.get("CERTIFY_EXAMPLES", "40")) // 8
 
@@ -102,7 +103,7 @@ MANY = [
 def test_cells_and_sums_of_any_domain(
     config: Config,
     task: str,
-    parts: dict[str, str],
+    parts: dict[str, Any],
     strategy: str,
     weights: list[list[int]] | None,
     float32: certify.Float32 | None,
@@ -119,14 +120,8 @@ def test_cells_and_sums_of_any_domain(
     for seed in range(20):
         save_model(file, random_tensors(config, seed), config)
         try:
-            certify.prove(
-                *(file,),
-                task=task,
-                strategy=strategy,
-                scope=scope,
-                float32=float32,
-                **{"out": out, **parts},
-            )
+            told: dict[str, Any] = {"strategy": strategy, "scope": scope, "float32": float32}
+            certify.prove(file, task=task, out=out, **told, **parts)
         except ProvesNothing:
             continue
         break
@@ -188,3 +183,42 @@ def test_two_questions_on_one_page(tmp_path: Path) -> None:
     assert "at which place the largest stands" in page.text
     ids = [one.attributes["id"] for one in page.elements if "id" in one.attributes]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e8, 1e30])
+@pytest.mark.parametrize(
+    ("config", "task", "parts", "strategy"),
+    [
+        (CELLS, "max-of-k", {}, "exact"),
+        (CELLS, "max-of-k", {}, "exhaustive"),
+        (SUMS, "modular-addition:4", CONTEXT, "brute-force"),
+    ],
+)
+def test_numbers_of_any_size(
+    config: Config, task: str, parts: dict[str, Any], strategy: str, scale: float, tmp_path: Path
+) -> None:
+    file, out = tmp_path / "model.safetensors", tmp_path / "out.json"
+    tensors = {name: tensor * np.float32(scale) for name, tensor in random_tensors(config).items()}
+    save_model(file, tensors, config)
+    try:
+        certify.prove(file, task=task, strategy=strategy, out=out, **parts)
+    except certify.CertifyError as error:
+        pytest.skip(str(error))
+    assert certify.api.report(file, [out], tmp_path / "report.html").exit_code == 0
+    assert Read.of(tmp_path / "report.html").verdicts == ["VERIFIED"]
+
+
+def test_a_picture_that_fails_leaves_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> Any:
+        raise ValueError("<no picture>")
+
+    monkeypatch.setattr(compose, "examples_of", failing)
+    file, out = tmp_path / "model.safetensors", tmp_path / "out.json"
+    save_model(file, random_tensors(CELLS), CELLS)
+    certify.prove(file, task="max-of-k", out=out)
+    assert certify.api.report(file, [out], tmp_path / "report.html").exit_code == 0
+    page = Read.of(tmp_path / "report.html")
+    assert "There are no examples or pictures: <no picture>" in page.text
+    assert len(page.all("div", class_="statement")) == 1
