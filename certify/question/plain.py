@@ -150,7 +150,12 @@ def _argmax(question: Question) -> _Task:
         " (the first of them, if there are several; places count from 1)"
     )
     head = "Place of the largest in"
-    return _Task(told, _other_numbers(domain), head, _listed, lambda place: f"place {place + 1}")
+    places = range(len(domain.operands))
+
+    def answered(place: int) -> str:
+        return f"place {place + 1}" if place in places else _other(place)
+
+    return _Task(told, _other_numbers(domain), head, _listed, answered)
 
 
 def _brackets(values: Values) -> str:
@@ -164,7 +169,15 @@ def _balanced(question: Question) -> _Task:
         " balance: every ( is closed by a ) of its own further on, and none is left over"
     )
     outside = f"lines that are longer or shorter than {n} brackets"
-    return _Task(told, outside, "Balanced?", _brackets, lambda value: ("no", "yes")[value])
+    words = {0: "no", 1: "yes"}
+    return _Task(
+        told, outside, "Balanced?", _brackets, lambda value: words.get(value, _other(value))
+    )
+
+
+def _other(value: int) -> str:
+    """Return an answer that is never right."""
+    return f"something else ({spelled(value)})"
 
 
 def _clock(p: int) -> str:
@@ -212,14 +225,14 @@ def _group(question: Question) -> _Task:
     named = f"the group {name}" if name != "closed" else "they form a group"
     told = (
         f"is given two of {len(elements)} ways to rearrange {points} things ({named}), each written"
-        " as the places to which the first, the second and so on go, and has to say which"
-        " rearrangement comes of doing the one after the other, the second of them first"
+        " as the places to which the first, the second and so on go, and has to say what"
+        " comes out when the second is done first and the first after it"
     )
     between = "" if points <= COMPACT_POINTS else " "
 
     def answered(number: int) -> str:
         if not 0 <= number < len(elements):
-            return f"none (number {number})"
+            return _other(number)
         if points > 2 * len(COUNTED):
             return f"number {number}"
         return between.join(str(image + 1) for image in elements[number])

@@ -31,6 +31,10 @@ from certify.report.statement import Statement, Topic, headline, is_float32, sta
 
 PortraitOf = Callable[[Mapping[str, Any]], Portrait]
 """What finds the portrait of a proof by its keys."""
+FAILURES = (CertifyError, ArithmeticError, ValueError, IndexError, MemoryError)
+"""What may happen to a picture of numbers that no picture was made for.  The page is written
+nevertheless.
+"""
 EXPLAINED = {
     "VERIFIED": "The checker went through this proof and confirmed every bound in it.",
     "REJECTED": "The checker found that this file does not prove what it claims, or is damaged, or"
@@ -176,8 +180,9 @@ def _view(
                 blocks = portrait.weak(subject)
                 inside = portrait.inside(subject)
                 reference = portrait.reference(subject)
-        except CertifyError as error:
-            why = str(error)
+        except FAILURES as error:
+            examples, blocks, inside = Examples((), ()), (), ()
+            why = str(error) or type(error).__name__
     beside, told = _beside(topic)
     return View(
         key=key,

@@ -9,6 +9,7 @@ eight colours); a map has one scale whose lightness only falls, so that it survi
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -124,7 +125,8 @@ class Map:
     ``across``, ``down``: its sides.  ``scale``: what the colours stand for.  ``log``: whether they
     go by powers of ten.  ``marks``: texts to write at (row, column).  ``nothing``: what a hatched
     place means.  ``zero``: what a blank one does; without it, an entry of 0 has a colour too.
-    ``upward``: whether rows go from the bottom up.
+    ``upward``: whether rows go from the bottom up.  ``ends``: the least and the largest number of
+    the scale, those of the values if left out.
     """
 
     values: Array
@@ -136,6 +138,7 @@ class Map:
     nothing: str = ""
     zero: str = ""
     upward: bool = False
+    ends: tuple[float, float] = (math.nan, math.nan)
 
 
 def draw_map(name: str, given: Map, height: float = 4.4, width: float = WIDTH) -> str:
@@ -159,11 +162,12 @@ def draw_map(name: str, given: Map, height: float = 4.4, width: float = WIDTH) -
         axes.imshow(
             np.ma.masked_invalid(ground), cmap=colors.ListedColormap([NONE]), interpolation="none"
         )
-        norm: Any = colors.Normalize()
+        least, most = (None if math.isnan(end) else end for end in given.ends)
+        norm: Any = colors.Normalize(least, most)
         if given.zero:
             values = np.ma.masked_less_equal(values, 0.0)
         if given.log:
-            norm = colors.LogNorm()
+            norm = colors.LogNorm(least, most)
         if values.count():
             image = axes.imshow(values, cmap=shades, norm=norm, interpolation="none", aspect="auto")
             bar = figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)

@@ -29,7 +29,8 @@ from certify.report.portrait import Published, Reference
 from certify.report.run import Proof
 from certify.report.statement import is_float32
 
-SHORT = 30
+MARKS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+SHORT = 10
 """An axis of lengths that spans less has numbers between the powers of ten."""
 
 
@@ -84,7 +85,7 @@ def length_figure(key: str, proofs: Sequence[Proof], reference: Reference | None
         axes.set_xlim(min(spread) / 1.6, max(spread) * (2.5 if drawn else 1.6))
         axes.margins(y=0.12)
         short = max(spread) < SHORT * min(spread)
-        plain_numbers(axes.xaxis, (1.0, 2.0, 5.0) if short else (1.0,))
+        plain_numbers(axes.xaxis, MARKS if short else (1.0,))
         if drawn:
             _number_published(axes, drawn, zip(lengths, heights, strict=True))
         light_grid(axes)

@@ -25,6 +25,7 @@ from certify.report.numbers import (
 from certify.report.run import Proof
 
 WEIGHT = "of the weight"
+MOST_FACTORS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ def _many(topic: Topic) -> str:
             " same here: each has a weight that was given, and what follows counts weights, which"
             f" add up to {about(verdict.total)}."
         )
-    many = f"There are {about(inputs)} different questions of this kind."
+    many = f"There are {about(inputs)} different questions of this kind{_factors(topic)}."
     if topic.condition:
         return (
             f"{many} What follows is about the {about(verdict.total)} of them in which"
@@ -141,13 +142,19 @@ def _many(topic: Topic) -> str:
     return many
 
 
+def _factors(topic: Topic) -> str:
+    """Return how the number of questions comes about, where that is short."""
+    sizes = [size for size in topic.question.domain.sizes if size > 1]
+    return f" ({' × '.join(map(str, sizes))})" if 1 < len(sizes) <= MOST_FACTORS else ""
+
+
 def _claim(topic: Topic, one: Proof) -> Claim:
     verdict = one.verdict
     lower, upper, total = verdict.correct_lower, verdict.correct_upper, verdict.total
     arithmetic = (
         "On a real computer, which rounds every number (float32), in whatever order it adds up"
         if is_float32(one)
-        else "If all numbers are calculated exactly"
+        else "If nothing is rounded while it calculates"
     )
     what = WEIGHT if topic.weighted else "of them"
     return Claim(arithmetic, _right(lower, upper, total, what), _rest(lower, upper, total), one)
@@ -221,7 +228,7 @@ def _unsaid(topic: Topic) -> list[tuple[str, str]]:
         found.append(
             (
                 "Not that your computer keeps the rules.",
-                "The statement about rounded numbers is for ordinary 32-bit arithmetic with an exp"
+                "The statement about real computers is for ordinary 32-bit arithmetic with an exp"
                 f" of the stated accuracy ({_exp(topic.best_float32)}). Reduced precision (TF32,"
                 " bfloat16, half) and fast-math are not covered.",
             )

@@ -24,7 +24,7 @@ from certify.report.figure import (
     svg_of,
 )
 from certify.report.numbers import grouped, lead
-from certify.report.portrait import Block, Outcome, Portrait, Standing, Subject
+from certify.report.portrait import PLAIN, Block, Outcome, Portrait, Standing, Subject
 from certify.sums.fourier import Basis, View, view_of
 
 LISTED = 10
@@ -45,8 +45,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Inputs:
-    """What the checker derived of every input, in lexicographic order."""
+    """What the checker derived of every input, in lexicographic order.
 
+    ``counted``: the numbers of those that have a weight; nothing is known of the others.
+    """
+
+    counted: NDArray[np.int64]
     margins: Floats
     wrong: NDArray[np.bool_]
     undecided: NDArray[np.bool_]
@@ -54,26 +58,37 @@ class _Inputs:
     @property
     def right(self) -> NDArray[np.bool_]:
         """Return which inputs are proved right."""
-        return ~(self.wrong | self.undecided)
+        return ~(self.wrong | self.undecided | np.isnan(self.margins))
 
     @property
     def order(self) -> NDArray[np.int64]:
-        """Return the inputs, the wrong ones first, then the undecided, then by their leads."""
+        """Return the inputs that count, the wrong ones first, then the undecided, then by their
+        leads.
+        """
         rank = np.where(self.wrong, 0, np.where(self.undecided, 1, 2))
-        return np.lexsort((self.margins, rank))
+        found: NDArray[np.int64] = self.counted[
+            np.lexsort((self.margins[self.counted], rank[self.counted]))
+        ]
+        return found
 
 
 def _inputs(subject: Subject) -> _Inputs | None:
     """Return what is known of every input, None where parts are not single inputs."""
-    outcomes = subject.outcomes()
-    if len(outcomes) != subject.question.domain.inputs:
+    outcomes, sizes = subject.outcomes(), subject.question.domain.sizes
+    grid = np.meshgrid(*subject.counting, indexing="ij")
+    counted = np.ravel_multi_index(tuple(grid), sizes).ravel()
+    if len(outcomes) != len(counted):
         return None
-    margins = [float("nan") if one.margin is None else float(one.margin) for one in outcomes]
-    return _Inputs(
-        np.array(margins),
-        np.array([_is_wrong(one) for one in outcomes]),
-        np.array([_is_undecided(one) for one in outcomes]),
+    inputs = subject.question.domain.inputs
+    margins, wrong, undecided = (
+        np.full(inputs, np.nan),
+        np.zeros(inputs, bool),
+        np.zeros(inputs, bool),
     )
+    margins[counted] = [np.nan if one.margin is None else float(one.margin) for one in outcomes]
+    wrong[counted] = [_is_wrong(one) for one in outcomes]
+    undecided[counted] = [_is_undecided(one) for one in outcomes]
+    return _Inputs(counted, margins, wrong, undecided)
 
 
 def _is_wrong(one: Outcome) -> bool:
@@ -105,14 +120,14 @@ def _map(subject: Subject, known: _Inputs) -> Drawn:
         row, column = np.unravel_index(place, shape)
         marks[int(row), int(column)] = str(number)
     names = [list(map(str, domain.values[place] or ())) for place in (first, second)]
-    open_ones = int(np.count_nonzero(~known.right))
+    open_ones = len(known.counted) - int(np.count_nonzero(known.right))
     given = Map(
         leads,
         Axis("second number of the question", names[1]),
         Axis("first number of the question", names[0]),
         "lead of the right answer, at least",
         marks=marks,
-        nothing="" if open_ones == 0 else "wrong, or not proved right",
+        nothing="" if known.right.all() else "wrong, open, or does not count",
     )
     known_leads = known.margins[known.right]
     ends = (
@@ -123,7 +138,7 @@ def _map(subject: Subject, known: _Inputs) -> Drawn:
     return Drawn(
         "The lead on every question",
         draw_map(f"{subject.key}-map", given),
-        f"Map with a square for each of {grouped(len(known.margins))} questions. {ends}"
+        f"Map with a square for each of {grouped(len(known.counted))} questions. {ends}"
         f" {grouped(open_ones)} are not proved right.",
         "Every square is one question. The darker it is, the further the score of the right answer"
         " is proved to be ahead of every other one. The digits mark the questions that the table"
@@ -138,7 +153,7 @@ def _weakest_table(subject: Subject, known: _Inputs) -> Columns:
     chosen = known.order[:LISTED]
     values = domain.values_at(_places(subject, chosen))
     for number, (place, row) in enumerate(zip(chosen.tolist(), values.tolist(), strict=True), 1):
-        word = "wrong" if known.wrong[place] else "open" if known.undecided[place] else "right"
+        word = "right" if known.right[place] else "wrong" if known.wrong[place] else "open"
         shown = lead(known.margins[place], 6) if word == "right" else ""
         table.rows.append((str(number), plain.asked(row), word, shown))
     return table
@@ -183,7 +198,7 @@ def inside(subject: Subject) -> list[Block]:
     blocks: list[Block] = []
     if view is not None:
         blocks += [_spectrum(subject, view), _neurons(subject, view)]
-    return [*blocks, _direct(subject)]
+    return [*blocks, *_direct(subject)]
 
 
 def _spectrum(subject: Subject, view: View) -> Drawn:
@@ -232,14 +247,15 @@ def _explained(basis: Basis) -> str:
         )
     return (
         "What a neuron does with an element of the group, as a mixture of the group's irreducible"
-        " representations, the waves of a group. A program that has found the group uses few."
+        " representations, the waves of a group (4a and 4b are two different ones of dimension 4)."
+        " A program that has found the group uses few."
     )
 
 
 def _main_parts(basis: Basis, shares: Floats) -> str:
-    order = np.argsort(-shares)[:5]
+    order = [part for part in np.argsort(-shares)[:6] if shares[part] > 100 * FAINT]
     listed = ", ".join(f"{basis.names[part]} ({shares[part]:.0f} %)" for part in order)
-    return f"The most of what neurons read is in {listed}."
+    return f"Most of what neurons read is in {listed}." if order else "None stands out."
 
 
 def _neurons(subject: Subject, view: View) -> Drawn:
@@ -258,8 +274,9 @@ def _neurons(subject: Subject, view: View) -> Drawn:
         values,
         Axis(_part_label(basis), basis.names),
         Axis("neurons, sorted", [str(number + 1) for number in range(len(values))]),
-        f"% of a neuron's power in a {basis.what}",
+        "% of the neuron's power",
         zero=f"less than {100 * FAINT:g} %",
+        ends=(0.0, 100.0),
     )
     told = (
         f"{100 * pure:.0f} % of the {len(values)} neurons have more than nine tenths of their power"
@@ -274,8 +291,8 @@ def _neurons(subject: Subject, view: View) -> Drawn:
     )
 
 
-def _direct(subject: Subject) -> Drawn:
-    """Return what a number adds to the answers past the neurons, by attention alone."""
+def _direct(subject: Subject) -> list[Block]:
+    """Return what a number adds to the answers past the neurons, by attention alone, if it does."""
     model, domain = subject.model, subject.question.domain
     embedding, unembed = model.tensor("embed.W_E"), model.tensor("unembed.W_U")
     values, outputs = (model.tensor(f"blocks.0.attn.W_{letter}") for letter in "VO")
@@ -283,6 +300,8 @@ def _direct(subject: Subject) -> Drawn:
     position = domain.operands[0]
     direct = (moved @ unembed)[np.ix_(list(domain.tokens[position]), list(domain.outputs))]
     direct = direct - direct.mean(axis=1, keepdims=True)
+    if not np.ptp(direct) > 0:
+        return []
     given = Map(
         direct,
         Axis("answer", list(map(str, domain.answers))),
@@ -293,13 +312,14 @@ def _direct(subject: Subject) -> Drawn:
         "What a number pushes straight to the answers, through attention (OV circuit) but past the"
         f" neurons: its entries spread over {np.ptp(direct):.2f}."
     )
-    return Drawn(
+    drawn = Drawn(
         "The path past the neurons",
         draw_map(f"{subject.key}-direct", given),
         f"Map of {direct.shape[0]} by {direct.shape[1]} numbers. {told}",
         told,
         proved=False,
     )
+    return [drawn]
 
 
 # --- single inputs -----------------------------------------------------------------
@@ -318,15 +338,15 @@ def weakest(subject: Subject) -> Places:
 def standing(subject: Subject, places: Places) -> list[Standing]:
     """Return what the proof says of inputs."""
     known = _inputs(subject)
-    if known is None or not len(places):
-        return []
+    if known is None:
+        return PLAIN.standing(subject, places)
     numbers = np.ravel_multi_index(tuple(places.T), subject.question.domain.sizes)
     found = []
     for number in numbers.tolist():
         right, wrong = bool(known.right[number]), bool(known.wrong[number])
-        told = f"Proved: right, with a lead of at least {lead(known.margins[number])}."
-        if not right:
-            told = "Proved: wrong." if wrong else "Left open by the proof: not counted as right."
+        told = "Proved: wrong." if wrong else "Left open by the proof: not counted as right."
+        if right:
+            told = f"Proved: right, with a lead of at least {lead(known.margins[number])}."
         found.append(Standing(right=right, wrong=wrong, told=told))
     return found
 

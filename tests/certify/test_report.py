@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from reports import Read
 
 import certify
+from certify.certificate import client
 from certify.command import main
 from certify.model.file import load_model
 from certify.model.forward import logits
@@ -94,7 +95,7 @@ def test_verdicts_are_those_of_the_checker(page: Read, tmp_path: Path) -> None:
     hashes = [f"sha256:{sha256(file.read_bytes()).hexdigest()}" for file in files]
     assert [one.attributes["data-certificate"] for one in page.certificates] == hashes
     assert page.verdicts == ["VERIFIED"] * 3 + ["REJECTED"]
-    lines = [run_module.ask(MODEL, file).last_line for file in files]
+    lines = [client.ask(MODEL, file).last_line for file in files]
     assert [one.text for one in page.all("pre", class_="verdict")] == lines
     for one, line in zip(page.certificates, lines, strict=True):
         assert line in one.text
@@ -125,7 +126,7 @@ def test_the_lead_says_what_was_proved(page: Read) -> None:
     (statement,) = page.all("div", class_="statement")
     told = statement.text.replace(SPACE, " ")
     assert "It is given four numbers, each from 0 to 63, and has to name the largest." in told
-    assert "There are 16 777 216 different questions of this kind." in told
+    assert "There are 16 777 216 different questions of this kind (64 × 64 × 64 × 64)." in told
     assert "it answers exactly 16 769 545 of them correctly (99.9542 %)" in told
     assert "The other 7 671 are answered wrongly (about 1 in 2 187)." in told
     assert "On a real computer, which rounds every number (float32)" in told
@@ -376,8 +377,8 @@ def test_a_verdict_about_other_bytes_is_none(
 
 
 def test_a_crash_is_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def crashed(*_: object, **__: object) -> run_module.Answer:
-        return run_module.Answer(0, "s VERIFIED-ish\n", "", 0.0)
+    def crashed(*_: object, **__: object) -> client.Answer:
+        return client.Answer(0, "s VERIFIED-ish\n", "", 0.0)
 
     monkeypatch.setattr(run_module, "ask", crashed)
     page = report(tmp_path, MAX_OF_4 / "cascade.json", code=20)

@@ -86,19 +86,19 @@ def claim(lower: int, upper: int, total: int, scope: str = "uniform") -> str:
         (
             (6, 8, 9),
             "it answers at least 6 of them correctly (66.66 %). At most 3 are answered wrongly"
-            " (at most 1 in 3), 1 of them certainly. For 2 the proof leaves it open; they are not counted as"
-            " right.",
+            " (at most 1 in 3), 1 of them certainly. For 2 the proof leaves it open; they are not"
+            " counted as right.",
         ),
         (
             (6, 9, 9),
             "it answers at least 6 of them correctly (66.66 %). At most 3 are answered wrongly"
-            " (at most 1 in 3); none is known to be. For 3 the proof leaves it open; they are not counted"
-            " as right.",
+            " (at most 1 in 3); none is known to be. For 3 the proof leaves it open; they are not"
+            " counted as right.",
         ),
         (
             (0, 5, 9),
-            "it answers at most 5 of them correctly (55.56 %). At least 4 are answered wrongly. For 5 the"
-            " proof leaves it open; they are not counted as right.",
+            "it answers at most 5 of them correctly (55.56 %). At least 4 are answered wrongly."
+            " For 5 the proof leaves it open; they are not counted as right.",
         ),
         (
             (0, 0, 9),
