@@ -1,7 +1,8 @@
 """From a strategy's cells to a document whose claims the checker derived.
 
 Estimates are tried first; where the checker refutes one, a second forest trusts none of them.  With
-a budget, the effort is varied until the budget is well used.
+a budget, the effort is varied until the budget is well used.  A strategy that chooses how paths are
+enclosed has a proof made for each way that looks promising, and the best one is kept.
 """
 
 from __future__ import annotations
@@ -9,19 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from certify.cells.enclosures import Hint, estimates, hints_for, unexplained_dimension
+import numpy as np
+
+from certify.cells.enclosures import Hint, unexplained_dimension
 from certify.cells.forest import Cell, weakest
 from certify.cells.numbering import numbering_of
 from certify.cells.problem import Problem
-from certify.cells.scaled import EXACT, scale
-from certify.cells.slack import slack
+from certify.cells.ways import Way, promising, way_of
 from certify.certificate.client import REJECTED, Answer
 from certify.certificate.document import Document, document_of, dyadic, with_bounds
 from certify.certificate.finish import Claim, Draft, Drafting, nothing
 from certify.certificate.job import Job
-from certify.errors import CertifyError, Unsupported
+from certify.errors import CertifyError, CheckerRejected, Unsupported
 from certify.model.paths import decompose
 from certify.progress import Progress
 
@@ -36,9 +39,12 @@ Build = Callable[[Problem], list[Cell]]
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """A draft and what the checker derived from it; no facts where it shows nothing."""
+    """A draft, its enclosures by name, and what the checker derived from it; no facts where it
+    shows nothing.
+    """
 
     drafted: Document
+    chosen: Mapping[str, str]
     facts: dict[str, Any] | None
 
     @property
@@ -46,9 +52,18 @@ class _Attempt:
         """Return how much it proves right, -1 where it shows nothing."""
         return -1 if self.facts is None else int(self.facts["correct_lower"])
 
+    @property
+    def operations(self) -> int:
+        """Return how many operations the checker needs, none where it shows nothing."""
+        return 0 if self.facts is None else int(self.facts["operations"]["total"])
+
+    def price(self, worth: float, total: int) -> float:
+        """Return its operations, and what the share that it leaves open is worth."""
+        return self.operations + worth * (total - max(self.lower, 0)) / total
+
     def fits(self, budget: int) -> bool:
         """Return whether it keeps to the budget; what shows nothing does."""
-        return self.facts is None or int(self.facts["operations"]["total"]) <= budget
+        return self.operations <= budget
 
 
 Attempting = Generator[Draft, Answer, _Attempt]
@@ -68,33 +83,54 @@ def draft(job: Job, progress: Progress) -> Drafting:
     if options.enclosures and domain.unusual:
         given = ", ".join(f"--{path}" for path in options.enclosures)
         raise Unsupported(f"{given}: paths are enclosed for the usual domain only")
-    hints = hints_for(model, options.enclosures)
-    off = slack(model, options.float32) if options.float32 else EXACT
-    scaled = scale(named.renamed(decompose(model)), estimates(model, hints), off)
+    paths = named.renamed(decompose(model))
     weights = named.weights(domain, job.scope)
 
-    def attempt(effort: float) -> Attempting:
-        for cautious in (True,) if not scaled.trusted else (False, True):
-            problem = Problem(named, weights, scaled, effort, cautious, progress)
+    def attempt(way: Way, effort: float) -> Attempting:
+        for cautious in (True,) if not way.scaled.trusted else (False, True):
+            problem = Problem(named, weights, way.scaled, effort, cautious, progress)
             cells = job.strategy.build(problem)
             progress(named.places, named.places, "")
-            drafted = document(job, named.named(cells), hints)
+            drafted = document(job, named.named(cells), way.hints)
             answer = yield Draft(drafted)
             if answer.shows_nothing():
-                return _Attempt(drafted, None)
+                return _Attempt(drafted, way.chosen, None)
             if answer.code != REJECTED:
                 break
-        return _Attempt(drafted, answer.facts())
+        return _Attempt(drafted, way.chosen, answer.facts())
 
-    if options.budget is None:
-        made = [(yield from attempt(options.chosen_effort))]
-    else:
-        made = yield from _within(options.budget, attempt, options.chosen_effort)
-    best = max(made, key=lambda found: found.lower, default=None)
+    asked = way_of(job, paths, options.enclosures)
+    ways = [asked]
+    if job.strategy.worth is not None and not (options.enclosures or domain.unusual):
+        shares = np.array([[entry / sum(row) for entry in row] for row in weights])
+        ways += promising(job, paths, asked, shares) if asked.scaled.trusted else []
+    made: list[_Attempt] = []
+    for way in ways:
+        try:
+            if options.budget is None:
+                made.append((yield from attempt(way, options.chosen_effort)))
+            else:
+                tried = _within(options.budget, partial(attempt, way), options.chosen_effort)
+                made += yield from tried
+        except (CheckerRejected, Unsupported):
+            if way is asked:
+                raise
+    best = _best(job, made)
     if best is None or best.facts is None:
         raise _no_proof(job)
-    dimension = unexplained_dimension(model.config, job.strategy.name, options.enclosures)
+    dimension = unexplained_dimension(model.config, job.strategy.name, best.chosen)
     yield Claim(with_claims(best.drafted, best.facts), dimension)
+
+
+def _best(job: Job, made: Sequence[_Attempt]) -> _Attempt | None:
+    """Return the proof to keep: within a budget the one that proves most, else that of the least
+    price; the first of equal ones.
+    """
+    if job.options.budget is not None or job.strategy.worth is None:
+        return max(made, key=lambda found: found.lower, default=None)
+    worth = job.strategy.worth * job.options.chosen_effort
+    total = job.scope.total(job.question.domain)
+    return min(made, key=lambda found: found.price(worth, total))
 
 
 def _no_proof(job: Job) -> CertifyError:

@@ -149,6 +149,28 @@ def _formed(chain: Sequence[Array], form: Sequence[int]) -> list[Array]:
     return formed
 
 
+def length(chain: Sequence[Array]) -> int:
+    """Return about how many operations the checker's product of a chain takes.  (SPEC-6.1)
+
+    Looking for zeros is left out.
+    """
+    left = list(chain)
+    for i in range(len(left) - 1):
+        kept = np.any(left[i], axis=0) & np.any(left[i + 1], axis=1)
+        kept[0] |= not np.any(kept)
+        left[i : i + 2] = left[i][:, kept], left[i + 1][kept]
+    return 2 * _fewest([*map(len, left), left[-1].shape[1]])
+
+
+def _fewest(sizes: Sequence[int]) -> int:
+    """Return the fewest multiplications for a chain with these rows and columns."""
+    divided = (
+        _fewest(sizes[: at + 1]) + _fewest(sizes[at:]) + sizes[0] * sizes[at] * sizes[-1]
+        for at in range(1, len(sizes) - 1)
+    )
+    return min(divided, default=0)
+
+
 # --- hints ------------------------------------------------------------------------
 
 

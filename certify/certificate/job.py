@@ -61,6 +61,8 @@ class Strategy(Generic[Build]):
 
     ``build`` is what its family calls; ``takes`` are the names of the options that it uses:
     ``effort``, ``budget``, ``semantics`` and the paths ``qk``, ``ov`` and ``direct``.
+    ``worth``: how many operations certifying a whole domain is worth at effort 1, for a strategy
+    that chooses how paths are enclosed where none is named.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Strategy(Generic[Build]):
     cost: str
     build: Build
     takes: frozenset[str] = frozenset()
+    worth: float | None = None
 
     def require_used(self, options: Options) -> None:
         """Refuse an option that the strategy has no use for.

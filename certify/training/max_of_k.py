@@ -263,7 +263,7 @@ def _short_proof(vocab: int, d_model: int) -> Values:
 def _line(vocab: int, d_model: int) -> Values:
     size = max(1.0, vocab / 64)
     return {
-        "steps": round(3_000 * size**0.5),
+        "steps": round(3_000 * size**0.25),
         "batch": 256,
         "learning_rate": 0.002 / size,
         "decay": 1.0,

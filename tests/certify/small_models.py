@@ -94,3 +94,25 @@ def forward(model: Model, tokens: tuple[int, ...]) -> list[float]:
         mixed = plus(mixed, [weight / sum(shifted) * v for v in value])
     output = plus(times(mixed, attention + "W_O"), bias(attention + "b_O"))
     return plus(times(plus(residual[-1], output), "unembed.W_U"), bias("unembed.b_U"))
+
+
+def model_on_a_line(vocab: int, d_model: int = 24, k: int = 4) -> Model:
+    """Return a model that is made for short proofs and right about every input.
+
+    Tokens stand on a line in coordinate 0; attention weighs by size, whatever the query; W_U reads
+    coordinates that W_E does not write: answer j has the logit s u_j - u_j^2 / 2 for what attention
+    brings, s.
+    """
+    line = np.linspace(-1.0, 1.0, vocab)
+    config = Config(d_vocab=vocab, d_vocab_out=vocab, n_ctx=k, d_model=d_model, d_head=d_model)
+    tensors = {name: np.zeros(shape) for name, shape in required_shapes(config, 0).items()}
+    moved, constants = d_model // 2, slice(d_model // 2 + 1, d_model)
+    tensors["embed.W_E"][:, 0] = line
+    tensors["pos_embed.W_pos"][:, constants] = 1.0
+    tensors["blocks.0.attn.W_Q"][0, moved + 1, 0] = 6.0 * vocab
+    tensors["blocks.0.attn.W_K"][0, 0, 0] = 1.0
+    tensors["blocks.0.attn.W_V"][0, 0, 0] = 1.0
+    tensors["blocks.0.attn.W_O"][0, 0, moved] = 1.0
+    tensors["unembed.W_U"][moved] = line
+    tensors["unembed.W_U"][constants] = -(line**2) / 2 / (d_model - moved - 1)
+    return Model(config, {n: t.astype(np.float32) for n, t in tensors.items()}, "0" * 64)

@@ -47,6 +47,7 @@ STRATEGIES = {
             "2 V^2 d and about 150 V^2, plus what the model's failures ask for",
             cascade.build,
             ARITHMETIC | PATH_NAMES | {EFFORT, BUDGET},
+            cascade.WORTH,
         ),
         Strategy(
             "cubic",
