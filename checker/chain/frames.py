@@ -7,7 +7,7 @@ x, then of -x.
 
 from collections.abc import Iterable
 from fractions import Fraction
-from operator import mul, sub
+from operator import mul, neg, sub
 
 from checker.cells.cell import Allowed, Margin, mask
 from checker.cells.derive import Cells
@@ -31,22 +31,20 @@ from checker.statement.model import Model
 Reach = list[int]
 
 
-class Lines:
-    """Vectors by token, and what they reach over consecutive tokens."""
+def both(rows: Rows, ledger: Ledger) -> Extremes:
+    """Return what finds out how far vectors by token, and their negatives, reach."""
+    doubled = [row + tuple(map(neg, row)) for row in rows]
+    return Extremes([doubled], max, ledger)
 
-    def __init__(self, rows: Rows, ledger: Ledger) -> None:
-        both = [(*row, *(-x for x in row)) for row in rows]
-        self.largest = Extremes([both], max, ledger)
-        self.ledger = ledger
 
-    def over(self, first: int, last: int) -> Reach:
-        """Return what the vectors of these tokens reach.
+def reach(vectors: Extremes, first: int, last: int) -> Reach:
+    """Return what the vectors of these tokens reach.
 
-        Cost: two comparisons per direction; windows where they are first needed.
-        """
-        one, two = self.largest.windows(first, last)
-        self.ledger.charge(cmp=len(one))
-        return list(map(max, one, two))
+    Cost: two comparisons per direction; windows where they are first needed.
+    """
+    one, two = vectors.windows(first, last)
+    vectors.ledger.charge(cmp=len(one))
+    return list(map(max, one, two))
 
 
 def times(a: Reach, b: Reach, error: int, ledger: Ledger) -> Ends:
@@ -55,7 +53,9 @@ def times(a: Reach, b: Reach, error: int, ledger: Ledger) -> Ends:
     Cost: four multiplications, six comparisons and two additions.
     """
     ledger.charge(mul=4, add=2, cmp=6)
-    corners = [x * y for x in (a[0], -a[1]) for y in (b[0], -b[1])]
+    a_high, a_low = a
+    b_high, b_low = b
+    corners = a_high * b_high, -a_high * b_low, -a_low * b_high, a_low * b_low
     return min(corners) - error, max(corners) + error
 
 
@@ -100,16 +100,18 @@ class ChainCells(Cells):
         self.precision = hints.precision
         self.exponentials = Exponentials(model.sizes["d_head"], scale, ledger)
         count = given.tokens
-        self.asking = Lines(self.scored.queries, ledger)
-        self.asked = Lines(self.scored.rows[:count], ledger)
-        self.values = Lines(logits.rows[:count], ledger)
+        self.asking = both(self.scored.queries, ledger)
+        self.asked = both(self.scored.rows[:count], ledger)
+        self.values = both(logits.rows[:count], ledger)
         self.places = logits.rows[count:]
         self.keys = [key for (key,) in self.scored.rows[count:]]
         # 3.5: a bracket is a sum of products and of constants; mu is apart
-        spread = [max(row.values(), default=0) for row in self.rivals.spreads.values()]
+        spreads = self.rivals.spreads.values()
+        spread = [max(row.values(), default=0) for row in spreads]
         constants = Matrix(((*logits.constants, *spread),), 0)
-        numbers = Matrix(logits.rows, 0), Matrix(logits.answers, 0), constants
-        longest = sum(map(bits, numbers)) + 8
+        rows = Matrix(logits.rows, 0)
+        answers = Matrix(logits.answers, 0)
+        longest = bits(rows) + bits(answers) + bits(constants) + 8
         self.start(named, ledger, slack, logits.scale, self.precision + longest)
 
     def tested(self, right: int) -> Iterable[int]:
@@ -147,8 +149,10 @@ class ChainCells(Cells):
             add=each * (2 * count + 4),
             cmp=2 * count * n + each * (3 * count + n),
         )
-        columns = [[row[b] for row in frame.weights] for b in range(count)]
-        weights = [(min(ends)[0], max(up for _, up in ends)) for ends in columns]
+        weights = []
+        for b in range(count):
+            ends = [row[b] for row in frame.weights]
+            weights.append((min(ends)[0], max(up for _, up in ends)))
 
         def brackets(j: int) -> list[int]:
             found = frame.brackets(j, mu, term_upper)
@@ -175,7 +179,7 @@ class ChainFrame(Frame):
         self.mirrored = True
         self.drop = chain.slack.raised(0)  # 12.5: B/rho
         self.masks = [mask(*block) for block in self.blocks]
-        self.reaches = [chain.values.over(*block) for block in self.blocks]
+        self.reaches = [reach(chain.values, *block) for block in self.blocks]
         self.weights = self._weights()
         self.stretch = chain.rivals.stretch[chain.right[cell.maximum]]
 
@@ -188,24 +192,24 @@ class ChainFrame(Frame):
         """
         chain = self.chain
         ledger = self.ledger
-        asked = chain.asking.over(*self.asked)
+        asked = reach(chain.asking, *self.asked)
         error = chain.scored.error
         (own,) = chain.scored.rows[self.maximum]
         spans = []  # (L_b, H_b)
         for block in self.blocks[:-1]:
-            high, low = chain.asked.over(*block)
+            high, low = reach(chain.asked, *block)
             spans.append(times(asked, [high - own, low + own], error, ledger))
         spans.append((0, 0))
-        reach = []  # (l_i, h_i)
+        places = []  # (l_i, h_i)
         for key in chain.keys:
             apart = key - chain.keys[-1]
-            reach.append(times(asked, [apart, -apart], error, ledger))
-        count = len(spans) + len(reach)
-        both = 2 * len(spans) * len(reach)
-        ledger.charge(mul=both, add=4 * count, cmp=count)
+            places.append(times(asked, [apart, -apart], error, ledger))
+        count = len(spans) + len(places)
+        products = 2 * len(spans) * len(places)
+        ledger.charge(mul=products, add=4 * count, cmp=count)
         tokens = self._ends(spans, chain.slack.score_error)  # 12.5
-        places = self._ends(reach, 0)
-        return [weighed(tokens, place, chain.precision) for place in places]
+        ends = self._ends(places, 0)
+        return [weighed(tokens, place, chain.precision) for place in ends]
 
     def _ends(self, spans: list[Ends], wide: int) -> list[Ends]:
         """Return the exponentials, over the largest of all."""

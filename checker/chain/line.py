@@ -13,7 +13,7 @@ from operator import sub
 
 from checker.chain.parts import Reading
 from checker.ground import record
-from checker.ground.exact import Matrix, transposed
+from checker.ground.exact import Matrix, Row, transposed
 from checker.ground.ledger import Ledger
 
 Point = tuple[int, int, int]
@@ -42,10 +42,14 @@ def line(logits: Reading, unembed: Matrix, mu: int, ledger: Ledger) -> Rivals:
     count = len(places)
     ledger.charge(add=unembed.entries + 3 * count, cmp=count * count.bit_length())
     order = sorted(range(count), key=places.__getitem__)
-    columns = [transposed(unembed).rows[j] for j in order]
-    pairs = zip(columns, [columns[0], *columns], strict=False)
-    steps = Matrix(tuple(tuple(map(sub, *pair)) for pair in pairs), unembed.scale)
-    rho = logits.widths.of(steps, logits.scale, ledger)
+    columns = transposed(unembed).rows
+    steps = list[Row]()
+    last = order[0]
+    for j in order:
+        steps.append(tuple(map(sub, columns[j], columns[last])))
+        last = j
+    apart = Matrix(tuple(steps), unembed.scale)
+    rho = logits.widths.of(apart, logits.scale, ledger)
     added = dict(zip(order, accumulate(rho), strict=True))  # R
     found = Rivals({j: {} for j in order}, dict.fromkeys(order, 1))
     for sign in (1, -1):
@@ -74,13 +78,14 @@ def later(points: Sequence[Point], mu: int, ledger: Ledger) -> Iterator[Point]:
     for u, h, m in reversed(points):
         if level is not None and u < level[0]:
             while len(hull) > 1 and not bends(level, hull, 0, ledger):
-                hull.pop()
+                del hull[-1]
             hull.append(level)
             level = None
         if hull:
             lowered = u, h - mu, m
             far, _, j = hull[-1 - steepest(lowered, hull, ledger)]
-            yield m, j, -((u - far) // (hull[-1][0] - u))
+            nearest, _, _ = hull[-1]
+            yield m, j, -((u - far) // (nearest - u))
         if level is not None:
             yield m, level[2], 1
         if level is None or h > level[1]:

@@ -120,7 +120,8 @@ def attention(
 
     Cost: the products and additions of rows, two norms, five operations more.
     """
-    asked = add_row(product(last_place(w), w["W_Q"], ledger), w["b_Q"], ledger)
+    asked = product(last_place(w), w["W_Q"], ledger)
+    asked = add_row(asked, w["b_Q"], ledger)
     scale = max(asked.scale, w["W_Q"].scale)
     both = [rescale(part, scale, ledger).rows for part in (w["W_Q"], asked)]
     kept, norm = along(Matrix(both[0] + both[1], scale), directions, ledger)
@@ -149,9 +150,10 @@ def reading(
     values = product(given.rows, kept, ledger)
     back = product(directions[1], w["W_O"], ledger)
     answers = transposed(product(back, w["W_U"], ledger))
-    fixed = add_row(product(w["b_V"], w["W_O"], ledger), w["b_O"], ledger)
-    fixed = add_row(fixed, last_place(w), ledger)
-    constants = add_row(product(fixed, w["W_U"], ledger), w["b_U"], ledger)
+    fixed = add_row(last_place(w), w["b_O"], ledger)
+    fixed = add_row(product(w["b_V"], w["W_O"], ledger), fixed, ledger)
+    whole = product(fixed, w["W_U"], ledger)
+    constants = add_row(whole, w["b_U"], ledger)
     # 15.2: 2 E R_V |W_O|, and beta_a
     embed = given.embed()
     ledger.charge(mul=3, cmp=2 * embed.entries)

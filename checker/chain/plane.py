@@ -6,10 +6,10 @@ triangles are hints; that they tile a convex polygon, and that the heights over 
 above all answers, is checked one triangle and one edge at a time.
 """
 
-from operator import add, mul
+from operator import add, mul, sub
 
 from checker.chain.line import Rivals
-from checker.chain.parts import Reading
+from checker.chain.parts import Reading, Rows
 from checker.ground import record
 from checker.ground.decode import fields, integers, listing, pairs
 from checker.ground.errors import require, require_form
@@ -21,6 +21,8 @@ MAX_TRIANGLES = 8192
 """Twice as many as there can be answers.  (SPEC-3.5)"""
 
 Triangle = tuple[int, int, int]
+Edges = dict[tuple[int, int], int]
+Near = dict[int, set[int]]
 
 
 @record
@@ -37,11 +39,13 @@ def parse_tiling(value: object, answers: int) -> Tiling:
     triangles = list[Triangle]()
     for item in listing(found["triangles"], "triangles", MAX_TRIANGLES):
         corners = integers(item, "a triangle", 0, answers - 1)
-        require_form(len(corners) == 3, "SPEC-15.5", "a triangle has not three corners")
+        three = len(corners) == 3
+        require_form(three, "SPEC-15.5", "a triangle has not three corners")
         triangles.append((corners[0], corners[1], corners[2]))
     inside = pairs(found["inside"], "inside", 0, MAX_TRIANGLES - 1)
     known = all(number < len(triangles) for _, number in inside)
-    held = {j for corners in triangles for j in corners} | {j for j, _ in inside}
+    held = {j for corners in triangles for j in corners}
+    held.update(j for j, _ in inside)
     require_form(
         known and held == set(range(answers)),
         "SPEC-15.5",
@@ -54,7 +58,7 @@ def parse_tiling(value: object, answers: int) -> Tiling:
 class Plane:
     """Answers by their places and heights."""
 
-    places: tuple[tuple[int, ...], ...]
+    places: Rows
     heights: list[int]
     ledger: Ledger
 
@@ -65,28 +69,27 @@ class Plane:
         """
         self.ledger.charge(mul=2, add=5, cmp=1)
         x, y = self.places[a]
-        bx, by = self.places[b]
-        cx, cy = self.places[c]
-        left = (bx - x) * (cy - y)
-        return left - (by - y) * (cx - x)
+        right, up = map(sub, self.places[b], (x, y))
+        other, over = map(sub, self.places[c], (x, y))
+        area: int = right * over - up * other
+        return area
 
-    def require_under(self, corners: Triangle, j: int) -> list[int]:
-        """Require that j is not above the plane through corners that turn to the left; return how
-        much each counts at j, times twice the area.
+    def shares(self, corners: Triangle, j: int) -> list[int]:
+        """Return how much each corner counts at j, times twice the area.  Cost: three areas."""
+        a, b, c = corners
+        first = self.turn(b, c, j)
+        second = self.turn(c, a, j)
+        return [first, second, self.turn(a, b, j)]
 
-        Cost: three areas, four multiplications and additions, a comparison.
+    def under(self, corners: Triangle, j: int, shares: list[int]) -> bool:
+        """Return whether j is not above the plane through corners that turn to the left.
+
+        Cost: four multiplications and additions, a comparison.
         """
         self.ledger.charge(mul=4, add=4, cmp=1)
-        a, b, c = corners
-        shares = [self.turn(b, c, j), self.turn(c, a, j), self.turn(a, b, j)]
-        z = self.heights
-        held = sum(map(mul, shares, (z[a], z[b], z[c])))
-        require(
-            held >= sum(shares) * z[j],
-            "SPEC-15.5",
-            f"answer {j} is above its neighbours, or above the triangle that holds it",
-        )
-        return shares
+        heights = [self.heights[k] for k in corners]
+        held: int = sum(map(mul, shares, heights))
+        return held >= sum(shares) * self.heights[j]
 
     def require_convex(self, ahead: dict[int, int]) -> None:
         """Require that edges, one from each corner, form a convex polygon, to the left.
@@ -109,36 +112,54 @@ def plane(logits: Reading, unembed: Matrix, tiling: Tiling, ledger: Ledger) -> R
     """Return per corner its rivals; where they are beaten, all answers are.  (SPEC-15.5)
 
     Raises: Rejected (SPEC-15.5).
-    Cost:   centring W_U, the widths, two additions per answer; per triangle an area; a test per
-            inner edge, and per answer that is no corner; ``require_convex``.
+    Cost:   centring W_U, the widths, two additions per answer; per triangle an area; shares and a
+            test per inner edge, and per answer that is no corner; ``require_convex``.
     """
     columns = transposed(centred(unembed, ledger))
     g = logits.widths.of(columns, logits.scale, ledger)
     ledger.charge(add=2 * len(g))
     heights = list(map(add, logits.constants, g))
     known = Plane(logits.answers, heights, ledger)
-    near: dict[int, set[int]] = {}
-    opposite: dict[tuple[int, int], int] = {}
+    near, opposite = _edges(known, tiling)
+    outer = [(x, y) for x, y in opposite if (y, x) not in opposite]
+    ahead = dict(outer)
+    alone = len(ahead) == len(outer)
+    require(alone, "SPEC-15.5", "two outer edges leave one corner")
+    known.require_convex(ahead)
+    for x, y in opposite:
+        j = opposite.get((y, x), x)
+        corners = x, y, opposite[x, y]
+        if x < y and j != x:  # an inner edge, once
+            low = known.under(corners, j, known.shares(corners, j))
+            require(low, "SPEC-15.5", f"the heights are not concave at {x} to {y}")
+    for j, number in tiling.inside:
+        corners = tiling.triangles[number]
+        shares = known.shares(corners, j)
+        low = min(shares) >= 0 and known.under(corners, j, shares)
+        require(low, "SPEC-15.5", f"answer {j} is not inside its triangle and under it")
+        for x in corners:
+            near[x].add(j)
+    spreads = {}
+    for m, others in near.items():  # z_k - z_m + 2 g_m, less c_k - c_m
+        others.discard(m)
+        spreads[m] = {j: g[j] + g[m] for j in others}
+    return Rivals(spreads, dict.fromkeys(near, 1))
+
+
+def _edges(known: Plane, tiling: Tiling) -> tuple[Near, Edges]:
+    """Return the neighbours of every corner, and the corner to the left of every edge."""
+    near = Near()
+    opposite = Edges()
     for a, b, c in tiling.triangles:
         left = known.turn(a, b, c) > 0
         require(left, "SPEC-15.5", "a triangle turns to the right")
-        for x, y, z in ((a, b, c), (b, c, a), (c, a, b)):
-            require((x, y) not in opposite, "SPEC-15.5", "an edge occurs twice")
+        for x, y, z in (
+            (a, b, c),
+            (b, c, a),
+            (c, a, b),
+        ):
+            once = (x, y) not in opposite
+            require(once, "SPEC-15.5", "an edge occurs twice")
             opposite[x, y] = z
             near.setdefault(x, set()).update((y, z))
-    inner = [(x, y) for x, y in opposite if (y, x) in opposite]
-    ahead = dict(opposite.keys() - set(inner))
-    alone = len(ahead) + len(inner) == len(opposite)
-    require(alone, "SPEC-15.5", "two outer edges leave one corner")
-    known.require_convex(ahead)
-    tests = [((x, y, opposite[x, y]), opposite[y, x]) for x, y in inner if x < y]
-    for corners, j in tests:
-        known.require_under(corners, j)
-    for j, number in tiling.inside:
-        corners = tiling.triangles[number]
-        shares = known.require_under(corners, j)
-        require(min(shares) >= 0, "SPEC-15.5", f"answer {j} is outside its triangle")
-        for x in corners:
-            near[x].add(j)
-    spreads = {m: {j: g[j] + g[m] for j in near[m] - {m}} for m in near}
-    return Rivals(spreads, dict.fromkeys(near, 1))
+    return near, opposite

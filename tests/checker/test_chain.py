@@ -265,7 +265,7 @@ def test_the_rivals_in_a_plane_are_enough() -> None:
         # The order is that of u.
         ("sorted(range(count), key=places.__getitem__)", "[*range(count)]", None),
         # An answer nearer than the rival is beaten by less.
-        ("-((u - far) // (hull[-1][0] - u))", "1", "margin"),
+        ("-((u - far) // (nearest - u))", "1", "margin"),
         # The steepest corner, not the nearest.
         ("hull[-1 - steepest(lowered, hull, ledger)]", "hull[-1]", "beaten"),
         # Only what is below the line is no corner.

@@ -42,6 +42,7 @@ import forests
 import models
 import mutators
 import oracle
+import vectors_chain
 import vectors_conditions
 import vectors_domain
 import vectors_float32
@@ -2426,6 +2427,7 @@ CHAPTERS = (
     lambda book: vectors_modular.chapter(book, sys.modules[__name__]),
     lambda book: vectors_float32.chapter(book, sys.modules[__name__]),
     lambda book: vectors_leaves.chapter(book, sys.modules[__name__]),
+    lambda book: vectors_chain.chapter(book, sys.modules[__name__]),
     lambda book: vectors_domain.chapter(book, sys.modules[__name__]),
     lambda book: vectors_conditions.chapter(book, sys.modules[__name__]),
     lambda book: vectors_wide.chapter(book, sys.modules[__name__]),
