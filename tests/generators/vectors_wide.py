@@ -22,7 +22,7 @@ from checker.cells.tables import Tables
 from checker.cells.weights import Scores
 from checker.check import parse
 from checker.ground.ledger import Ledger
-from checker.wide.heads import decompose_heads
+from checker.wide.heads import heads_of
 
 Document = dict[str, Any]
 ATTENTION = "blocks.0.attn."
@@ -75,7 +75,7 @@ def boxed(made: Any, model: Model, cells: list[Document]) -> Document:
     named, ledger = places_of(parsed.statement), Ledger(lambda done: None)
     scores = [
         Scores(Tables(paths, ledger), PRECISION)
-        for paths in decompose_heads(parsed.model, named, ledger)
+        for (paths,) in heads_of(parsed.model, named, ledger).tables
     ]
     roots = {root.where: root for root in parsed.proof.roots}  # type: ignore[attr-defined]
     unread = list(roots.values())
