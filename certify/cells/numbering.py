@@ -71,12 +71,13 @@ class Numbering:
             paths,
             EQKE=paths.EQKE[np.ix_(tokens, tokens)],
             EQKP=paths.EQKP[tokens],
-            EVOU=self._columns(paths.EVOU[tokens]),
-            PVOU=self._columns(paths.PVOU),
-            EU=self._columns(paths.EU[tokens]),
+            EVOU=self.columns(paths.EVOU[tokens]),
+            PVOU=self.columns(paths.PVOU),
+            EU=self.columns(paths.EU[tokens]),
         )
 
-    def _columns(self, table: Array) -> Array:
+    def columns(self, table: Array) -> Array:
+        """Return a table [rows, outputs] by column."""
         outputs = np.array(self.outputs)
         return np.where(outputs >= 0, table[:, outputs], NEVER)
 

@@ -55,13 +55,14 @@ class WideExamined(Examined):
 
     ``terms`` [n, pairs, blocks] of the pairs that are left, ``pair_answers`` [pairs] and
     ``pair_vertices`` [pairs]; ``left`` is about answers.  ``lambdas`` by answer, where not the
-    checker's own are taken.
+    checker's own are taken.  ``unknown``: float64 finds no box.
     """
 
     box: tuple[Side, ...]
     lambdas: dict[int, list[int]]
     pair_answers: Tokens
     pair_vertices: Tokens
+    unknown: bool = False
 
 
 def _ratio(above: Ends, below: Ends, *, forced: bool) -> float:
@@ -123,23 +124,29 @@ class Cells(OneHead):
         ]
 
     def ends(self, h: int, maximum: int, queries: Tokens, starts: Tokens) -> Ends:
-        """Return the weights of one head, divided as the checker divides them.  (SPEC-7.5)"""
+        """Return the weights of one head, divided as the checker divides them.
+        (SPEC-7.5, SPEC-16.9)
+        """
         head, m, free = self.tables.heads[h], maximum, self.positions - 1
-        scores = head.E[queries, : m + 1] - head.E[queries, m][:, None]
-        high = np.maximum.reduceat(scores, starts, axis=1).max(axis=0)
-        low = np.minimum.reduceat(scores, starts, axis=1).min(axis=0)
-        high[-1] = low[-1] = 0.0
+        base = head.E[0][queries, m]
+        scores = head.E[:, queries, : m + 1] - base[None, :, None]
+        high = np.maximum.reduceat(scores, starts, axis=2).max(axis=1)
+        low = np.minimum.reduceat(scores, starts, axis=2).min(axis=1)
+        if head.alike:
+            high[:, -1] = low[:, -1] = 0.0
         places = self.relative[h][queries]
-        own = scores[np.arange(len(queries)), queries] + places[:, free]
+        own = scores[-1, np.arange(len(queries)), queries] + places[:, free]
         blocks = np.searchsorted(starts, queries, side="right") - 1
         last_high, last_low = np.full(len(starts), NOTHING), np.full(len(starts), np.inf)
         np.maximum.at(last_high, blocks, own)
         np.minimum.at(last_low, blocks, own)
         most = places[:, :free].max(axis=0)[:, None]
         least = places[:, :free].min(axis=0)[:, None]
-        top = max(float(high.max() + most.max(initial=NOTHING)), float(own.max()))
-        upper = np.vstack([high + most, last_high])
-        lower = np.vstack([low + least, last_low])
+        # one table serves all positions, or each has its own
+        kept = slice(None) if head.alike else slice(free)
+        upper = np.vstack([high[kept] + most, last_high])
+        lower = np.vstack([low[kept] + least, last_low])
+        top = float(upper.max())
         there = np.isfinite(upper)
         return Ends(
             np.where(there, np.exp(np.where(there, lower, 0.0) - top), 0.0),
@@ -148,10 +155,11 @@ class Cells(OneHead):
 
     def _brackets(self, head: HeadTables, m: int, starts: Tokens, answers: Tokens) -> Array:
         """Return the largest brackets [n, J, blocks], without lambda.  (SPEC-16.5)"""
-        floors = np.minimum.reduceat(head.A[: m + 1, m], starts)
-        tops = np.maximum.reduceat(head.A[: m + 1, answers], starts, axis=0).T - floors
+        floors = np.minimum.reduceat(head.A[:, : m + 1, m], starts, axis=1)
+        tops = np.maximum.reduceat(head.A[:, : m + 1, answers], starts, axis=1)
+        values = (tops - floors[:, :, None]).transpose(0, 2, 1)
         places = head.D[:, answers] - head.D[:, m][:, None]
-        found: Array = tops[None] + places[:, :, None]
+        found: Array = values + places[:, :, None]
         return found
 
     def examine(self, maximum: int, queries: Tokens, starts: Tokens, left: Open) -> WideExamined:
@@ -166,11 +174,10 @@ class Cells(OneHead):
         if any(side is None for side in sides):
             return self._unknown(m, queries, starts, left)
         box = tuple(side for side in sides if side is not None)
-        U = self.tables.U
         comparison = Comparison(
             ends,
             [self._brackets(one, m, starts, answers) for one in self.tables.heads],
-            (U[np.ix_(queries, answers)] - U[queries, m][:, None]).max(axis=0),
+            self.tables.direct(queries, answers, m),
             list(itertools.product(*(side.ends for side in box))),
             forced,
         )

@@ -25,7 +25,6 @@ def require(config: Config, question: Question, origin: str) -> None:
         "n_layers": (1,),
         "n_heads": tuple(range(1, MOST_HEADS + 1)),
         "attn_only": (True,),
-        "normalization_type": (None,),
         "readout": (None, "last"),
         "attention_mix": (None, (1.0).hex()),
     }
@@ -33,7 +32,7 @@ def require(config: Config, question: Question, origin: str) -> None:
         if getattr(config, name) not in values:
             raise Unsupported(
                 f"{origin}: proofs of wide cells do not support config field {name}: supported is"
-                f" one layer of attention with at most {MOST_HEADS} heads"
+                f" one layer with at most {MOST_HEADS} heads, layer norm or none, no MLP"
             )
     if is_one_layer(config):
         raise Unsupported(f"{origin}: a model with one head and nothing else has proofs of cells")
@@ -45,7 +44,7 @@ FAMILY = Family(
     tasks=(MAX_OF_K,),
     strategies=STRATEGIES,
     usual="exact",
-    usual_for="Max-of-K on one layer with several heads",
+    usual_for="Max-of-K on one layer with several heads or layer norm",
     require=require,
     draft=draft,
     showing=SHOWING,

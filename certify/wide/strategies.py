@@ -104,7 +104,7 @@ def _tree(
     alone = len(queries) == 1
     layout = singles(m) if alone else near_and_far(m, NEAR_TOKENS, FIRST_BLOCK, GROWTH)
     found = problem.cells.examine(m, queries, np.array(starts(layout)), left)
-    if not found.box and len(problem.tables.heads) > 1:
+    if found.unknown:
         return [cell("skip", queries.tolist())]
     if not len(found.left.answers):
         return [hinted(found, cell("extreme", queries.tolist(), layout))]
@@ -164,7 +164,7 @@ def brute_force(problem: Problem) -> list[Cell]:
         for q in range(m + 1):
             one = np.array([q])
             known = problem.cells.examine(m, one, np.arange(m + 1), problem.everything(m))
-            asked = q in problem.named.asked and (known.box or len(problem.tables.heads) == 1)
+            asked = q in problem.named.asked and not known.unknown
             leaf = hinted(known, cell("brute-force", [q])) if asked else cell("skip", [q])
             found.append(leaf | {"maximum": m, "mu": ["0", "0"]})
     return found

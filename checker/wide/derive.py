@@ -8,7 +8,6 @@ from checker.cells.cell import Known
 from checker.cells.derive import ROW_BITS, Cells, beaten
 from checker.cells.extreme import extreme_test
 from checker.cells.parse import Cell
-from checker.cells.paths import Paths
 from checker.cells.places import Places
 from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Terms, max_of_terms
@@ -16,8 +15,10 @@ from checker.cells.weights import Scores
 from checker.float32.cells import Slack
 from checker.ground.ledger import Ledger
 from checker.wide.frame import WideFrame
+from checker.wide.heads import Heads
 from checker.wide.hints import Hints
 from checker.wide.methods import Hinted, WideBruteForce
+from checker.wide.norm import NormedScores
 
 NO_HINTS = Hints((), {})
 
@@ -27,22 +28,40 @@ class WideCells(Cells):
 
     def __init__(
         self,
-        heads: list[Paths],
+        heads: Heads,
         named: Places,
         precision: int,
         ledger: Ledger,
         slacks: list[Slack],
     ) -> None:
-        super().__init__(heads[0], named, precision, ledger, slacks[0])
-        others = zip(heads[1:], slacks[1:], strict=True)
-        more = [Scores(Tables(own, ledger), precision, slack) for own, slack in others]
-        self.scores_of_heads = [self.scores, *more]
+        first = heads.tables[0][0]
+        super().__init__(first, named, precision, ledger, slacks[0])
+        self.final = heads.final
+        self.scores_of_heads: list[Scores] = []
+        for places, slack in zip(heads.tables, slacks, strict=True):
+            tables = [
+                self.scores.tables if paths is first else Tables(paths, ledger)
+                for paths in places
+            ]
+            own = Scores(tables[0], precision, slack)
+            if heads.final:
+                own = NormedScores(tables[0], precision, slack, tuple(tables))
+            self.scores_of_heads.append(own)
 
     def frame(self, cell: Cell) -> Frame:
         """Return the blocks and weights of a cell, its box tested.  (SPEC-16.4)"""
         method = cell.method
         hints = method.hints if isinstance(method, Hinted) else NO_HINTS
-        return WideFrame(self.scores_of_heads, cell, self.named, hints)
+        return WideFrame(self.scores_of_heads, cell, self.named, hints, self.final)
+
+    def _least(self, margin: int | None, value: int | None) -> int | None:
+        """Return the lesser margin, as for one head; under a final norm one of the sum is divided
+        by the largest S.  (SPEC-16.10)
+        """
+        if value is not None and self.final:
+            _, most = self.final.ends
+            value = (value << self.paths.value_scale) // most
+        return super()._least(margin, value)
 
     def _left(
         self,

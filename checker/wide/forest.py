@@ -14,7 +14,7 @@ from checker.statement.model import Model
 from checker.statement.outcome import MAX_CELLS, Outcome, Spread
 from checker.statement.statement import Statement
 from checker.wide.derive import WideCells
-from checker.wide.heads import decompose_heads, require_wide
+from checker.wide.heads import heads_of, require_wide
 from checker.wide.hints import parse_hints
 from checker.wide.methods import WIDE_METHODS
 
@@ -35,8 +35,8 @@ class WideForest:
         Raises: Rejected (SPEC-7.x, SPEC-16.x), Declined (SPEC-3.5, SPEC-8.2).
         """
         named = self.named
-        heads = decompose_heads(self.model, named, ledger)
-        slacks = [REAL] * len(heads)
+        heads = heads_of(self.model, named, ledger)
+        slacks = [REAL] * len(heads.tables)
         cells = WideCells(heads, named, self.precision, ledger, slacks)
         return visited(cells, self.roots, others(self.model), spread)
 

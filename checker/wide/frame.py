@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from operator import add
 
-from checker.cells.cell import Allowed
+from checker.cells.cell import Allowed, Inputs
 from checker.cells.parse import Cell
 from checker.cells.paths import Paths
 from checker.cells.places import Places
+from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Term, Terms, Values, term_lower, term_upper
 from checker.cells.weights import Scores, Weights
 from checker.ground import record
 from checker.wide.box import require_box
+from checker.wide.final import Final
 from checker.wide.hints import LAMBDA_BITS, Hints
+from checker.wide.norm import NormedScores
 
 Pair = tuple[int, int]
 """A wrong answer and a vertex, by its number."""
@@ -20,20 +23,60 @@ Brackets = list[list[int]]
 """By position and block."""
 
 
+def tables_of(scores: Scores, places: int) -> Sequence[Tables]:
+    """Return the tables of every position, which are the same ones where no norm is."""
+    own = scores.places if isinstance(scores, NormedScores) else ()
+    return own or (scores.tables,) * places
+
+
+class LowValues(Values):
+    """Values of the tokens of each block, with the ends that mirrored terms take."""
+
+    def __init__(self, tables: Tables, inputs: Inputs) -> None:
+        super().__init__(tables, inputs)
+        self.paths = tables.paths
+        self.right = tables.paths.right[inputs.maximum]
+        self.tokens = [first for first, _ in inputs.blocks]
+
+    def below(self, j: int) -> list[int]:
+        """Return EVOU[t,j] - EVOU[t,m] or less for the first token of every block."""
+        low = self.paths.evou_low
+        high = self.paths.evou_high
+        return [low[t][j] - high[t][self.right] for t in self.tokens]
+
+
 @record
 class Head:
-    """One head in one cell.  ``ends``: the sides of the box, both one for the first head."""
+    """One head in one cell.  ``values``: by position; ``ends``: the sides of the box, both one for
+    the first head.
+    """
 
     paths: Paths
     weights: list[Weights]
-    values: Values
+    values: list[LowValues]
     ends: tuple[int, ...]
 
-    def brackets(self, j: int, right: int) -> Brackets:
+    def highest(self, j: int, right: int) -> Brackets:
         """Return the largest bracket of every position and block, without lambda.  (SPEC-16.5)"""
-        values = self.values.above(j)
-        shifts = [place[j] - place[right] for place in self.paths.pvou]
-        return [[value + shift for value in values] for shift in shifts]
+        tops = {values: values.above(j) for values in set(self.values)}
+        return self._shifted(tops, j, right)
+
+    def lowest(self, j: int, right: int) -> Brackets:
+        """Return the smallest bracket where all blocks are single tokens."""
+        floors = {values: values.below(j) for values in set(self.values)}
+        return self._shifted(floors, j, right)
+
+    def _shifted(
+        self,
+        found: dict[LowValues, list[int]],
+        j: int,
+        right: int,
+    ) -> Brackets:
+        rows = []
+        for values, place in zip(self.values, self.paths.pvou, strict=True):
+            shift = place[j] - place[right]
+            rows.append([value + shift for value in found[values]])
+        return rows
 
     def mean(self, brackets: Brackets) -> int:
         """Return lambda_h where no hint names it: the mean bracket of one tuple.  (SPEC-16.3)"""
@@ -60,6 +103,7 @@ class WideFrame(Frame):
         cell: Cell,
         named: Places,
         hints: Hints,
+        final: Final | None,
     ) -> None:
         """Set up a cell and test its box.
 
@@ -71,15 +115,19 @@ class WideFrame(Frame):
         super().__init__(scores[0], inputs, named.weights, named.scope)
         self.hints = hints
         self.unit = 1 << hints.scale
-        sides = [side.over(hints.scale) for side in hints.box]
+        self.final = final
         self.scores_of_heads = list(scores)
-        first = Head(self.paths, self.weights, self.values, (self.unit,))
-        self.heads = [first]
-        for own, ends in zip(scores[1:], sides, strict=True):
-            self.ledger.charge(cmp=self.wide)
-            weights = own.weights(self.queries, self.blocks)
-            values = Values(own.tables, inputs)
-            self.heads.append(Head(own.tables.paths, weights, values, ends))
+        sides = [side.over(hints.scale) for side in hints.box]
+        self.heads: list[Head] = []
+        weights = self.weights
+        for own, ends in zip(scores, [(self.unit,), *sides], strict=True):
+            places = tables_of(own, len(named.weights))
+            values = {tables: LowValues(tables, inputs) for tables in set(places)}
+            self.ledger.charge(cmp=self.wide * len(values))
+            if self.heads:
+                weights = own.weights(self.queries, self.blocks)
+            by_place = [values[tables] for tables in places]
+            self.heads.append(Head(own.tables.paths, weights, by_place, ends))
         maximum = len(self.blocks) - 1 if self.forced else None
         weights_of_heads = [head.weights for head in self.heads]
         require_box(
@@ -96,22 +144,34 @@ class WideFrame(Frame):
         """Return upper bounds on the terms of wrong answer j, with ``mu``, at every vertex.
         (SPEC-16.5)
         """
+        right = self.paths.right[self.maximum]
+        high = self.paths.eu_high
+        low = self.paths.eu_low
+        asked = self.queries
+        direct = max(high[q][j] - low[q][right] for q in asked) + mu
+        if self.final:
+            direct += self.final.above(j, right, self.final.ends)
+        brackets = [head.highest(j, right) for head in self.heads]
         chosen = self._chosen(allowed)
-        flat = self._vertices(j, chosen, mu, term_upper)
+        flat = self._vertices(j, chosen, direct, brackets, term_upper)
         return [_by_position(terms, chosen) for terms in flat]
 
     def lower_terms(self, j: int, allowed: Allowed) -> Terms:
         """Return lower bounds on the terms of wrong answer j, the least over all vertices.
         (SPEC-16.5)
 
-        Requires: ``exact``.
+        Requires: ``exact``: one query, single tokens, both ends known.
         """
+        right = self.paths.right[self.maximum]
+        (q,) = self.queries
+        direct = self.paths.eu_low[q][j] - self.paths.eu_high[q][right] - self.drop
+        if self.final:
+            direct += self.final.below(j, right, self.final.ends)
+        brackets = [head.lowest(j, right) for head in self.heads]
         chosen = self._chosen(allowed)
-        flat = self._vertices(j, chosen, -self.drop, term_lower)
+        flat = self._vertices(j, chosen, direct, brackets, term_lower)
         self.ledger.charge(cmp=len(flat) * len(flat[0]))
-        # 16.5: at every vertex, those removed by the upper test too
-        least = [min(column) for column in zip(*flat, strict=True)]
-        return _by_position(least, chosen)
+        return _by_position(least_over_vertices(flat), chosen)
 
     def _chosen(self, allowed: Allowed) -> list[list[int]]:
         """Return per position the blocks that are allowed."""
@@ -122,23 +182,16 @@ class WideFrame(Frame):
     def _lambdas(
         self,
         j: int,
-        mu: int,
+        direct: int,
         brackets: list[Brackets],
     ) -> list[int]:
-        """Return lambda_h of every head, with the sum -(g + mu).  (SPEC-16.3)
+        """Return lambda_h of every head, with the sum -direct.  (SPEC-16.3)
 
-        Cost: two operations per query; where no hint names the answer, for each head but the first
-              a multiplication and two additions per position, and a multiplication.
+        Cost: where no hint names the answer, for each head but the first a multiplication and two
+              additions per position, and a multiplication.
         """
-        paths = self.paths
-        right = paths.right[self.maximum]
-        self.ledger.charge(add=len(self.queries), cmp=len(self.queries))
-        high = paths.eu_high
-        low = paths.eu_low
-        asked = self.queries
-        direct = max(high[q][j] - low[q][right] for q in asked)
         if j in self.hints.lambdas:
-            scale = paths.value_scale
+            scale = self.paths.value_scale
             hints = self.hints.lambdas[j]
             others = [hint << scale >> LAMBDA_BITS for hint in hints]
         else:
@@ -147,41 +200,51 @@ class WideFrame(Frame):
             self.ledger.charge(mul=count * (places + 1), add=2 * count * places)
             pairs = zip(self.heads[1:], brackets[1:], strict=True)
             others = [head.mean(rows) for head, rows in pairs]
-        return [-(direct + mu) - sum(others), *others]
+        return [-direct - sum(others), *others]
 
     def _vertices(
         self,
         j: int,
         chosen: list[list[int]],
-        mu: int,
+        direct: int,
+        brackets: list[Brackets],
         term: Term,
     ) -> list[list[int]]:
         """Return for every vertex the terms of the chosen blocks, position by position.
 
-        Cost: for each head an operation per block, one more for a block that no single window
-              covers, two per position, three per term; for every other head two multiplications
-              per term, and an addition per term for each vertex of the heads up to it.
+        ``direct``: g + mu, and what the final norm adds.
+        Cost: two operations per query and three more; for each head an operation per block, one
+              more for a block that no single window covers, two per position, three per term; for
+              every other head two multiplications per term, and an addition per term for each
+              vertex of the heads up to it.
         """
-        right = self.paths.right[self.maximum]
-        brackets = [head.brackets(j, right) for head in self.heads]
-        lambdas = self._lambdas(j, mu, brackets)
+        lambdas = self._lambdas(j, direct, brackets)
         entries = sum(map(len, chosen))
         count = len(self.heads)
+        own = len(self.blocks) + 2 * len(chosen) + entries
+        sums = entries * 2 * (self.vertices - 1)
+        queries = len(self.queries)
         self.ledger.charge(
-            mul=entries * (3 * count - 2),
-            add=count * (len(self.blocks) + 2 * len(chosen) + entries)
-            + entries * 2 * (self.vertices - 1),
-            cmp=count * (self.wide + entries),
+            mul=entries * (3 * count - 2) + 2,
+            add=count * own + sums + queries + 1,
+            cmp=count * (self.wide + entries) + queries,
         )
         found = [[0] * entries]
-        for head, rows, own in zip(self.heads, brackets, lambdas, strict=True):
+        for head, rows, shift in zip(self.heads, brackets, lambdas, strict=True):
             terms = []
             for weights, row, blocks in zip(head.weights, rows, chosen, strict=True):
-                terms += [term(weights[b], row[b] - own) for b in blocks]
+                terms += [term(weights[b], row[b] - shift) for b in blocks]
             # an end of the box is not negative, so it keeps the side of a term
             scaled = [[end * value for value in terms] for end in head.ends]
-            found = [list(map(add, sums, side)) for sums in found for side in scaled]
+            found = [
+                list(map(add, before, side)) for before in found for side in scaled
+            ]
         return found
+
+
+def least_over_vertices(flat: list[list[int]]) -> list[int]:
+    """Return the least over all vertices, those removed by the upper test too.  (SPEC-16.5)"""
+    return [min(column) for column in zip(*flat, strict=True)]
 
 
 def _by_position(flat: list[int], chosen: list[list[int]]) -> Terms:

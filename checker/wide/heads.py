@@ -1,13 +1,18 @@
-"""The heads of a model, each with the path matrices of a model of one head.  (SPEC-16.1)"""
+"""The heads of a model, each with the path matrices of a model of one head.
+(SPEC-16.1, SPEC-16.9, SPEC-16.10)
+"""
 
 from dataclasses import replace
 
 from checker.cells.paths import Paths, decompose
 from checker.cells.places import Places
+from checker.ground import record
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, add_row, product
+from checker.ground.exact import Matrix, Row, add_row, product
 from checker.ground.ledger import Ledger
 from checker.statement.model import Model, part
+from checker.wide.final import Final, final_of, reading_columns
+from checker.wide.norm import deviation, ends_of, normed_heads, scaled_rows
 
 MAX_HEADS = 4
 """A box of so many heads has eight vertices.  (SPEC-16.1)"""
@@ -15,7 +20,6 @@ MAX_HEADS = 4
 _WIDE = {
     "n_layers": 1,
     "attn_only": True,
-    "normalization_type": None,
     "attention_mix": None,
     "readout": None,
 }
@@ -23,6 +27,16 @@ _WIDE = {
 
 _ATTENTION = "blocks.0.attn."
 _OF_A_HEAD = ("W_Q", "W_K", "W_V", "W_O", "b_Q", "b_K", "b_V")
+
+
+@record
+class Heads:
+    """The tables of every head: one for all positions, or one for each where rows are normed before
+    attention; then there is a final norm too.
+    """
+
+    tables: list[list[Paths]]
+    final: Final | None
 
 
 def require_wide(model: Model) -> None:
@@ -40,30 +54,89 @@ def require_wide(model: Model) -> None:
     )
 
 
-def decompose_heads(
-    model: Model,
-    named: Places,
+def _parts(model: Model) -> list[dict[str, Matrix]]:
+    """Return the weights of every head by the last parts of their names."""
+    heads = range(model.sizes["n_heads"])
+    return [{name: part(model, name, head) for name in _OF_A_HEAD} for head in heads]
+
+
+def _constant(
+    heads: list[dict[str, Matrix]],
+    start: Matrix,
     ledger: Ledger,
-    fine: int = 0,
-) -> list[Paths]:
-    """Return the exact path matrices of every head, logits of all over one scale; EU of the first
-    holds the constants of all, that of another is not used.  (SPEC-16.1)
+) -> Matrix:
+    """Return a row and b_V W_O of these heads.
+
+    Cost: the products, and an addition per entry.
+    """
+    found = start
+    for head in heads:
+        moved = product(head["b_V"], head["W_O"], ledger)
+        found = add_row(found, moved, ledger)
+    return found
+
+
+def heads_of(model: Model, named: Places, ledger: Ledger, fine: int = 0) -> Heads:
+    """Return the tables of every head, logits of all over one scale; EU of the first holds the
+    constants of all, that of another is not used.  (SPEC-16.1)
 
     Cost: that of one decomposition for each head; for every head but the first, its b_V W_O and an
-          addition per entry.
+          addition per entry.  With a norm SPEC-16.9 and SPEC-16.10.
     """
-    heads = range(model.sizes["n_heads"])
-    weights = [
-        {f"{_ATTENTION}{name}": part(model, name, head) for name in _OF_A_HEAD}
-        for head in heads
-    ]
-    constant: Matrix = model.weights[f"{_ATTENTION}b_O"]
-    for own in weights[1:]:
-        moved = product(own[f"{_ATTENTION}b_V"], own[f"{_ATTENTION}W_O"], ledger)
-        constant = add_row(constant, moved, ledger)
+    heads = _parts(model)
+    if model.config["normalization_type"] is not None:
+        return _normed(model, heads, named, ledger)
+    own = model.weights[f"{_ATTENTION}b_O"]
+    constant = _constant(heads[1:], own, ledger)
     found = []
-    for own in weights:
-        whole = model.weights | own | {f"{_ATTENTION}b_O": constant}
+    for head in heads:
+        named_weights = {f"{_ATTENTION}{name}": head[name] for name in head}
+        whole = model.weights | named_weights | {f"{_ATTENTION}b_O": constant}
         alone = replace(model, weights=whole)
-        found.append(decompose(alone, named, {}, ledger, fine))
-    return found
+        found.append([decompose(alone, named, {}, ledger, fine)])
+    return Heads(found, None)
+
+
+def _row_of(model: Model, name: str, usual: int) -> Matrix:
+    """Return a vector of a norm as a row; "LNPre" has ones and zeros."""
+    usual_row: Row = (usual,) * model.sizes["d_model"]
+    return model.weights.get(name, Matrix((usual_row,), 0))
+
+
+def _normed(
+    model: Model,
+    heads: list[dict[str, Matrix]],
+    named: Places,
+    ledger: Ledger,
+) -> Heads:
+    """Return the tables of a model with layer norm."""
+    before = _row_of(model, "blocks.0.ln1.w", 1)
+    shift = _row_of(model, "blocks.0.ln1.b", 0)
+    folded = []
+    for head in heads:
+        own = dict(head)
+        for letter in "QKV":  # W' = diag(w) W, b' = b W + b_W
+            moved = product(shift, head[f"W_{letter}"], ledger)
+            own[f"b_{letter}"] = add_row(moved, head[f"b_{letter}"], ledger)
+            own[f"W_{letter}"] = scaled_rows(head[f"W_{letter}"], before, ledger)
+        folded.append(own)
+    unembed = model.weights["unembed.W_U"]
+    after = _row_of(model, "ln_final.w", 1)
+    columns = reading_columns(unembed, after, ledger)
+    positions = model.weights["pos_embed.W_pos"]
+    last = Matrix(positions.rows[-1:], positions.scale)
+    asked = add_row(named.rows(model.weights["embed.W_E"]), last, ledger)
+    constant = _constant(folded, model.weights[f"{_ATTENTION}b_O"], ledger)
+    exact = product(add_row(asked, constant, ledger), columns, ledger)
+    both = [[(value, value) for value in row] for row in exact.rows]
+    direct = ends_of(both, exact.scale)
+    tables = normed_heads(model, folded, named, columns, direct, ledger)
+    final = final_of(
+        deviation(model),
+        _row_of(model, "ln_final.b", 0),
+        unembed,
+        model.weights["unembed.b_U"],
+        tables,
+        ledger,
+    )
+    return Heads(tables, final)

@@ -63,7 +63,9 @@ class WideEnumerate(Hinted):
         right = frame.paths.right[frame.maximum]
         certain = dict.fromkeys(possible, 0)
         for number, bit, tokens in table.tuples(dict(possible)):
-            wrong = is_wrong(frame.scores_of_heads, right, tokens, answers, left.mu)
+            wrong = is_wrong(
+                frame.scores_of_heads, frame.final, right, tokens, answers, left.mu
+            )
             if wrong is True:
                 certain[number] |= bit
             if wrong is False:

@@ -1,16 +1,120 @@
 """One input by itself: both ends of the difference of its logits.  (SPEC-16.7)"""
 
-from operator import add
+from collections.abc import Callable, Iterator
 
 from checker.cells.paths import Paths
 from checker.cells.terms import term_lower, term_upper
 from checker.cells.weights import Ends, Scores
+from checker.ground import record
+from checker.ground.exact import Row
+from checker.wide.final import Final
+from checker.wide.frame import tables_of
+from checker.wide.norm import NORM_SCALE
 
 MAX_PRECISION = 4096
+
+Column = Callable[[Row, Row], Ends]
+"""Both ends of an entry, or of a difference of two, of a row with two ends."""
+
+
+def _entry(k: int) -> Column:
+    return lambda low, high: (low[k], high[k])
+
+
+def _difference(j: int, right: int) -> Column:
+    return lambda low, high: (low[j] - high[right], high[j] - low[right])
+
+
+@record
+class Single:
+    """One input and its weights: for each head and position its tables and the weight.
+
+    ``precision``: bits of the weights, the largest of which is about one.
+    """
+
+    tokens: tuple[int, ...]
+    direct: Paths
+    heads: list[list[tuple[Paths, Ends]]]
+    precision: int
+
+    def ends(self, column: Column) -> Ends:
+        """Return both ends of what is read of the last token itself and of the means of all heads,
+        over ``precision`` bits more than logits.
+
+        Cost: per head and position nine operations, and per head five.
+        """
+        q = self.tokens[-1]
+        straight = column(self.direct.eu_low[q], self.direct.eu_high[q])
+        low, high = (end << self.precision for end in straight)
+        for row in self.heads:
+            values = []
+            for i, (paths, _) in enumerate(row):
+                t = self.tokens[i]
+                least, most = column(paths.evou_low[t], paths.evou_high[t])
+                place, _ = column(paths.pvou[i], paths.pvou[i])
+                values.append((least + place, most + place))
+            weights = [weight for _, weight in row]
+            least, most = _mean(values, weights, self.precision)
+            low += least
+            high += most
+        return low, high
+
+    def spread(self, final: Final) -> Ends:
+        """Return both ends of S of this input.  (SPEC-16.10)"""
+        if final.even:
+            return final.ends
+        first = len(final.beta_low)
+        least = 0
+        most = 0
+        for k in range(first, first + final.deviation.width):
+            low, high = self.ends(_entry(k))
+            least += max(low, -high, 0) ** 2
+            most += max(-low, high) ** 2
+        scale = NORM_SCALE + self.precision
+        below, _ = final.deviation.ends(least, scale)
+        _, above = final.deviation.ends(most, scale)
+        return below, above
+
+
+def _weighed(
+    scores: Scores,
+    tokens: tuple[int, ...],
+    precision: int,
+) -> Iterator[tuple[Paths, Ends]]:
+    """Yield the tables and the weight of every position."""
+    q = tokens[-1]
+    tables = tables_of(scores, len(tokens))
+    spans = []
+    for i, t in enumerate(tokens):
+        paths = tables[i].paths
+        place = paths.eqkp[q][i]
+        spans.append((paths.eqke_low[q][t] + place, paths.eqke_high[q][t] + place))
+    top = max(high for _, high in spans)
+    for own, (low, high) in zip(tables, spans, strict=True):
+        yield own.paths, scores.exp_ends(top - high, top - low, precision)
+
+
+def _mean(
+    values: list[Ends],
+    weights: list[Ends],
+    precision: int,
+) -> Ends:
+    """Return both ends of N_h / W_h, over ``precision`` bits more than the values."""
+    lows = [low for low, _ in values]
+    highs = [high for _, high in values]
+    least = sum(map(term_lower, weights, lows)) << precision
+    most = sum(map(term_upper, weights, highs)) << precision
+    whole_low = sum(low for low, _ in weights)
+    whole_high = sum(high for _, high in weights)
+    # a mean that is not negative is least over the largest denominator
+    low = least // (whole_high if least >= 0 else whole_low)
+    high = -(-most // (whole_low if most >= 0 else whole_high))
+    return low, high
 
 
 def is_wrong(
     scores: list[Scores],
+    final: Final | None,
     right: int,
     tokens: tuple[int, ...],
     answers: list[int],
@@ -20,83 +124,32 @@ def is_wrong(
     ``mu`` below it, None if 4 096 bits do not tell.  (SPEC-16.7)
 
     Cost: at every precision, for each head and position an addition and two exponentials, and for
-          each answer nine operations per position and five more.
+          each answer, and each column of Y that is asked for, nine operations and five.
     """
-    ledger = scores[0].tables.ledger
-    means = len(scores) * len(answers)
+    first, *_ = scores
+    ledger = first.tables.ledger
+    asked = len(answers)
+    if final and not final.even:
+        asked += final.deviation.width
+    means = len(scores) * asked
     positions = len(tokens)
-    precision = min(2 * scores[0].precision, MAX_PRECISION)
+    precision = min(2 * first.precision, MAX_PRECISION)
     while precision <= MAX_PRECISION:
         added = means * (7 * positions + 3) + len(scores) * positions
         ledger.charge(mul=2 * means * (positions + 1), add=added)
-        weights = [_weights(own, tokens, precision) for own in scores]
+        heads = [list(_weighed(own, tokens, precision)) for own in scores]
+        single = Single(tokens, first.tables.paths, heads, precision)
+        spread = single.spread(final) if final else (0, 0)
         found = []
         for j in answers:
-            ends = _difference(scores, weights, right, tokens, j, precision)
-            found.append(ends)
+            low, high = single.ends(_difference(j, right))
+            if final:
+                low += final.below(j, right, spread) << precision
+                high += final.above(j, right, spread) << precision
+            found.append((low, high))
         if any(low >= 0 for low, _ in found):
             return True
         if all(high + (mu << precision) < 0 for _, high in found):
             return False
         precision *= 2
     return None
-
-
-def _weights(
-    scores: Scores,
-    tokens: tuple[int, ...],
-    precision: int,
-) -> list[Ends]:
-    """Return the weight of every position, the largest being one."""
-    paths = scores.tables.paths
-    q = tokens[-1]
-    keys = [paths.eqke_low[q][t] for t in tokens]
-    exact = list(map(add, keys, paths.eqkp[q]))
-    top = max(exact)
-    return [scores.exp_ends(top - score, top - score, precision) for score in exact]
-
-
-def _difference(
-    scores: list[Scores],
-    weights: list[list[Ends]],
-    right: int,
-    tokens: tuple[int, ...],
-    j: int,
-    precision: int,
-) -> Ends:
-    """Return both ends of logit_j - logit_m, over the scale of logits and ``precision`` bits more:
-    G(q, j) + sum_h N_h / W_h.
-    """
-    direct = scores[0].tables.paths.eu_low[tokens[-1]]
-    low = high = direct[j] - direct[right] << precision
-    for own, row in zip(scores, weights, strict=True):
-        least, most = _mean(_values(own.tables.paths, right, tokens, j), row, precision)
-        low += least
-        high += most
-    return low, high
-
-
-def _values(
-    paths: Paths,
-    right: int,
-    tokens: tuple[int, ...],
-    j: int,
-) -> list[int]:
-    """Return D_hi(t_i, j) of one head."""
-    found = []
-    for place, t in zip(paths.pvou, tokens, strict=True):
-        value = paths.evou_low[t][j] - paths.evou_low[t][right]
-        found.append(value + place[j] - place[right])
-    return found
-
-
-def _mean(values: list[int], weights: list[Ends], precision: int) -> Ends:
-    """Return both ends of N_h / W_h, over ``precision`` bits more than the values."""
-    least = sum(map(term_lower, weights, values)) << precision
-    most = sum(map(term_upper, weights, values)) << precision
-    whole_low = sum(low for low, _ in weights)
-    whole_high = sum(high for _, high in weights)
-    # a mean that is not negative is least over the largest denominator
-    low = least // (whole_high if least >= 0 else whole_low)
-    high = -(-most // (whole_low if most >= 0 else whole_high))
-    return low, high

@@ -26,7 +26,6 @@ from models import Choices, Drawn, Seeded
 from test_cells import Watched, build_rows, layout, ledger
 from usual import usual_places
 
-from checker.cells import terms
 from checker.cells.cell import Inputs, Known, mask
 from checker.cells.parse import Cell, parse_cells
 from checker.cells.paths import Paths
@@ -36,6 +35,7 @@ from checker.statement.outcome import Outcome
 from checker.wide import frame
 from checker.wide.derive import WideCells
 from checker.wide.frame import WideFrame
+from checker.wide.heads import Heads
 from checker.wide.hints import Hints, parse_hints
 from checker.wide.methods import WIDE_METHODS, WideBruteForce, WideCopies
 
@@ -56,8 +56,9 @@ class WideWatched(Watched, WideCells):
         rows: list[list[int]],
         precision: int,
     ) -> None:
+        tables = Heads([[paths] for paths in heads], None)
         named = usual_places({"d_vocab": len(rows[0]), "n_ctx": len(rows)}, rows)
-        WideCells.__init__(self, heads, named, precision, ledger(), [REAL] * len(heads))
+        WideCells.__init__(self, tables, named, precision, ledger(), [REAL] * len(heads))
         self.truth, self.seen = truth, dict.fromkeys(("answers", "tokens", "margins", "copies"), 0)
         self.seen |= {"singles": 0, "lower": 0}
         self.choose = choose
@@ -92,7 +93,7 @@ class WideWatched(Watched, WideCells):
         named = [j for j in range(len(heads[0].tables.paths.pvou[0])) if self.choose.pick((0, 1))]
         lambdas = {j: tuple(self.choose.integer(-30, 30) << 13 for _ in heads[1:]) for j in named}
         hints = Hints(tuple(sides), lambdas)
-        return WideFrame(heads, cell, self.named, hints)
+        return WideFrame(heads, cell, self.named, hints, self.final)
 
     def judge(self, cell: Cell, inputs: list[Input], outcome: Outcome, mu: int) -> None:
         super().judge(cell, inputs, outcome, mu)
@@ -266,19 +267,19 @@ def lambda_for_each_vertex(patch: pytest.MonkeyPatch) -> None:
     """A lambda of its own at each vertex: at every one the better side is taken."""
     honest = WideFrame._vertices
 
-    def each(self: WideFrame, j: int, chosen: Any, mu: int, term: Any) -> list[list[int]]:
+    def each(self: WideFrame, j: int, *given: Any) -> list[list[int]]:
         lambdas = WideFrame._lambdas
         found = []
         for vertex in range(self.vertices):
             push = 400 if vertex % 2 else -400
 
-            def pushed(own: WideFrame, j: int, mu: int, brackets: Any, push: int = push) -> Any:
-                first, second, *others = lambdas(own, j, mu, brackets)
+            def pushed(own: WideFrame, *given: Any, push: int = push) -> Any:
+                first, second, *others = lambdas(own, *given)
                 return [first - push, second + push, *others]
 
             with pytest.MonkeyPatch.context() as inner:
                 inner.setattr(WideFrame, "_lambdas", pushed)
-                found.append(honest(self, j, chosen, mu, term)[vertex])
+                found.append(honest(self, j, *given)[vertex])
         return found
 
     patch.setattr(WideFrame, "_vertices", each)
@@ -295,13 +296,7 @@ def box_on_allowed_tokens(patch: pytest.MonkeyPatch) -> None:
 
 def one_vertex_of_lower_terms(patch: pytest.MonkeyPatch) -> None:
     """A lower bound from one vertex: the count of one pair."""
-
-    def one(self: WideFrame, j: int, allowed: Any) -> Any:
-        chosen = self._chosen(allowed)
-        flat = self._vertices(j, chosen, -self.drop, terms.term_lower)
-        return frame._by_position(flat[0], chosen)
-
-    patch.setattr(WideFrame, "lower_terms", one)
+    patch.setattr(frame, "least_over_vertices", lambda flat: flat[0])
 
 
 def one_vertex_of_upper_terms(patch: pytest.MonkeyPatch) -> None:
@@ -314,9 +309,9 @@ def lowest_lambda_too_high(patch: pytest.MonkeyPatch) -> None:
     """lambda_0 that forgets the direct path."""
     honest = WideFrame._lambdas
 
-    def wrong(self: WideFrame, j: int, mu: int, brackets: Any) -> list[int]:
-        _, *others = honest(self, j, mu, brackets)
-        return [-mu - sum(others), *others]
+    def wrong(self: WideFrame, j: int, direct: int, brackets: Any) -> list[int]:
+        _, *others = honest(self, j, direct, brackets)
+        return [-sum(others), *others]
 
     patch.setattr(WideFrame, "_lambdas", wrong)
 

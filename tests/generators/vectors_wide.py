@@ -1,4 +1,4 @@
-"""Vectors for SPEC-16.1 to SPEC-16.8: models with several heads.
+"""Vectors for SPEC-16.1 to SPEC-16.10: models with several heads, or layer norm.
 
 `chapter` takes the book and the module `make_vectors`, which imports this file, so that there is no
 circle (see `vectors_paths.py`).  The truth is that of `networks.py`, by plain loops with 200 bits.
@@ -18,35 +18,34 @@ from models import Model
 
 from checker.cells.cell import Inputs, expand
 from checker.cells.places import places_of
-from checker.cells.tables import Tables
-from checker.cells.weights import Scores
 from checker.check import parse
+from checker.float32.cells import REAL
 from checker.ground.ledger import Ledger
-from checker.wide.heads import decompose_heads
+from checker.wide.derive import WideCells
+from checker.wide.heads import heads_of
 
 Document = dict[str, Any]
 ATTENTION = "blocks.0.attn."
 PRECISION = 64
 
 
-def two_heads(seed: int, **changes: Any) -> Model:
-    """Return a model with two heads that is mostly right: one attends to large tokens and copies
-    them, the other does anything.
+def two_heads(seed: int, norm: str | None = None, heads: int = 2) -> Model:
+    """Return a model with two heads, or one, that is mostly right: one attends to large tokens and
+    copies them, the other does anything.
     """
     rng = random.Random(f"wide {seed}")
-    model = networks.of(
-        rng, {"n_heads": 2, "biases": True}, vocab=3, n=3, d_model=3, d_head=3, spread=10
-    )
+    chosen = {"n_heads": heads, "biases": True, "normalization_type": norm}
+    model = networks.of(rng, chosen, vocab=3, n=3, d_model=3, d_head=3, spread=10)
     identity = [[int(row == column) for column in range(3)] for row in range(3)]
     tensors = dict(model.tensors)
     tensors["embed.W_E"] = identity
     tensors["unembed.W_U"] = [[6 * entry for entry in row] for row in identity]
-    tensors[f"{ATTENTION}W_Q"] = [[[1, 1, 1]] * 3, tensors[f"{ATTENTION}W_Q"][1]]
+    tensors[f"{ATTENTION}W_Q"] = [[[1, 1, 1]] * 3, *tensors[f"{ATTENTION}W_Q"][1:]]
     keys = [[t if row == t else 0 for row in range(3)] for t in range(3)]
-    tensors[f"{ATTENTION}W_K"] = [keys, tensors[f"{ATTENTION}W_K"][1]]
-    tensors[f"{ATTENTION}W_V"] = [identity, tensors[f"{ATTENTION}W_V"][1]]
-    tensors[f"{ATTENTION}W_O"] = [identity, tensors[f"{ATTENTION}W_O"][1]]
-    return Model(model.config, tensors | changes, every=model.every)
+    tensors[f"{ATTENTION}W_K"] = [keys, *tensors[f"{ATTENTION}W_K"][1:]]
+    tensors[f"{ATTENTION}W_V"] = [identity, *tensors[f"{ATTENTION}W_V"][1:]]
+    tensors[f"{ATTENTION}W_O"] = [identity, *tensors[f"{ATTENTION}W_O"][1:]]
+    return Model(model.config, tensors, every=model.every)
 
 
 def truth_of(model: Model) -> oracle.Truth:
@@ -73,10 +72,10 @@ def boxed(made: Any, model: Model, cells: list[Document]) -> Document:
     doc = document(made, model, loose)
     parsed = parse(model.bytes, mutators.encode(doc))
     named, ledger = places_of(parsed.statement), Ledger(lambda done: None)
-    scores = [
-        Scores(Tables(paths, ledger), PRECISION)
-        for paths in decompose_heads(parsed.model, named, ledger)
-    ]
+    tables = heads_of(parsed.model, named, ledger)
+    slacks = [REAL] * len(tables.tables)
+    checker = WideCells(tables, named.weights, PRECISION, ledger, slacks)
+    scores = checker.scores_of_heads
     roots = {root.where: root for root in parsed.proof.roots}  # type: ignore[attr-defined]
     unread = list(roots.values())
     found = {}
@@ -189,8 +188,32 @@ def chapter(book: Any, made: Any) -> None:
         ),
     )
     book.accept("SPEC-16.4", "wide-box", "a box may be wide", model, wide, truth=truth, exact=True)
+    for folder, norm, heads in (("SPEC-16.9", "LNPre", 2), ("SPEC-16.10", "LN", 1)):
+        _normed(book, made, folder, norm, heads)
     _refused(book, made, model, base)
     _declined(book, made, model, base)
+
+
+def _normed(book: Any, made: Any, folder: str, norm: str, heads: int) -> None:
+    """Add proofs about a model with layer norm."""
+    model = two_heads(3, norm, heads)
+    truth = truth_of(model)
+    name = f"{norm.lower()}-{heads}"
+    book.share(name, model.bytes)
+    for method, cells in (
+        ("brute-force", whole(made, "brute-force")),
+        ("split", pooled(made, "enumerate")),
+    ):
+        doc = tightened(made, model, boxed(made, model, cells))
+        book.accept(folder, method, f"a model with {norm}", model, doc, truth=truth, exact=True)
+    base = tightened(made, model, boxed(made, model, whole(made, "brute-force")))
+    book.refuse(
+        "SPEC-5.6",
+        f"wide-{name}",
+        "one right input more than there are",
+        made.added(base, "statement/correct_lower", 1),
+        model,
+    )
 
 
 def _refused(book: Any, made: Any, model: Model, base: Document) -> None:
@@ -253,7 +276,7 @@ def _declined(book: Any, made: Any, model: Model, base: Document) -> None:
     """Add models and keys that wide cells are not proved for."""
     for name, chosen in (
         ("mlp", {"n_heads": 2, "mlp": "relu"}),
-        ("norm", {"n_heads": 2, "normalization_type": "LNPre"}),
+        ("norm-and-mlp", {"n_heads": 2, "normalization_type": "LNPre", "mlp": "relu"}),
         ("layers", {"n_heads": 2, "n_layers": 2}),
         ("mix", {"n_heads": 2, "attention_mix": "0x1.4000000000000p-1"}),
         ("five-heads", {"n_heads": 5}),
