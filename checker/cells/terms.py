@@ -11,13 +11,11 @@ are those of ``weights.py``.  The last position is a position like the others, w
 hold a query of the cell.
 """
 
-from collections.abc import Callable, Sequence
-from operator import sub
+from collections.abc import Sequence
 from typing import Protocol
 
-from checker.cells.cell import Allowed, Failures, Inputs, mask
-from checker.cells.tables import Tables
-from checker.cells.weights import Ends, Scores
+from checker.cells.cell import Allowed, Failures, Inputs
+from checker.cells.weights import Ends, Scores, Weights
 from checker.ground import record
 from checker.ground.exact import Row
 
@@ -28,8 +26,6 @@ Terms = list[BlockTerms]
 """The numbers of one wrong answer by position; which side they bound is said by the function that
 made them.
 """
-
-Term = Callable[[Ends, int], int]
 
 
 def term_upper(weight: Ends, bracket: int) -> int:
@@ -50,27 +46,13 @@ def max_of_terms(parts: Sequence[Terms]) -> Terms:
     """
     rows = []
     for held in zip(*parts, strict=True):
-        blocks = set().union(*held)
-        largest = {b: max(row[b] for row in held if b in row) for b in blocks}
+        largest = dict(held[0])
+        for row in held[1:]:
+            for b, term in row.items():
+                if b not in largest or term > largest[b]:
+                    largest[b] = term
         rows.append(largest)
     return rows
-
-
-class Values:
-    """Values of the tokens of each block, rows of EVOU.  ``masks``: the tokens as bit masks."""
-
-    def __init__(self, tables: Tables, inputs: Inputs) -> None:
-        right = tables.paths.right[inputs.maximum]
-        blocks = inputs.blocks
-        self.masks = [mask(*block) for block in blocks]
-        self.tops = [tables.value_high.windows(*block) for block in blocks]
-        lows = [tables.value_low.windows(*block) for block in blocks]
-        self.floors = [min(one[right], two[right]) for one, two in lows]
-
-    def above(self, j: int) -> list[int]:
-        """Return max_t EVOU[t,j] - min_t EVOU[t,m] for every block.  (SPEC-7.5, SPEC-7.15)"""
-        tops = [max(one[j], two[j]) for one, two in self.tops]
-        return list(map(sub, tops, self.floors))
 
 
 class Frame:
@@ -95,14 +77,15 @@ class Frame:
         self.scores = scores
         self.paths = tables.paths
         self.ledger = tables.ledger
-        self.maximum = m = inputs.maximum
+        self.layout = layout = tables.layout(inputs.blocks)
+        self.maximum = inputs.maximum
         self.queries = inputs.queries
         self.blocks = inputs.blocks
         self.forced = inputs.forced
         self.drop = scores.slack.raised(0)  # 12.5: B/rho
-        single = len(self.queries) == 1 and len(self.blocks) == m + 1
+        single = len(self.queries) == 1 and len(self.blocks) == self.maximum + 1
         self.exact = self.paths.exact and single
-        self.weights = scores.weights(self.queries, self.blocks)
+        self.lows, self.highs = scores.weights(self.queries, layout)
         last = counts[-1]
         asked = [0] * len(last)  # 7.8: at the last position only the queries count
         for q in self.queries:
@@ -111,13 +94,11 @@ class Frame:
             [sum(row[first : end + 1]) for first, end in self.blocks]
             for row in [*counts[:-1], tuple(asked)]
         ]
-        self.values = Values(tables, inputs)
-        self.wide = sum(one is not two for one, two in self.values.tops)
-        self.ledger.charge(cmp=self.wide)
+        self.ledger.charge(cmp=layout.wide)
 
     def allowed(self, terms: Terms) -> Allowed:
         """Return per position the tokens of the blocks that are left."""
-        return tuple(sum(self.values.masks[b] for b in row) for row in terms)
+        return tuple(sum(self.layout.masks[b] for b in row) for row in terms)
 
     def upper_terms(
         self,
@@ -131,52 +112,59 @@ class Frame:
         Ensures: for every input of the cell, weight * (bracket + mu) <= the term of its block, at
                  each position.  Blocks without a token in ``allowed`` have no term.
         """
-        return self._terms(j, allowed, mu, term_upper)
+        return self._terms(j, allowed, mu, self.highs, self.lows)
 
     def lower_terms(self, j: int, allowed: Allowed) -> Terms:
         """Return lower bounds on the terms of wrong answer j.  (SPEC-7.8, SPEC-7.10, SPEC-12.5)
 
         Requires: ``exact``.
         """
-        return self._terms(j, allowed, -self.drop, term_lower)
+        return self._terms(j, allowed, -self.drop, self.lows, self.highs)
 
     def _terms(
         self,
         j: int,
         allowed: Allowed,
         mu: int,
-        term: Term,
+        positive: list[Weights],
+        negative: list[Weights],
     ) -> Terms:
-        """Return the term of every block that is allowed, from its weight and v.  (SPEC-7.5)
+        """Return the term of every block that is allowed: v times the end of its weight for v above
+        zero, or for others.  (SPEC-7.5)
 
         Cost: per query two operations for the direct path; per block an addition, and a comparison
               if no single window covers it; per position three additions; per entry an addition, a
               multiplication and a comparison.
         """
         paths = self.paths
+        layout = self.layout
         right = paths.right[self.maximum]
-        masks = self.values.masks
+        masks = layout.masks
         chosen = [
             [b for b in row if tokens & masks[b]]
-            for row, tokens in zip(self.weights, allowed, strict=True)
+            for row, tokens in zip(positive, allowed, strict=True)
         ]
         entries = sum(map(len, chosen))
         queries = len(self.queries)
         self.ledger.charge(
             mul=entries,
             add=queries + len(self.blocks) + 3 * len(chosen) + entries,
-            cmp=queries + self.wide + entries,
+            cmp=queries + layout.wide + entries,
         )
         # max_q (EU[q,j] - EU[q,m]), and per block max_t EVOU[t,j] - min_t EVOU[t,m]
         high = paths.eu_high
         low = paths.eu_low
         asked = self.queries
         direct = max(high[q][j] - low[q][right] for q in asked)
-        values = self.values.above(j)
+        values = layout.above(j)
         rows = []
-        for place, row, blocks in zip(paths.pvou, self.weights, chosen, strict=True):
+        parts = zip(paths.pvou, positive, negative, chosen, strict=True)
+        for place, above, below, blocks in parts:
             shift = place[j] - place[right] + direct + mu
-            found = {b: term(row[b], values[b] + shift) for b in blocks}
+            found = {}
+            for b in blocks:
+                v = values[b] + shift
+                found[b] = v * (above[b] if v > 0 else below[b])
             rows.append(found)
         return rows
 
