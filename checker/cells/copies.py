@@ -60,7 +60,7 @@ class Copies:
             ledger.charge(
                 mul=2 * free * most,
                 add=added + count * 4 * (free + 1),
-                cmp=count * (work + len(frame.weights[-1])),
+                cmp=count * (work + len(frame.highs[-1])),
             )
             # 7.14: right if the largest sum is negative for every answer left
             if all(_worst(rows, chosen, group.copies) < 0 for rows in answers):

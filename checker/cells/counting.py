@@ -8,8 +8,10 @@ for the number of all inputs.
 """
 
 from collections.abc import Callable
+from itertools import accumulate
 from math import prod
-from operator import floordiv
+from operator import floordiv, mul
+from struct import unpack
 
 from checker.cells.cell import Failures
 from checker.cells.terms import Frame, Left, Terms, max_of_terms
@@ -108,14 +110,15 @@ def _counted(
     """
     entries = sum(map(len, terms))
     frame.ledger.charge(mul=entries, add=entries, cmp=entries)
-    total = sum(max(row.values()) for row in terms)  # T
+    tops = [max(row.values()) for row in terms]  # M_i
+    total = sum(tops)  # T
     if total < 0:
         return 0
     step = (total // bins if bins else total) + 1
-    deficits = []
-    for row in terms:
-        top = max(row.values())  # M_i
-        deficits.append({b: scaled(top - row[b], step) for b in row})
+    deficits = [
+        {b: scaled(top - term, step) for b, term in row.items()}
+        for top, row in zip(tops, terms, strict=True)
+    ]
     return _within(frame, deficits, total // step)
 
 
@@ -131,7 +134,6 @@ def _within(
           coefficient, for every 512 bits squared; twice if the inputs without the maximum at a
           free position are taken off.
     """
-    # 7.9: slots are wider than the number of all inputs, so nothing carries
     slot = prod(map(sum, frame.multiplicities)).bit_length() + 1
     require_support(
         slot * (limit + 1) <= MAX_POLYNOMIAL_BITS,
@@ -139,22 +141,39 @@ def _within(
         "a polynomial is too large to multiply",
     )
     words = -(-slot // 512)
-    live = (1 << slot * (limit + 1)) - 1  # the slots of the degrees up to limit
-    found = []
+    half = len(deficits) // 2
+    found = list[int]()
     # 7.9: minus the same without block {m} if the query is below m
     for left_out in (None, len(frame.blocks) - 1) if frame.forced else (None,):
-        packed = 1
+        factors = []
         degree = 0
         for weights, row in zip(frame.multiplicities, deficits, strict=True):
-            held = [b for b in row if row[b] <= limit and b != left_out]
-            counts = dict.fromkeys([row[b] for b in held], 0)
-            for b in held:
-                counts[row[b]] += weights[b]
+            counts: dict[int, int] = {}
+            for b, deficit in row.items():
+                if deficit <= limit and b != left_out:
+                    counts[deficit] = counts.get(deficit, 0) + weights[b]
+            factors.append(counts)
             degree += max(counts, default=0)
             work = (min(limit, degree) + 1) * len(counts) * words
             frame.ledger.charge(mul=work, add=work)
-            factor = sum(counts[deficit] << slot * deficit for deficit in counts)
-            packed = packed * factor & live
         frame.ledger.charge(add=(min(limit, degree) + 1) * words**2)
-        found.append(packed % ((1 << slot) - 1))  # the sum of all slots
+        front = _product(factors[:half], limit)
+        # up to each degree, how much the other positions count
+        back = [*accumulate(_product(factors[half:], limit))]
+        found.append(sum(map(mul, front, reversed(back))))
     return frame.scope.counted(found[0] - sum(found[1:]))
+
+
+def _product(factors: list[dict[int, int]], limit: int) -> list[int]:
+    """Return the coefficients of the degrees up to ``limit`` of a product of polynomials."""
+    # 7.9: slots are wider than the sum of all coefficients, so nothing carries
+    size = prod(sum(counts.values()) for counts in factors).bit_length() // 8 + 1
+    slot = 8 * size
+    live = (1 << slot * (limit + 1)) - 1
+    packed = 1
+    for counts in factors:
+        factor = sum(count << slot * degree for degree, count in counts.items())
+        packed = packed * factor & live
+    slots = packed.to_bytes(size * (limit + 1), "little")
+    parts = unpack(f"{size}s" * (limit + 1), slots)
+    return [int.from_bytes(part, "little") for part in parts]

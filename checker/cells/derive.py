@@ -155,7 +155,7 @@ class Cells:
         Cost: per answer three comparisons per term and ten operations per position.
         """
         width = self.bits + mu.bit_length()
-        places = len(frame.weights)
+        places = len(frame.highs)
         blocks = len(frame.blocks)
         most = places * (ROW_BITS + blocks * width)
         left = {}
@@ -175,8 +175,7 @@ class Cells:
                 entries = sum(map(len, kept))
                 self.ledger.take(places * ROW_BITS + entries * width)
         # W: the largest weights at each position
-        heaviest = sum(max(high for _, high in row.values()) for row in frame.weights)
-        heaviest *= frame.stretch
+        heaviest = sum(max(row.values()) for row in frame.highs) * frame.stretch
         value = beaten(mu, max(sums, default=None), heaviest)
         return left, self._least(given.margin, value)
 

@@ -44,15 +44,17 @@ def extreme_test(
     for i, row in enumerate(terms):
         others = total - tops[i]  # the sum of M_k over k != i
         here = gain if i != best else second  # g_i
-        rest = dict(row)
-        own = rest.pop(maximum, None) if i < len(tops) - 1 else None  # F_i
+        own = row.get(maximum) if i < len(tops) - 1 else None  # F_i
         kept = BlockTerms()
         if here is not None:  # 7.6 step 2: f_i(b,j) + sum_{k != i} M_k + g_i < 0
             least = -(others + here)
-            kept = {b: term for b, term in rest.items() if term >= least}
-            lost = [rest[b] for b in rest.keys() - kept.keys()]
-            removed += [max(lost) - least] if lost else []
-        if own is not None and own + others >= 0:  # 7.6 step 2: g_i is 0 if b is {m}
+            kept = {b: term for b, term in row.items() if term >= least}
+            if len(kept) < len(row):
+                gone = row.keys() - kept.keys()
+                lost = [row[b] for b in gone if b != maximum or own is None]
+                removed += [max(lost) - least] if lost else []
+        # 7.6 step 2: g_i is 0 if b is {m}; elsewhere it is at most 0, so what is kept stays
+        if own is not None and own + others >= 0:
             kept[maximum] = own
         elif own is not None:
             removed.append(own + others)

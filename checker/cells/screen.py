@@ -8,7 +8,8 @@ any token, at any position and for any query, then F + (n-1) M bounds the sum.
 from collections.abc import Callable
 
 from checker.cells.cell import Allowed, Inputs
-from checker.cells.terms import Values, term_upper
+from checker.cells.tables import Layout
+from checker.cells.terms import term_upper
 from checker.cells.weights import Ends, Scores
 
 Screened = tuple[dict[int, Allowed], int | None, int]
@@ -21,20 +22,18 @@ class Screen:
     """A cell of all inputs with one maximum; it hands down what its test leaves.  (SPEC-7.15)"""
 
 
-def _weights(scores: Scores, inputs: Inputs) -> list[Ends]:
+def _weights(scores: Scores, inputs: Inputs, layout: Layout) -> list[Ends]:
     """Return per block bounds on the weight of its tokens, at any position and for any query.
 
     Cost: the spans of the queries; two exponentials per block.
     """
     tables = scores.tables
-    spans = scores.spans(inputs.queries, inputs.blocks)  # (L_b, H_b)
+    spans = tables.spans(inputs.queries, layout)  # (L_b, H_b)
     high = tables.place_high[inputs.maximum]  # h
     low = tables.place_low[inputs.maximum] - scores.slack.score_error  # l; 12.5
     top = max(most for _, most in spans) + high
-    return [
-        scores.exp_ends(top - most - high, top - least - low, scores.precision)
-        for least, most in spans
-    ]
+    below = [(top - most - high, top - least - low) for least, most in spans]
+    return scores.exp_ends(below, scores.precision)
 
 
 def _kept(
@@ -75,8 +74,8 @@ def screened(
     places = tables.paths.pvou
     n = len(places)
     blocks = inputs.blocks
-    weights = _weights(scores, inputs)
-    values = Values(tables, inputs)
+    layout = tables.layout(blocks)
+    weights = _weights(scores, inputs, layout)
     # min_t EVOU[t,m] + min_i PVOU[i,m] + min_q (EU[q,m] - mean_q) - mu
     least = tables.direct_low[m][right] + min(row[right] for row in places) - mu
     wide = sum(first < last for first, last in blocks)
@@ -89,9 +88,9 @@ def screened(
 
     def brackets(j: int) -> list[int]:
         shift = tables.direct_high[m][j] + max(row[j] for row in places) - least
-        return [value + shift for value in values.above(j)]
+        return [value + shift for value in layout.above(j)]
 
-    return left_by(answers, brackets, weights, values.masks, n)
+    return left_by(answers, brackets, weights, layout.masks, n)
 
 
 def left_by(

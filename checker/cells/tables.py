@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from operator import sub
 
+from checker.cells.cell import Range, mask
 from checker.cells.paths import Paths
 from checker.ground import record
 from checker.ground.exact import Matrix, Row, bits
@@ -45,18 +46,52 @@ class Extremes:
         lines = self.levels[level]
         return lines[first], lines[last + 1 - (1 << level)]
 
-    def of(
-        self,
-        queries: Line,
-        first: int,
-        last: int,
-    ) -> list[int]:
-        """Return the extremes of lines ``first`` to ``last`` in the entries of the queries."""
-        one, two = self.windows(first, last)
-        if one is two:
-            return [one[q] for q in queries]
-        choose = self.choose
-        return [choose(one[q], two[q]) for q in queries]
+
+class Layout:
+    """Blocks of tokens, the last of them the maximum, with the lines of every table over each.
+    (SPEC-7.3)
+
+    Cells with one maximum often have the same blocks, so this is formed once for a run of cells;
+    what it costs is charged to each of them by the formulas of SPEC-7.5.
+    ``masks``: the tokens of each block as a bit mask; ``at``: by token, its block.
+    ``wide``: how many blocks no single window of values covers.
+    """
+
+    def __init__(self, tables: "Tables", blocks: Sequence[Range]) -> None:
+        """Gather the lines.
+
+        Cost: that of windows that are needed for the first time.
+        """
+        *others, (m, _) = blocks
+        self.blocks = blocks
+        self.maximum = m
+        self.score_tops = [tables.score_high.windows(*block) for block in others]
+        self.score_floors = [tables.score_low.windows(*block) for block in others]
+        self.value_tops = [tables.value_high.windows(*block) for block in blocks]
+        lows = [tables.value_low.windows(*block) for block in blocks]
+        right = tables.paths.right[m]
+        self.floors = [min(one[right], two[right]) for one, two in lows]
+        self.wide = sum(one is not two for one, two in self.value_tops)
+        self.masks = [mask(*block) for block in blocks]
+        self.at = [
+            b for b, (first, last) in enumerate(blocks) for _ in range(first, last + 1)
+        ]
+
+    def above(self, j: int) -> list[int]:
+        """Return max_t EVOU[t,j] - min_t EVOU[t,m] for every block.  (SPEC-7.5, SPEC-7.15)"""
+        return list(map(sub, _extremes(self.value_tops, j, max), self.floors))
+
+
+def _extremes(
+    windows: list[tuple[Line, Line]],
+    entry: int,
+    choose: Choose,
+) -> list[int]:
+    """Return the extremes in one entry of what each pair of lines covers."""
+    return [
+        one[entry] if one is two else choose(one[entry], two[entry])
+        for one, two in windows
+    ]
 
 
 def _less(rows: Sequence[Row], bases: list[int]) -> list[Row]:
@@ -107,32 +142,41 @@ class Tables:
         self.direct_high = _running(high, max)
         self.direct_low = _running(low, min)
 
-    def differences(
-        self,
-        queries: Line,
-        first: int,
-        last: int,
-        maximum: int,
-    ) -> tuple[list[int], list[int]]:
-        """Return per query bounds (low, high) on EQKE[q,t] - EQKE[q,maximum] for all tokens t of a
-        block.
+        self.last: Layout | None = None
 
-        Cost: per query one addition, or two if the ends differ, and two comparisons for a block of
-              several tokens.
+    def layout(self, blocks: Sequence[Range]) -> Layout:
+        """Return the layout of these blocks, the last one again if it is the same."""
+        if self.last is None or self.last.blocks != blocks:
+            self.last = Layout(self, blocks)
+        return self.last
+
+    def spans(self, queries: Line, layout: Layout) -> list[tuple[int, int]]:
+        """Return (L_b, H_b) per block: bounds on EQKE[q,t] - EQKE[q,m] for its tokens, over all
+        queries; (0, 0) for the last block, the maximum itself.  (SPEC-7.5)
+
+        Cost: per query and block below the maximum an addition, or two if the ends differ, and two
+              comparisons, two more for a block of several tokens.
         """
         paths = self.paths
-        several = last > first
-        ends = 2 if several or not paths.exact else 1
+        m = layout.maximum
+        others = layout.blocks[:-1]
+        several = sum(first < last for first, last in others)
+        differ = several if paths.exact else len(others)
         self.ledger.charge(
-            add=ends * len(queries),
-            cmp=2 * len(queries) * several,
+            add=(len(others) + differ) * len(queries),
+            cmp=2 * (len(others) + several) * len(queries),
         )
-        # 6.5: an upper end less a lower end
-        own_low = [paths.eqke_low[q][maximum] for q in queries]
-        high = list(map(sub, self.score_high.of(queries, first, last), own_low))
-        if ends == 1:
-            return high, high
-        # and a lower end less an upper end
-        own_high = [paths.eqke_high[q][maximum] for q in queries]
-        low = list(map(sub, self.score_low.of(queries, first, last), own_high))
-        return low, high
+        tops = []
+        for q in queries:
+            # 6.5: an upper end less a lower end
+            own = paths.eqke_low[q][m]
+            tops.append([end - own for end in _extremes(layout.score_tops, q, max)])
+        floors = list(tops)
+        for at, q in enumerate(queries) if differ else ():
+            # and a lower end less an upper end
+            own = paths.eqke_high[q][m]
+            ends = _extremes(layout.score_floors, q, min)
+            floors[at] = [end - own for end in ends]
+        lows = map(min, zip(*floors, strict=True))
+        highs = map(max, zip(*tops, strict=True))
+        return [*zip(lows, highs, strict=True), (0, 0)]

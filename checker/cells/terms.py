@@ -12,12 +12,10 @@ hold a query of the cell.
 """
 
 from collections.abc import Callable, Sequence
-from operator import sub
 from typing import Protocol
 
-from checker.cells.cell import Allowed, Failures, Inputs, mask
-from checker.cells.tables import Tables
-from checker.cells.weights import Ends, Scores
+from checker.cells.cell import Allowed, Failures, Inputs
+from checker.cells.weights import Ends, Scores, Weights, both_ends
 from checker.ground import record
 from checker.ground.exact import Row
 from checker.statement.scope import Scope
@@ -51,8 +49,11 @@ def max_of_terms(parts: Sequence[Terms]) -> Terms:
     """
     rows = []
     for held in zip(*parts, strict=True):
-        blocks = set().union(*held)
-        largest = {b: max(row[b] for row in held if b in row) for b in blocks}
+        largest = dict(held[0])
+        for row in held[1:]:
+            for b, term in row.items():
+                if b not in largest or term > largest[b]:
+                    largest[b] = term
         rows.append(largest)
     return rows
 
@@ -67,23 +68,6 @@ def multiplicities(inputs: Inputs, counts: Sequence[Row]) -> list[list[int]]:
         [sum(row[first : end + 1]) for first, end in inputs.blocks]
         for row in [*free, asked]
     ]
-
-
-class Values:
-    """Values of the tokens of each block, rows of EVOU.  ``masks``: the tokens as bit masks."""
-
-    def __init__(self, tables: Tables, inputs: Inputs) -> None:
-        right = tables.paths.right[inputs.maximum]
-        blocks = inputs.blocks
-        self.masks = [mask(*block) for block in blocks]
-        self.tops = [tables.value_high.windows(*block) for block in blocks]
-        lows = [tables.value_low.windows(*block) for block in blocks]
-        self.floors = [min(one[right], two[right]) for one, two in lows]
-
-    def above(self, j: int) -> list[int]:
-        """Return max_t EVOU[t,j] - min_t EVOU[t,m] for every block.  (SPEC-7.5, SPEC-7.15)"""
-        tops = [max(one[j], two[j]) for one, two in self.tops]
-        return list(map(sub, tops, self.floors))
 
 
 @record
@@ -129,12 +113,17 @@ class Frame:
         self.drop = scores.slack.raised(0)  # 12.5: B/rho
         single = len(self.queries) == 1 and len(self.blocks) == m + 1
         self.exact = self.mirrored = self.paths.exact and single
-        self.weights = scores.weights(self.queries, self.blocks)
+        self.layout = layout = tables.layout(inputs.blocks)
+        self.lows, self.highs = scores.weights(self.queries, layout)
         self.multiplicities = multiplicities(inputs, counts)
-        self.values = Values(tables, inputs)
-        self.masks = self.values.masks
-        self.wide = sum(one is not two for one, two in self.values.tops)
+        self.masks = layout.masks
+        self.wide = layout.wide
         self.ledger.charge(cmp=self.wide)
+
+    @property
+    def weights(self) -> list[Weights]:
+        """Both ends of the weights, by position and block."""
+        return both_ends(self.lows, self.highs)
 
     def allowed(self, terms: Terms) -> Allowed:
         """Return per position the tokens of the blocks that are left."""
@@ -168,25 +157,34 @@ class Frame:
         mu: int,
         term: Term,
     ) -> Terms:
-        """Return the term of every block that is allowed, from its weight and v.  (SPEC-7.5)
+        """Return the term of every block that is allowed: v times one end of its weight for v above
+        zero, the other end for others.  (SPEC-7.5)
 
         Cost: the brackets; per entry an addition, a multiplication and a comparison.
         """
         masks = self.masks
+        positive = self.lows
+        negative = self.highs
+        if term is term_upper:
+            positive = self.highs
+            negative = self.lows
         chosen = [
             [b for b in row if tokens & masks[b]]
-            for row, tokens in zip(self.weights, allowed, strict=True)
+            for row, tokens in zip(positive, allowed, strict=True)
         ]
         entries = sum(map(len, chosen))
         self.ledger.charge(mul=entries, add=entries, cmp=entries)
         found = self.brackets(j, mu, term)
         values = found.blocks
-        return [
-            {b: term(row[b], values[b] + shift) for b in blocks}
-            for shift, row, blocks in zip(
-                found.places, self.weights, chosen, strict=True
-            )
-        ]
+        rows = []
+        parts = zip(found.places, positive, negative, chosen, strict=True)
+        for shift, above, below, blocks in parts:
+            row = {}
+            for b in blocks:
+                v = values[b] + shift
+                row[b] = v * (above[b] if v > 0 else below[b])
+            rows.append(row)
+        return rows
 
     def brackets(self, j: int, mu: int, term: Term) -> Brackets:
         """Return v of wrong answer j, ``mu`` added; ``term`` says for which terms.  (SPEC-7.5)
@@ -207,7 +205,7 @@ class Frame:
         asked = self.queries
         direct = max(high[q][j] - low[q][right] for q in asked)
         places = [row[j] - row[right] + direct + mu for row in paths.pvou]
-        return Brackets(self.values.above(j), places)
+        return Brackets(self.layout.above(j), places)
 
 
 @record

@@ -56,7 +56,7 @@ def _sign(scores: Scores, sums: dict[int, int]) -> int | None:
     precision = min(2 * scores.precision, MAX_PRECISION)
     while precision <= MAX_PRECISION:
         scores.tables.ledger.charge(mul=work, add=work)
-        weights = [scores.exp_ends(top - x, top - x, precision) for x in sums]
+        weights = scores.exp_ends([(top - x, top - x) for x in sums], precision)
         if sum(map(term_lower, weights, sums.values())) > 0:
             return 1
         if sum(map(term_upper, weights, sums.values())) < 0:

@@ -7,8 +7,9 @@ positional scores, and then one constant of the cell, so that no weight exceeds 
 divided by sqrt(d_head) only inside ``exp_ends``.
 """
 
-from checker.cells.cell import Range
-from checker.cells.tables import Line, Tables
+from collections.abc import Sequence
+
+from checker.cells.tables import Layout, Line, Tables
 from checker.float32.cells import REAL, Slack
 from checker.ground import record
 from checker.ground.interval import exp_enclosure, inverse_sqrt, shift_up
@@ -20,6 +21,9 @@ Ends = tuple[int, int]
 Weights = dict[int, Ends]
 """Of one position, by block."""
 
+OneEnd = dict[int, int]
+"""One end of the weights of one position, by block."""
+
 
 @record
 class Exponentials:
@@ -29,19 +33,23 @@ class Exponentials:
     scale: int
     ledger: Ledger
 
-    def ends(self, below_low: int, below_high: int, precision: int) -> Ends:
-        """Return (lower, upper) with lower <= exp(-y/sqrt(d_head)) <= upper, in units of
-        2^-precision, for all y between.
+    def ends(self, below: Sequence[Ends], precision: int) -> list[Ends]:
+        """Return per pair (low, high) bounds (lower, upper) on exp(-y/sqrt(d_head)) for all y
+        between, in units of 2^-precision.
 
-        Requires: 0 <= below_low <= below_high, exact score differences.
-        Cost:     two exponentials.
+        Requires: 0 <= low <= high, exact score differences.
+        Cost:     two exponentials each.
         """
-        self.ledger.charge(exp=2)
+        self.ledger.charge(exp=2 * len(below))
         root_low, root_high = inverse_sqrt(self.d_head, precision + 64)
         scale = self.scale + precision + 64
-        # The largest y gives the lower end, the smallest the upper end.
-        lower = exp_enclosure(below_high * root_high, scale, precision)[0]
-        return lower, exp_enclosure(below_low * root_low, scale, precision)[1]
+        found = []
+        for low, high in below:
+            # The largest y gives the lower end, the smallest the upper end.
+            lower = exp_enclosure(high * root_high, scale, precision)[0]
+            upper = exp_enclosure(low * root_low, scale, precision)[1]
+            found.append((lower, upper))
+        return found
 
 
 def weighed(tokens: list[Ends], place: Ends, bits: int) -> Weights:
@@ -51,6 +59,19 @@ def weighed(tokens: list[Ends], place: Ends, bits: int) -> Weights:
         b: (lower * down >> bits, shift_up(upper * up, bits))
         for b, (lower, upper) in enumerate(tokens)
     }
+
+
+def both_ends(lows: Sequence[OneEnd], highs: Sequence[OneEnd]) -> list[Weights]:
+    """Return weights by position from their lower and their upper ends."""
+    pairs = zip(lows, highs, strict=True)
+    return [{b: (low[b], high[b]) for b in high} for low, high in pairs]
+
+
+def apart(weights: Sequence[Weights]) -> tuple[list[OneEnd], list[OneEnd]]:
+    """Return the lower and the upper ends of weights, by position."""
+    lows = [{b: low for b, (low, _) in row.items()} for row in weights]
+    highs = [{b: high for b, (_, high) in row.items()} for row in weights]
+    return lows, highs
 
 
 @record
@@ -63,55 +84,40 @@ class Scores:
     precision: int
     slack: Slack = REAL
 
-    def exp_ends(
-        self,
-        below_low: int,
-        below_high: int,
-        precision: int,
-    ) -> Ends:
+    def exp_ends(self, below: Sequence[Ends], precision: int) -> list[Ends]:
         """Return those of ``Exponentials``."""
         paths = self.tables.paths
         scored = Exponentials(paths.d_head, paths.score_scale, self.tables.ledger)
-        return scored.ends(below_low, below_high, precision)
+        return scored.ends(below, precision)
 
-    def spans(self, queries: Line, blocks: list[Range]) -> list[Ends]:
-        """Return (L_b, H_b) per block: bounds on the scores of its tokens less that of the maximum,
-        for every query; (0, 0) for the last block, the maximum itself.  (SPEC-7.5)
-
-        Cost: that of ``Tables.differences``, and two comparisons per query and block; none for the
-              maximum itself.
-        """
-        *others, (maximum, _) = blocks
-        self.tables.ledger.charge(cmp=2 * len(queries) * len(others))
-        spans = []
-        for first, last in others:
-            low, high = self.tables.differences(queries, first, last, maximum)
-            spans.append((min(low), max(high)))
-        return [*spans, (0, 0)]
-
-    def _last(self, queries: Line, blocks: list[Range]) -> Weights:
+    def _last(self, queries: Line, layout: Layout) -> dict[int, Ends]:
         """Return for each block that holds a query (L + l, H + h) of the last position: bounds on
         EQKE[q,q] - EQKE[q,m] + EQKP[q,n-1] - kappa_q for its queries.  (SPEC-7.5)
+
+        Cost: per query below m an addition, or two if the ends differ.
         """
-        m = blocks[-1][0]
-        spans = {}
-        for b, (first, last) in enumerate(blocks):
-            lows = []
-            highs = []
-            for q in queries:
-                if first <= q <= last:
-                    low = [0]
-                    high = [0]
-                    if q != m:
-                        low, high = self.tables.differences([q], q, q, m)
-                    lows.append(low[0] + self.tables.places[q][-1])
-                    highs.append(high[0] + self.tables.places[q][-1])
-            if lows:
-                spans[b] = min(lows), max(highs)
+        paths = self.tables.paths
+        m = layout.maximum
+        spans: dict[int, Ends] = {}
+        for q in queries:
+            low = high = 0
+            if q != m:
+                self.tables.ledger.charge(add=2 - paths.exact)
+                low = high = paths.eqke_high[q][q] - paths.eqke_low[q][m]
+            if q != m and not paths.exact:
+                low = paths.eqke_low[q][q] - paths.eqke_high[q][m]
+            place = self.tables.places[q][-1]
+            low += place
+            high += place
+            b = layout.at[q]
+            least, most = spans.get(b, (low, high))
+            spans[b] = min(least, low), max(most, high)
         return spans
 
-    def weights(self, queries: Line, blocks: list[Range]) -> list[Weights]:
-        """Return per position and block (lower, upper) bounds on the weight of its tokens, for
+    def weights(
+        self, queries: Line, layout: Layout
+    ) -> tuple[list[OneEnd], list[OneEnd]]:
+        """Return per position and block lower and upper bounds on the weight of its tokens, for
         every query at once.  (SPEC-7.5)
 
         At the last position only blocks that hold a query have a weight.
@@ -122,8 +128,8 @@ class Scores:
         places = self.tables.places
         bits = self.precision
         free = len(places[0]) - 1
-        entries = free * len(blocks)
-        spans = self.spans(queries, blocks)
+        entries = free * len(layout.blocks)
+        spans = self.tables.spans(queries, layout)
         self.tables.ledger.charge(
             mul=2 * entries,
             add=2 * (entries + len(queries)),
@@ -131,24 +137,27 @@ class Scores:
         )
         columns = zip(*(places[q][:free] for q in queries), strict=True)
         reach = [(min(column), max(column)) for column in columns]  # 7.5: (l_i, h_i)
-        own = self._last(queries, blocks)
+        own = self._last(queries, layout)
         # The constant of the cell: no upper end of an exponent is above zero.
         token_top = max(high for _, high in spans)
         tops = [token_top + high for _, high in reach]
         top = max(tops + [high for _, high in own.values()])
+        rest = top - token_top
         # 12.5: lower ends are those of scores less by this
         wide = self.slack.score_error
-        tokens = [
-            self.exp_ends(token_top - high, token_top - low + wide, bits)
-            for low, high in spans
-        ]
-        rows = []
-        for low, high in reach:
-            base = top - token_top
-            place = self.exp_ends(base - high, base - low, bits)
-            rows.append(weighed(tokens, place, bits))
-        last = {
-            b: self.exp_ends(top - high, top - low + wide, bits)
-            for b, (low, high) in own.items()
-        }
-        return [*rows, last]
+        below = [(token_top - high, token_top - low + wide) for low, high in spans]
+        token_lows, token_highs = zip(*self.exp_ends(below, bits), strict=True)
+        below = [(rest - high, rest - low) for low, high in reach]
+        lows = []
+        highs = []
+        for down, up in self.exp_ends(below, bits):
+            # exp(H_b + h_i) is the product of two enclosures, rounded outward.
+            low_ends = [low * down >> bits for low in token_lows]
+            high_ends = [shift_up(high * up, bits) for high in token_highs]
+            lows.append(dict(enumerate(low_ends)))
+            highs.append(dict(enumerate(high_ends)))
+        below = [(top - high, top - low + wide) for low, high in own.values()]
+        last_lows, last_highs = zip(*self.exp_ends(below, bits), strict=True)
+        lows.append(dict(zip(own, last_lows, strict=True)))
+        highs.append(dict(zip(own, last_highs, strict=True)))
+        return lows, highs

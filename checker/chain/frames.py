@@ -16,7 +16,7 @@ from checker.cells.places import Places
 from checker.cells.screen import Screened, left_by
 from checker.cells.tables import Extremes
 from checker.cells.terms import Brackets, Frame, Term, multiplicities, term_upper
-from checker.cells.weights import Ends, Exponentials, Weights, weighed
+from checker.cells.weights import Ends, Exponentials, Weights, apart, weighed
 from checker.chain.line import line
 from checker.chain.parts import Directions, Rows, attention, reading, stream
 from checker.chain.plane import Tiling, plane
@@ -129,8 +129,9 @@ class ChainCells(Cells):
         frame = ChainFrame(self, cell)
         frame.multiplicities = multiplicities(cell.inputs(), self.weights)
         held = frame.multiplicities[-1]
-        last = frame.weights.pop().items()
-        frame.weights.append({b: ends for b, ends in last if held[b]})
+        for ends in (frame.lows, frame.highs):
+            last = ends.pop().items()
+            ends.append({b: end for b, end in last if held[b]})
         return frame
 
     def screened(self, cell: Cell, answers: dict[int, Allowed], mu: int) -> Screened:
@@ -141,7 +142,8 @@ class ChainCells(Cells):
               six more.
         """
         frame = ChainFrame(self, cell)
-        n = len(frame.weights)
+        both = frame.weights
+        n = len(both)
         count = len(frame.blocks)
         each = len(answers)
         self.ledger.charge(
@@ -151,7 +153,7 @@ class ChainCells(Cells):
         )
         weights = []
         for b in range(count):
-            ends = [row[b] for row in frame.weights]
+            ends = [row[b] for row in both]
             weights.append((min(ends)[0], max(up for _, up in ends)))
 
         def brackets(j: int) -> list[int]:
@@ -180,7 +182,7 @@ class ChainFrame(Frame):
         self.drop = chain.slack.raised(0)  # 12.5: B/rho
         self.masks = [mask(*block) for block in self.blocks]
         self.reaches = [reach(chain.values, *block) for block in self.blocks]
-        self.weights = self._weights()
+        self.lows, self.highs = apart(self._weights())
         self.stretch = chain.rivals.stretch[chain.right[cell.maximum]]
 
     def _weights(self) -> list[Weights]:
@@ -202,8 +204,8 @@ class ChainFrame(Frame):
         spans.append((0, 0))
         places = []  # (l_i, h_i)
         for key in chain.keys:
-            apart = key - chain.keys[-1]
-            places.append(times(asked, [apart, -apart], error, ledger))
+            gap = key - chain.keys[-1]
+            places.append(times(asked, [gap, -gap], error, ledger))
         count = len(spans) + len(places)
         products = 2 * len(spans) * len(places)
         ledger.charge(mul=products, add=4 * count, cmp=count)
@@ -214,9 +216,8 @@ class ChainFrame(Frame):
     def _ends(self, spans: list[Ends], wide: int) -> list[Ends]:
         """Return the exponentials, over the largest of all."""
         top = max(high for _, high in spans)
-        ends = self.chain.exponentials.ends
-        precision = self.chain.precision
-        return [ends(top - high, top - low + wide, precision) for low, high in spans]
+        below = [(top - high, top - low + wide) for low, high in spans]
+        return self.chain.exponentials.ends(below, self.chain.precision)
 
     def brackets(self, j: int, mu: int, term: Term) -> Brackets:
         """Return bounds on the brackets of a rival, ``mu`` added: from above for upper terms, from

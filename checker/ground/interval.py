@@ -5,7 +5,7 @@ An enclosure at precision P is a pair of integers (lower, upper) standing for [l
 ``x >> s`` rounds toward minus infinity, ``-(-x >> s)`` toward plus infinity.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from math import isqrt
 
 GUARD_BITS = 12
@@ -91,8 +91,23 @@ def exp_enclosure(y: int, scale: int, precision: int) -> tuple[int, int]:
     """Return an enclosure of exp(-y * 2^-scale) at ``precision`` bits, within [0, 1].  (SPEC-6.3)
 
     Requires: y >= 0, scale >= 0, precision >= 16.
-    Cost:     about precision / 27 + 5 multiplications of integers of that many bits; for the first
-              exponential of a precision about 1.4 precision + 3 000 more.
+    Cost:     that of ``exp_of_floor``.
+    """
+    if y == 0:
+        return 1 << precision, 1 << precision
+    width = precision + GUARD_BITS
+    r = y << (width - scale) if scale <= width else y >> (scale - width)
+    return exp_of_floor(r, precision)
+
+
+@lru_cache(2)
+def exp_of_floor(r: int, precision: int) -> tuple[int, int]:
+    """Return an enclosure of exp(-y) at ``precision`` bits for every y > 0 of which r u is the
+    floor, u = 2^-W.  (SPEC-6.3)
+
+    Both ends of a score that is known exactly ask for the same r, so the last one is remembered.
+    Cost: about precision / 27 + 5 multiplications of integers of that many bits; for the first
+          exponential of a precision about 1.4 precision + 3 000 more.
 
     Proof.  The argument is an integer, three digits of nine bits and a rest below 2^-27, of which
     ``rest`` units of 2^-W are the floor; exp of it is the product of exp of these five.  What is
@@ -100,12 +115,9 @@ def exp_enclosure(y: int, scale: int, precision: int) -> tuple[int, int]:
     An integer part beyond the last table is above 0.694 precision; then exp of the argument is
     below 2^-precision, because 0.694 > ln 2.
     """
-    if y == 0:
-        return 1 << precision, 1 << precision
     tables, error = exp_tables(precision)
     third, second, first, whole = tables
     width = precision + GUARD_BITS
-    r = y << (width - scale) if scale <= width else y >> (scale - width)
     digits = r >> (width - REST_BITS)
     units = digits >> 27
     if units >= len(whole):

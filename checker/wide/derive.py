@@ -79,7 +79,7 @@ class WideCells(Cells):
         wide = cast(WideFrame, frame)
         sides = sum(sum(head.ends).bit_length() for head in wide.heads)
         width = self.bits + mu.bit_length() + sides
-        places = len(frame.weights)
+        places = len(frame.highs)
         blocks = len(frame.blocks)
         most = places * (ROW_BITS + blocks * width) * (2 * wide.vertices + 1)
         left = {}
@@ -105,6 +105,6 @@ class WideCells(Cells):
                 entries = sum(len(row) for rows in held for row in rows)
                 self.ledger.take(len(held) * places * ROW_BITS + entries * width)
         # W: the largest weights of the first head at each position
-        heaviest = sum(max(high for _, high in row.values()) for row in frame.weights)
+        heaviest = sum(max(row.values()) for row in frame.highs)
         value = beaten(mu, max(sums, default=None), heaviest * wide.unit)
         return left, self._least(given.margin, value)

@@ -8,8 +8,8 @@ from checker.cells.parse import Cell
 from checker.cells.paths import Paths
 from checker.cells.places import Places
 from checker.cells.tables import Tables
-from checker.cells.terms import Frame, Term, Terms, Values, term_lower, term_upper
-from checker.cells.weights import Scores, Weights
+from checker.cells.terms import Frame, Term, Terms, term_lower, term_upper
+from checker.cells.weights import Scores, Weights, both_ends
 from checker.ground import record
 from checker.wide.box import require_box
 from checker.wide.final import Final
@@ -29,14 +29,18 @@ def tables_of(scores: Scores, places: int) -> Sequence[Tables]:
     return own or (scores.tables,) * places
 
 
-class LowValues(Values):
+class LowValues:
     """Values of the tokens of each block, with the ends that mirrored terms take."""
 
     def __init__(self, tables: Tables, inputs: Inputs) -> None:
-        super().__init__(tables, inputs)
+        self.layout = tables.layout(inputs.blocks)
         self.paths = tables.paths
         self.right = tables.paths.right[inputs.maximum]
         self.tokens = [first for first, _ in inputs.blocks]
+
+    def above(self, j: int) -> list[int]:
+        """Return EVOU[t,j] - EVOU[t,m] or more for all tokens of every block."""
+        return self.layout.above(j)
 
     def below(self, j: int) -> list[int]:
         """Return EVOU[t,j] - EVOU[t,m] or less for the first token of every block."""
@@ -125,7 +129,8 @@ class WideFrame(Frame):
             values = {tables: LowValues(tables, inputs) for tables in set(places)}
             self.ledger.charge(cmp=self.wide * len(values))
             if self.heads:
-                weights = own.weights(self.queries, self.blocks)
+                layout = own.tables.layout(self.blocks)
+                weights = both_ends(*own.weights(self.queries, layout))
             by_place = [values[tables] for tables in places]
             self.heads.append(Head(own.tables.paths, weights, by_place, ends))
         maximum = len(self.blocks) - 1 if self.forced else None
@@ -175,8 +180,8 @@ class WideFrame(Frame):
 
     def _chosen(self, allowed: Allowed) -> list[list[int]]:
         """Return per position the blocks that are allowed."""
-        masks = self.values.masks
-        pairs = zip(self.weights, allowed, strict=True)
+        masks = self.masks
+        pairs = zip(self.highs, allowed, strict=True)
         return [[b for b in row if tokens & masks[b]] for row, tokens in pairs]
 
     def _lambdas(
@@ -195,7 +200,7 @@ class WideFrame(Frame):
             hints = self.hints.lambdas[j]
             others = [hint << scale >> LAMBDA_BITS for hint in hints]
         else:
-            places = len(self.weights)
+            places = len(self.highs)
             count = len(self.heads) - 1
             self.ledger.charge(mul=count * (places + 1), add=2 * count * places)
             pairs = zip(self.heads[1:], brackets[1:], strict=True)

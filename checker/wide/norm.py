@@ -1,13 +1,14 @@
 """Layer norm before attention: tables of scores and values by position and token.  (SPEC-16.9)"""
 
+from collections.abc import Sequence
 from math import isqrt
 from operator import sub
 
 from checker.cells.cell import Range
 from checker.cells.paths import Paths, Rows
 from checker.cells.places import Places
-from checker.cells.tables import Line, Tables
-from checker.cells.weights import Ends, Scores, Weights
+from checker.cells.tables import Layout, Line, Tables
+from checker.cells.weights import Ends, OneEnd, Scores, Weights, apart
 from checker.ground import record
 from checker.ground.decode import hexadecimal
 from checker.ground.exact import (
@@ -189,7 +190,7 @@ class NormedScores(Scores):
         self,
         tables: Tables,
         bases: dict[int, int],
-        blocks: list[Range],
+        blocks: Sequence[Range],
     ) -> Weights:
         """Return bounds on the scores of the last position, for each block that holds a query;
         ``bases`` by query.
@@ -204,14 +205,17 @@ class NormedScores(Scores):
                 found[b] = least, max(high[q][q] - bases[q] for q in held)
         return found
 
-    def weights(self, queries: Line, blocks: list[Range]) -> list[Weights]:
-        """Return per position and block bounds on the weight of its tokens, for every query at
-        once; at the last position only blocks that hold a query have a weight.
+    def weights(
+        self, queries: Line, layout: Layout
+    ) -> tuple[list[OneEnd], list[OneEnd]]:
+        """Return per position and block lower and upper bounds on the weight of its tokens, for
+        every query at once; at the last position only blocks that hold a query have a weight.
 
         Cost: per query, position and block four operations; two exponentials per position and
               block.
         """
-        m = blocks[-1][0]
+        blocks = layout.blocks
+        m = layout.maximum
         # one number for each query, the same at all positions
         bases = [self.tables.paths.eqke_low[q][m] for q in queries]
         *free, last = self.places
@@ -223,20 +227,20 @@ class NormedScores(Scores):
         for tables in free:
             row = {}
             for b, block in enumerate(blocks):
-                low = map(sub, tables.score_low.of(queries, *block), bases)
-                high = map(sub, tables.score_high.of(queries, *block), bases)
-                row[b] = min(low), max(high)
+                one, two = tables.score_low.windows(*block)
+                low = [min(one[q], two[q]) for q in queries]
+                one, two = tables.score_high.windows(*block)
+                high = [max(one[q], two[q]) for q in queries]
+                row[b] = min(map(sub, low, bases)), max(map(sub, high, bases))
             spans.append(row)
         spans.append(self._asked(last, dict(zip(queries, bases, strict=True)), blocks))
         top = max(high for row in spans for _, high in row.values())
-        bits = self.precision
-        return [
-            {
-                b: self.exp_ends(top - high, top - low, bits)
-                for b, (low, high) in row.items()
-            }
-            for row in spans
-        ]
+        rows = []
+        for row in spans:
+            below = [(top - high, top - low) for low, high in row.values()]
+            ends = self.exp_ends(below, self.precision)
+            rows.append(dict(zip(row, ends, strict=True)))
+        return apart(rows)
 
 
 def normed_heads(

@@ -90,8 +90,10 @@ def _weighed(
         place = paths.eqkp[q][i]
         spans.append((paths.eqke_low[q][t] + place, paths.eqke_high[q][t] + place))
     top = max(high for _, high in spans)
-    for own, (low, high) in zip(tables, spans, strict=True):
-        yield own.paths, scores.exp_ends(top - high, top - low, precision)
+    below = [(top - high, top - low) for low, high in spans]
+    weights = scores.exp_ends(below, precision)
+    for own, ends in zip(tables, weights, strict=True):
+        yield own.paths, ends
 
 
 def _mean(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from math import prod
@@ -36,7 +37,7 @@ from checker.cells.paths import Paths
 from checker.cells.tables import Extremes, Tables
 from checker.cells.terms import Frame, Left, Terms, max_of_terms
 from checker.cells.ties import _sign, is_wrong
-from checker.cells.weights import Scores
+from checker.cells.weights import Ends, Scores
 from checker.float32.cells import REAL, Slack
 from checker.ground import exact
 from checker.ground.decode import big, dyadic
@@ -114,6 +115,12 @@ def random_lengths(rng: random.Random, m: int, *, single: bool = False) -> list[
     return lengths
 
 
+def ends_of(frame: Frame) -> list[dict[int, tuple[int, int]]]:
+    """Return both ends of every weight, per position and block."""
+    pairs = zip(frame.lows, frame.highs, strict=True)
+    return [{b: (low[b], high[b]) for b in low} for low, high in pairs]
+
+
 def random_cell(rng: random.Random, vocab: int, *, single: bool = False) -> Inputs:
     """Return a cell with random queries and blocks."""
     m = rng.randrange(vocab)
@@ -184,24 +191,21 @@ def learn(frame: Frame, paths: Paths, q: int, mu: int, answers: list[int]) -> Fa
     blocks = [range(first, last + 1) for first, last in frame.blocks]
     weights, factor = true_weights(paths, q, list(range(m + 1))), Factor()
     held = {(i, t): next(b for b, block in enumerate(blocks) if t in block) for i, t in weights}
-    assert {b for b, block in enumerate(blocks) if set(block) & set(frame.queries)} == set(
-        frame.weights[-1]
-    )
+    queried = {b for b, block in enumerate(blocks) if set(block) & set(frame.queries)}
+    assert queried == set(frame.lows[-1]) == set(frame.highs[-1])
     for (i, t), b in held.items():
-        factor.between(weights[i, t], *frame.weights[i][b])
+        factor.between(weights[i, t], frame.lows[i][b], frame.highs[i][b])
     heaviest = sum(
         (max(low for (i, _), (low, _) in weights.items() if i == place) for place in range(n)),
         Fraction(0),
     )
-    factor.at_most(
-        (heaviest, heaviest), 1, sum(max(high for _, high in row.values()) for row in frame.weights)
-    )
+    factor.at_most((heaviest, heaviest), 1, sum(max(row.values()) for row in frame.highs))
     allowed = ((2 << m) - 1,) * n
     for j in answers:
         upper = frame.upper_terms(j, allowed, mu)
         lower = frame.lower_terms(j, allowed) if frame.exact else None
         assert frame.forced == (q != m)
-        assert [set(row) for row in upper] == [set(row) for row in frame.weights]
+        assert [set(row) for row in upper] == [set(row) for row in frame.lows]
         for (i, t), b in held.items():
             value = bracket(paths, q, m, j, i, t)
             factor.at_most(weights[i, t], value + mu, upper[i][b])
@@ -262,7 +266,7 @@ def test_lower_terms_make_up_for_the_error_of_logits(seed: int) -> None:
         for i, row in enumerate(found):
             for t, term in row.items():
                 value = bracket(paths, q, m, j, i, t) - lost
-                low, high = frame.weights[i][t]
+                low, high = frame.lows[i][t], frame.highs[i][t]
                 assert term == min(low * value, high * value)
 
 
@@ -294,7 +298,7 @@ def test_exp_ends_enclose_in_the_right_order() -> None:
         for _ in range(200):
             low, high = sorted(rng.choice((0, rng.randrange(400))) for _ in range(2))
             precision = rng.choice((64, 128))
-            found = scores.exp_ends(low, high, precision)
+            (found,) = scores.exp_ends([(low, high)], precision)
             book += 2
             least, most = (oracle.exp_of_minus_root(y, 16, d_head, precision) for y in (high, low))
             assert found[0] <= least[1]
@@ -317,7 +321,7 @@ def test_each_end_of_a_weight_takes_its_own_end_of_the_root(
     monkeypatch.setattr(weights, "inverse_sqrt", lambda d, precision: (5, 7))
     monkeypatch.setattr(weights, "exp_enclosure", numbered)
     scores = scores_of(random_paths(random.Random(1), 2, 2))
-    assert scores.exp_ends(3, 11, 64) == (1, 10)
+    assert scores.exp_ends([(3, 11)], 64) == [(1, 10)]
     scale = scores.tables.paths.score_scale + 64 + 64
     assert asked == [(11 * 7, scale, 64), (3 * 5, scale, 64)]
 
@@ -381,7 +385,7 @@ def stub(
         blocks=tokens,
         forced=forced,
         maximum=blocks - 1,
-        weights=ends,
+        highs=ends,
     )
 
 
@@ -530,7 +534,7 @@ def test_the_groups_of_copies_by_hand() -> None:
         multiplicities=[[3, 5, 2]] * 3 + [[4, 3, 0]],
         blocks=[(0, 0), (1, 1), (2, 2)],
         forced=True,
-        weights=[{}],
+        highs=[{}],
     )
     lost = [{0: -9, 1: -1, 2: 4}] * 3 + [{0: -5, 1: -4}]
     assert right(frame, {0: lost}, ((2, ((0, 1),)),)) == 3 * 8 * 8 * 2 * 7
@@ -546,7 +550,7 @@ def test_a_missing_term_beats_the_answer_even_among_zeros() -> None:
     frame: Any = SimpleNamespace(
         scope=EVERY,
         multiplicities=[[1, 1, 1], [1, 1, 1], [0, 0, 1]],
-        weights=[{}],
+        highs=[{}],
         blocks=[(0, 0), (1, 1), (2, 2)],
     )
     assert right(frame, {0: zeros}, ((1, ((1, 1),)),)) == 2  # block 1 has no term anywhere
@@ -599,17 +603,29 @@ def test_tables_hold_what_they_say(seed: int, wide: bool) -> None:
     for q, row in enumerate(paths.eqkp):
         kappa = sum(row[:-1]) // max(n - 1, 1)
         assert tables.places[q] == tuple(score - kappa for score in row)
-    for first in range(vocab):
-        for last in range(first, vocab):
-            queries, m = rng.sample(range(vocab), rng.randint(1, vocab)), rng.randrange(vocab)
-            low, high = tables.differences(queries, first, last, m)
-            tokens = range(first, last + 1)
-            assert low == [
-                min(paths.eqke_low[q][t] for t in tokens) - paths.eqke_high[q][m] for q in queries
-            ]
-            assert high == [
-                max(paths.eqke_high[q][t] for t in tokens) - paths.eqke_low[q][m] for q in queries
-            ]
+    for m in range(vocab):
+        for _ in range(3):
+            cell = make_inputs(
+                m, rng.sample(range(m + 1), rng.randint(1, m + 1)), random_lengths(rng, m)
+            )
+            layout = tables.layout(cell.blocks)
+            assert tables.layout(list(cell.blocks)) is layout
+            *spans, own = tables.spans(cell.queries, layout)
+            assert own == (0, 0)
+            for (first, last), (low, high) in zip(cell.blocks, spans, strict=False):
+                pairs = [(q, t) for q in cell.queries for t in range(first, last + 1)]
+                assert low == min(paths.eqke_low[q][t] - paths.eqke_high[q][m] for q, t in pairs)
+                assert high == max(paths.eqke_high[q][t] - paths.eqke_low[q][m] for q, t in pairs)
+            for b, (first, last) in enumerate(cell.blocks):
+                tokens = range(first, last + 1)
+                assert [layout.at[t] for t in tokens] == [b] * len(tokens)
+                assert layout.masks[b] == sum(1 << t for t in tokens)
+            for j in answers:
+                assert layout.above(j) == [
+                    max(paths.evou_high[t][j] for t in range(first, last + 1))
+                    - min(paths.evou_low[t][m] for t in range(first, last + 1))
+                    for first, last in cell.blocks
+                ]
     found = tables
     means = [sum(row) // (vocab + 1) for row in paths.eu_low]
     for m in range(vocab):
@@ -674,7 +690,7 @@ def screen_terms(scores: Scores, cell: Inputs, j: int, mu: int) -> tuple[list[in
             + mu
         )
         below = top - least - low + scores.slack.score_error  # SPEC-12.5
-        ends = scores.exp_ends(top - most - high, below, scores.precision)
+        (ends,) = scores.exp_ends([(top - most - high, below)], scores.precision)
         heaviest = max(heaviest, ends[1])
         terms.append(ends[1] * value if value > 0 else ends[0] * value)
     return terms, heaviest
@@ -755,6 +771,24 @@ def test_within_counts_every_input_once(seed: int) -> None:
             for t, w in tuples_of(frame)
         ]
         assert within(frame, deficits, limit) == sum(w for total, w in held if total <= limit)
+
+
+@pytest.mark.parametrize("most", [0, 1, 254, 255, 256, 2**16 - 1, 2**16, 2**64 - 1, 2**128])
+def test_products_fill_their_slots(most: int) -> None:
+    # Coefficients that sum to the most that a slot holds, or to one more, in one slot and in many.
+    rng = random.Random(most)
+    halves = {0: most // 2, 3: most - most // 2}
+    for factors in ([], [{0: most}], [{7: most}], [halves], [halves, {0: 1}], [halves, halves, {}]):
+        for limit in (0, 1, 3, 6, 7, 40):
+            expected = [1] + [0] * limit
+            for counts in factors:
+                expected = [
+                    sum(count * expected[at - d] for d, count in counts.items() if d <= at)
+                    for at in range(limit + 1)
+                ]
+            assert counting._product(factors, limit) == expected
+    some = [{rng.randrange(9): rng.randint(0, most) for _ in range(4)} for _ in range(3)]
+    assert sum(counting._product(some, 24)) == prod(sum(counts.values()) for counts in some)
 
 
 @pytest.mark.parametrize("gaps", [0, 0.3])
@@ -1031,7 +1065,7 @@ def test_a_sign_needs_one_unit_and_no_more(
 ) -> None:
     tables = SimpleNamespace(ledger=ledger())
     scores: Any = SimpleNamespace(
-        precision=64, tables=tables, exp_ends=lambda low, high, precision: ends
+        precision=64, tables=tables, exp_ends=lambda below, precision: [ends] * len(below)
     )
     assert _sign(scores, sums) == sign
 
@@ -1223,8 +1257,8 @@ def test_the_terms_cost_no_more_than_is_charged(
     answers = [j for j in range(vocab + 1) if j != cell.maximum]
     for j in answers:
         frame.upper_terms(j, everything(cell, n), 0)
-    assert counting_numbers.mul == book.mul == len(answers) * sum(map(len, frame.weights))
-    assert_covered(book, twice=book.mul, same=len(answers) * (len(frame.blocks) - frame.wide))
+    assert counting_numbers.mul == book.mul == len(answers) * sum(map(len, frame.lows))
+    assert_covered(book, twice=book.mul)
     assert counting_numbers.add * 3 >= book.add
 
 
@@ -1246,7 +1280,7 @@ def extreme_tested(seed: int, counting_numbers: Any) -> tuple[Ledger, int, int, 
     given = Known(dict.fromkeys(answers, everything(cell, n)), None)
     written: Any = SimpleNamespace(where="cell", method=Extreme())
     Cells._left(checker, written, frame, given, 0)
-    return book, len(answers), sum(map(len, frame.weights)), n
+    return book, len(answers), sum(map(len, frame.lows)), n
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -1271,9 +1305,9 @@ def test_removals_cost_no_more_than_is_charged(counting_numbers: Any) -> None:
 class ChargedEnds(Scores):
     """Scores whose pairs of ends of an exp cost what is declared, and nothing else."""
 
-    def exp_ends(self, below_low: int, below_high: int, precision: int) -> tuple[int, int]:
-        self.tables.ledger.charge(exp=2)
-        return Counted(1), Counted(2)
+    def exp_ends(self, below: Sequence[Ends], precision: int) -> list[Ends]:
+        self.tables.ledger.charge(exp=2 * len(below))
+        return [(Counted(1), Counted(2))] * len(below)
 
 
 @pytest.mark.parametrize("wide", [False, True])
@@ -1294,7 +1328,7 @@ def test_the_weights_cost_no_more_than_is_charged(
     scores = ChargedEnds(tables, 64)
     frame = Frame(scores, cell, ((1,) * vocab,) * n, EVERY)
     assert_covered(book, twice=twice)
-    assert book.exp == 2 * (len(frame.blocks) + n - 1 + len(frame.weights[-1]))
+    assert book.exp == 2 * (len(frame.blocks) + n - 1 + len(frame.highs[-1]))
 
 
 def screened(seed: int, *, wide: bool) -> tuple[Ledger, int, int, int]:
@@ -1342,7 +1376,7 @@ def test_copies_cost_no_more_than_is_charged(seed: int, counting_numbers: Any) -
     counting_numbers.reset()
     assert right(frame, terms, groups, book) >= 0
     free, answers = len(frame.multiplicities) - 1, 3
-    entries, own = sum(map(len, terms[0])), len(frame.weights[-1])
+    entries, own = sum(map(len, terms[0])), len(frame.highs[-1])
     assert book.mul == sum(2 * free * (count + 1) for count, _ in groups)
     assert book.add == answers * free + sum(
         4 * answers * (free + 1) + free * (count + 1 + 3) for count, _ in groups

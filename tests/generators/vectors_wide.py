@@ -74,7 +74,7 @@ def boxed(made: Any, model: Model, cells: list[Document]) -> Document:
     named, ledger = places_of(parsed.statement), Ledger(lambda done: None)
     tables = heads_of(parsed.model, named, ledger)
     slacks = [REAL] * len(tables.tables)
-    checker = WideCells(tables, named.weights, PRECISION, ledger, slacks)
+    checker = WideCells(tables, named, PRECISION, ledger, slacks)
     scores = checker.scores_of_heads
     roots = {root.where: root for root in parsed.proof.roots}  # type: ignore[attr-defined]
     unread = list(roots.values())
