@@ -30,6 +30,7 @@ from checker.cells.cell import Inputs, Known, mask
 from checker.cells.parse import Cell, parse_cells
 from checker.cells.paths import Paths
 from checker.cells.terms import Frame
+from checker.cells.weights import both_ends
 from checker.float32.cells import REAL
 from checker.statement.outcome import Outcome
 from checker.wide import frame
@@ -85,7 +86,10 @@ class WideWatched(Watched, WideCells):
     def frame(self, cell: Cell) -> Frame:
         inputs = cell.inputs()
         heads = self.scores_of_heads
-        weights = [own.weights(inputs.queries, inputs.blocks) for own in heads]
+        weights = [
+            both_ends(*own.weights(inputs.queries, own.tables.layout(inputs.blocks)))
+            for own in heads
+        ]
         if self.on_allowed:
             weights = self._allowed(weights, inputs)
         maximum = len(inputs.blocks) - 1 if inputs.forced else None

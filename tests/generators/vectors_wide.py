@@ -18,6 +18,7 @@ from models import Model
 
 from checker.cells.cell import Inputs, expand
 from checker.cells.places import places_of
+from checker.cells.weights import both_ends
 from checker.check import parse
 from checker.float32.cells import REAL
 from checker.ground.ledger import Ledger
@@ -83,7 +84,8 @@ def boxed(made: Any, model: Model, cells: list[Document]) -> Document:
         cell = unread.pop()
         unread += cell.children
         inputs: Inputs = cell.inputs()
-        weights = [own.weights(expand(cell.queries), inputs.blocks) for own in scores]
+        asked, blocks = expand(cell.queries), inputs.blocks
+        weights = [both_ends(*own.weights(asked, own.tables.layout(blocks))) for own in scores]
         maximum = len(inputs.blocks) - 1 if inputs.forced else None
         sides = [boxes.side_of(weights[0], other, maximum) for other in weights[1:]]
         found[cell.where] = [[side.low, side.high, side.exponent] for side in sides]
