@@ -7,6 +7,7 @@ A worker that meets a refusal says nothing of the part.  What nobody answered is
 parent where its turn is, so the parent ends as it would alone.
 """
 
+import gc
 import json
 import os
 import signal
@@ -81,6 +82,7 @@ def _answers(
     os.write(give, bytes(range(len(parts))))
     os.close(give)
     try:
+        gc.freeze()  # what is there is not looked at, and so not copied
         for _ in range(workers):
             reading, writing = os.pipe()
             pid = os.fork()
@@ -96,6 +98,7 @@ def _answers(
     finally:
         if os.getpid() != parent:
             os._exit(1)
+        gc.unfreeze()
         os.close(tickets)
         for file, pid in running.items():
             os.kill(pid, signal.SIGKILL)
