@@ -3,8 +3,8 @@
 
 Workers are forked once all that serves several parts is there.  They draw the numbers of parts from
 one pipe, a byte each, in ascending order, and each answers on a pipe of its own, a line for a part.
-A worker that meets a refusal says nothing of the part.  What nobody answered is derived by the
-parent where its turn is, so the parent ends as it would alone.
+A worker that meets a refusal says only that.  What nobody derived the parent derives where its turn
+is, so it ends as it would alone.
 """
 
 import gc
@@ -30,7 +30,7 @@ class Answer:
     """What a worker says of a part: its outcomes and what they took.
 
     ``counts``: multiplications, additions, comparisons, exponentials, steps and room, without
-    ``common``, what ``Ledger.once`` was asked for by then.
+    ``common``, what ``Ledger.once`` was asked for by then; none if it met a refusal.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -53,10 +53,12 @@ def side_by_side(
         return
     share = ledger.most // (workers + 1)
     answers = _answers(parts, ledger, workers, share)
+    nothing = Answer((), [], [])
     for number, part in enumerate(parts):
-        answer = answers.pop(number, None)
+        answer = answers.pop(number, nothing)
+        room = sum(answer.counts[5:])
         # Alone, up to a share more would be held meanwhile.
-        if answer and ledger.held + answer.counts[-1] <= ledger.most - share:
+        if answer.counts and ledger.held + room <= ledger.most - share:
             *operations, steps, room = answer.counts
             for one in answer.common:
                 ledger.once(*one)
@@ -144,14 +146,16 @@ def heard(line: bytes, parts: Sequence[Part]) -> tuple[int, Answer]:
         number, counts, common, rows = json.loads(line)
         outcomes = tuple(Outcome(*row) for row in rows)
         kinds = {type(n) for n in chain([number], counts, *common, *rows)}
-        least = min(number, *counts, *chain(*common))
+        least = min([number, *counts, *chain(*common)])
+        size = parts[number].size if counts else 0
         good = (
             kinds <= {int, type(None)}
             and least >= 0
-            and len(counts) == 6
+            and number < len(parts)
+            and len(counts) in (0, 6)
             and all(len(one) == 3 for one in common)
             and all(0 <= o.lower <= o.upper <= o.size for o in outcomes)
-            and sum(o.size for o in outcomes) == parts[number].size
+            and sum(o.size for o in outcomes) == size
         )
     except (ValueError, TypeError, IndexError, RecursionError):
         good = False
@@ -171,9 +175,9 @@ def _work(parts: Sequence[Part], ledger: Ledger, tickets: int, writing: int) -> 
             try:
                 said = answered(drawn[0], parts, ledger)
             except Refusal as refusal:
+                said = [drawn[0], [], [], []]
                 if refusal.rule != "jobs":  # it stands: nobody needs later parts
                     os.read(tickets, 256)
-                continue
             file.write(json.dumps(said).encode() + b"\n")
             file.flush()
 

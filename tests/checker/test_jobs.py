@@ -336,6 +336,9 @@ ALTERED: dict[str, Callable[[list[Any]], object]] = {
     "a negative count": lambda said: said[1].__setitem__(0, -1),
     "five counts": lambda said: said[1].pop(),
     "no count": lambda said: said[1].__setitem__(0, None),
+    "no counts, and outcomes": lambda said: said.__setitem__(1, []),
+    "a refusal of a part that is not there": lambda said: [10, [], [], []],
+    "a refusal of another part": lambda said: [4, [], [], []],
     "common of two": lambda said: said[2][0].pop(),
     "a negative comparison": lambda said: said[2][0].__setitem__(1, -1),
     "text": lambda said: "s VERIFIED",
@@ -348,7 +351,7 @@ ALTERED: dict[str, Callable[[list[Any]], object]] = {
 @pytest.mark.parametrize("what", ALTERED)
 def test_an_answer_that_no_worker_gives(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "answered", altered(ALTERED[what]))
-    said = "twice|what none says" if what == "of another part" else "what none says"
+    said = "twice" if what.endswith("of another part") else "what none says"
     expect_declined(lambda: None, said=said)
 
 
