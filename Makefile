@@ -14,6 +14,7 @@
 # make web           the checker in the browser: one folder, web/dist, that any static host serves
 # make web-test      drive it in headless Chromium (npm and a Chromium must be there)
 # make benchmarks    prover time, checker time, proof length and bound of each shipped certificate
+# make reproduce     prove the certificates of NAME=max-of-4-seed-0 again, and compare verdicts
 # make ladder        the published rows and ours for ten seeds, trained first (half an hour)
 # make study-smoke   the published study in two minutes: train, prove, check, tabulate, draw
 # make docs          the documentation as a site, in build/site; any warning is an error
@@ -37,7 +38,7 @@ QUICK := tests/gates/test_architecture.py tests/gates/test_token_budget.py tests
     tests/checker/test_vectors.py::test_the_vectors_are_what_the_generator_writes
 
 .PHONY: demo quick test test-all format lint checker.pyz wheels certificates mutants mutants-summary
-.PHONY: hostile web web-test benchmarks ladder scaling study-smoke docs clean
+.PHONY: hostile web web-test benchmarks reproduce ladder scaling study-smoke docs clean
 .DELETE_ON_ERROR:
 
 demo: $(RUNTIME)
@@ -77,6 +78,7 @@ certificates: checker.pyz
 	@count=0; failed=0; \
 	for certificate in certificates/*/*.json; do \
 	    [ -e "$$certificate" ] || continue; \
+	    case "$$certificate" in */manifest.json) continue;; esac; \
 	    count=$$((count + 1)); \
 	    echo "$$certificate"; \
 	    verdict=$$($(PYTHON) -I -S checker.pyz "$$(dirname "$$certificate")/model.safetensors" "$$certificate"); \
@@ -108,6 +110,9 @@ hostile: $(TESTING)
 
 benchmarks: $(RUNTIME)
 	$(BIN)/python -m benchmarks
+
+reproduce: $(RUNTIME)
+	$(BIN)/python -m benchmarks --reproduce $(NAME)
 
 ladder: $(TESTING)
 	$(BIN)/python -m benchmarks.ladder

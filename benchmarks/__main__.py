@@ -3,6 +3,9 @@
     python -m benchmarks               prove and check what ships again, and print one table
     python -m benchmarks --effort 10   the same at ten times the effort of the certificates
     python -m benchmarks --table       check what ships and rewrite certificates/README.md
+    python -m benchmarks --manifests   check it and rewrite certificates/*/manifest.json
+    python -m benchmarks --reproduce max-of-4-seed-0
+                                       run the commands of a manifest again and compare verdicts
 
 Times are wall-clock on whatever machine this runs on; compare them within one run, and quote
 ratios.
@@ -11,16 +14,21 @@ ratios.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.manifests import (
+    CERTIFICATES,
+    certificates,
+    effort_of,
+    reproduce,
+    write_manifests,
+)
 from certify import Certificate, Float32, families, prove
 from certify.certificate.client import run_checker
 from certify.certificate.job import EFFORT
@@ -31,7 +39,6 @@ from certify.model.file import load_model
 from certify.question.float32 import NAME as FLOAT32
 from certify.question.question import read_question
 
-CERTIFICATES = Path(__file__).parent.parent / "certificates"
 HEAD = """# Certificates
 
 Every file here was checked to make this table. To check one again, with nothing but Python:
@@ -64,28 +71,6 @@ COLUMNS = (
 )
 
 
-EFFORTS = {
-    ("cascade", "max-of-4"): 10.0,
-    ("cascade", "max-of-10"): 0.3,
-    ("cascade", "max-of-20"): 0.3,
-}
-"""The effort with which a certificate was made, where it is not 1, by strategy and model."""
-
-
-def _order(folder: Path) -> list[str | int]:
-    """Return a key that sorts numbers in a name as numbers."""
-    return [
-        int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", folder.name))
-    ]
-
-
-def _certificates() -> Iterator[tuple[str, Path, Path]]:
-    folders = (path for path in CERTIFICATES.iterdir() if path.is_dir())
-    for folder in sorted(folders, key=_order):
-        for file in sorted(folder.glob("*.json")):
-            yield folder.name, folder / "model.safetensors", file
-
-
 def _decimal(part: int, total: int) -> str:
     return cut(part, total) if part < total else "1"
 
@@ -93,7 +78,7 @@ def _decimal(part: int, total: int) -> str:
 def write_table() -> None:
     """Check every shipped certificate and rewrite the table beside them."""
     rows = []
-    for name, model, file in _certificates():
+    for name, model, file in certificates():
         ended = run_checker([str(model), str(file), "--json"])
         facts = json.loads(ended.stdout)
         if ended.returncode != 0 or facts["verdict"] != "VERIFIED":
@@ -134,10 +119,10 @@ def compare(effort: float) -> None:
         "bytes",
     )
     with tempfile.TemporaryDirectory() as folder:
-        for name, model, file in _certificates():
+        for name, model, file in certificates():
             out = Path(folder) / "certificate.json"
             shipped = read_certificate(file)
-            own = effort * EFFORTS.get((shipped.strategy, name.split("-seed")[0]), 1.0)
+            own = effort * effort_of(name, shipped)
             found = _again(model, shipped, own, out)
             verdict = found.verdict
             lower, upper, total = verdict.correct_lower, verdict.correct_upper, verdict.total
@@ -176,16 +161,31 @@ def _again(model: Path, shipped: Summary, effort: float, out: Path) -> Certifica
     help="Check the shipped certificates and rewrite certificates/README.md.",
 )
 @click.option(
+    "--manifests",
+    is_flag=True,
+    help="Check the shipped certificates and rewrite certificates/*/manifest.json.",
+)
+@click.option(
+    "--reproduce",
+    "name",
+    metavar="NAME",
+    help="Prove those of one folder again; fail where a verdict is not that of its manifest.",
+)
+@click.option(
     "--effort",
     type=click.FloatRange(0.001, 100),
     default=1.0,
     show_default=True,
     help="Times that of the certificates.",
 )
-def main(*, table: bool, effort: float) -> None:
-    """Run one of the two measurements."""
+def main(*, table: bool, manifests: bool, name: str | None, effort: float) -> None:
+    """Run what was asked for."""
     if table:
         write_table()
+    elif manifests:
+        write_manifests()
+    elif name is not None:
+        sys.exit(0 if reproduce(name) else 1)
     else:
         compare(effort)
 

@@ -3,22 +3,24 @@
 
 Workers are forked once all that serves several parts is there.  They draw the numbers of parts from
 one pipe, a byte each, in ascending order, and each answers on a pipe of its own, a line for a part.
-A worker that meets a refusal says nothing of the part.  What nobody answered is derived by the
-parent where its turn is, so the parent ends as it would alone.
+A worker that meets a refusal says only that.  What nobody derived the parent derives where its turn
+is, so it ends as it would alone.
 """
 
-import json
+import gc
 import os
 import signal
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from operator import sub
 from select import select
+from typing import Any
 
 from checker.ground import record
+from checker.ground.decode import big, canonical, listing, parse_json
 from checker.ground.errors import Declined, Refusal, require_support
 from checker.ground.ledger import Ledger
-from checker.statement.outcome import Outcome, Part, alone
+from checker.statement.outcome import MAX_CELLS, Outcome, Part, alone
 
 WORTH = 1 << 20
 """So many declared operations are worth another worker.  (SPEC-8.3)"""
@@ -29,7 +31,7 @@ class Answer:
     """What a worker says of a part: its outcomes and what they took.
 
     ``counts``: multiplications, additions, comparisons, exponentials, steps and room, without
-    ``common``, what ``Ledger.once`` was asked for by then.
+    ``common``, what ``Ledger.once`` was asked for by then; none if it met a refusal.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -52,10 +54,12 @@ def side_by_side(
         return
     share = ledger.most // (workers + 1)
     answers = _answers(parts, ledger, workers, share)
+    nothing = Answer((), [], [])
     for number, part in enumerate(parts):
-        answer = answers.pop(number, None)
+        answer = answers.pop(number, nothing)
+        room = sum(answer.counts[5:])
         # Alone, up to a share more would be held meanwhile.
-        if answer and ledger.held + answer.counts[-1] <= ledger.most - share:
+        if answer.counts and ledger.held + room <= ledger.most - share:
             *operations, steps, room = answer.counts
             for one in answer.common:
                 ledger.once(*one)
@@ -81,6 +85,7 @@ def _answers(
     os.write(give, bytes(range(len(parts))))
     os.close(give)
     try:
+        gc.freeze()  # what is there is not looked at, and so not copied
         for _ in range(workers):
             reading, writing = os.pipe()
             pid = os.fork()
@@ -96,6 +101,7 @@ def _answers(
     finally:
         if os.getpid() != parent:
             os._exit(1)
+        gc.unfreeze()
         os.close(tickets)
         for file, pid in running.items():
             os.kill(pid, signal.SIGKILL)
@@ -138,22 +144,28 @@ def heard(line: bytes, parts: Sequence[Part]) -> tuple[int, Answer]:
     Raises: Declined (jobs) for anything that no worker says.
     """
     try:
-        number, counts, common, rows = json.loads(line)
-        outcomes = tuple(Outcome(*row) for row in rows)
-        kinds = {type(n) for n in chain([number], counts, *common, *rows)}
-        least = min(number, *counts, *chain(*common))
+        said = listing(parse_json(line, "an answer"), "an answer", 2 * MAX_CELLS)
+        (number, *counts), *rows = map(_numbers, said)
+        common = [row for row in rows if len(row) == 3]
+        outcomes = tuple(Outcome(*row) for row in rows if len(row) != 3)
+        least = min([number, *counts, *chain(*common)])
+        size = parts[number].size if counts else 0
         good = (
-            kinds <= {int, type(None)}
-            and least >= 0
-            and len(counts) == 6
-            and all(len(one) == 3 for one in common)
+            least >= 0
+            and len(counts) in (0, 6)
             and all(0 <= o.lower <= o.upper <= o.size for o in outcomes)
-            and sum(o.size for o in outcomes) == parts[number].size
+            and sum(o.size for o in outcomes) == size
+            and number < len(parts)
         )
-    except (ValueError, TypeError, IndexError, RecursionError):
+    except (Refusal, ValueError, TypeError, IndexError):
         good = False
     require_support(good, "jobs", "a worker said what none says")
     return number, Answer(outcomes, counts, common)
+
+
+def _numbers(value: object) -> list[Any]:
+    row = listing(value, "a row")
+    return [None if item is None else big(item, "a number") for item in row]
 
 
 def _work(parts: Sequence[Part], ledger: Ledger, tickets: int, writing: int) -> None:
@@ -163,26 +175,32 @@ def _work(parts: Sequence[Part], ledger: Ledger, tickets: int, writing: int) -> 
     parent = os.getppid()
     ledger.watch = lambda done: None if os.getppid() == parent else os._exit(1)
     ledger.apart = True
-    with open(writing, "wb") as file:
+    with os.fdopen(writing, "wb") as file:
         while drawn := os.read(tickets, 1):
             try:
-                said = answered(drawn[0], parts, ledger)
+                rows = answered(drawn[0], parts, ledger)
             except Refusal as refusal:
+                rows = [[drawn[0]]]
                 if refusal.rule != "jobs":  # it stands: nobody needs later parts
                     os.read(tickets, 256)
-                continue
-            file.write(json.dumps(said).encode() + b"\n")
+            said = [[None if n is None else str(n) for n in row] for row in rows]
+            file.write(canonical(said))
             file.flush()
 
 
-def answered(number: int, parts: Sequence[Part], ledger: Ledger) -> list[object]:
-    """Return what a worker says of a part.  Raises: Refusal."""
+def answered(
+    number: int, parts: Sequence[Part], ledger: Ledger
+) -> list[list[int | None]]:
+    """Return what a worker says of a part: its number and counts, what is common, outcomes.
+
+    Raises: Refusal.
+    """
     before = _counts(ledger)
     outcomes = parts[number].derive()
-    counts = list(map(sub, _counts(ledger), before))
-    common = [(one, *both) for one, both in ledger.common.items()]
-    rows = [(o.lower, o.upper, o.size, o.margin) for o in outcomes]
-    return [number, counts, common, rows]
+    counts = map(sub, _counts(ledger), before)
+    common = [[one, *both] for one, both in ledger.common.items()]
+    rows = [[o.lower, o.upper, o.size, o.margin] for o in outcomes]
+    return [[number, *counts], *common, *rows]
 
 
 def _counts(ledger: Ledger) -> list[int]:

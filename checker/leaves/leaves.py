@@ -122,7 +122,7 @@ class Leaves:
             )
             for run in runs
         ]
-        networks(self.precision)  # prepared for all
+        networks(self.precision).recall([])  # prepared for all
         found = [NOTHING] * len(ends)
         for run, outcomes in zip(runs, spread(parts), strict=True):
             first = bisect_right(ends, run.start)

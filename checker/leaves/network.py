@@ -104,8 +104,8 @@ class Network:
         self.ledger = Ledger(lambda done: None)
         self._keep([])
         try:
-            if tokens:
-                self.read(tokens)
+            for token in tokens if self.causal else []:
+                self._extend([token])
         finally:
             self.ledger = ledger
 

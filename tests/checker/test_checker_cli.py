@@ -274,7 +274,7 @@ STOPPED = """
 import sys
 from checker import __main__ as command
 genuine = command.check
-def check(parsed, watch):
+def check(parsed, watch, jobs):
     def ready(done, declared):
         print("ready", file=sys.stderr, flush=True)
         while True:

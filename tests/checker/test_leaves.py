@@ -514,6 +514,9 @@ class Fake:
         self.tried.append(precision)
         return self
 
+    def recall(self, tokens: list[int]) -> None:
+        self.tokens = tokens
+
     def read(self, tokens: list[int]) -> list[Ball]:
         middle, radius = self.balls.get(self.tried[-1], (0, 1))
         return [Ball([middle, 0], radius)]
@@ -611,7 +614,11 @@ def test_a_precision_that_does_not_fit_leaves_an_input_open(
 
     class Level:
         def __init__(self, model: Any, precision: int, reads: Any, ledger: Any) -> None:
+            self.tokens = list[int]()
             tried.append(precision)
+
+        def recall(self, tokens: list[int]) -> None:
+            self.tokens = tokens
 
         def read(self, tokens: list[int]) -> list[Ball]:
             return [Ball([0, 0], 1)]

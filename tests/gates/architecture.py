@@ -25,6 +25,7 @@ ALLOWED_MODULES = {
     "time", "types", "typing", "__future__",
 }  # fmt: skip
 MAIN_ONLY = {"os", "signal", "stat", "sys"}
+JOBS_ONLY = {"gc", "os", "select", "signal"}  # where processes are forked
 INTEGER_FUNCTIONS = {
     "importlib": {"resources"},  # reads the checker's own files for --version, loads nothing
     "math": {"comb", "factorial", "gcd", "isqrt", "lcm", "perm", "prod"},
@@ -47,6 +48,8 @@ CALLED_FOR_EFFECT = {
 }  # fmt: skip
 EFFECTS = {
     "print", "sys.exit", "parser.exit", "parser.error", "signal.signal", "signal.setitimer",
+    "os._exit", "os.close", "os.kill", "os.waitpid", "os.write", "os.read",
+    "gc.freeze", "gc.unfreeze",
 }  # fmt: skip
 LOADERS = {"import_module", "__import__", "run_module", "run_path"}  # find_spec only locates
 CLAUSE = re.compile(r"SPEC-[0-9]+(?:\.[0-9]+)*")
@@ -75,6 +78,10 @@ def _is_main(name: str) -> bool:
     return Path(name).name == "__main__.py"
 
 
+def _is_jobs(name: str) -> bool:
+    return name == "checker/jobs.py"
+
+
 def _called(node: ast.Call) -> str:
     """Return the last name of what is called: `f` of `f()`, `a.f()`; or nothing."""
     return node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
@@ -97,6 +104,8 @@ def checker_imports(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
     """Only a few modules of the standard library, and the checker's own."""
     for line, module, imported in _imports(tree):
         top = module.split(".")[0]
+        if top in JOBS_ONLY and _is_jobs(name):
+            continue
         if top in MAIN_ONLY and not _is_main(name):
             yield line, f"imports {top} outside __main__.py"
         if top not in ALLOWED_MODULES | MAIN_ONLY | {"checker", ""}:
@@ -179,7 +188,9 @@ def effects_only_in_main(tree: ast.Module, name: str) -> Iterator[tuple[int, str
 
 
 def no_broad_handlers(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
-    """No `except:`, no `except Exception`; a refusal is caught in `__main__.py` alone."""
+    """No `except:`, no `except Exception`; a refusal is caught in `__main__.py` alone, and in
+    `jobs.py`, where the parent meets it again.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.ExceptHandler):
             caught = (
@@ -189,7 +200,7 @@ def no_broad_handlers(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
             )
             if node.type is None or caught & {"Exception", "BaseException"}:
                 yield node.lineno, "catches everything"
-            if caught & REFUSALS and not _is_main(name):
+            if caught & REFUSALS and not (_is_main(name) or _is_jobs(name)):
                 yield node.lineno, "catches a refusal outside __main__.py"
             if all(isinstance(step, (ast.Pass, ast.Continue)) for step in node.body):
                 yield node.lineno, "swallows an exception"
@@ -337,7 +348,7 @@ def doors_are_real(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
             if not (
                 isinstance(clause, ast.Constant)
                 and isinstance(clause.value, str)
-                and (clause.value == "io" or CLAUSE.fullmatch(clause.value))
+                and (clause.value in ("io", "jobs") or CLAUSE.fullmatch(clause.value))
             ):
                 yield node.lineno, "a requirement without a literal SPEC-x.y"
             if isinstance(why, ast.Constant) and not why.value:
@@ -345,7 +356,7 @@ def doors_are_real(tree: ast.Module, name: str) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.Call) and _called(node) in REFUSALS and node.args:
             clause = node.args[0]
             literal = isinstance(clause, ast.Constant) and (
-                clause.value == "io" or CLAUSE.fullmatch(str(clause.value))
+                clause.value in ("io", "jobs") or CLAUSE.fullmatch(str(clause.value))
             )
             if not literal and Path(name).name != "errors.py":
                 yield node.lineno, "a refusal without a literal SPEC-x.y"
@@ -360,6 +371,7 @@ LAYERS = {
     "checker.leaves": 3,
     "checker.chain": 4,
     "checker.wide": 4,
+    "checker.jobs": 4,
     "checker.check": 5,
     "checker.__main__": 6,
 }
