@@ -106,9 +106,9 @@ def claim(lower: int, upper: int, total: int, scope: str = "uniform") -> str:
         ),
         (
             (999 * 10**12, 999 * 10**12 + 1, 10**15),
-            "it answers at least 99.900 % of them correctly. At most 1 in 1 000 is answered wrongly;"
-            " 0.0999 % certainly are answered wrongly. For 0.00000000000010 % the proof leaves it"
-            " open; they are not counted as right.",
+            "it answers at least 99.900 % of them correctly. At most 1 in 1 000 is answered"
+            " wrongly; 0.0999 % certainly are answered wrongly. For 0.00000000000010 % the proof"
+            " leaves it open; they are not counted as right.",
         ),
         (
             (0, 10**14, 10**15),
