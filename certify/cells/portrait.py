@@ -36,6 +36,8 @@ LISTED = 10
 SEARCHED, EACH = 12, 5000
 """So many groups are searched for wrong inputs, so many random inputs in each."""
 SAMPLE = 20_000
+FAINTEST = 1e-4
+"""Smaller percentages have the same colour."""
 UNSETTLED = "Not settled by the proof one by one: not counted as right."
 METHOD = (
     "The questions are sorted into groups by their largest and their last number. For each group"
@@ -129,12 +131,14 @@ def _map(subject: Subject, parts: _Parts, ranked: Sequence[_Part]) -> Drawn:
         place = (row, chosen[len(chosen) // 2])
         if not any(_meet(place, other, len(maxima)) for other in marks):
             marks[place] = str(number)
+    some = values[values > 0]
     given = Map(
         values,
         Axis("last number of the question", [parts.names[query] for query in asked]),
         Axis("largest number of the question", [parts.names[m] for m in maxima]),
         "at most so many % are wrong",
         log=bool(np.nanmax(values, initial=0.0) > 0),
+        ends=(max(FAINTEST, float(np.min(some, initial=100.0))), 100.0),
         marks=marks,
         nothing="no such question",
         zero="all proved right",

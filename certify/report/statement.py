@@ -26,6 +26,8 @@ from certify.report.run import Proof
 
 WEIGHT = "of the weight"
 MOST_FACTORS = 5
+MANY = 10**12
+"""Of so many questions shares are told, and no numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,9 @@ def _many(topic: Topic) -> str:
 def _factors(topic: Topic) -> str:
     """Return how the number of questions comes about, where that is short."""
     sizes = [size for size in topic.question.domain.sizes if size > 1]
+    inputs = topic.question.domain.inputs
+    if inputs >= MANY:
+        return f", a number with {len(str(inputs))} digits: far too many to try one by one"
     return f" ({' × '.join(map(str, sizes))})" if 1 < len(sizes) <= MOST_FACTORS else ""
 
 
@@ -161,26 +166,32 @@ def _claim(topic: Topic, one: Proof) -> Claim:
 
 
 def _right(lower: int, upper: int, total: int, what: str) -> str:
+    """Return what is right; of very many only the share."""
     if lower == total:
         everything = "all of the weight" if what == WEIGHT else "every single one of them"
         return f"it answers {everything} correctly"
     if upper == 0:
         return f"it answers none {what} correctly"
-    share = percent_down(lower, total)
-    if lower == upper:
-        return f"it answers exactly {about(lower)} {what} correctly ({share})"
+    least, most = percent_down(lower, total), percent_up(upper, total)
+    if lower == upper and total < MANY:
+        return f"it answers exactly {about(lower)} {what} correctly ({least})"
+    if total >= MANY:
+        number = f"at most {most}" if lower == 0 else f"at least {least}"
+        return f"it answers {number} {what} correctly"
     if lower == 0:
-        return f"it answers at most {at_most(upper)} {what} correctly ({percent_up(upper, total)})"
-    return f"it answers at least {at_least(lower)} {what} correctly ({share})"
+        return f"it answers at most {at_most(upper)} {what} correctly ({most})"
+    return f"it answers at least {at_least(lower)} {what} correctly ({least})"
 
 
 def _rest(lower: int, upper: int, total: int) -> str:
-    """Return what follows about the others."""
+    """Return what follows about the others; of very many only shares."""
     most, least = total - lower, total - upper
     if most == 0:
         return "No answer is wrong."
     if upper == 0:
         return f"All {about(total)} are answered wrongly."
+    if total >= MANY:
+        return _rest_of_many(lower, upper, total)
     often = one_in(most, total)
     if least == most:
         share = f" (about 1 in {about(often)})" if often > 1 else ""
@@ -192,6 +203,18 @@ def _rest(lower: int, upper: int, total: int) -> str:
     share = f" (at most 1 in {about(often)})" if often > 1 else ""
     known = f", {at_least(least)} of them certainly" if least else "; none is known to be"
     return f"At most {at_most(most)} are answered wrongly{share}{known}. {left}"
+
+
+def _rest_of_many(lower: int, upper: int, total: int) -> str:
+    most, least = total - lower, total - upper
+    often = one_in(most, total)
+    told = f"At most 1 in {about(often)} is answered wrongly" if often > 1 else ""
+    if least == most:
+        return f"{told}." if told else "The others are answered wrongly."
+    surely = f"{percent_down(least, total)} certainly are answered wrongly" if least else ""
+    known = "; ".join(text for text in (told, surely) if text) or "None is known to be right"
+    left = f"For {percent_up(most - least, total)} the proof leaves it open"
+    return f"{known}. {left}; they are not counted as right."
 
 
 def _unsaid(topic: Topic) -> list[tuple[str, str]]:

@@ -32,6 +32,7 @@ MOST_DRAWN = 1 << 18
 """A domain with more inputs is not drawn input by input."""
 CANDIDATES = 30
 MOST_NEURONS = 1024
+MOST_HEADS = 4
 FAINT = 0.01
 """Smaller shares of power are left blank."""
 METHOD = (
@@ -198,7 +199,7 @@ def inside(subject: Subject) -> list[Block]:
     blocks: list[Block] = []
     if view is not None:
         blocks += [_spectrum(subject, view), _neurons(subject, view)]
-    return [*blocks, *_direct(subject)]
+    return [*blocks, *_looking(subject), *_direct(subject)]
 
 
 def _spectrum(subject: Subject, view: View) -> Drawn:
@@ -291,6 +292,54 @@ def _neurons(subject: Subject, view: View) -> Drawn:
     )
 
 
+def _looking(subject: Subject) -> list[Block]:
+    """Return the QK circuit of the first heads at the first operand; nothing where attention is
+    constant.
+    """
+    model, domain = subject.model, subject.question.domain
+    if model.config.mix == 0:
+        return []
+    first, last = domain.operands[0], len(domain.tokens) - 1
+    rows = model.tensor("embed.W_E"), model.tensor("pos_embed.W_pos")
+    keys, queries = (rows[0][list(domain.tokens[at])] + rows[1][at] for at in (first, last))
+    w_q, w_k = (model.tensor(f"blocks.0.attn.W_{letter}") for letter in "QK")
+    b_q = model.bias("blocks.0.attn.b_Q")
+    heads = range(min(model.config.n_heads, MOST_HEADS))
+    scores = [
+        (queries @ w_q[h] + b_q[h]) @ (keys @ w_k[h]).T / np.sqrt(model.config.d_head)
+        for h in heads
+    ]
+    names = list(map(str, domain.values[first] or ()))
+    across = Axis("first number", names)
+    if last not in domain.operands:
+        # The query is one symbol: a row for each head.
+        down = Axis("head", [str(h + 1) for h in heads])
+        return [_looking_map(subject, "heads", "", np.concatenate(scores), across, down)]
+    down = Axis("last number", list(map(str, domain.values[last] or ())))
+    return [
+        _looking_map(subject, f"head{h}", f", head {h + 1}", scores[h], across, down) for h in heads
+    ]
+
+
+def _looking_map(
+    subject: Subject, name: str, which: str, scores: Floats, across: Axis, down: Axis
+) -> Drawn:
+    centred = scores - scores.mean(axis=1, keepdims=True)
+    given = Map(centred, across, down, "score, less row mean")
+    told = (
+        "How much more or less attention the first number gets, by what it is: scores spread over"
+        f" {np.ptp(centred):.2f}. The less attention depends on the numbers, the more evenly both"
+        " are passed on."
+    )
+    return Drawn(
+        f"Where it looks (QK circuit{which})",
+        draw_map(f"{subject.key}-{name}", given, height=4.4 if len(scores) > MOST_HEADS else 2.7),
+        f"Map of {centred.shape[0]} by {centred.shape[1]} numbers. {told}",
+        told,
+        proved=False,
+    )
+
+
 def _direct(subject: Subject) -> list[Block]:
     """Return what a number adds to the answers past the neurons, by attention alone, if it does."""
     model, domain = subject.model, subject.question.domain
@@ -313,7 +362,7 @@ def _direct(subject: Subject) -> list[Block]:
         f" neurons: its entries spread over {np.ptp(direct):.2f}."
     )
     drawn = Drawn(
-        "The path past the neurons",
+        "The path past the neurons (OV circuit, direct)",
         draw_map(f"{subject.key}-direct", given),
         f"Map of {direct.shape[0]} by {direct.shape[1]} numbers. {told}",
         told,

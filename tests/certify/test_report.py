@@ -402,7 +402,11 @@ def test_the_same_verdicts_from_python(tmp_path: Path) -> None:
         ("modadd59-softmax-seed-0", ("low-rank",), "Which waves it uses"),
         ("s5-hidden128-seed-0", ("brute-force",), "two of 120 ways to rearrange 5 things"),
         ("brackets10-lnpre-silu", ("exhaustive",), "a line of 10 brackets"),
-        ("max-of-10-seed-0", ("cascade", "cascade-float32"), "1.152\u00a0×\u00a010¹⁸"),
+        (
+            "max-of-10-seed-0",
+            ("cascade", "cascade-float32"),
+            "a number with 19 digits",
+        ),
     ],
 )
 def test_every_family(folder: str, names: tuple[str, ...], words: str, tmp_path: Path) -> None:

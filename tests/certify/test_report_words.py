@@ -104,6 +104,17 @@ def claim(lower: int, upper: int, total: int, scope: str = "uniform") -> str:
             (0, 0, 9),
             "it answers none of them correctly. All 9 are answered wrongly.",
         ),
+        (
+            (999 * 10**12, 999 * 10**12 + 1, 10**15),
+            "it answers at least 99.900 % of them correctly. At most 1 in 1 000 is answered"
+            " wrongly; 0.0999 % certainly are answered wrongly. For 0.00000000000010 % the proof"
+            " leaves it open; they are not counted as right.",
+        ),
+        (
+            (0, 10**14, 10**15),
+            "it answers at most 10.00 % of them correctly. 90.00 % certainly are answered wrongly."
+            " For 10.00 % the proof leaves it open; they are not counted as right.",
+        ),
     ],
 )
 def test_claims(bounds: tuple[int, int, int], words: str) -> None:
@@ -116,12 +127,22 @@ def test_a_claim_has_no_number_that_is_better(data: st.DataObject) -> None:
     lower = data.draw(st.integers(1, total - 1))
     upper = data.draw(st.integers(lower, total))
     said = claim(lower, upper, total)
-    if lower < upper:
-        least = re.search(r"at least ([0-9. ]+(?:×.10[⁰-⁹]+|))", said)
-        most = re.search(r"At most ([0-9. ]+(?:× 10[⁰¹²³⁴⁵⁶⁷⁸⁹]+)?) are answered wrongly", said)
-        assert most is not None
+    least = re.search(r"at least ([0-9.]+) % of them correctly", said)
+    if total >= statement.MANY:
         assert least is not None
-        assert value(most[1].replace(" ", "")) >= total - lower
+        assert value(least[1]) * total <= 100 * lower
+        often = re.search(r"At most 1 in (?:about )?([0-9 ]+(?:× 10[⁰¹²³⁴⁵⁶⁷⁸⁹]+)?) is", said)
+        if often is not None:
+            assert (total - lower) * value(often[1].replace(" ", "")) <= total
+        left = re.search(r"For ([0-9.]+) % the proof", said)
+        assert (left is None) == (lower == upper)
+        assert left is None or value(left[1]) * total >= 100 * (upper - lower)
+        surely = re.search(r"([0-9.]+) % certainly are", said)
+        assert surely is None or value(surely[1]) * total <= 100 * (total - upper)
+    elif lower < upper:
+        most = re.search(r"At most ([0-9 ]+) are answered wrongly", said)
+        assert most is not None
+        assert int(most[1].replace(" ", "")) == total - lower
 
 
 CONFIG = Config(d_vocab=12, d_vocab_out=12, n_ctx=3, d_model=2, d_head=2)
