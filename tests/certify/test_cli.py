@@ -54,6 +54,7 @@ def model_file(tmp_path: Path) -> Path:
         ("inspect",),
         ("evaluate",),
         ("ladder",),
+        ("sweep",),
         ("audit-exp",),
     ],
     ids=" ".join,

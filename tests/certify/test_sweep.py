@@ -302,6 +302,18 @@ def test_the_command_tells_of_failures(tmp_path: Path) -> None:
     assert ended.stderr == "certify: engine 'x' is neither local nor dask://HOST:PORT\n"
 
 
+def test_an_interrupt_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> Sweep:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("certify.command.sweep.run_sweep", interrupted)
+    ended = CliRunner().invoke(main, ["sweep", str(write(tmp_path, PLAIN)), "--out", "out"])
+    assert ended.exit_code == 1
+    assert ended.stderr == (
+        "certify: interrupted: the same command goes on where this one stopped\n"
+    )
+
+
 def test_more_time_runs_what_was_out_of_time(tmp_path: Path) -> None:
     file, out = write(tmp_path, PLAIN + "[options]\ntime-limit = 0.01\n"), tmp_path / "out"
     assert run_sweep(file, out=out).counts() == {"STOPPED": 1}
