@@ -52,16 +52,20 @@ def sweep(file: Path, out: Path, jobs: int, engine: str, *, retry: bool, parquet
       certify sweep study.toml --out study --jobs 2
       certify sweep study.toml --out study --engine dask://192.0.2.7:8786
     """
-    with progress_bar("sweeping") as advance:
-        found = run_sweep(
-            file,
-            out=out,
-            jobs=jobs,
-            engine=engine,
-            retry=retry,
-            parquet=parquet,
-            progress=advance,
-        )
+    try:
+        with progress_bar("sweeping") as advance:
+            found = run_sweep(
+                file,
+                out=out,
+                jobs=jobs,
+                engine=engine,
+                retry=retry,
+                parquet=parquet,
+                progress=advance,
+            )
+    except KeyboardInterrupt:
+        report_failure("interrupted: the same command goes on where this one stopped")
+        click.get_current_context().exit(1)
     _print_sweep(found)
     for line in found.failures():
         report_failure(line)

@@ -55,6 +55,7 @@ def model_file(tmp_path: Path) -> Path:
         ("evaluate",),
         ("ladder",),
         ("report",),
+        ("sweep",),
         ("audit-exp",),
     ],
     ids=" ".join,

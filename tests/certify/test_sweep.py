@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from small_models import random_tensors
+from waiting import wait_until
 
 import certify
 from certify.command.group import main
@@ -301,6 +302,18 @@ def test_the_command_tells_of_failures(tmp_path: Path) -> None:
     assert ended.stderr == "certify: engine 'x' is neither local nor dask://HOST:PORT\n"
 
 
+def test_an_interrupt_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> Sweep:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("certify.command.sweep.run_sweep", interrupted)
+    ended = CliRunner().invoke(main, ["sweep", str(write(tmp_path, PLAIN)), "--out", "out"])
+    assert ended.exit_code == 1
+    assert ended.stderr == (
+        "certify: interrupted: the same command goes on where this one stopped\n"
+    )
+
+
 def test_more_time_runs_what_was_out_of_time(tmp_path: Path) -> None:
     file, out = write(tmp_path, PLAIN + "[options]\ntime-limit = 0.01\n"), tmp_path / "out"
     assert run_sweep(file, out=out).counts() == {"STOPPED": 1}
@@ -431,13 +444,14 @@ def _at_work(folder: Path) -> list[int]:
 
 def _kill_one(folder: Path) -> None:
     """Kill the first process that works in a folder below one."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        at_work = _at_work(folder)
-        if at_work:
-            os.kill(min(at_work), signal.SIGKILL)
-            return
-        time.sleep(0.02)
+    found: list[int] = []
+
+    def is_there() -> bool:
+        found.extend(_at_work(folder))
+        return bool(found)
+
+    wait_until(is_there, "a job at work")
+    os.kill(min(found), signal.SIGKILL)
 
 
 @pytest.mark.slow
@@ -452,18 +466,13 @@ def test_twelve_jobs_killed_twice_are_done_once_each(tmp_path: Path) -> None:
     seen: dict[str, tuple[int, int]] = {}
     for wanted in (3, 7):
         process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-        while len(kept(out)) < wanted:
-            assert process.poll() is None
-            time.sleep(0.02)
+        wait_until(functools.partial(_has, out, wanted, process), f"{wanted} results")
         process.kill()
         process.wait()
         assert seen.items() <= kept(out).items()
         seen = kept(out)
         assert wanted <= len(seen) < 12
-        until = time.monotonic() + 10
-        while _at_work(out):
-            assert time.monotonic() < until, "a job has outlived its sweep"
-            time.sleep(0.02)
+        wait_until(lambda: not _at_work(out), "the end of the jobs of a killed sweep")
     assert subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL).returncode == 0
     assert seen.items() <= kept(out).items()
     assert len(kept(out)) == 12
@@ -472,6 +481,12 @@ def test_twelve_jobs_killed_twice_are_done_once_each(tmp_path: Path) -> None:
     for name in ("models", "certificates", "jobs"):
         assert _names(out / name) == _names(undisturbed / name)
     assert _names(out / "running") == []
+
+
+def _has(out: Path, wanted: int, process: subprocess.Popen[bytes]) -> bool:
+    """Return whether a sweep at work has kept so many results."""
+    assert process.poll() is None
+    return len(kept(out)) >= wanted
 
 
 def _names(folder: Path) -> list[str]:

@@ -7,12 +7,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from small_models import random_tensors
+from waiting import wait_until
 
 from certify.errors import CertifyError
 from certify.model.config import Config
@@ -31,7 +31,7 @@ files = ["*.safetensors"]
 [[strategies]]
 name = ["exact", "count"]
 """
-PATIENCE = 120.0
+BACKSTOP = 600.0
 
 
 @contextlib.contextmanager
@@ -60,11 +60,12 @@ def scheduler(folder: Path) -> Iterator[str]:
     told = folder / "scheduler.json"
     options = ("--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", told)
     with dask("scheduler", *options, folder=folder / "scheduler") as process:
-        until = time.monotonic() + PATIENCE
-        while not told.is_file() or not told.read_text():
+
+        def is_up() -> bool:
             assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
+            return told.is_file() and bool(told.read_text())
+
+        wait_until(is_up, "the scheduler")
         yield json.loads(told.read_text())["address"].removeprefix("tcp://")
 
 
@@ -86,11 +87,12 @@ def places(out: Path) -> set[str]:
 
 def wait_for(out: Path, done: int, sweep: subprocess.Popen[bytes]) -> None:
     """Wait until so many jobs are done."""
-    until = time.monotonic() + PATIENCE
-    while len(list((out / "jobs").glob("*.json"))) < done:
+
+    def is_done() -> bool:
         assert sweep.poll() is None
-        assert time.monotonic() < until
-        time.sleep(0.02)
+        return len(list((out / "jobs").glob("*.json"))) >= done
+
+    wait_until(is_done, f"{done} results")
 
 
 @pytest.mark.slow
@@ -114,7 +116,7 @@ def test_a_worker_is_killed_and_another_comes_late(tmp_path: Path) -> None:
         first.kill()
         first.wait()
         late = stack.enter_context(worker(address, tmp_path / "late"))
-        assert sweep.wait(timeout=PATIENCE) == 0
+        assert sweep.wait(timeout=BACKSTOP) == 0
         assert str(late.pid) in places(out)
     for name in ("results.json", "results.csv"):
         assert (out / name).read_bytes() == (local / name).read_bytes()
