@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,6 +87,29 @@ def test_seeds_are_tabulated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert ended.stdout == (folder / "max-of-4-v4-published-2-seeds.quick.md").read_text() + "\n"
     again = CliRunner().invoke(seeds.main, [*arguments, "--reuse"])
     assert again.stdout == ended.stdout
+
+
+def test_recipes_are_columns(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = (EXACT, Rung("none", "none", (), "cubic"))
+    form = replace(FORM, rungs=lambda _level: (some, ()))
+    monkeypatch.setattr(families, "FAMILIES", (replace(FAMILY, ladder=form),))
+    model = (folder / "max-of-4-v4-published-seed-0.safetensors").read_bytes()
+    (folder / "max-of-4-v4-line-seed-0.safetensors").write_bytes(model)
+    arguments = ["--folder", str(folder), "--seeds", "1", "--vocab", "4"]
+    ended = CliRunner().invoke(seeds.main, [*arguments, "--recipe", "published,line"])
+    assert ended.exit_code == 0
+    lines = ended.stdout.splitlines()
+    assert [line[-len("recipe line") :] for line in lines if line.startswith("# Ladder")] == [
+        "e published",
+        "recipe line",
+    ]
+    at = lines.index("| rung | published | line |")
+    name, first, second = lines[at + 2].strip("| ").split(" | ")
+    assert name == "exact: exact"
+    assert first == second
+    assert re.fullmatch(r"0\.[0-9]{6} @ 0\.[0-9]{2} M", first)
+    unknown = CliRunner().invoke(seeds.main, [*arguments, "--recipe", "none"])
+    assert (unknown.exit_code, "no recipe none" in unknown.output) == (2, True)
 
 
 def test_scaling_is_tabulated(folder: Path) -> None:
