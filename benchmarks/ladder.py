@@ -3,8 +3,9 @@
     python -m benchmarks.ladder                   ten seeds of max-of-4, V = 64, the quick ladder
     python -m benchmarks.ladder --level default   with the cascade's frontier
     python -m benchmarks.ladder --reuse           tabulate again what the folder already holds
+    python -m benchmarks.ladder --seeds 1 --recipe published,short-proof,line   a column per recipe
 
-Models are trained by the published recipe when they are not in the folder yet.  Published bounds
+Models are trained by their recipe when they are not in the folder yet.  Published bounds
 are the best configuration of each group, seed by seed; the first table does the same with ours, the
 second has every rung.
 """
@@ -15,7 +16,7 @@ import json
 import statistics
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,40 @@ def tables(ladders: Sequence[Facts], published: dict[str, Reference]) -> Iterato
     yield from ("", "## Not verified", "", *reasons)
 
 
+def by_recipe(found: Mapping[str, Sequence[Facts]]) -> Iterator[str]:
+    """Yield a table of every rung with a column for each recipe: the accuracy proved, and the
+    operations, means over the seeds.
+    """
+    columns = {name: _means(ladders) for name, ladders in found.items()}
+    yield from (f"| rung | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|")
+    for key in dict.fromkeys(key for column in columns.values() for key in column):
+        cells = [": ".join(key), *(column.get(key, "-") for column in columns.values())]
+        yield f"| {' | '.join(cells)} |"
+
+
+def _means(ladders: Sequence[Facts]) -> dict[tuple[str, str], str]:
+    """Return for each rung what it proves and in how many operations."""
+    rows: dict[tuple[str, str], list[Facts]] = defaultdict(list)
+    for row in verified(ladders):
+        rows[row["group"], row["name"]].append(row)
+    found = {}
+    for key, same in rows.items():
+        proved = statistics.fmean(float(row["accuracy_lower"]) for row in same)
+        lengths = [row["operations"] for row in same if row["verdict"] == "VERIFIED"]
+        length = f" @ {statistics.fmean(lengths) / 1e6:.2f} M" if lengths else ""
+        found[key] = f"{proved:.6f}{length}"
+    return found
+
+
+def _recipes(_context: click.Context, _option: click.Parameter, text: str) -> list[str]:
+    """Return the names of recipes in a list separated by commas."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in RECIPES:
+            raise click.BadParameter(f"there is no recipe {name}: {', '.join(RECIPES)}")
+    return names
+
+
 @click.command(help=__doc__)
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=Path("build/ladder"), show_default=True
@@ -166,7 +201,7 @@ def tables(ladders: Sequence[Facts], published: dict[str, Reference]) -> Iterato
 )
 @click.option("--k", type=click.IntRange(1, 64), default=4, show_default=True)
 @click.option("--vocab", type=click.IntRange(2, 4096), default=64, show_default=True)
-@click.option("--recipe", type=click.Choice(list(RECIPES)), default="published", show_default=True)
+@click.option("--recipe", "named", default="published", show_default=True, callback=_recipes)
 @click.option(
     "--level", type=click.Choice(["quick", "default", "all"]), default="quick", show_default=True
 )
@@ -183,29 +218,41 @@ def main(
     seeds: int,
     k: int,
     vocab: int,
-    recipe: str,
+    named: list[str],
     level: Level,
     time_limit: float,
     *,
     reuse: bool,
 ) -> None:
     """Train, climb, tabulate."""
-    models = [trained(folder, recipe, k, vocab, seed) for seed in range(seeds)]
-    ladders = [climbed(folder, model, level, time_limit, reuse=reuse) for model in models]
-    published = references(k, vocab)
-    accuracies = [int(whole["best"]["correct_upper"]) / int(whole["total"]) for whole in ladders]
-    title = f"# Ladder of {seeds} seeds: max-of-{k}, vocabulary {vocab}, recipe {recipe}"
-    known = f"Accuracy, at most: {spread(accuracies, 6)}"
-    if published:
-        true = next(iter(published.values())).true_accuracy
-        known += f"; published true accuracy {true} (151 seeds)"
-    text = "\n".join([title, "", known, "", *tables(ladders, published), ""])
-    name = f"max-of-{k}-v{vocab}-{recipe}-{seeds}-seeds.{level}"
+    found: dict[str, list[Facts]] = {}
+    lines: list[str] = []
+    for recipe in named:
+        models = [trained(folder, recipe, k, vocab, seed) for seed in range(seeds)]
+        found[recipe] = [climbed(folder, model, level, time_limit, reuse=reuse) for model in models]
+        lines += report(found[recipe], k, vocab, recipe)
+    if len(named) > 1:
+        lines += ["# Recipes", "", *by_recipe(found), ""]
+    text = "\n".join(lines)
+    name = f"max-of-{k}-v{vocab}-{'+'.join(named)}-{seeds}-seeds.{level}"
     write_bytes(folder / f"{name}.md", text.encode())
+    ladders = [one for each in found.values() for one in each]
     write_bytes(
         folder / f"{name}.json", json.dumps({"ladders": ladders}, indent=1).encode() + b"\n"
     )
     click.echo(text)
+
+
+def report(ladders: Sequence[Facts], k: int, vocab: int, recipe: str) -> list[str]:
+    """Return the page about the models of one recipe."""
+    published = references(k, vocab)
+    accuracies = [int(whole["best"]["correct_upper"]) / int(whole["total"]) for whole in ladders]
+    title = f"# Ladder of {len(ladders)} seeds: max-of-{k}, vocabulary {vocab}, recipe {recipe}"
+    known = f"Accuracy, at most: {spread(accuracies, 6)}"
+    if published:
+        true = next(iter(published.values())).true_accuracy
+        known += f"; published true accuracy {true} (151 seeds)"
+    return [title, "", known, "", *tables(ladders, published), ""]
 
 
 if __name__ == "__main__":
