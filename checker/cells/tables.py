@@ -13,6 +13,9 @@ from checker.ground.exact import Matrix, Row, bits
 from checker.ground.ledger import PLACE_BITS, Ledger
 
 Line = Sequence[int]
+Windows = tuple[Line, Line]
+"""Two lines that cover consecutive ones: the entrywise extreme of both is that of all."""
+
 Choose = Callable[[int, int], int]
 
 
@@ -26,7 +29,7 @@ class Extremes:
     choose: Choose
     ledger: Ledger
 
-    def windows(self, first: int, last: int) -> tuple[Line, Line]:
+    def windows(self, first: int, last: int) -> Windows:
         """Return two lines such that the entrywise extreme of both is that of lines ``first`` to
         ``last``.
 
@@ -45,6 +48,10 @@ class Extremes:
             self.levels.append([tuple(map(self.choose, *pair)) for pair in pairs])
         lines = self.levels[level]
         return lines[first], lines[last + 1 - (1 << level)]
+
+    def over(self, blocks: Sequence[Range]) -> list[Windows]:
+        """Return such lines for every block."""
+        return [self.windows(*block) for block in blocks]
 
 
 class Layout:
@@ -65,12 +72,11 @@ class Layout:
         *others, (m, _) = blocks
         self.blocks = blocks
         self.maximum = m
-        self.score_tops = [tables.score_high.windows(*block) for block in others]
-        self.score_floors = [tables.score_low.windows(*block) for block in others]
-        self.value_tops = [tables.value_high.windows(*block) for block in blocks]
-        lows = [tables.value_low.windows(*block) for block in blocks]
-        right = tables.paths.right[m]
-        self.floors = [min(one[right], two[right]) for one, two in lows]
+        self.score_tops = tables.score_high.over(others)
+        self.score_floors = tables.score_low.over(others)
+        self.value_tops = tables.value_high.over(blocks)
+        lows = tables.value_low.over(blocks)
+        self.floors = _extremes(lows, tables.paths.right[m], min)
         self.wide = sum(one is not two for one, two in self.value_tops)
         self.masks = [mask(*block) for block in blocks]
         self.at = [
@@ -83,7 +89,7 @@ class Layout:
 
 
 def _extremes(
-    windows: list[tuple[Line, Line]],
+    windows: list[Windows],
     entry: int,
     choose: Choose,
 ) -> list[int]:

@@ -41,7 +41,8 @@ class Ball:
 
 def largest(values: Sequence[int]) -> int:
     """Return the largest absolute value."""
-    return max(*values, -min(values))
+    top = max(values)
+    return max(top, -min(values))
 
 
 def require_small(top: int, precision: int, what: str) -> None:

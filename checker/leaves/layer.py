@@ -1,6 +1,7 @@
 """One block on balls: normalisation, attention, normalisation, MLP.  (SPEC-4.5, SPEC-14.4)"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from operator import mul
 
@@ -12,6 +13,8 @@ from checker.leaves.balls import WHOLE_BITS, Affine, Ball, Norm, require_small
 from checker.statement.model import Model, mix
 
 exponential = lru_cache(1 << 14)(exp_enclosure)
+MOST_BEGUN = 64
+"""So many positions are remembered before the first layer, and the scores between them."""
 
 
 @record
@@ -25,9 +28,10 @@ class Work:
     exps: int = 0
 
 
-@record
+@dataclass(frozen=True, slots=True, eq=False)
 class Position:
     """What one layer keeps of one position: queries and keys per head, values packed per head.
+    One is the same as another only if it is that object.
 
     ``score_radius`` and ``score_top`` are the radius and the largest middle of queries and keys,
     ``value_radius`` and ``value_top`` the same of the values.
@@ -45,8 +49,10 @@ class Position:
 class Layer:
     """One block of the model at one precision, and what it costs."""
 
-    def __init__(self, model: Model, block: str, precision: int) -> None:
+    def __init__(self, model: Model, block: str, precision: int, known: int) -> None:
+        """Prepare a layer that remembers the scores of so many pairs of positions."""
         sizes = model.sizes
+        self.scores = lru_cache(known)(self._scores)
         self.precision = precision
         self.heads = sizes["n_heads"]
         self.width = sizes["d_head"]
@@ -125,8 +131,9 @@ class Layer:
         value_top = max(other.value_top for other in seen)
         found = list[int]()
         blur = 0
-        for head, query in enumerate(position.queries):
-            shares, width = self._shares(query, [other.keys[head] for other in seen])
+        heads = zip(*(self.scores(position, other) for other in seen), strict=True)
+        for head, scores in enumerate(heads):
+            shares, width = self._shares(scores)
             # E: what the errors of scores, of exponentials and of two floors move all shares.
             error = min(4 * delta, 2 << p) + 2 * len(seen) * (width + 1)
             found += self.slots.combine(shares, [other.values[head] for other in seen])
@@ -147,15 +154,17 @@ class Layer:
         moved = dots * (self.root + 1) + D * Q * K
         return (moved >> 2 * self.precision) + 2
 
-    def _shares(
-        self, query: list[int], keys: Sequence[list[int]]
-    ) -> tuple[list[int], int]:
+    def _scores(self, position: Position, other: Position) -> list[int]:
+        """Return S of a query and a key, for every head.  (SPEC-14.4)"""
+        pairs = zip(position.queries, other.keys, strict=True)
+        dots = (sum(map(mul, query, key)) for query, key in pairs)
+        return [dot * self.root >> 2 * self.precision for dot in dots]
+
+    def _shares(self, scores: Sequence[int]) -> tuple[list[int], int]:
         """Return A_j, what each position gets, and e, the widest enclosure of an exponential.
         (SPEC-14.4)
         """
         p = self.precision
-        dots = (sum(map(mul, query, key)) for key in keys)
-        scores = [dot * self.root >> 2 * p for dot in dots]
         top = max(scores)
         ends = [exponential(top - score, p, p) for score in scores]
         total = sum(low for low, _ in ends)

@@ -5,6 +5,7 @@ In a causal model what a position computes depends on the tokens up to it, so po
 stack while inputs share a prefix; a bidirectional model computes all its positions at once.
 """
 
+from functools import lru_cache
 from itertools import compress, takewhile
 from operator import add, eq
 
@@ -13,11 +14,17 @@ from checker.ground.exact import bits
 from checker.ground.ledger import Ledger
 from checker.leaves.activation import activated
 from checker.leaves.balls import Affine, Ball, Norm, rounded_down
-from checker.leaves.layer import Layer, Position, Work
+from checker.leaves.layer import MOST_BEGUN, Layer, Position, Work
 from checker.statement.model import Model
 
 MAX_HELD_BITS = 1 << 30
 """Weights of a network, with the positions of one input.  (SPEC-3.5)"""
+
+
+def position_bits(sizes: dict[str, int], precision: int) -> int:
+    """Return how many bits a position may take in one layer."""
+    entries = sizes["n_heads"] * sizes["d_head"] + sizes["d_model"]
+    return entries * (4 * precision + 700)
 
 
 def held_bits(model: Model, precision: int) -> int:
@@ -26,10 +33,9 @@ def held_bits(model: Model, precision: int) -> int:
     sizes = model.sizes
     whole = max(0, *(bits(matrix) - matrix.scale for matrix in matrices))
     numbers = sum(matrix.entries for matrix in matrices)
-    entries = sizes["n_heads"] * sizes["d_head"] + sizes["d_model"]
-    position = entries * (4 * precision + 700)
     positions = sizes["n_ctx"] * sizes["n_layers"]
-    return numbers * (2 * precision + whole + 64) + positions * position
+    room = positions * position_bits(sizes, precision)
+    return numbers * (2 * precision + whole + 64) + room
 
 
 class Network:
@@ -62,8 +68,15 @@ class Network:
         self.readout = model.readout
         # A pooled readout needs all positions.
         self.reads = reads or tuple(range(self.n))
+        # SPEC-14.8: what the first layer keeps of a position depends on its token alone, so if
+        # those of all tokens are few they are formed once, and their scores.
+        few = self.n * model.sizes["d_vocab"] <= MOST_BEGUN
+        known = MOST_BEGUN if few else 0
+        ledger.hold(known, position_bits(model.sizes, precision))
+        self.begun = lru_cache(known)(self._begin)
         self.layers = [
-            Layer(model, f"blocks.{layer}.", precision) for layer in range(n_layers)
+            Layer(model, f"blocks.{at}.", precision, 0 if at else known**2)
+            for at in range(n_layers)
         ]
         self.norm = Norm(model, "ln_final", precision)
         names = ["unembed.W_U"] if "unembed.W_U" in w else ["head.W_1", "head.W_2"]
@@ -133,20 +146,28 @@ class Network:
         self.hidden = first(total)
         return second(activated("relu", self.hidden, self.precision))
 
+    def _begin(self, token: int, place: int) -> tuple[Ball, Position]:
+        """Return the residual of a token at a position before the first layer, and what that layer
+        keeps of it.
+        """
+        # Embedding and position are rounded down once each: radius 2.
+        middles = map(add, self.embedding[token], self.places[place])
+        ball = Ball(list(middles), 2)
+        return ball, self.layers[0].project(ball)
+
     def _extend(self, tokens: list[int]) -> None:
         """Push the next positions; of those that are not read, the last layer is left out."""
         start = len(self.tokens)
         self.tokens += tokens
         others = len(self.embedding[0]) + self.norm.work
         self._charge(len(tokens), Work(others=others))
-        # Embedding and position are rounded down once each: radius 2.
-        balls = [
-            Ball(list(map(add, self.embedding[token], place)), 2)
-            for token, place in zip(tokens, self.places[start:], strict=False)
-        ]
+        begun = [self.begun(token, place) for place, token in enumerate(tokens, start)]
+        balls = [ball for ball, _ in begun]
         for layer, seen in zip(self.layers, self.seen, strict=True):
             self._charge(len(tokens), layer.projecting)
-            new = list(map(layer.project, balls))
+            first = layer is self.layers[0]
+            kept = (position for _, position in begun)
+            new = list(kept if first else map(layer.project, balls))
             seen.extend(new)
             last = layer is self.layers[-1]
             for i in range(len(tokens)):

@@ -242,7 +242,7 @@ def test_scores_that_are_nearly_exact_move_shares_by_four_delta() -> None:
         model = networks.of(rng, {"n_heads": 2}, dtype="F64", spread=rng.choice((2, 400)))
         precision = rng.choice((16, 24, 64))
         page = leaf_bounds.Reading(model, precision, exp_enclosure, slope)
-        layer = Layer(load_model(model.bytes), "blocks.0.", precision)
+        layer = Layer(load_model(model.bytes), "blocks.0.", precision, 0)
         size = 1 << precision - rng.choice((0, 6))
         rows = [[rng.randint(-size, size) for _ in range(3)] for _ in range(3)]
         radius = rng.choice((0, 1, size // 9))
