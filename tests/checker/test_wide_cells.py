@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import exhaustion
@@ -55,7 +56,7 @@ class WideWatched(Watched, WideCells):
         rows: list[list[int]],
         precision: int,
     ) -> None:
-        tables = Heads([[paths] for paths in heads], None)
+        tables = Heads([[paths] for paths in heads], None, None)
         weights = tuple(map(tuple, rows))
         WideCells.__init__(self, tables, weights, precision, ledger(), [REAL] * len(heads))
         self.truth, self.seen = truth, dict.fromkeys(("answers", "tokens", "margins", "copies"), 0)
@@ -91,7 +92,14 @@ class WideWatched(Watched, WideCells):
         named = [j for j in range(len(heads[0].tables.paths.pvou[0])) if self.choose.pick((0, 1))]
         lambdas = {j: tuple(self.choose.integer(-30, 30) << 13 for _ in heads[1:]) for j in named}
         hints = Hints(tuple(sides), lambdas)
-        return WideFrame(heads, inputs, self.weights, hints, self.final, cell.where)
+        neurons = self.read.neurons
+        if neurons is not None:
+            every = [(-MOST, MOST)] * neurons.count
+            whole = WideFrame(
+                heads, inputs, self.weights, replace(hints, neurons=tuple(every)), self.read, ""
+            )
+            hints = replace(hints, neurons=tuple(map(partial(bounds_of, whole), range(len(every)))))
+        return WideFrame(heads, inputs, self.weights, hints, self.read, cell.where)
 
     def judge(self, cell: Cell, inputs: list[Input], outcome: Outcome, mu: int) -> None:
         super().judge(cell, inputs, outcome, mu)
@@ -101,6 +109,22 @@ class WideWatched(Watched, WideCells):
             self.seen["singles"] += outcome.upper == outcome.lower > 0
         self.seen["lower"] += outcome.lower > 0
         self.seen["copies"] += isinstance(cell.method, WideCopies) and outcome.upper < outcome.size
+
+
+MOST = 1 << 31
+
+
+def bounds_of(whole: WideFrame, k: int) -> tuple[int, int]:
+    """Return bounds of one neuron as tight as the checker's own test lets them be."""
+    ends = []
+    for sign in (-1, 1):
+        low, high = -MOST, MOST
+        while high - low > 1:
+            middle = (low + high) // 2
+            bounds = (-MOST, middle) if sign > 0 else (-middle, MOST)
+            low, high = (low, middle) if whole._is_read(k, bounds) else (middle, high)
+        ends.append(sign * high)
+    return min(ends), max(ends)
 
 
 def is_tie(x: Input) -> bool:
@@ -141,9 +165,10 @@ def inputs_of(heads: list[Paths], rows: list[list[int]]) -> list[Input]:
     ]
 
 
-def hinted(found: list[dict[str, Any]], heads: int) -> list[dict[str, Any]]:
-    """Return cells with a box that is read and not used."""
-    room = {"box": [[0, 1, 0]] * (heads - 1)}
+def hinted(found: list[dict[str, Any]], heads: int, neurons: int = 0) -> list[dict[str, Any]]:
+    """Return cells with a box, and bounds of neurons, that are read and not used."""
+    room: dict[str, Any] = {"box": [[0, 1, 0]] * (heads - 1)}
+    room |= {"neurons": [[0, 1]] * neurons} if neurons else {}
     return [cell if cell["method"] == "skip" else cell | room for cell in found]
 
 
