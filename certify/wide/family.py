@@ -35,7 +35,7 @@ def require(config: Config, question: Question, origin: str) -> None:
             )
     if not config.attn_only and (config.act_fn, config.normalization_type) != ("relu", None):
         raise Unsupported(
-            f"{origin}: proofs of wide cells support an MLP only with relu and without normalisation"
+            f"{origin}: proofs of wide cells need an MLP with relu in a model without normalisation"
         )
     if is_one_layer(config):
         raise Unsupported(f"{origin}: a model with one head and nothing else has proofs of cells")

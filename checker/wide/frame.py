@@ -53,7 +53,8 @@ class LowValues(Values):
         """Return EVOU[t,j] - EVOU[t,m] or less for the first token of every block."""
         low = self.paths.evou_low
         high = self.paths.evou_high
-        return [low[t][j] - high[t][self.right] for t in self.tokens]
+        right = self.right
+        return [low[t][j] - high[t][right] for t in self.tokens]
 
 
 @record
@@ -91,12 +92,14 @@ class Head:
 
     def most_read(self, column: int) -> Brackets:
         """Return the most of what a column reads, of every position and block."""
-        tops = [max(one[column], two[column]) for one, two in self.values[0].tops]
+        windows = self.values[0].tops
+        tops = [max(one[column], two[column]) for one, two in windows]
         return [[top + place[column] for top in tops] for place in self.paths.pvou]
 
     def least_read(self, column: int) -> Brackets:
         """Return the negative of the least of what a column reads, of every position and block."""
-        lows = [min(one[column], two[column]) for one, two in self.values[0].lows]
+        windows = self.values[0].lows
+        lows = [min(one[column], two[column]) for one, two in windows]
         return [[-low - place[column] for low in lows] for place in self.paths.pvou]
 
     def mean(self, brackets: Brackets) -> int:
@@ -142,7 +145,8 @@ class WideFrame(Frame):
         sides = [side.over(hints.scale) for side in hints.box]
         self.heads: list[Head] = []
         weights = self.weights
-        for own, ends in zip(scores, [(self.unit,), *sides], strict=True):
+        every = [(self.unit,), *sides]
+        for own, ends in zip(scores, every, strict=True):
             places = tables_of(own, len(counts))
             values = {tables: LowValues(tables, inputs) for tables in set(places)}
             self.ledger.charge(cmp=self.wide * len(values))
@@ -224,7 +228,8 @@ class WideFrame(Frame):
         right = paths.right[self.maximum]
         first = neurons.first
         asked = tuple(paths.eu_low[q] for q in self.queries)
-        rows = len(asked) + len(self.heads) * (self.maximum + 1 + len(paths.pvou))
+        held_rows = self.maximum + 1 + len(paths.pvou)
+        rows = len(asked) + len(self.heads) * held_rows
         self.ledger.charge(mul=rows * neurons.count, add=rows * neurons.count)
         own = pushed(asked, first, plane, rounded)
         pairs = zip(asked, own, strict=True)

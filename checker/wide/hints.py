@@ -99,8 +99,9 @@ def parse_hints(found: Found, where: str, sizes: dict[str, int]) -> Found:
         f"{where}: box and lambda need a row for each of the {others} heads but the first",
     )
     neurons = pairs(found.get("neurons", []), f"{where} neurons", -MOST, MOST)
+    ascending = all(least <= most for least, most in neurons)
     require(
-        len(neurons) == sizes.get("d_mlp", 0) and all(a <= b for a, b in neurons),
+        ascending and len(neurons) == sizes.get("d_mlp", 0),
         "SPEC-16.11",
         f"{where} needs ascending bounds for every neuron, and no others",
     )

@@ -172,8 +172,9 @@ def values_at(key: Normed, writing: Matrix, ledger: Ledger) -> tuple[Rows, Rows]
     """
     exact = product(key.rows, writing, ledger)
     ledger.charge(mul=2 * exact.entries)
-    pairs = zip(exact.rows, key.inverses, strict=True)
-    rows = [[times((value, value), own) for value in row] for row, own in pairs]
+    rows = []
+    for row, own in zip(exact.rows, key.inverses, strict=True):
+        rows.append([times((value, value), own) for value in row])
     return ends_of(rows, exact.scale + ROOT_BITS)
 
 
@@ -201,7 +202,8 @@ class NormedScores(Scores):
             held = [q for q in bases if first <= q <= end]
             if held:
                 least = min(low[q][q] - bases[q] for q in held)
-                found[b] = least, max(high[q][q] - bases[q] for q in held)
+                most = max(high[q][q] - bases[q] for q in held)
+                found[b] = least, most
         return found
 
     def weights(self, queries: Line, blocks: list[Range]) -> list[Weights]:
@@ -227,7 +229,8 @@ class NormedScores(Scores):
                 high = map(sub, tables.score_high.of(queries, *block), bases)
                 row[b] = min(low), max(high)
             spans.append(row)
-        spans.append(self._asked(last, dict(zip(queries, bases, strict=True)), blocks))
+        by_query = dict(zip(queries, bases, strict=True))
+        spans.append(self._asked(last, by_query, blocks))
         top = max(high for row in spans for _, high in row.values())
         bits = self.precision
         return [

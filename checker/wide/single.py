@@ -23,7 +23,10 @@ def _entry(k: int) -> Column:
 
 
 def _difference(j: int, right: int) -> Column:
-    return lambda low, high: (low[j] - high[right], high[j] - low[right])
+    def ends(low: Row, high: Row) -> Ends:
+        return low[j] - high[right], high[j] - low[right]
+
+    return ends
 
 
 @record
@@ -95,7 +98,9 @@ def _weighed(
     for i, t in enumerate(tokens):
         paths = tables[i].paths
         place = paths.eqkp[q][i]
-        spans.append((paths.eqke_low[q][t] + place, paths.eqke_high[q][t] + place))
+        low = paths.eqke_low[q][t] + place
+        high = paths.eqke_high[q][t] + place
+        spans.append((low, high))
     top = max(high for _, high in spans)
     for own, (low, high) in zip(tables, spans, strict=True):
         yield own.paths, scores.exp_ends(top - high, top - low, precision)

@@ -19,7 +19,7 @@ from typing import Any
 import exhaustion
 import forests
 import pytest
-from boxes import side_of
+from boxes import MOST, bounds_of, side_of
 from exhaustion import Input
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -109,22 +109,6 @@ class WideWatched(Watched, WideCells):
             self.seen["singles"] += outcome.upper == outcome.lower > 0
         self.seen["lower"] += outcome.lower > 0
         self.seen["copies"] += isinstance(cell.method, WideCopies) and outcome.upper < outcome.size
-
-
-MOST = 1 << 31
-
-
-def bounds_of(whole: WideFrame, k: int) -> tuple[int, int]:
-    """Return bounds of one neuron as tight as the checker's own test lets them be."""
-    ends = []
-    for sign in (-1, 1):
-        low, high = -MOST, MOST
-        while high - low > 1:
-            middle = (low + high) // 2
-            bounds = (-MOST, middle) if sign > 0 else (-middle, MOST)
-            low, high = (low, middle) if whole._is_read(k, bounds) else (middle, high)
-        ends.append(sign * high)
-    return min(ends), max(ends)
 
 
 def is_tie(x: Input) -> bool:

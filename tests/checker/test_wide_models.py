@@ -30,7 +30,7 @@ from checker.cells.places import Places
 from checker.float32.cells import REAL
 from checker.ground.errors import Rejected
 from checker.statement.model import load_model
-from checker.wide import final, heads, norm
+from checker.wide import final, frame, heads, norm
 from checker.wide.derive import WideCells
 from checker.wide.heads import heads_of
 from checker.wide.hints import parse_hints
@@ -106,6 +106,9 @@ def model_of(rng: random.Random, kind: str | None) -> Model:
         for name in ("embed.W_E", "unembed.W_U"):
             for t in range(vocab):
                 model.tensors[name][t][t] += 3
+    if rng.random() < 0.5:
+        far = model.tensors["pos_embed.W_pos"]
+        model.tensors["pos_embed.W_pos"] = [[3 * entry for entry in row] for row in far]
     return model
 
 
@@ -186,18 +189,47 @@ def maximum_without_ends(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(norm.NormedScores, "weights", weights)
 
 
+def output_of_neurons_without_bias(patch: pytest.MonkeyPatch) -> None:
+    """b_out left out of what is constant."""
+    honest = heads._with_neurons
+
+    def wrong(model: Any, book: Any) -> Any:
+        bias = model.weights["blocks.0.mlp.b_out"]
+        nothing = replace(bias, rows=((0,) * len(bias.rows[0]),))
+        return honest(replace(model, weights=model.weights | {"blocks.0.mlp.b_out": nothing}), book)
+
+    patch.setattr(heads, "_with_neurons", wrong)
+
+
+def bounds_not_tested(patch: pytest.MonkeyPatch) -> None:
+    """Bounds of neurons that are believed."""
+    honest = frame.WideFrame._is_read
+
+    def wrong(self: Any, k: int, bounds: Any) -> bool:
+        least, most = bounds
+        return honest(self, k, (least - 2000, most + 2000))
+
+    patch.setattr(frame.WideFrame, "_is_read", wrong)
+
+
 WEIGHTS = norm.NormedScores.weights
-MUTANTS = (least_deviation_at_vertices, output_bias_read_before_the_norm, maximum_without_ends)
+MUTANTS = (
+    (least_deviation_at_vertices, "LN"),
+    (output_bias_read_before_the_norm, "LN"),
+    (maximum_without_ends, "LN"),
+    (output_of_neurons_without_bias, "relu"),
+    (bounds_not_tested, "relu"),
+)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize(("mutant", "kind"), MUTANTS)
 def test_an_error_that_was_made_is_seen(
-    mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+    mutant: Callable[[pytest.MonkeyPatch], None], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutant(monkeypatch)
     for seed in range(200):
         try:
-            build_case(seed, "LN")
+            build_case(seed, kind)
         except AssertionError:
             return
     pytest.fail(f"200 models do not tell {mutant.__name__}")
