@@ -91,6 +91,12 @@ class Comparison:
             aim *= SHRINKING
         return best, named
 
+    def beaten(self, there: Flags) -> Flags:
+        """Return which of the answers lose with the checker's own lambdas."""
+        sums, _, size = self._largest(self.usual(), there, np.arange(len(self.direct)))
+        found: Flags = sums <= -SLACK * size
+        return found
+
     def _parts(self, lambdas: Array, which: Tokens) -> list[tuple[Array, Array]]:
         """Return per head its terms and the ends of the weights in them [n, answers, blocks]."""
         every = [-self.direct[which] - lambdas.sum(axis=0), *lambdas]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from certify.cells.estimates import NOTHING, Examined, Flags, Open, Tokens
 from certify.cells.estimates import Cells as OneHead
 from certify.cells.scaled import Array
 from certify.wide.comparison import Comparison, Ends
+from certify.wide.planes import UNITS_OF_A_BOUND, Planes
 from certify.wide.tables import HeadTables, Tables
 
 LOOSER = 1e-9
@@ -26,6 +27,9 @@ MANTISSA = 30
 
 UNITS = 1 << 16
 """Numbers for heads are spelled as multiples of the reciprocal.  (SPEC-16.3)"""
+
+STEPS_OF_A_BOUND = 24
+"""Halvings of what is not known of a neuron."""
 
 MOST_STEPS = 60
 """Steps towards the tightest box; each is a better one from within."""
@@ -56,6 +60,7 @@ class WideExamined(Examined):
     ``terms`` [n, pairs, blocks] of the pairs that are left, ``pair_answers`` [pairs] and
     ``pair_vertices`` [pairs]; ``left`` is about answers.  ``lambdas`` by answer, where not the
     checker's own are taken.  ``unknown``: float64 finds no box.
+    ``neurons`` [neurons, 2]: bounds on what each reads, in units of 2^-12.
     """
 
     box: tuple[Side, ...]
@@ -63,6 +68,7 @@ class WideExamined(Examined):
     pair_answers: Tokens
     pair_vertices: Tokens
     unknown: bool = False
+    neurons: Array = field(default_factory=lambda: np.zeros((0, 2)))
 
 
 def _ratio(above: Ends, below: Ends, *, forced: bool) -> float:
@@ -174,33 +180,89 @@ class Cells(OneHead):
         if any(side is None for side in sides):
             return self._unknown(m, queries, starts, left)
         box = tuple(side for side in sides if side is not None)
-        comparison = Comparison(
-            ends,
-            [self._brackets(one, m, starts, answers) for one in self.tables.heads],
-            self.tables.direct(queries, answers, m),
-            list(itertools.product(*(side.ends for side in box))),
-            forced,
-        )
+        vertices = list(itertools.product(*(side.ends for side in box)))
+        neurons = self._neurons(ends, vertices, queries, starts, forced=forced)
+        if neurons is None:
+            return self._unknown(m, queries, starts, left)
+        if len(neurons):
+            planes = Planes.over(neurons, self.tables.effects, answers, m)
+            brackets = [self._bent(one, m, starts, answers, planes) for one in self.tables.heads]
+            direct = planes.direct(self.tables, queries, answers, m)
+        else:
+            brackets = [self._brackets(one, m, starts, answers) for one in self.tables.heads]
+            direct = self.tables.direct(queries, answers, m)
+        comparison = Comparison(ends, brackets, direct, vertices, forced)
         there = np.logical_or.reduceat(left.allowed, starts, axis=2)
         there[-1] &= np.isfinite(ends[0].upper[-1])
         lambdas, named = comparison.chosen(there)
         terms = np.concatenate(comparison.terms(lambdas, there), axis=1)
-        vertices = len(comparison.vertices)
+        count = len(vertices)
         pairs = Open(
-            np.arange(len(answers) * vertices), np.concatenate([left.allowed] * vertices, axis=1)
+            np.arange(len(answers) * count), np.concatenate([left.allowed] * count, axis=1)
         )
         tested = self._tested(m, queries, starts, pairs, terms, 0.0)
         hints = {
             int(answers[at]): [int(value) for value in np.rint(lambdas[:, at] * UNITS)]
             for at in np.flatnonzero(named)
         }
-        return _joined(tested, answers, box, hints)
+        return replace(_joined(tested, answers, box, hints), neurons=neurons)
+
+    def _bent(
+        self, head: HeadTables, m: int, starts: Tokens, answers: Tokens, planes: Planes
+    ) -> Array:
+        """Return the largest brackets with planes over what neurons read.  (SPEC-16.11)"""
+        values = head.A[0][: m + 1, answers] - head.A[0][: m + 1, m][:, None]
+        values = values + head.read[: m + 1] @ planes.slopes
+        tops = np.maximum.reduceat(values, starts, axis=0).T
+        places = head.D[:, answers] - head.D[:, m][:, None]
+        places = places + head.read_of_positions @ planes.slopes
+        found: Array = tops[None] + places[:, :, None]
+        return found
+
+    def _neurons(
+        self,
+        ends: list[Ends],
+        vertices: list[tuple[float, ...]],
+        queries: Tokens,
+        starts: Tokens,
+        *,
+        forced: bool,
+    ) -> Array | None:
+        """Return bounds [neurons, 2] on what each neuron reads, in units of 2^-12; None where
+        float64 knows none.
+        """
+        count = self.tables.effects.shape[0]
+        bounds = np.zeros((count, 2))
+        if not count:
+            return bounds
+        m = starts[-1]
+        there = np.isfinite(ends[0].upper)[:, None].repeat(count, axis=1)
+        for column, sign in enumerate((-1.0, 1.0)):
+            brackets, reach = [], np.zeros(count)
+            for head in self.tables.heads:
+                read = sign * head.read[: m + 1]
+                tops = np.maximum.reduceat(read, starts, axis=0).T
+                places = sign * head.read_of_positions
+                brackets.append(tops[None] + places[:, :, None])
+                reach += np.abs(brackets[-1]).max(axis=(0, 2))
+            own = (sign * self.tables.read[queries]).max(axis=0)
+            high, low = reach + 1.0, -reach - 1.0
+            for _ in range(STEPS_OF_A_BOUND):
+                middle = (low + high) / 2
+                passes = Comparison(ends, brackets, -middle, vertices, forced).beaten(there)
+                high, low = np.where(passes, middle, high), np.where(passes, low, middle)
+            if not Comparison(ends, brackets, -high, vertices, forced).beaten(there).all():
+                return None
+            bounds[:, column] = sign * np.ceil((own + high) * UNITS_OF_A_BOUND + 1.0)
+        return bounds
 
     def _unknown(self, m: int, queries: Tokens, starts: Tokens, left: Open) -> WideExamined:
         """Return a cell of which nothing is known but that the checker cannot be told its box."""
         terms = np.zeros((self.positions, len(left.answers), len(starts)))
         vertices = np.zeros(len(left.answers), dtype=np.intp)
-        return WideExamined(m, queries, starts, left, terms, 0.0, (), {}, left.answers, vertices)
+        return WideExamined(
+            m, queries, starts, left, terms, 0.0, (), {}, left.answers, vertices, unknown=True
+        )
 
 
 def _joined(

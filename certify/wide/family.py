@@ -24,7 +24,6 @@ def require(config: Config, question: Question, origin: str) -> None:
     due: dict[str, tuple[object, ...]] = {
         "n_layers": (1,),
         "n_heads": tuple(range(1, MOST_HEADS + 1)),
-        "attn_only": (True,),
         "readout": (None, "last"),
         "attention_mix": (None, (1.0).hex()),
     }
@@ -32,8 +31,12 @@ def require(config: Config, question: Question, origin: str) -> None:
         if getattr(config, name) not in values:
             raise Unsupported(
                 f"{origin}: proofs of wide cells do not support config field {name}: supported is"
-                f" one layer with at most {MOST_HEADS} heads, layer norm or none, no MLP"
+                f" one layer with at most {MOST_HEADS} heads, and layer norm or a ReLU MLP"
             )
+    if not config.attn_only and (config.act_fn, config.normalization_type) != ("relu", None):
+        raise Unsupported(
+            f"{origin}: proofs of wide cells need an MLP with relu in a model without normalisation"
+        )
     if is_one_layer(config):
         raise Unsupported(f"{origin}: a model with one head and nothing else has proofs of cells")
     numbering_of(question.domain, config.d_vocab_out)
@@ -44,7 +47,7 @@ FAMILY = Family(
     tasks=(MAX_OF_K,),
     strategies=STRATEGIES,
     usual="exact",
-    usual_for="Max-of-K on one layer with several heads or layer norm",
+    usual_for="Max-of-K on one layer with several heads, layer norm or a ReLU MLP",
     require=require,
     draft=draft,
     showing=SHOWING,

@@ -72,6 +72,8 @@ def hinted(found: WideExamined, one: Cell) -> Cell:
     """Return a cell with its box and its numbers."""
     lambdas = [[answer, numbers] for answer, numbers in sorted(found.lambdas.items())]
     more: dict[str, Any] = {"box": [side.spelled() for side in found.box]}
+    if len(found.neurons):
+        more["neurons"] = [[int(least), int(most)] for least, most in found.neurons]
     return one | more | ({"lambda": lambdas} if lambdas else {})
 
 

@@ -6,7 +6,7 @@ Every estimate made from them only chooses hints: what it says is never a bound.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -22,7 +22,8 @@ class HeadTables:
     """One head: scores ``E`` of tokens, divided by sqrt(d_head), and logits ``A`` of tokens, by
     position: [n, V, V] and [n, V, V_out]; and of positions ``EP`` [V, n] and ``D`` [n, V_out].
 
-    ``alike``: E and A are the same at all positions.
+    ``alike``: E and A are the same at all positions.  ``read`` [V, neurons] and
+    ``read_of_positions`` [n, neurons]: what the neurons of an MLP read.
     """
 
     E: Array
@@ -30,6 +31,8 @@ class HeadTables:
     A: Array
     D: Array
     alike: bool
+    read: Array
+    read_of_positions: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,16 @@ class Tables:
     """All heads, and ``U`` [V, V_out]: the direct path with the constants of all of them.
 
     Under a final norm what is read is not yet divided by ``S``, both ends of which are here, and
-    ``beta`` [V_out] is what is added to logits then.
+    ``beta`` [V_out] is what is added to logits then.  ``read`` [V, neurons]: what neurons read
+    directly; ``effects`` [neurons, V_out]: what they do.
     """
 
     heads: tuple[HeadTables, ...]
     U: Array
     beta: Array
     S: tuple[float, float] = (1.0, 1.0)
+    read: Array = field(default_factory=lambda: np.zeros((0, 0)))
+    effects: Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def trusted(self) -> bool:
@@ -101,7 +107,8 @@ def tables_of(model: Model, named: Numbering) -> Tables:
         (b @ W_O for b, W_O in zip(weights.b["V"], weights.w["O"], strict=True)),
         model.bias("blocks.0.attn.b_O"),
     )
-    direct = (last + moved) @ columns + shift
+    mlp = _mlp(model)
+    direct = (last + moved + mlp.b_out) @ columns + shift
     longest = float(np.linalg.norm(_centred(last + moved), axis=-1).max())
     root, heads = float(np.sqrt(config.d_head)), []
     no_positions = np.zeros_like(W_pos)
@@ -130,14 +137,41 @@ def tables_of(model: Model, named: Numbering) -> Tables:
                 np.stack([one.EVOU for one in found]),
                 found[0].PVOU,
                 alike=not normed,
+                read=(W_E @ writes @ mlp.W_in)[list(named.tokens)],
+                read_of_positions=W_pos @ writes @ mlp.W_in,
             )
         )
     if not normed:
-        return Tables(tuple(heads), found[0].EU, np.zeros(found[0].EU.shape[1]))
+        return Tables(
+            tuple(heads),
+            found[0].EU,
+            np.zeros(found[0].EU.shape[1]),
+            read=((last + moved) @ mlp.W_in + mlp.b_in)[list(named.tokens)],
+            effects=named.columns(mlp.W_out @ W_U),
+        )
     eps = config.variance_offset
     ends = d * np.sqrt(eps), d * np.sqrt(longest**2 / d + eps)
     known = named.columns(beta[None])[0]
     return Tables(tuple(heads), found[0].EU, known, (float(ends[0]), float(ends[1])))
+
+
+@dataclass(frozen=True, slots=True)
+class _MLP:
+    """The MLP of a model, without neurons where there is none."""
+
+    W_in: Array
+    b_in: Array
+    W_out: Array
+    b_out: Array
+
+
+def _mlp(model: Model) -> _MLP:
+    d = model.config.d_model
+    if model.config.attn_only:
+        return _MLP(np.zeros((d, 0)), np.zeros(0), np.zeros((0, d)), np.zeros(d))
+    inner, outer = (model.tensor(f"blocks.0.mlp.{name}") for name in ("W_in", "W_out"))
+    b_in, b_out = (model.bias(f"blocks.0.mlp.{name}") for name in ("b_in", "b_out"))
+    return _MLP(inner, b_in, outer, b_out)
 
 
 def _centred(rows: Array) -> Array:

@@ -1,11 +1,25 @@
 """The test of a box: how far the denominators of two heads may be apart.  (SPEC-16.4)"""
 
+from checker.cells.terms import Terms
 from checker.cells.weights import Weights
 from checker.ground.errors import require
 from checker.ground.ledger import Ledger
 
 Factors = tuple[int, int]
 """What the upper end of one weight and the lower end of another are multiplied with."""
+
+
+def largest_sum(rows: Terms, maximum: int | None) -> int:
+    """Return the largest sum of one term for each position: sum_i M_i + g of SPEC-16.4.
+
+    ``maximum``: the block of which a free position holds the token, None if there is no such block.
+    """
+    tops = [max(row.values()) for row in rows]
+    gains = [0]
+    if maximum is not None:
+        free = zip(rows[:-1], tops, strict=False)
+        gains = [row[maximum] - top for row, top in free]
+    return sum(tops) + max(gains, default=0)
 
 
 def _largest(
@@ -15,23 +29,19 @@ def _largest(
     maximum: int | None,
 ) -> int:
     """Return the most that a multiple of the sum of the weights ``above`` can exceed one of that of
-    the weights ``below``: sum_i M_i + g of SPEC-16.4.
+    the weights ``below``, phi of SPEC-16.4.
 
-    ``maximum``: the block of which a free position holds the token, None if there is no such block.
     Requires: factors not negative.
     """
     large, small = factors
-    total = 0
-    gains = []
+    rows = []
     for row, other in zip(above, below, strict=True):
         rests = {}
         for b, (_, upper) in row.items():
             lower, _ = other[b]
             rests[b] = large * upper - small * lower  # phi_i(b)
-        top = max(rests.values())
-        total += top
-        gains.append(0 if maximum is None else rests.get(maximum, top) - top)
-    return total + max(gains[:-1], default=0)
+        rows.append(rests)
+    return largest_sum(rows, maximum)
 
 
 def require_box(

@@ -36,7 +36,7 @@ class WideCells(Cells):
     ) -> None:
         first = heads.tables[0][0]
         super().__init__(first, named, precision, ledger, slacks[0])
-        self.final = heads.final
+        self.read = heads
         self.scores_of_heads: list[Scores] = []
         for places, slack in zip(heads.tables, slacks, strict=True):
             tables = [
@@ -52,14 +52,15 @@ class WideCells(Cells):
         """Return the blocks and weights of a cell, its box tested.  (SPEC-16.4)"""
         method = cell.method
         hints = method.hints if isinstance(method, Hinted) else NO_HINTS
-        return WideFrame(self.scores_of_heads, cell, self.named, hints, self.final)
+        return WideFrame(self.scores_of_heads, cell, self.named, hints, self.read)
 
     def _least(self, margin: int | None, value: int | None) -> int | None:
         """Return the lesser margin, as for one head; under a final norm one of the sum is divided
         by the largest S.  (SPEC-16.10)
         """
-        if value is not None and self.final:
-            _, most = self.final.ends
+        final = self.read.final
+        if value is not None and final:
+            _, most = final.ends
             value = (value << self.paths.value_scale) // most
         return super()._least(margin, value)
 

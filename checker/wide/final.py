@@ -25,8 +25,11 @@ def reading_columns(unembed: Matrix, factors: Matrix, ledger: Ledger) -> Matrix:
     scaled = scaled_rows(unembed, factors, ledger)
     fine = rescale(scaled, max(scaled.scale, 0), ledger)
     width = len(fine.rows)
-    one = 1 << fine.scale
-    units = [tuple(one * (k == r) for r in range(width)) for k in range(width)]
+    units = []
+    for k in range(width):
+        unit = [0] * width
+        unit[k] = 1 << fine.scale
+        units.append(tuple(unit))
     turned = Matrix((*transposed(fine).rows, *units), fine.scale)
     return transposed(centred_rows(turned, ledger))
 
@@ -62,8 +65,10 @@ def _longest(low: Rows, high: Rows, first: int) -> int:
     """Return no less than the length of a row from column ``first`` on."""
     most = 0
     for least, largest in zip(low, high, strict=True):
-        pairs = zip(least[first:], largest[first:], strict=True)
-        most = max(most, sum(max(a * a, b * b) for a, b in pairs))
+        downward = map(abs, least[first:])
+        upward = map(abs, largest[first:])
+        sizes = map(max, downward, upward)
+        most = max(most, sum(size**2 for size in sizes))
     return isqrt(most) + 1
 
 
@@ -82,7 +87,8 @@ def final_of(
     """
     beta = add_row(product(shift, unembed, ledger), bias, ledger)
     (row,) = beta.rows
-    (low,), (high,) = ends_of([[(value, value) for value in row]], beta.scale)
+    exact = [(value, value) for value in row]
+    (low,), (high,) = ends_of([exact], beta.scale)
     outputs = len(row)
     first = heads[0][0]
     tables = [paths for places in heads for paths in places]

@@ -11,9 +11,21 @@ from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Term, Terms, term_lower, term_upper
 from checker.cells.weights import Scores, Weights, both_ends
 from checker.ground import record
-from checker.wide.box import require_box
-from checker.wide.final import Final
+from checker.ground.errors import require
+from checker.ground.exact import Row
+from checker.wide.box import largest_sum, require_box
+from checker.wide.heads import Heads
 from checker.wide.hints import LAMBDA_BITS, Hints
+from checker.wide.mlp import (
+    BOUND_BITS,
+    Bounds,
+    Neurons,
+    Plane,
+    Rounding,
+    down,
+    pushed,
+    up,
+)
 from checker.wide.norm import NormedScores
 
 Pair = tuple[int, int]
@@ -37,6 +49,7 @@ class LowValues:
         self.paths = tables.paths
         self.right = tables.paths.right[inputs.maximum]
         self.tokens = [first for first, _ in inputs.blocks]
+        self.lows = [tables.value_low.windows(*block) for block in inputs.blocks]
 
     def above(self, j: int) -> list[int]:
         """Return EVOU[t,j] - EVOU[t,m] or more for all tokens of every block."""
@@ -46,7 +59,8 @@ class LowValues:
         """Return EVOU[t,j] - EVOU[t,m] or less for the first token of every block."""
         low = self.paths.evou_low
         high = self.paths.evou_high
-        return [low[t][j] - high[t][self.right] for t in self.tokens]
+        right = self.right
+        return [low[t][j] - high[t][right] for t in self.tokens]
 
 
 @record
@@ -82,6 +96,18 @@ class Head:
             rows.append([value + shift for value in found[values]])
         return rows
 
+    def most_read(self, column: int) -> Brackets:
+        """Return the most of what a column reads, of every position and block."""
+        windows = self.values[0].layout.value_tops
+        tops = [max(one[column], two[column]) for one, two in windows]
+        return [[top + place[column] for top in tops] for place in self.paths.pvou]
+
+    def least_read(self, column: int) -> Brackets:
+        """Return the negative of the least of what a column reads, of every position and block."""
+        windows = self.values[0].lows
+        lows = [min(one[column], two[column]) for one, two in windows]
+        return [[-low - place[column] for low in lows] for place in self.paths.pvou]
+
     def mean(self, brackets: Brackets) -> int:
         """Return lambda_h where no hint names it: the mean bracket of one tuple.  (SPEC-16.3)"""
         *free, last = self.weights
@@ -107,11 +133,11 @@ class WideFrame(Frame):
         cell: Cell,
         named: Places,
         hints: Hints,
-        final: Final | None,
+        read: Heads,
     ) -> None:
-        """Set up a cell and test its box.
+        """Set up a cell and test its box, and the bounds of its neurons.
 
-        Raises: Rejected (SPEC-16.4).
+        Raises: Rejected (SPEC-16.4, SPEC-16.11).
         Cost:   for each head the weights, and a comparison per block that no single window covers;
                 and the test.
         """
@@ -119,12 +145,14 @@ class WideFrame(Frame):
         super().__init__(scores[0], inputs, named.weights, named.scope)
         self.hints = hints
         self.unit = 1 << hints.scale
-        self.final = final
+        self.final = read.final
+        self.neurons = read.neurons
         self.scores_of_heads = list(scores)
         sides = [side.over(hints.scale) for side in hints.box]
         self.heads: list[Head] = []
         weights = self.weights
-        for own, ends in zip(scores, [(self.unit,), *sides], strict=True):
+        every = [(self.unit,), *sides]
+        for own, ends in zip(scores, every, strict=True):
             places = tables_of(own, len(named.weights))
             values = {tables: LowValues(tables, inputs) for tables in set(places)}
             self.ledger.charge(cmp=self.wide * len(values))
@@ -133,12 +161,17 @@ class WideFrame(Frame):
                 weights = both_ends(*own.weights(self.queries, layout))
             by_place = [values[tables] for tables in places]
             self.heads.append(Head(own.tables.paths, weights, by_place, ends))
-        maximum = len(self.blocks) - 1 if self.forced else None
+        self.held = len(self.blocks) - 1 if self.forced else None
         weights_of_heads = [head.weights for head in self.heads]
-        require_box(
-            cell.where, weights_of_heads, sides, self.unit, maximum, self.ledger
-        )
+        where = cell.where
+        require_box(where, weights_of_heads, sides, self.unit, self.held, self.ledger)
         self.pairs: dict[Pair, Terms] = {}
+        for k, bounds in enumerate(hints.neurons):
+            require(
+                self._is_read(k, bounds),
+                "SPEC-16.11",
+                f"{where}: neuron {k} may read something outside of its bounds",
+            )
 
     @property
     def vertices(self) -> int:
@@ -150,15 +183,19 @@ class WideFrame(Frame):
         (SPEC-16.5)
         """
         right = self.paths.right[self.maximum]
-        high = self.paths.eu_high
-        low = self.paths.eu_low
-        asked = self.queries
-        direct = max(high[q][j] - low[q][right] for q in asked) + mu
+        if self.neurons:
+            plane = self.neurons.above(j, right, self.hints.neurons)
+            direct, brackets = self._bent(self.neurons, j, plane, up)
+        else:
+            high = self.paths.eu_high
+            low = self.paths.eu_low
+            asked = self.queries
+            direct = max(high[q][j] - low[q][right] for q in asked)
+            brackets = [head.highest(j, right) for head in self.heads]
         if self.final:
             direct += self.final.above(j, right, self.final.ends)
-        brackets = [head.highest(j, right) for head in self.heads]
         chosen = self._chosen(allowed)
-        flat = self._vertices(j, chosen, direct, brackets, term_upper)
+        flat = self._vertices(j, chosen, direct + mu, brackets, term_upper)
         return [_by_position(terms, chosen) for terms in flat]
 
     def lower_terms(self, j: int, allowed: Allowed) -> Terms:
@@ -168,15 +205,79 @@ class WideFrame(Frame):
         Requires: ``exact``: one query, single tokens, both ends known.
         """
         right = self.paths.right[self.maximum]
-        (q,) = self.queries
-        direct = self.paths.eu_low[q][j] - self.paths.eu_high[q][right] - self.drop
+        if self.neurons:
+            plane = self.neurons.below(j, right, self.hints.neurons)
+            direct, brackets = self._bent(self.neurons, j, plane, down)
+        else:
+            (q,) = self.queries
+            direct = self.paths.eu_low[q][j] - self.paths.eu_high[q][right]
+            brackets = [head.lowest(j, right) for head in self.heads]
         if self.final:
             direct += self.final.below(j, right, self.final.ends)
-        brackets = [head.lowest(j, right) for head in self.heads]
         chosen = self._chosen(allowed)
-        flat = self._vertices(j, chosen, direct, brackets, term_lower)
+        flat = self._vertices(j, chosen, direct - self.drop, brackets, term_lower)
         self.ledger.charge(cmp=len(flat) * len(flat[0]))
         return _by_position(least_over_vertices(flat), chosen)
+
+    def _bent(
+        self,
+        neurons: Neurons,
+        j: int,
+        plane: Plane,
+        rounded: Rounding,
+    ) -> tuple[int, list[Brackets]]:
+        """Return the largest direct path and the brackets of all heads with a plane over what the
+        neurons read.  (SPEC-16.11)
+
+        Cost: a multiplication and an addition per neuron and query, and per neuron, head and token
+              or position.
+        """
+        paths = self.paths
+        right = paths.right[self.maximum]
+        first = neurons.first
+        asked = tuple(paths.eu_low[q] for q in self.queries)
+        held_rows = self.maximum + 1 + len(paths.pvou)
+        rows = len(asked) + len(self.heads) * held_rows
+        self.ledger.charge(mul=rows * neurons.count, add=rows * neurons.count)
+        own = pushed(asked, first, plane, rounded)
+        pairs = zip(asked, own, strict=True)
+        direct = max(row[j] - row[right] + push for row, push in pairs)
+        finer = plane.scale + BOUND_BITS - paths.value_scale
+        brackets = []
+        for head in self.heads:
+            held = head.paths.evou_low[: self.maximum + 1]
+            tokens = _differences(held, j, right, pushed(held, first, plane, rounded))
+            tops = [max(tokens[start : end + 1]) for start, end in self.blocks]
+            there = head.paths.pvou
+            places = _differences(there, j, right, pushed(there, first, plane, rounded))
+            brackets.append([[top + place for top in tops] for place in places])
+        return direct + rounded(plane.constant, finer), brackets
+
+    def _is_read(self, k: int, bounds: Bounds) -> bool:
+        """Return whether neuron k reads nothing outside of its bounds on the cell.  (SPEC-16.11)
+
+        Cost: that of two answers.
+        """
+        neurons = self.neurons
+        if neurons is None:
+            return False
+        column = neurons.first + k
+        least, most = bounds
+        scale = self.paths.value_scale
+        asked = [self.paths.eu_low[q][column] for q in self.queries]
+        # what is read is at most the upper bound, and its negative at most that of the lower one
+        above = max(asked) - down(most, BOUND_BITS - scale)
+        below = up(least, BOUND_BITS - scale) - min(asked)
+        highs = [head.most_read(column) for head in self.heads]
+        lows = [head.least_read(column) for head in self.heads]
+        chosen = [list(row) for row in self.weights]
+        sums = []
+        for direct, brackets in ((above, highs), (below, lows)):
+            flat = self._vertices(column, chosen, direct, brackets, term_upper)
+            sums += [
+                largest_sum(_by_position(terms, chosen), self.held) for terms in flat
+            ]
+        return max(sums) <= 0
 
     def _chosen(self, allowed: Allowed) -> list[list[int]]:
         """Return per position the blocks that are allowed."""
@@ -245,6 +346,17 @@ class WideFrame(Frame):
                 list(map(add, before, side)) for before in found for side in scaled
             ]
         return found
+
+
+def _differences(
+    rows: tuple[Row, ...],
+    j: int,
+    right: int,
+    pushes: list[int],
+) -> list[int]:
+    """Return the difference of two entries of every row, with what is added to it."""
+    pairs = zip(rows, pushes, strict=True)
+    return [row[j] - row[right] + push for row, push in pairs]
 
 
 def least_over_vertices(flat: list[list[int]]) -> list[int]:

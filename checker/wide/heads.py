@@ -8,10 +8,11 @@ from checker.cells.paths import Paths, decompose
 from checker.cells.places import Places
 from checker.ground import record
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, Row, add_row, product
+from checker.ground.exact import Matrix, Row, add_row, product, rescale
 from checker.ground.ledger import Ledger
 from checker.statement.model import Model, part
 from checker.wide.final import Final, final_of, reading_columns
+from checker.wide.mlp import Neurons
 from checker.wide.norm import deviation, ends_of, normed_heads, scaled_rows
 
 MAX_HEADS = 4
@@ -19,7 +20,6 @@ MAX_HEADS = 4
 
 _WIDE = {
     "n_layers": 1,
-    "attn_only": True,
     "attention_mix": None,
     "readout": None,
 }
@@ -37,6 +37,7 @@ class Heads:
 
     tables: list[list[Paths]]
     final: Final | None
+    neurons: Neurons | None
 
 
 def require_wide(model: Model) -> None:
@@ -47,6 +48,14 @@ def require_wide(model: Model) -> None:
             "SPEC-16.1",
             f"config field {name} is not one that wide cells are proved for",
         )
+    plain = (
+        model.config["normalization_type"] is None and model.config["act_fn"] == "relu"
+    )
+    require_support(
+        plain or model.config["attn_only"] is True,
+        "SPEC-16.1",
+        "wide cells are proved for an MLP with relu and no normalisation only",
+    )
     require_support(
         model.sizes["n_heads"] <= MAX_HEADS,
         "SPEC-16.1",
@@ -88,13 +97,45 @@ def heads_of(model: Model, named: Places, ledger: Ledger, fine: int = 0) -> Head
         return _normed(model, heads, named, ledger)
     own = model.weights[f"{_ATTENTION}b_O"]
     constant = _constant(heads[1:], own, ledger)
+    read, neurons = _with_neurons(model, ledger)
     found = []
     for head in heads:
         named_weights = {f"{_ATTENTION}{name}": head[name] for name in head}
-        whole = model.weights | named_weights | {f"{_ATTENTION}b_O": constant}
+        whole = model.weights | read | named_weights | {f"{_ATTENTION}b_O": constant}
         alone = replace(model, weights=whole)
         found.append([decompose(alone, named, {}, ledger, fine)])
-    return Heads(found, None)
+    return Heads(found, None, neurons)
+
+
+def _beside(left: Matrix, right: Matrix, ledger: Ledger) -> Matrix:
+    """Return the columns of two matrices side by side."""
+    scale = max(left.scale, right.scale)
+    fine = rescale(left, scale, ledger).rows
+    other = rescale(right, scale, ledger).rows
+    rows = (a + b for a, b in zip(fine, other, strict=True))
+    return Matrix(tuple(rows), scale)
+
+
+def _with_neurons(
+    model: Model,
+    ledger: Ledger,
+) -> tuple[dict[str, Matrix], Neurons | None]:
+    """Return W_U and b_U with a column for every neuron, and what neurons do; nothing without an
+    MLP.  (SPEC-16.11)
+
+    Cost: the products W_out W_U and b_out W_U, an addition per output.
+    """
+    if "d_mlp" not in model.sizes:
+        return {}, None
+    w = model.by_role()
+    moved = product(w["b_out"], w["W_U"], ledger)
+    bias = add_row(w["b_U"], moved, ledger)
+    read = {
+        "unembed.W_U": _beside(w["W_U"], w["W_in"], ledger),
+        "unembed.b_U": _beside(bias, w["b_in"], ledger),
+    }
+    effects = product(w["W_out"], w["W_U"], ledger)
+    return read, Neurons(effects, model.sizes["d_vocab_out"])
 
 
 def _row_of(model: Model, name: str, usual: int) -> Matrix:
@@ -139,4 +180,4 @@ def _normed(
         tables,
         ledger,
     )
-    return Heads(tables, final)
+    return Heads(tables, final, None)

@@ -2,8 +2,9 @@
 
 from checker.cells.parse import Found
 from checker.ground import record
-from checker.ground.decode import integer, integers, listing
+from checker.ground.decode import integer, integers, listing, pairs
 from checker.ground.errors import require, require_form
+from checker.wide.mlp import Bounds
 
 LAMBDA_BITS = 16
 """Hinted numbers are multiples of 2^-16 logits.  (SPEC-16.3)"""
@@ -32,10 +33,11 @@ Lambdas = dict[int, tuple[int, ...]]
 
 @record
 class Hints:
-    """``box``: a side for each head but the first."""
+    """``box``: a side for each head but the first; ``neurons``: what each reads.  (SPEC-16.11)"""
 
     box: tuple[Side, ...]
     lambdas: Lambdas
+    neurons: tuple[Bounds, ...] = ()
 
     @property
     def scale(self) -> int:
@@ -96,4 +98,11 @@ def parse_hints(found: Found, where: str, sizes: dict[str, int]) -> Found:
         "SPEC-16.3",
         f"{where}: box and lambda need a row for each of the {others} heads but the first",
     )
-    return {"hints": Hints(box, lambdas)}
+    neurons = pairs(found.get("neurons", []), f"{where} neurons", -MOST, MOST)
+    ascending = all(least <= most for least, most in neurons)
+    require(
+        ascending and len(neurons) == sizes.get("d_mlp", 0),
+        "SPEC-16.11",
+        f"{where} needs ascending bounds for every neuron, and no others",
+    )
+    return {"hints": Hints(box, lambdas, tuple(neurons))}

@@ -64,7 +64,13 @@ class WideEnumerate(Hinted):
         certain = dict.fromkeys(possible, 0)
         for number, bit, tokens in table.tuples(dict(possible)):
             wrong = is_wrong(
-                frame.scores_of_heads, frame.final, right, tokens, answers, left.mu
+                frame.scores_of_heads,
+                frame.final,
+                frame.neurons,
+                right,
+                tokens,
+                answers,
+                left.mu,
             )
             if wrong is True:
                 certain[number] |= bit
@@ -125,7 +131,7 @@ _KINDS = {
 """Screens are not proved for several heads, so there is none."""
 
 WIDE_METHODS = {"skip": METHODS["skip"]} | {
-    name: (f"{METHODS[name][0]} box", f"{METHODS[name][1]} lambda", kind)
+    name: (f"{METHODS[name][0]} box", f"{METHODS[name][1]} lambda neurons", kind)
     for name, kind in _KINDS.items()
 }
 """As ``METHODS`` of cells, with a box and numbers for answers.  (SPEC-16.3)"""

@@ -173,8 +173,9 @@ def values_at(key: Normed, writing: Matrix, ledger: Ledger) -> tuple[Rows, Rows]
     """
     exact = product(key.rows, writing, ledger)
     ledger.charge(mul=2 * exact.entries)
-    pairs = zip(exact.rows, key.inverses, strict=True)
-    rows = [[times((value, value), own) for value in row] for row, own in pairs]
+    rows = []
+    for row, own in zip(exact.rows, key.inverses, strict=True):
+        rows.append([times((value, value), own) for value in row])
     return ends_of(rows, exact.scale + ROOT_BITS)
 
 
@@ -202,7 +203,8 @@ class NormedScores(Scores):
             held = [q for q in bases if first <= q <= end]
             if held:
                 least = min(low[q][q] - bases[q] for q in held)
-                found[b] = least, max(high[q][q] - bases[q] for q in held)
+                most = max(high[q][q] - bases[q] for q in held)
+                found[b] = least, most
         return found
 
     def weights(
@@ -233,7 +235,8 @@ class NormedScores(Scores):
                 high = [max(one[q], two[q]) for q in queries]
                 row[b] = min(map(sub, low, bases)), max(map(sub, high, bases))
             spans.append(row)
-        spans.append(self._asked(last, dict(zip(queries, bases, strict=True)), blocks))
+        by_query = dict(zip(queries, bases, strict=True))
+        spans.append(self._asked(last, by_query, blocks))
         top = max(high for row in spans for _, high in row.values())
         rows = []
         for row in spans:

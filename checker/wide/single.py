@@ -9,6 +9,7 @@ from checker.ground import record
 from checker.ground.exact import Row
 from checker.wide.final import Final
 from checker.wide.frame import tables_of
+from checker.wide.mlp import Neurons
 from checker.wide.norm import NORM_SCALE
 
 MAX_PRECISION = 4096
@@ -22,7 +23,10 @@ def _entry(k: int) -> Column:
 
 
 def _difference(j: int, right: int) -> Column:
-    return lambda low, high: (low[j] - high[right], high[j] - low[right])
+    def ends(low: Row, high: Row) -> Ends:
+        return low[j] - high[right], high[j] - low[right]
+
+    return ends
 
 
 @record
@@ -59,6 +63,12 @@ class Single:
             high += most
         return low, high
 
+    def reads(self, neurons: Neurons) -> list[Ends]:
+        """Return both ends of what each neuron reads.  (SPEC-16.11)"""
+        first = neurons.first
+        columns = range(first, first + neurons.count)
+        return [self.ends(_entry(k)) for k in columns]
+
     def spread(self, final: Final) -> Ends:
         """Return both ends of S of this input.  (SPEC-16.10)"""
         if final.even:
@@ -88,7 +98,9 @@ def _weighed(
     for i, t in enumerate(tokens):
         paths = tables[i].paths
         place = paths.eqkp[q][i]
-        spans.append((paths.eqke_low[q][t] + place, paths.eqke_high[q][t] + place))
+        low = paths.eqke_low[q][t] + place
+        high = paths.eqke_high[q][t] + place
+        spans.append((low, high))
     top = max(high for _, high in spans)
     below = [(top - high, top - low) for low, high in spans]
     weights = scores.exp_ends(below, precision)
@@ -117,6 +129,7 @@ def _mean(
 def is_wrong(
     scores: list[Scores],
     final: Final | None,
+    neurons: Neurons | None,
     right: int,
     tokens: tuple[int, ...],
     answers: list[int],
@@ -126,13 +139,15 @@ def is_wrong(
     ``mu`` below it, None if 4 096 bits do not tell.  (SPEC-16.7)
 
     Cost: at every precision, for each head and position an addition and two exponentials, and for
-          each answer, and each column of Y that is asked for, nine operations and five.
+          each answer, column of Y and neuron that is asked for, nine operations and five.
     """
     first, *_ = scores
     ledger = first.tables.ledger
     asked = len(answers)
     if final and not final.even:
         asked += final.deviation.width
+    if neurons:
+        asked += neurons.count
     means = len(scores) * asked
     positions = len(tokens)
     precision = min(2 * first.precision, MAX_PRECISION)
@@ -142,12 +157,17 @@ def is_wrong(
         heads = [list(_weighed(own, tokens, precision)) for own in scores]
         single = Single(tokens, first.tables.paths, heads, precision)
         spread = single.spread(final) if final else (0, 0)
+        reads = single.reads(neurons) if neurons else []
         found = []
         for j in answers:
             low, high = single.ends(_difference(j, right))
             if final:
                 low += final.below(j, right, spread) << precision
                 high += final.above(j, right, spread) << precision
+            if neurons:
+                least, most = neurons.added(j, right, reads)
+                low += least
+                high += most
             found.append((low, high))
         if any(low >= 0 for low, _ in found):
             return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 import chains
 import models
@@ -37,7 +38,7 @@ def saved(model: models.Model, folder: Path) -> Path:
 def test_what_is_proved_is_true(seed: int, tmp_path: Path) -> None:
     model = chains.build_model(Seeded(random.Random(seed)), 1 + seed % 2)
     truth = oracle.truth(model.tensors, model.config)
-    options = {"float32": Float32()} if seed % 4 == 3 else {}
+    options: dict[str, Any] = {"float32": Float32()} if seed % 4 == 3 else {}
     try:
         found = certify.prove(saved(model, tmp_path), task="max-of-k", strategy="chain", **options)
     except (ProvesNothing, Unsupported):

@@ -13,12 +13,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import exhaustion
 import forests
 import pytest
-from boxes import side_of
+from boxes import MOST, bounds_of, side_of
 from exhaustion import Input
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -57,7 +58,7 @@ class WideWatched(Watched, WideCells):
         rows: list[list[int]],
         precision: int,
     ) -> None:
-        tables = Heads([[paths] for paths in heads], None)
+        tables = Heads([[paths] for paths in heads], None, None)
         named = usual_places({"d_vocab": len(rows[0]), "n_ctx": len(rows)}, rows)
         WideCells.__init__(self, tables, named, precision, ledger(), [REAL] * len(heads))
         self.truth, self.seen = truth, dict.fromkeys(("answers", "tokens", "margins", "copies"), 0)
@@ -97,7 +98,13 @@ class WideWatched(Watched, WideCells):
         named = [j for j in range(len(heads[0].tables.paths.pvou[0])) if self.choose.pick((0, 1))]
         lambdas = {j: tuple(self.choose.integer(-30, 30) << 13 for _ in heads[1:]) for j in named}
         hints = Hints(tuple(sides), lambdas)
-        return WideFrame(heads, cell, self.named, hints, self.final)
+        neurons = self.read.neurons
+        if neurons is not None:
+            every = [(-MOST, MOST)] * neurons.count
+            widest = replace(hints, neurons=tuple(every))
+            whole = WideFrame(heads, cell, self.named, widest, self.read)
+            hints = replace(hints, neurons=tuple(map(partial(bounds_of, whole), range(len(every)))))
+        return WideFrame(heads, cell, self.named, hints, self.read)
 
     def judge(self, cell: Cell, inputs: list[Input], outcome: Outcome, mu: int) -> None:
         super().judge(cell, inputs, outcome, mu)
@@ -147,9 +154,10 @@ def inputs_of(heads: list[Paths], rows: list[list[int]]) -> list[Input]:
     ]
 
 
-def hinted(found: list[dict[str, Any]], heads: int) -> list[dict[str, Any]]:
-    """Return cells with a box that is read and not used."""
-    room = {"box": [[0, 1, 0]] * (heads - 1)}
+def hinted(found: list[dict[str, Any]], heads: int, neurons: int = 0) -> list[dict[str, Any]]:
+    """Return cells with a box, and bounds of neurons, that are read and not used."""
+    room: dict[str, Any] = {"box": [[0, 1, 0]] * (heads - 1)}
+    room |= {"neurons": [[0, 1]] * neurons} if neurons else {}
     return [cell if cell["method"] == "skip" else cell | room for cell in found]
 
 

@@ -7,6 +7,7 @@ Random forests with the tightest boxes over models that `networks.py` evaluates 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Callable
@@ -22,13 +23,14 @@ from exhaustion import Input
 from models import Choices, Model, Seeded
 from test_cells import build_rows, ledger
 from test_wide_cells import WideWatched, hinted, unscreened
+from usual import usual_places
 
 from checker.cells.cell import Known
 from checker.cells.parse import parse_cells
-from checker.cells.places import Places
 from checker.float32.cells import REAL
+from checker.ground.errors import Rejected
 from checker.statement.model import load_model
-from checker.wide import final, heads, norm
+from checker.wide import final, frame, heads, norm
 from checker.wide.derive import WideCells
 from checker.wide.heads import heads_of
 from checker.wide.hints import parse_hints
@@ -46,12 +48,11 @@ class ModelWatched(WideWatched):
         self, choose: Choices, model: Model, rows: list[list[int]], precision: int
     ) -> None:
         vocab, n = model.config["d_vocab"], model.config["n_ctx"]
-        every = tuple(range(vocab))
-        named = Places(every, every, tuple(map(tuple, rows)), ((1 << vocab) - 1,) * n)
+        named = usual_places({"d_vocab": vocab, "n_ctx": n}, rows)
         book = ledger()
         tables = heads_of(load_model(model.bytes), named, book)
         count = len(tables.tables)
-        WideCells.__init__(self, tables, named.weights, precision, book, [REAL] * count)
+        WideCells.__init__(self, tables, named, precision, book, [REAL] * count)
         scale = self.paths.value_scale
         self.truth = truth_of(model, rows, scale)
         self.seen = dict.fromkeys(("answers", "tokens", "margins", "copies"), 0)
@@ -83,7 +84,8 @@ def model_of(rng: random.Random, kind: str | None) -> Model:
     """Return a small random model that is often right."""
     vocab, n = 3, rng.choice((2, 3))
     count = rng.choice((1, 2, 2, 3)) if kind else rng.choice((2, 3))
-    chosen = {"n_heads": count, "normalization_type": kind, "biases": rng.choice((False, True))}
+    chosen: dict[str, Any] = {"n_heads": count, "biases": rng.choice((False, True))}
+    chosen["mlp" if kind == "relu" else "normalization_type"] = kind
     spread = rng.choice((6, 12))
     model = networks.of(rng, chosen, vocab=vocab, n=n, d_model=3, d_head=3, spread=spread)
     if rng.random() < 0.8:
@@ -103,6 +105,9 @@ def model_of(rng: random.Random, kind: str | None) -> Model:
         for name in ("embed.W_E", "unembed.W_U"):
             for t in range(vocab):
                 model.tensors[name][t][t] += 3
+    if rng.random() < 0.5:
+        far = model.tensors["pos_embed.W_pos"]
+        model.tensors["pos_embed.W_pos"] = [[3 * entry for entry in row] for row in far]
     return model
 
 
@@ -114,11 +119,11 @@ def build_case(seed: int, kind: str | None) -> ModelWatched:
     rows = build_rows(choose, model.config["d_vocab"], model.config["n_ctx"])
     watched = ModelWatched(choose, model, rows, choose.pick((64, 96, 200)))
     cells = unscreened(forests.build_cells(choose, rows, model.config["d_vocab_out"]))
-    if kind:  # there mu is a margin of what is read, not of logits
+    if kind in ("LN", "LNPre"):  # there mu is a margin of what is read, not of logits
         cells = [cell | ({"mu": ["0", "0"]} if "mu" in cell else {}) for cell in cells]
     sizes = dict(load_model(model.bytes).sizes) | {"places": model.config["d_vocab"]}
     roots = parse_cells(
-        [*hinted(cells, model.config["n_heads"])],
+        [*hinted(cells, model.config["n_heads"], sizes.get("d_mlp", 0))],
         sizes,
         WIDE_METHODS,
         lambda cell, where: parse_hints(cell, where, sizes),
@@ -126,11 +131,14 @@ def build_case(seed: int, kind: str | None) -> ModelWatched:
     for root in roots:
         everything = ((2 << root.maximum) - 1,) * len(rows)
         answers = range(model.config["d_vocab_out"])
-        watched.visit(root, Known({j: everything for j in answers if j != root.maximum}, None))
+        given = Known({j: everything for j in answers if j != root.maximum}, None)
+        # weights that are nothing at this precision bound nothing
+        with contextlib.suppress(Rejected):
+            watched.visit(root, given)
     return watched
 
 
-@pytest.mark.parametrize("kind", [None, "LNPre", "LN"])
+@pytest.mark.parametrize("kind", [None, "LNPre", "LN", "relu"])
 @pytest.mark.parametrize("block", range(3))
 def test_what_is_proved_of_a_model_is_true(kind: str | None, block: int) -> None:
     seen: dict[str, int] = {}
@@ -180,18 +188,47 @@ def maximum_without_ends(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(norm.NormedScores, "weights", weights)
 
 
+def output_of_neurons_without_bias(patch: pytest.MonkeyPatch) -> None:
+    """b_out left out of what is constant."""
+    honest = heads._with_neurons
+
+    def wrong(model: Any, book: Any) -> Any:
+        bias = model.weights["blocks.0.mlp.b_out"]
+        nothing = replace(bias, rows=((0,) * len(bias.rows[0]),))
+        return honest(replace(model, weights=model.weights | {"blocks.0.mlp.b_out": nothing}), book)
+
+    patch.setattr(heads, "_with_neurons", wrong)
+
+
+def bounds_not_tested(patch: pytest.MonkeyPatch) -> None:
+    """Bounds of neurons that are believed."""
+    honest = frame.WideFrame._is_read
+
+    def wrong(self: Any, k: int, bounds: Any) -> bool:
+        least, most = bounds
+        return honest(self, k, (least - 2000, most + 2000))
+
+    patch.setattr(frame.WideFrame, "_is_read", wrong)
+
+
 WEIGHTS = norm.NormedScores.weights
-MUTANTS = (least_deviation_at_vertices, output_bias_read_before_the_norm, maximum_without_ends)
+MUTANTS = (
+    (least_deviation_at_vertices, "LN"),
+    (output_bias_read_before_the_norm, "LN"),
+    (maximum_without_ends, "LN"),
+    (output_of_neurons_without_bias, "relu"),
+    (bounds_not_tested, "relu"),
+)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize(("mutant", "kind"), MUTANTS)
 def test_an_error_that_was_made_is_seen(
-    mutant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+    mutant: Callable[[pytest.MonkeyPatch], None], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutant(monkeypatch)
     for seed in range(200):
         try:
-            build_case(seed, "LN")
+            build_case(seed, kind)
         except AssertionError:
             return
     pytest.fail(f"200 models do not tell {mutant.__name__}")

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from checker.wide import box
+from checker.wide.frame import WideFrame
 from checker.wide.hints import Side
 
 BITS = 30
@@ -46,3 +47,19 @@ def side_of(first: Any, other: Any, maximum: int | None) -> Side:
     low = 1 / (below[0] * two ** below[1]) / two**exponent
     high = above[0] * two ** above[1] / two**exponent
     return Side(int(low), max(-int(-high // 1), int(low)), exponent)
+
+
+MOST = 1 << 31
+
+
+def bounds_of(whole: WideFrame, k: int) -> tuple[int, int]:
+    """Return bounds of one neuron as tight as the checker's own test lets them be."""
+    ends = []
+    for sign in (-1, 1):
+        low, high = -MOST, MOST
+        while high - low > 1:
+            middle = (low + high) // 2
+            bounds = (-MOST, middle) if sign > 0 else (-middle, MOST)
+            low, high = (low, middle) if whole._is_read(k, bounds) else (middle, high)
+        ends.append(sign * high)
+    return min(ends), max(ends)

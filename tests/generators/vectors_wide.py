@@ -1,4 +1,4 @@
-"""Vectors for SPEC-16.1 to SPEC-16.10: models with several heads, or layer norm.
+"""Vectors for SPEC-16.1 to SPEC-16.11: models with several heads, layer norm or an MLP.
 
 `chapter` takes the book and the module `make_vectors`, which imports this file, so that there is no
 circle (see `vectors_paths.py`).  The truth is that of `networks.py`, by plain loops with 200 bits.
@@ -23,19 +23,22 @@ from checker.check import parse
 from checker.float32.cells import REAL
 from checker.ground.ledger import Ledger
 from checker.wide.derive import WideCells
+from checker.wide.frame import WideFrame
 from checker.wide.heads import heads_of
+from checker.wide.hints import Hints
 
 Document = dict[str, Any]
 ATTENTION = "blocks.0.attn."
 PRECISION = 64
+MOST = 1 << 31
 
 
-def two_heads(seed: int, norm: str | None = None, heads: int = 2) -> Model:
+def two_heads(seed: int, norm: str | None = None, heads: int = 2, mlp: str | None = None) -> Model:
     """Return a model with two heads, or one, that is mostly right: one attends to large tokens and
     copies them, the other does anything.
     """
     rng = random.Random(f"wide {seed}")
-    chosen = {"n_heads": heads, "biases": True, "normalization_type": norm}
+    chosen = {"n_heads": heads, "biases": True, "normalization_type": norm, "mlp": mlp}
     model = networks.of(rng, chosen, vocab=3, n=3, d_model=3, d_head=3, spread=10)
     identity = [[int(row == column) for column in range(3)] for row in range(3)]
     tensors = dict(model.tensors)
@@ -69,7 +72,10 @@ def boxed(made: Any, model: Model, cells: list[Document]) -> Document:
     """Return a certificate that claims nothing, with boxes as tight as they may be."""
     heads = model.config["n_heads"]
     widest = [[0, 1, 60]] * (heads - 1)
-    loose = [cell if cell["method"] == "skip" else cell | {"box": widest} for cell in cells]
+    hints: Document = {"box": widest}
+    count = model.config.get("d_mlp", 0)
+    hints |= {"neurons": [[-MOST, MOST]] * count} if count else {}
+    loose = [cell if cell["method"] == "skip" else cell | hints for cell in cells]
     doc = document(made, model, loose)
     parsed = parse(model.bytes, mutators.encode(doc))
     named, ledger = places_of(parsed.statement), Ledger(lambda done: None)
@@ -79,7 +85,7 @@ def boxed(made: Any, model: Model, cells: list[Document]) -> Document:
     scores = checker.scores_of_heads
     roots = {root.where: root for root in parsed.proof.roots}  # type: ignore[attr-defined]
     unread = list(roots.values())
-    found = {}
+    found, bounds = {}, {}
     while unread:
         cell = unread.pop()
         unread += cell.children
@@ -89,9 +95,15 @@ def boxed(made: Any, model: Model, cells: list[Document]) -> Document:
         maximum = len(inputs.blocks) - 1 if inputs.forced else None
         sides = [boxes.side_of(weights[0], other, maximum) for other in weights[1:]]
         found[cell.where] = [[side.low, side.high, side.exponent] for side in sides]
+        if count:
+            held = Hints(tuple(sides), {}, ((-MOST, MOST),) * count)
+            frame = WideFrame(scores, cell, named, held, tables)
+            bounds[cell.where] = [list(boxes.bounds_of(frame, k)) for k in range(count)]
     for number, item in enumerate(doc["proof"]["wide"]):
         if "box" in item:
             item["box"] = found[f"cell {number}"]
+        if "neurons" in item:
+            item["neurons"] = bounds[f"cell {number}"]
     return doc
 
 
@@ -190,32 +202,48 @@ def chapter(book: Any, made: Any) -> None:
         ),
     )
     book.accept("SPEC-16.4", "wide-box", "a box may be wide", model, wide, truth=truth, exact=True)
-    for folder, norm, heads in (("SPEC-16.9", "LNPre", 2), ("SPEC-16.10", "LN", 1)):
-        _normed(book, made, folder, norm, heads)
+    _more(book, made, "SPEC-16.9", two_heads(3, "LNPre"), "LNPre")
+    _more(book, made, "SPEC-16.10", two_heads(3, "LN", 1), "LN")
+    for heads in (1, 2):
+        _more(book, made, "SPEC-16.11", two_heads(4, None, heads, "relu"), f"MLP-{heads}")
+    _neurons(book, made, two_heads(4, None, 1, "relu"))
     _refused(book, made, model, base)
     _declined(book, made, model, base)
 
 
-def _normed(book: Any, made: Any, folder: str, norm: str, heads: int) -> None:
-    """Add proofs about a model with layer norm."""
-    model = two_heads(3, norm, heads)
+def _more(book: Any, made: Any, folder: str, model: Model, what: str) -> None:
+    """Add proofs about a model with layer norm or an MLP."""
     truth = truth_of(model)
-    name = f"{norm.lower()}-{heads}"
-    book.share(name, model.bytes)
+    book.share(f"wide-{what.lower()}", model.bytes)
     for method, cells in (
         ("brute-force", whole(made, "brute-force")),
         ("split", pooled(made, "enumerate")),
     ):
         doc = tightened(made, model, boxed(made, model, cells))
-        book.accept(folder, method, f"a model with {norm}", model, doc, truth=truth, exact=True)
+        name = f"{what.lower()}-{method}"
+        book.accept(folder, name, f"a model with {what}", model, doc, truth=truth, exact=True)
     base = tightened(made, model, boxed(made, model, whole(made, "brute-force")))
     book.refuse(
         "SPEC-5.6",
-        f"wide-{name}",
+        f"wide-{what.lower()}",
         "one right input more than there are",
         made.added(base, "statement/correct_lower", 1),
         model,
     )
+
+
+def _neurons(book: Any, made: Any, model: Model) -> None:
+    """Add bounds of neurons that are not what they should be, or do not hold."""
+    base = tightened(made, model, boxed(made, model, whole(made, "brute-force")))
+    place = "proof/wide/3/neurons"
+    (least, most), *others = made.got(base, place)
+    for name, why, value in (
+        ("above", "a neuron reads more than its upper bound", [[least, most - 2], *others]),
+        ("below", "a neuron reads less than its lower bound", [[least + 2, most], *others]),
+        ("turned", "bounds the wrong way round", [[most, least], *others]),
+        ("one-less", "a neuron without bounds", others),
+    ):
+        book.refuse("SPEC-16.11", name, why, made.put(base, place, value), model)
 
 
 def _refused(book: Any, made: Any, model: Model, base: Document) -> None:
@@ -277,7 +305,7 @@ def _refused(book: Any, made: Any, model: Model, base: Document) -> None:
 def _declined(book: Any, made: Any, model: Model, base: Document) -> None:
     """Add models and keys that wide cells are not proved for."""
     for name, chosen in (
-        ("mlp", {"n_heads": 2, "mlp": "relu"}),
+        ("silu", {"n_heads": 2, "mlp": "silu"}),
         ("norm-and-mlp", {"n_heads": 2, "normalization_type": "LNPre", "mlp": "relu"}),
         ("layers", {"n_heads": 2, "n_layers": 2}),
         ("mix", {"n_heads": 2, "attention_mix": "0x1.4000000000000p-1"}),
