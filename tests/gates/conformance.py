@@ -39,7 +39,8 @@ POSITION = r"(?:\*|@[0-9]+|[0-9]+(?:-[0-9]+)?(?:,[0-9]+(?:-[0-9]+)?)*)"
 NUMBERS = r"(?:own|-?[0-9]+(?:,-?[0-9]+)*)"
 TERM = r"[0-9ab*^]+"
 VERIFIED = re.compile(
-    r"s VERIFIED task=(?:max-of-k k=[0-9]+ vocab=[0-9]+|modular-addition modulus=[0-9]+"
+    r"s VERIFIED task=(?:max-of-k k=[0-9]+ vocab=[0-9]+"
+    r"(?: heads=[0-9]+)?(?: d_mlp=[0-9]+)?(?: normalization=(?:LN|LNPre))?|modular-addition modulus=[0-9]+"
     r"|balanced-brackets n=[0-9]+|argmax n=[0-9]+ vocab=[0-9]+ largest=first"
     rf"|polynomial modulus=[0-9]+ of=(?:{TERM}(?:\+{TERM})*|{HASH})"
     r"|group group=(?:closed|(?:cyclic|dihedral|symmetric|alternating):[0-9]+)"
@@ -155,10 +156,23 @@ def _of_accepted(vector: Vector, lines: list[str]) -> list[str]:
     ]
 
 
+def _wider(architecture: dict[str, Any]) -> dict[str, str]:
+    """Return what a model of Max-of-K has beyond one head.  (SPEC-9.1)"""
+    heads = architecture["n_heads"]
+    found = {
+        "heads": heads if heads > 1 else None,
+        "d_mlp": architecture.get("d_mlp"),
+        "normalization": architecture["normalization_type"],
+    }
+    return {key: str(value) for key, value in found.items() if value}
+
+
 def _expected(vector: Vector, written: dict[str, Any]) -> dict[str, str]:
     """Return the fields of the verdict line, in order."""
     architecture, domain, scope = (written[key] for key in ("architecture", "domain", "scope"))
     expected = questions.told(written["task"], domain, architecture)
+    if written["task"] == "max-of-k":
+        expected |= _wider(architecture)
     if "pool" in architecture.get("readout", "last"):
         expected["readout"] = architecture["readout"]
     expected |= questions.spelled(domain, architecture)

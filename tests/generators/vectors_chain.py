@@ -199,7 +199,8 @@ def _lines(book: Any, make: Any) -> None:
         ties,
         tight(make, ties, doc),
     )
-    rest = model(LINE, **{"embed.W_E": [[Fraction(x, 64), Fraction(t, 8), Fraction(t, 64)] for t, (x,) in enumerate(LINE)]})  # fmt: skip
+    embedded: dict[str, Any] = {"embed.W_E": [[Fraction(x, 64), Fraction(t, 8), Fraction(t, 64)] for t, (x,) in enumerate(LINE)]}  # fmt: skip
+    rest = model(LINE, **embedded)
     book.accept(
         "SPEC-15.2",
         "direct",
@@ -217,7 +218,8 @@ def _lines(book: Any, make: Any) -> None:
         model(LINE),
         tight(make, model(LINE), wide),
     )
-    wrong = model(LINE, **{ATTENTION + "W_O": [[[-2, 0, 0]]]})
+    turned: dict[str, Any] = {ATTENTION + "W_O": [[[-2, 0, 0]]]}
+    wrong = model(LINE, **turned)
     cells = cells_of(4)
     for cell in cells:
         if "blocks" in cell:
