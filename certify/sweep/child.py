@@ -28,9 +28,9 @@ from certify.sweep.plan import CERTIFICATE, MODEL, OUTCOME, WORK
 from certify.sweep.work import CHECK, PROVE, TRAIN, TRAINED, VERIFIED
 from certify.training.asked import objects_of, trainable
 
-ONE_CORE: dict[str, Any] = {}
-"""What tells ``prove`` and the checker to use one core: here belongs ``{"jobs": 1}`` as soon as
-they take it, since a sweep has as many jobs as there are cores.
+ONE_CORE: dict[str, Any] = {"jobs": 1}
+"""What tells ``prove`` and the checker to use one core: a sweep has as many jobs as there are
+cores.
 """
 
 Identity = Mapping[str, Any]
