@@ -30,7 +30,7 @@ class Example:
     """One input and what became of it.
 
     ``lead``: by how much the right answer's score is ahead of the best other one, negative if it
-    is behind.  ``rival``: that other answer.
+    is behind, where that is least.  ``rival``: that other answer.  ``leader``: the right one there.
     """
 
     asked: str
@@ -39,6 +39,7 @@ class Example:
     is_right: bool
     lead: float
     rival: str
+    leader: str
     standing: Standing
 
 
@@ -110,7 +111,6 @@ def _shown(
     scores = scores[:, None] if scores.ndim == 2 else scores
     answers = subject.question.right(places)
     values = domain.values_at(places)
-    leads = subject.margins(places)
     standings = portrait.standing(subject, places)
     stands_for = dict(zip(domain.outputs, domain.answers, strict=True))
 
@@ -121,29 +121,33 @@ def _shown(
         )
 
     found = []
-    for number in range(len(places)):
-        rivals, answer = _rivals(scores[number], answers[number]), answers[number].tolist()
-        lead = float(leads[number])
-        said = answer if lead > 0 else scores[number].argmax(axis=-1).tolist()
+    for number, answer in enumerate(answers):
+        rivals, worst = _rivals(scores[number], answer)
+        own = scores[number][np.arange(len(answer)), answer]
+        best = scores[number][np.arange(len(answer)), rivals]
+        # A draw is not an answer: the other one stands for it.
+        said = np.where(own > best, answer, rivals)
         found.append(
             Example(
                 plain.asked(values[number].tolist()),
-                spelled(said),
-                spelled(answer),
-                lead > 0,
-                lead,
-                spelled(rivals) if scores.shape[-1] > 1 else NO_RIVAL,
+                spelled(said.tolist()),
+                spelled(answer.tolist()),
+                bool(np.all(own > best)),
+                float(own[worst] - best[worst]),
+                spelled([int(rivals[worst])]) if scores.shape[-1] > 1 else NO_RIVAL,
+                spelled([int(answer[worst])]),
                 standings[number],
             )
         )
     return tuple(found)
 
 
-def _rivals(scores: NDArray[np.float64], answers: NDArray[np.int64]) -> list[int]:
-    """Return the best other output where the lead is smallest, of the positions that are read."""
+def _rivals(
+    scores: NDArray[np.float64], answers: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], int]:
+    """Return the best other output of every position that is read, and where the lead is least."""
     reads = np.arange(len(answers))
     others = scores.copy()
     others[reads, answers] = -np.inf
     leads = scores[reads, answers] - others.max(axis=-1)
-    worst = int(np.argmin(leads))
-    return [int(others[worst].argmax())]
+    return others.argmax(axis=-1), int(np.argmin(leads))

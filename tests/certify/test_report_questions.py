@@ -222,3 +222,17 @@ def test_a_picture_that_fails_leaves_a_page(
     page = Read.of(tmp_path / "report.html")
     assert "There are no examples or pictures: <no picture>" in page.text
     assert len(page.all("div", class_="statement")) == 1
+
+
+def test_a_draw_is_told(tmp_path: Path) -> None:
+    file, out = tmp_path / "model.safetensors", tmp_path / "out.json"
+    save_model(file, {name: 0 * tensor for name, tensor in random_tensors(CELLS).items()}, CELLS)
+    certify.prove(file, task="max-of-k", strategy="exhaustive", out=out)
+    assert certify.api.report(file, [out], tmp_path / "report.html").exit_code == 0
+    page = Read.of(tmp_path / "report.html")
+    assert "it answers none of them correctly. All 125 are answered wrongly." in page.text
+    assert len(page.examples) == 3
+    for one in page.examples:
+        assert "A draw with" in one.text
+        assert "✗ wrong" in one.text
+        assert "Proved: wrong." in one.text
