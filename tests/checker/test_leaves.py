@@ -633,3 +633,22 @@ def test_a_precision_that_does_not_fit_leaves_an_input_open(
     document = networks.document(model, "max-of-k", [{"inputs": "4", "method": "either"}])
     theorem = check(parse(model.bytes, mutators.encode(document)), lambda done, declared: None)
     assert (tried, theorem.correct_lower, theorem.correct_upper) == ([64, 128], 0, 4)
+
+
+@pytest.mark.parametrize("direction", ["causal", "bidirectional"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("vocab", [2, 3, 21, 22])
+def test_what_is_remembered_changes_nothing(
+    vocab: int, layers: int, direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 63 pairs of a token and a position are remembered, 66 are not.
+    rng = random.Random(f"{vocab} {layers} {direction}")
+    chosen = {"n_layers": layers, "n_heads": 2, "attention_dir": direction, "mlp": "relu"}
+    model = networks.of(rng, chosen, vocab=vocab)
+    inputs = [[rng.randrange(vocab) for _ in range(3)] for _ in range(12)]
+    remembering = network_of(model, 64)
+    found = [remembering.read(tokens) for tokens in inputs]
+    assert (remembering.begun.cache_info().hits > 0) == (vocab <= 21)
+    monkeypatch.setattr("checker.leaves.network.MOST_BEGUN", 0)
+    for tokens, balls in zip(inputs, found, strict=True):
+        assert network_of(model, 64).read(tokens) == balls
