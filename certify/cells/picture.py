@@ -30,6 +30,7 @@ COLOURS = {
     "count": "#6b8e23",
     "cascade": "#d62728",
     "low-rank cascade": "#e77c7c",
+    "chain": "#2ca02c",
 }
 
 

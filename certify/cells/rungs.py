@@ -26,7 +26,8 @@ from certify.ladder.rung import Level, Rung
 from certify.model.config import Config
 
 EXACT, COUNT, CASCADE, LOW_RANK_CASCADE = "exact", "count", "cascade", "low-rank cascade"
-OWN_GROUPS = (EXACT, COUNT, CASCADE, LOW_RANK_CASCADE)
+CHAIN = "chain"
+OWN_GROUPS = (EXACT, COUNT, CASCADE, LOW_RANK_CASCADE, CHAIN)
 """Rows of ours that have no published counterpart."""
 
 EFFORTS = ("0.03", "0.1", "0.3", "1", "3", "10", "30")
@@ -71,6 +72,7 @@ QUICK = (
     subcubic("max_diff_subproduct_recursive", "max_diff_exact"),
     subcubic("max_diff_subproduct_recursive", "mean_query+max_diff"),
     cascade("1"),
+    Rung("chain", "chain", (), CHAIN),
 )
 FRONTIER = tuple(cascade(effort) for effort in EFFORTS if effort != "1") + tuple(
     cascade(effort, qk) for qk in ("rank-1", "rank-2") for effort in ("0.3", "1", "10")
@@ -96,9 +98,21 @@ def rungs(level: Level) -> tuple[tuple[Rung, ...], tuple[Rung, ...]]:
 
 
 def unexplained_dimension(rung: Rung, config: Config) -> int:
-    """Return how many numbers of the model the rung's proof looks at one by one."""
+    """Return how many numbers of the model the rung's proof looks at one by one; of a chain, those
+    of one with two directions.
+    """
+    if rung.strategy == CHAIN:
+        return along_directions(config, 2)
     chosen = {path: name for path, name in rung.options if path in enclosures.names()}
     return enclosures.unexplained_dimension(config, rung.strategy, chosen)
+
+
+def along_directions(config: Config, directions: int) -> int:
+    """Return how many numbers a proof of chains looks at one by one: per token and position those
+    of each direction and two for its scores, per answer those of each direction and a constant.
+    """
+    rows = config.d_vocab + config.n_ctx
+    return rows * (directions + 2) + config.d_vocab_out * (directions + 1)
 
 
 def published_names(rung: Rung) -> tuple[str, ...]:

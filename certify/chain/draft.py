@@ -11,6 +11,7 @@ from typing import Any
 from certify.cells.draft import claimed
 from certify.cells.forest import weakest
 from certify.cells.numbering import Numbering, numbering_of
+from certify.cells.rungs import along_directions
 from certify.certificate.client import REJECTED, Answer
 from certify.certificate.document import Document, document_of, with_bounds
 from certify.certificate.finish import Claim, Draft, Drafting, nothing
@@ -19,7 +20,6 @@ from certify.chain.directions import ATTENTION, answers_of, directions_of, wante
 from certify.chain.plan import LEVELS, SKIPPED, WORTH, Sizes, best, build
 from certify.chain.triangles import triangulation
 from certify.errors import Unsupported
-from certify.model.config import Config
 from certify.model.file import Model
 from certify.progress import Progress
 from certify.question.float32 import require_no_float64
@@ -129,7 +129,7 @@ def draft(job: Job, progress: Progress) -> Drafting:
     facts = answer.facts()
     chain = drafted["proof"]["chain"]
     chain = {**chain, "cells": claimed(chain["cells"], facts)}
-    dimension = unexplained_dimension(model.config, len(hints["ov"][1]["rows"]))
+    dimension = along_directions(model.config, len(hints["ov"][1]["rows"]))
     yield Claim(with_bounds(drafted, facts, chain=chain), dimension)
 
 
@@ -153,11 +153,3 @@ def _chosen(
         share = (up_to - before) / total
         found.append(best(tried[m], sizes, m, share, worth))
     return found
-
-
-def unexplained_dimension(config: Config, directions: int) -> int:
-    """Return how many numbers a proof looks at one by one: per token and position those of each
-    direction and two for its scores, per answer those of each direction and a constant.
-    """
-    rows = config.d_vocab + config.n_ctx
-    return rows * (directions + 2) + config.d_vocab_out * (directions + 1)
