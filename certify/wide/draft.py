@@ -5,11 +5,13 @@ from __future__ import annotations
 from certify.cells.draft import PRECISION, with_claims
 from certify.cells.forest import weakest
 from certify.cells.numbering import numbering_of
+from certify.certificate.client import REJECTED
 from certify.certificate.document import document_of
 from certify.certificate.finish import Claim, Draft, Drafting, nothing
 from certify.certificate.job import Job
 from certify.errors import Unsupported
 from certify.progress import Progress
+from certify.wide.estimates import LOOSER
 from certify.wide.strategies import Problem
 from certify.wide.tables import tables_of
 
@@ -28,12 +30,15 @@ def draft(job: Job, progress: Progress) -> Drafting:
     if not tables.trusted:
         raise Unsupported("weights are too large to choose boxes in float64; use exhaustive")
     weights = named.weights(domain, job.scope)
-    problem = Problem(named, weights, tables, job.options.chosen_effort, progress)
-    cells = named.named(job.strategy.build(problem))
-    progress(named.places, named.places, "")
     total = job.scope.total(domain)
-    drafted = document_of(job, PRECISION, wide=weakest(cells, total))
-    answer = yield Draft(drafted)
-    if answer.shows_nothing():
-        raise nothing(job)
+    for looser in LOOSER:
+        problem = Problem(named, weights, tables, job.options.chosen_effort, looser, progress)
+        cells = named.named(job.strategy.build(problem))
+        progress(named.places, named.places, "")
+        drafted = document_of(job, PRECISION, wide=weakest(cells, total))
+        answer = yield Draft(drafted)
+        if answer.shows_nothing():
+            raise nothing(job)
+        if answer.code != REJECTED:
+            break
     yield Claim(with_claims(drafted, answer.facts(), "wide"), 0)

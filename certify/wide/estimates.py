@@ -19,8 +19,13 @@ from certify.wide.comparison import Comparison, Ends
 from certify.wide.planes import UNITS_OF_A_BOUND, Planes
 from certify.wide.tables import HeadTables, Tables
 
-LOOSER = 1e-9
-"""By what share a side of a box is moved outward, so that rounding cannot make it false."""
+LOOSER = (1e-9, 1e-4, 1e-2)
+"""By what share a side of a box, or a bound, is moved outward, so that rounding cannot make it
+false; a larger one is tried where the checker refuses.
+"""
+
+GRAIN = 2.0**-93
+"""By how much the checker's ends of a weight may be wider than these, at the usual precision."""
 
 MANTISSA = 30
 """Bits of a side of a box."""
@@ -98,12 +103,12 @@ def _ratio(above: Ends, below: Ends, *, forced: bool) -> float:
     return ratio
 
 
-def side_of(first: Ends, other: Ends, *, forced: bool) -> Side | None:
+def side_of(first: Ends, other: Ends, looser: float, *, forced: bool) -> Side | None:
     """Return bounds on the ratio of the first head's denominator to another's, None where float64
     knows none.
     """
-    high = _ratio(first, other, forced=forced) * (1 + LOOSER)
-    most = _ratio(other, first, forced=forced) * (1 + LOOSER)
+    high = _ratio(first, other, forced=forced) * (1 + looser)
+    most = _ratio(other, first, forced=forced) * (1 + looser)
     if not (0.0 < high < math.inf and 0.0 < most < math.inf):
         return None
     exponent = math.frexp(high)[1] - MANTISSA
@@ -119,7 +124,14 @@ def side_of(first: Ends, other: Ends, *, forced: bool) -> Side | None:
 class Cells(OneHead):
     """The tables of one wide model, arranged for many cells."""
 
-    def __init__(self, tables: Tables, probabilities: Array, allowed: Flags | None = None) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        probabilities: Array,
+        allowed: Flags | None = None,
+        looser: float = LOOSER[0],
+    ) -> None:
+        self.looser = looser
         self.held = np.ones(probabilities.shape, dtype=bool) if allowed is None else allowed
         self.tables, self.probabilities = tables, probabilities
         self.positions, self.outputs = tables.heads[0].D.shape
@@ -154,9 +166,10 @@ class Cells(OneHead):
         lower = np.vstack([low[kept] + least, last_low])
         top = float(upper.max())
         there = np.isfinite(upper)
+        least = np.exp(np.where(there, lower, 0.0) - top) - GRAIN
         return Ends(
-            np.where(there, np.exp(np.where(there, lower, 0.0) - top), 0.0),
-            np.where(there, np.exp(np.where(there, upper, 0.0) - top), NOTHING),
+            np.where(there, np.maximum(least, 0.0), 0.0),
+            np.where(there, np.exp(np.where(there, upper, 0.0) - top) + GRAIN, NOTHING),
         )
 
     def _brackets(self, head: HeadTables, m: int, starts: Tokens, answers: Tokens) -> Array:
@@ -176,7 +189,7 @@ class Cells(OneHead):
         """
         m, answers, forced = maximum, left.answers, bool(queries[-1] != maximum)
         ends = [self.ends(h, m, queries, starts) for h in range(len(self.tables.heads))]
-        sides = [side_of(ends[0], other, forced=forced) for other in ends[1:]]
+        sides = [side_of(ends[0], other, self.looser, forced=forced) for other in ends[1:]]
         if any(side is None for side in sides):
             return self._unknown(m, queries, starts, left)
         box = tuple(side for side in sides if side is not None)
@@ -253,7 +266,8 @@ class Cells(OneHead):
                 high, low = np.where(passes, middle, high), np.where(passes, low, middle)
             if not Comparison(ends, brackets, -high, vertices, forced).beaten(there).all():
                 return None
-            bounds[:, column] = sign * np.ceil((own + high) * UNITS_OF_A_BOUND + 1.0)
+            outward = own + high + self.looser * (np.abs(own) + reach)
+            bounds[:, column] = sign * np.ceil(outward * UNITS_OF_A_BOUND + 1.0)
         return bounds
 
     def _unknown(self, m: int, queries: Tokens, starts: Tokens, left: Open) -> WideExamined:

@@ -39,19 +39,23 @@ POOLED_TUPLES = 1 << 16
 
 @dataclass(frozen=True)
 class Problem:
-    """The tables of a wide model, and what is asked of it; as the problem of one head."""
+    """The tables of a wide model, and what is asked of it; as the problem of one head.
+
+    ``looser``: by what share boxes and bounds are wider than estimated.
+    """
 
     named: Numbering
     weights: list[list[int]]
     tables: Tables
     effort: float
+    looser: float
     progress: Progress
 
     @cached_property
     def cells(self) -> Cells:
         """Return the tables arranged for cells."""
         shares = [[entry / sum(row) for entry in row] for row in self.weights]
-        return Cells(self.tables, np.array(shares), self.named.allowed)
+        return Cells(self.tables, np.array(shares), self.named.allowed, self.looser)
 
     def everything(self, maximum: int) -> Open:
         """Return every wrong answer with every token that its position allows."""

@@ -177,13 +177,13 @@ def output_bias_read_before_the_norm(patch: pytest.MonkeyPatch) -> None:
 
 
 def maximum_without_ends(patch: pytest.MonkeyPatch) -> None:
-    """Scores relative to that of the maximum at the same position, where it has then no ends, as if
-    that were one number for all positions.
-    """
+    """The block of the maximum with H = L = 0 at every position, as if its score were one number."""
 
     def weights(self: Any, queries: Any, blocks: Any) -> Any:
-        apart = [WEIGHTS(replace(self, tables=tables), queries, blocks) for tables in self.places]
-        return [rows[i] for i, rows in enumerate(apart)]
+        found = WEIGHTS(self, queries, blocks)
+        last = len(blocks) - 1
+        one = (1 << self.precision,) * 2
+        return [row | {last: one} for row in found[:-1]] + found[-1:]
 
     patch.setattr(norm.NormedScores, "weights", weights)
 
