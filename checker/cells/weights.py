@@ -63,14 +63,19 @@ def weighed(tokens: list[Ends], place: Ends, bits: int) -> Weights:
 
 def both_ends(lows: Sequence[OneEnd], highs: Sequence[OneEnd]) -> list[Weights]:
     """Return weights by position from their lower and their upper ends."""
-    pairs = zip(lows, highs, strict=True)
-    return [{b: (low[b], high[b]) for b in high} for low, high in pairs]
+    found = []
+    for low, high in zip(lows, highs, strict=True):
+        found.append({b: (low[b], high[b]) for b in high})
+    return found
 
 
 def apart(weights: Sequence[Weights]) -> tuple[list[OneEnd], list[OneEnd]]:
     """Return the lower and the upper ends of weights, by position."""
-    lows = [{b: low for b, (low, _) in row.items()} for row in weights]
-    highs = [{b: high for b, (_, high) in row.items()} for row in weights]
+    lows = []
+    highs = []
+    for row in weights:
+        lows.append({b: low for b, (low, _) in row.items()})
+        highs.append({b: high for b, (_, high) in row.items()})
     return lows, highs
 
 

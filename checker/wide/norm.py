@@ -233,7 +233,8 @@ class NormedScores(Scores):
                 low = [min(one[q], two[q]) for q in queries]
                 one, two = tables.score_high.windows(*block)
                 high = [max(one[q], two[q]) for q in queries]
-                row[b] = min(map(sub, low, bases)), max(map(sub, high, bases))
+                least = min(map(sub, low, bases))
+                row[b] = least, max(map(sub, high, bases))
             spans.append(row)
         by_query = dict(zip(queries, bases, strict=True))
         spans.append(self._asked(last, by_query, blocks))

@@ -179,11 +179,11 @@ def output_bias_read_before_the_norm(patch: pytest.MonkeyPatch) -> None:
 def maximum_without_ends(patch: pytest.MonkeyPatch) -> None:
     """The block of the maximum with H = L = 0 at every position, as if its score were one number."""
 
-    def weights(self: Any, queries: Any, blocks: Any) -> Any:
-        found = WEIGHTS(self, queries, blocks)
-        last = len(blocks) - 1
-        one = (1 << self.precision,) * 2
-        return [row | {last: one} for row in found[:-1]] + found[-1:]
+    def weights(self: Any, queries: Any, layout: Any) -> Any:
+        last = len(layout.blocks) - 1
+        one = 1 << self.precision
+        both = WEIGHTS(self, queries, layout)
+        return tuple([row | {last: one} for row in side[:-1]] + side[-1:] for side in both)
 
     patch.setattr(norm.NormedScores, "weights", weights)
 
