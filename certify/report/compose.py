@@ -241,7 +241,8 @@ def _beside(topic: Topic) -> tuple[Columns | None, str]:
         if lost <= 0
         else f"With rounding, {about(lost)} fewer answers are proved right"
         f" ({percent_up(lost, real.verdict.total)} of all): whether they are right can depend on"
-        " the order in which a computer adds up."
+        " the order in which a computer adds up. What is open with rounding lies between at least"
+        " and at most."
     )
     return table, told
 

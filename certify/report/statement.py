@@ -157,7 +157,8 @@ def _claim(topic: Topic, one: Proof) -> Claim:
     verdict = one.verdict
     lower, upper, total = verdict.correct_lower, verdict.correct_upper, verdict.total
     arithmetic = (
-        "On a real computer, which rounds every number (float32), in whatever order it adds up"
+        "On a computer with ordinary 32-bit arithmetic (exceptions below), which rounds every"
+        " number, in whatever order it adds them up"
         if is_float32(one)
         else "If nothing is rounded while it calculates"
     )
@@ -233,9 +234,9 @@ def _unsaid(topic: Topic) -> list[tuple[str, str]]:
     if verdict.correct_lower < verdict.total and not topic.weighted:
         found.append(
             (
-                "Not how often you will see a mistake.",
-                "Every question counts once here. If some are asked more often than others,"
-                " mistakes may be more frequent or less.",
+                "Not how often you will meet a mistake.",
+                "Every question counts once here, as if all were equally likely. If yours are not,"
+                " you may meet mistakes more often, or less.",
             )
         )
     if topic.best_float32 is None:
@@ -251,7 +252,7 @@ def _unsaid(topic: Topic) -> list[tuple[str, str]]:
         found.append(
             (
                 "Not that your computer keeps the rules.",
-                "The statement about real computers is for ordinary 32-bit arithmetic with an exp"
+                "The statement about computers is for ordinary 32-bit arithmetic with an exp"
                 f" of the stated accuracy ({_exp(topic.best_float32)}). Reduced precision (TF32,"
                 " bfloat16, half) and fast-math are not covered.",
             )
@@ -259,8 +260,8 @@ def _unsaid(topic: Topic) -> list[tuple[str, str]]:
     found.append(
         (
             "Not why, and not what for.",
-            "It says how often the answers are right. It does not say that the program is safe,"
-            " useful or fair, or that it reasons as a person would.",
+            "It counts right answers among all possible questions. It does not say that the program"
+            " is safe, useful or fair, or that it reasons as a person would.",
         )
     )
     if verdict.correct_lower < verdict.total:

@@ -131,7 +131,7 @@ def test_cells_and_sums_of_any_domain(
     assert 1 <= len(page.examples) <= 6
     assert "There are no examples or pictures" not in page.text
     assert ("counts weights" in page.text) == (weights is not None)
-    assert ("On a real computer" in page.text) == (float32 is not None)
+    assert ("On a computer with ordinary 32-bit arithmetic" in page.text) == (float32 is not None)
 
 
 def require_truth(said: asked.Asked, page: Read, weights: list[list[int]] | None) -> None:
