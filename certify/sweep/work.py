@@ -141,7 +141,7 @@ def run(
     with tempfile.TemporaryDirectory(
         dir=below, prefix=f"{work.kind}-", ignore_cleanup_errors=True
     ) as name:
-        folder = Path(name)
+        folder = Path(name).resolve()  # the process works there, and keeps its own files there
         for file, data in contents.items():
             (folder / file).write_bytes(data)
         asked = {"kind": work.kind, "identity": work.identity, "time_limit": work.time_limit}

@@ -329,6 +329,22 @@ def test_a_job_that_crashes_is_a_failure_with_its_line() -> None:
     assert (ended.verdict, ended.reason) == ("FAILED", "KeyError: 'dance'")
 
 
+def test_a_job_keeps_its_files_in_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen: list[Path] = []
+
+    def watch(folder: Path, *_: object) -> tuple[int, str]:
+        seen.append(folder)
+        return 1, "said nothing"
+
+    monkeypatch.setattr("certify.sweep.work._run_child", watch)
+    assert run(Work("prove", {}, 1.0), {}, Path()).reason == "said nothing"
+    assert seen[0].is_absolute()
+    assert list(tmp_path.iterdir()) == []
+
+
 class _Planted(LocalEngine):
     """An engine whose outcomes are replaced by others."""
 
