@@ -652,3 +652,11 @@ def test_what_is_remembered_changes_nothing(
     monkeypatch.setattr("checker.leaves.network.MOST_BEGUN", 0)
     for tokens, balls in zip(inputs, found, strict=True):
         assert network_of(model, 64).read(tokens) == balls
+
+
+def test_the_room_of_what_is_remembered_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = networks.of(random.Random("room"), {"n_heads": 2})
+    remembering = network_of(model, 64).ledger.held
+    monkeypatch.setattr("checker.leaves.network.MOST_BEGUN", 0)
+    position = (2 * 2 + 3) * (4 * 64 + 700)
+    assert remembering - network_of(model, 64).ledger.held == 64 * (384 + position)
