@@ -41,6 +41,12 @@ class Single:
     heads: list[list[tuple[Paths, Ends]]]
     precision: int
 
+    @property
+    def blurred(self) -> bool:
+        """Whether the weights of some head may all be nothing, as far as their ends tell."""
+        lows = [[low for _, (low, _) in row] for row in self.heads]
+        return not all(map(any, lows))
+
     def ends(self, column: Column) -> Ends:
         """Return both ends of what is read of the last token itself and of the means of all heads,
         over ``precision`` bits more than logits.
@@ -154,14 +160,17 @@ def is_wrong(
         ledger.charge(mul=2 * means * (positions + 1), add=added)
         heads = [list(_weighed(own, tokens, precision)) for own in scores]
         single = Single(tokens, first.tables.paths, heads, precision)
+        precision *= 2
+        if single.blurred:
+            continue
         spread = single.spread(final) if final else (0, 0)
         reads = single.reads(neurons) if neurons else []
         found = []
         for j in answers:
             low, high = single.ends(_difference(j, right))
             if final:
-                low += final.below(j, right, spread) << precision
-                high += final.above(j, right, spread) << precision
+                low += final.below(j, right, spread) << single.precision
+                high += final.above(j, right, spread) << single.precision
             if neurons:
                 least, most = neurons.added(j, right, reads)
                 low += least
@@ -169,7 +178,6 @@ def is_wrong(
             found.append((low, high))
         if any(low >= 0 for low, _ in found):
             return True
-        if all(high + (mu << precision) < 0 for _, high in found):
+        if all(high + (mu << single.precision) < 0 for _, high in found):
             return False
-        precision *= 2
     return None
