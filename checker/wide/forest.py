@@ -10,11 +10,13 @@ from checker.ground import record
 from checker.ground.decode import listing
 from checker.ground.errors import require_support
 from checker.ground.ledger import Ledger
+from checker.ground.norms import TABLE_SCALE
 from checker.statement.model import Model
 from checker.statement.outcome import MAX_CELLS, Outcome
 from checker.statement.statement import Statement
 from checker.wide.derive import WideCells
-from checker.wide.heads import heads_of, require_wide
+from checker.wide.float32 import wide_slacks
+from checker.wide.heads import heads_of, parts_of, require_wide
 from checker.wide.hints import parse_hints
 from checker.wide.methods import WIDE_METHODS
 
@@ -35,8 +37,19 @@ class WideForest:
         Raises: Rejected (SPEC-7.x, SPEC-16.x), Declined (SPEC-3.5, SPEC-8.2).
         """
         named = self.named
-        heads = heads_of(self.model, named, ledger)
+        exp = self.statement.exp_errors
+        heads = heads_of(self.model, named, ledger, TABLE_SCALE if exp else 0)
         slacks = [REAL] * len(heads.tables)
+        if exp is not None:
+            first = [places[0] for places in heads.tables]
+            slacks = wide_slacks(
+                self.model,
+                parts_of(self.model),
+                exp,
+                [paths.score_scale for paths in first],
+                first[0].value_scale,
+                ledger,
+            )
         cells = WideCells(heads, named.weights, self.precision, ledger, slacks)
         answers = range(self.model.sizes["d_vocab_out"])
         for root in self.roots:
@@ -80,12 +93,14 @@ def parse_wide(
         "SPEC-16.1",
         "paths are not enclosed in a proof of wide cells",
     )
-    require_support(
-        statement.exp_errors is None,
-        "SPEC-16.1",
-        "wide cells are not proved for float32",
-    )
     require_wide(model)
+    config = model.config
+    attends = config["attn_only"] is True and config["normalization_type"] is None
+    require_support(
+        statement.exp_errors is None or attends,
+        "SPEC-16.12",
+        "wide cells are proved for float32 without an MLP and without normalisation",
+    )
     named = places_of(statement)
     sizes = model.sizes | {"places": len(named.tokens)}
     cells = listing(proof["wide"], "wide", MAX_CELLS)

@@ -108,8 +108,11 @@ def _weighed(
         high = paths.eqke_high[q][t] + place
         spans.append((low, high))
     top = max(high for _, high in spans)
+    wide = (
+        scores.slack.score_error
+    )  # 16.12: lower ends are those of scores less by this
     for own, (low, high) in zip(tables, spans, strict=True):
-        yield own.paths, scores.exp_ends(top - high, top - low, precision)
+        yield own.paths, scores.exp_ends(top - high, top - low + wide, precision)
 
 
 def _mean(
@@ -138,9 +141,10 @@ def is_wrong(
     tokens: tuple[int, ...],
     answers: list[int],
     mu: int,
+    drop: int,
 ) -> bool | None:
-    """Return True if some answer reaches the right logit, False if all of them stay more than
-    ``mu`` below it, None if 4 096 bits do not tell.  (SPEC-16.7)
+    """Return True if some answer is ``drop`` or more above the right logit, False if all of them
+    stay more than ``mu`` below it, None if 4 096 bits do not tell.  (SPEC-16.7)
 
     Cost: at every precision, for each head and position an addition and two exponentials, and for
           each answer, column of Y and neuron that is asked for, nine operations and five.
@@ -176,7 +180,7 @@ def is_wrong(
                 low += least
                 high += most
             found.append((low, high))
-        if any(low >= 0 for low, _ in found):
+        if any(low >= drop << single.precision for low, _ in found):
             return True
         if all(high + (mu << single.precision) < 0 for _, high in found):
             return False
