@@ -33,15 +33,8 @@ class Forest:
 
         Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
         """
-        exp = self.statement.exp_errors
         named = self.named
-        fine = TABLE_SCALE if exp else 0
-        paths = decompose(self.model, named, self.hints, ledger, fine)
-        slack = float32.REAL
-        if exp is not None:
-            scales = paths.score_scale, paths.value_scale
-            slack = float32.slack(self.model, exp, scales, ledger)
-        cells = Cells(paths, named.weights, self.precision, ledger, slack)
+        cells = self.derivation(ledger)
         answers = range(self.model.sizes["d_vocab_out"])
         for root in self.roots:
             # 7.6: at a root every answer and token is allowed
@@ -53,6 +46,18 @@ class Forest:
             ledger.spend(len(wrong))
             cells.visit(root, Known(wrong, None))
         return tuple(cells.outcomes)
+
+    def derivation(self, ledger: Ledger) -> Cells:
+        """Return what derives the outcomes of cells, with the tables of the model."""
+        exp = self.statement.exp_errors
+        named = self.named
+        fine = TABLE_SCALE if exp else 0
+        paths = decompose(self.model, named, self.hints, ledger, fine)
+        slack = float32.REAL
+        if exp is not None:
+            scales = paths.score_scale, paths.value_scale
+            slack = float32.slack(self.model, exp, scales, ledger)
+        return Cells(paths, named.weights, self.precision, ledger, slack)
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""

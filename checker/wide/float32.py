@@ -107,16 +107,21 @@ def wide_slacks(
     found = [_head(whole | own, asked, last, x, exp, ledger) for own in heads]
     bias = frobenius(whole["b_O"], ledger)
     # e_y: a sum of H h products, b_O and the computed residual
-    sums = sum((own.z.reached * own.output for own in found), bias + last.reached)
-    moved = sum((own.z.error * own.output for own in found), last.error)
+    sums = bias + last.reached
+    moved = last.error
+    norm = bias + last.norm
+    for own in found:
+        sums += own.z.reached * own.output
+        moved += own.z.error * own.output
+        norm += own.z.norm * own.output
     e_y = shortened(moved + gamma(len(heads) * width + 2) * sums + TINY)
-    norm = sum((own.z.norm * own.output for own in found), bias + last.norm)
     y = Computed(norm, e_y)
     logits = logit_norms(whole["W_U"], whole["b_U"], ledger)
     # B: what the error of y moves in a difference, and the rounding of two logits
     B = e_y * apart(whole["W_U"], ledger) + 2 * logits.rounding(y.reached)
     reached = [value for own in found for value in own.reached]
-    largest = max(x.reached, sums + e_y, y.reached, logits.reach(y.reached), *reached)
+    reached += [x.reached, sums + e_y, y.reached, logits.reach(y.reached)]
+    largest = max(reached)
     require_support(
         largest < LARGEST, "SPEC-16.12", "a number might overflow in float32"
     )

@@ -2,9 +2,10 @@
 
 from functools import partial
 
-from checker.cells.cell import Known
-from checker.cells.parse import Cell, Skip, parse_cells
-from checker.cells.places import Places, places_of
+from checker.cells.derive import Cells
+from checker.cells.forest import Forest
+from checker.cells.parse import parse_cells
+from checker.cells.places import places_of
 from checker.float32.cells import REAL
 from checker.ground import record
 from checker.ground.decode import listing
@@ -12,7 +13,7 @@ from checker.ground.errors import require_support
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
 from checker.statement.model import Model
-from checker.statement.outcome import MAX_CELLS, Outcome
+from checker.statement.outcome import MAX_CELLS
 from checker.statement.statement import Statement
 from checker.wide.derive import WideCells
 from checker.wide.float32 import wide_slacks
@@ -22,23 +23,16 @@ from checker.wide.methods import WIDE_METHODS
 
 
 @record
-class WideForest:
-    """The cells of a proof about a wide model, and what they are about."""
+class WideForest(Forest):
+    """The cells of a proof about a wide model, and what they are about; no path has a hint."""
 
-    model: Model
-    statement: Statement
-    precision: int
-    named: Places
-    roots: tuple[Cell, ...]
+    def derivation(self, ledger: Ledger) -> Cells:
+        """Return what derives the outcomes of wide cells, with the tables of all heads.
 
-    def outcomes(self, ledger: Ledger) -> tuple[Outcome, ...]:
-        """Return what every leaf proves, in preorder.
-
-        Raises: Rejected (SPEC-7.x, SPEC-16.x), Declined (SPEC-3.5, SPEC-8.2).
+        Raises: Declined (SPEC-3.5, SPEC-8.2, SPEC-16.12).
         """
-        named = self.named
         exp = self.statement.exp_errors
-        heads = heads_of(self.model, named, ledger, TABLE_SCALE if exp else 0)
+        heads = heads_of(self.model, self.named, ledger, TABLE_SCALE if exp else 0)
         slacks = [REAL] * len(heads.tables)
         if exp is not None:
             first = [places[0] for places in heads.tables]
@@ -50,27 +44,8 @@ class WideForest:
                 first[0].value_scale,
                 ledger,
             )
-        cells = WideCells(heads, named.weights, self.precision, ledger, slacks)
-        answers = range(self.model.sizes["d_vocab_out"])
-        for root in self.roots:
-            # 7.6: at a root every answer and token is allowed
-            held = (2 << root.maximum) - 1
-            every = tuple(mask & held for mask in named.allowed)
-            wrong = {j: every for j in answers if j != named.right[root.maximum]}
-            if isinstance(root.method, Skip):  # 7.11: nothing is asked of it
-                wrong = {}
-            ledger.spend(len(wrong))
-            cells.visit(root, Known(wrong, None))
-        return tuple(cells.outcomes)
-
-    def lines(self) -> list[str]:
-        """Return what was parsed, for a human audit."""
-        roots = [
-            f"  {cell.where}: maximum {cell.maximum}, queries {list(cell.queries)}, "
-            f"{type(cell.method).__name__}, {cell.claim}"
-            for cell in self.roots
-        ]
-        return [f"heads: {self.model.sizes['n_heads']}, roots:", *roots]
+        weights = self.named.weights
+        return WideCells(heads, weights, self.precision, ledger, slacks)
 
 
 def parse_wide(
@@ -106,4 +81,4 @@ def parse_wide(
     cells = listing(proof["wide"], "wide", MAX_CELLS)
     hints = partial(parse_hints, sizes=sizes)
     roots = parse_cells(cells, sizes, WIDE_METHODS, hints)
-    return WideForest(model, statement, precision, named, roots)
+    return WideForest(model, statement, precision, named, {}, roots)
