@@ -80,6 +80,35 @@ def _head(
     return Moved(scores.theta, z, output, (*reached, *scores.reached, z.reached))
 
 
+def _logits(
+    whole: dict[str, Matrix],
+    heads: list[Moved],
+    last: Computed,
+    width: int,
+    ledger: Ledger,
+) -> tuple[Fraction, list[Fraction]]:
+    """Return B, and what is reached on the way; ``width``: h.
+
+    Cost: norms, and the centring of W_U.
+    """
+    bias = frobenius(whole["b_O"], ledger)
+    # e_y: a sum of H h products, b_O and the computed residual
+    sums = bias + last.reached
+    moved = last.error
+    norm = bias + last.norm
+    for own in heads:
+        sums += own.z.reached * own.output
+        moved += own.z.error * own.output
+        norm += own.z.norm * own.output
+    e_y = shortened(moved + gamma(len(heads) * width + 2) * sums + TINY)
+    y = Computed(norm, e_y)
+    logits = logit_norms(whole["W_U"], whole["b_U"], ledger)
+    # B: what the error of y moves in a difference, and the rounding of two logits
+    B = e_y * apart(whole["W_U"], ledger) + 2 * logits.rounding(y.reached)
+    reached = [value for own in heads for value in own.reached]
+    return B, [*reached, sums + e_y, y.reached, logits.reach(y.reached)]
+
+
 def wide_slacks(
     model: Model,
     heads: list[dict[str, Matrix]],
@@ -105,23 +134,8 @@ def wide_slacks(
     both = largest_norm(whole["W_E"], ledger) + largest_norm(whole["W_pos"], ledger)
     x = residual(both)
     found = [_head(whole | own, asked, last, x, exp, ledger) for own in heads]
-    bias = frobenius(whole["b_O"], ledger)
-    # e_y: a sum of H h products, b_O and the computed residual
-    sums = bias + last.reached
-    moved = last.error
-    norm = bias + last.norm
-    for own in found:
-        sums += own.z.reached * own.output
-        moved += own.z.error * own.output
-        norm += own.z.norm * own.output
-    e_y = shortened(moved + gamma(len(heads) * width + 2) * sums + TINY)
-    y = Computed(norm, e_y)
-    logits = logit_norms(whole["W_U"], whole["b_U"], ledger)
-    # B: what the error of y moves in a difference, and the rounding of two logits
-    B = e_y * apart(whole["W_U"], ledger) + 2 * logits.rounding(y.reached)
-    reached = [value for own in found for value in own.reached]
-    reached += [x.reached, sums + e_y, y.reached, logits.reach(y.reached)]
-    largest = max(reached)
+    B, reached = _logits(whole, found, last, width, ledger)
+    largest = max(x.reached, *reached)
     require_support(
         largest < LARGEST, "SPEC-16.12", "a number might overflow in float32"
     )
