@@ -12,6 +12,7 @@ from certify.certificate.job import Job
 from certify.errors import Unsupported
 from certify.progress import Progress
 from certify.wide.estimates import LOOSER
+from certify.wide.slack import slack
 from certify.wide.strategies import Problem
 from certify.wide.tables import tables_of
 
@@ -30,9 +31,15 @@ def draft(job: Job, progress: Progress) -> Drafting:
     if not tables.trusted:
         raise Unsupported("weights are too large to choose boxes in float64; use exhaustive")
     weights = named.weights(domain, job.scope)
+    config, float32 = job.model.config, job.options.float32
+    if float32 and (config.normalization_type or not config.attn_only):
+        raise Unsupported(
+            "proofs of wide cells are about float32 only without an MLP and without layer norm"
+        )
+    off = slack(job.model, float32)
     total = job.scope.total(domain)
     for looser in LOOSER:
-        problem = Problem(named, weights, tables, job.options.chosen_effort, looser, progress)
+        problem = Problem(named, weights, tables, job.options.chosen_effort, looser, progress, off)
         cells = named.named(job.strategy.build(problem))
         progress(named.places, named.places, "")
         drafted = document_of(job, PRECISION, wide=weakest(cells, total))

@@ -17,6 +17,7 @@ from certify.cells.estimates import Cells as OneHead
 from certify.cells.scaled import Array
 from certify.wide.comparison import Comparison, Ends
 from certify.wide.planes import UNITS_OF_A_BOUND, Planes
+from certify.wide.slack import Slack
 from certify.wide.tables import HeadTables, Tables
 
 LOOSER = (1e-9, 1e-4, 1e-2)
@@ -130,8 +131,10 @@ class Cells(OneHead):
         probabilities: Array,
         allowed: Flags | None = None,
         looser: float = LOOSER[0],
+        slack: Slack | None = None,
     ) -> None:
         self.looser = looser
+        self.slack = slack or Slack((0.0,) * len(tables.heads))
         self.held = np.ones(probabilities.shape, dtype=bool) if allowed is None else allowed
         self.tables, self.probabilities = tables, probabilities
         self.positions, self.outputs = tables.heads[0].D.shape
@@ -166,7 +169,8 @@ class Cells(OneHead):
         lower = np.vstack([low[kept] + least, last_low])
         top = float(upper.max())
         there = np.isfinite(upper)
-        least = np.exp(np.where(there, lower, 0.0) - top) - GRAIN
+        off = 2 * self.slack.thetas[h]
+        least = np.exp(np.where(there, lower, 0.0) - top - off) - GRAIN
         return Ends(
             np.where(there, np.maximum(least, 0.0), 0.0),
             np.where(there, np.exp(np.where(there, upper, 0.0) - top) + GRAIN, NOTHING),
@@ -203,7 +207,7 @@ class Cells(OneHead):
             direct = planes.direct(self.tables, queries, answers, m)
         else:
             brackets = [self._brackets(one, m, starts, answers) for one in self.tables.heads]
-            direct = self.tables.direct(queries, answers, m)
+            direct = self.tables.direct(queries, answers, m) + self.slack.bracket
         comparison = Comparison(ends, brackets, direct, vertices, forced)
         there = np.logical_or.reduceat(left.allowed, starts, axis=2)
         there[-1] &= np.isfinite(ends[0].upper[-1])

@@ -21,10 +21,11 @@ from certify.cells.problem import nothing_at
 from certify.cells.strategies.brute_force import LARGEST_DOMAIN
 from certify.cells.strategies.count import settling
 from certify.cells.strategies.exact import enumerated_cell
-from certify.certificate.job import EFFORT, Strategy
+from certify.certificate.job import EFFORT, SEMANTICS, Strategy
 from certify.errors import Unsupported
 from certify.progress import Progress
 from certify.wide.estimates import Cells, WideExamined
+from certify.wide.slack import Slack
 from certify.wide.tables import Tables
 
 NEAR_TOKENS, FIRST_BLOCK, GROWTH = 8, 3, 2
@@ -41,7 +42,8 @@ POOLED_TUPLES = 1 << 16
 class Problem:
     """The tables of a wide model, and what is asked of it; as the problem of one head.
 
-    ``looser``: by what share boxes and bounds are wider than estimated.
+    ``looser``: by what share boxes and bounds are wider than estimated.  ``slack``: how far scores
+    and logits may be off in the semantics of the claim, None in real arithmetic.
     """
 
     named: Numbering
@@ -50,12 +52,13 @@ class Problem:
     effort: float
     looser: float
     progress: Progress
+    slack: Slack | None = None
 
     @cached_property
     def cells(self) -> Cells:
         """Return the tables arranged for cells."""
         shares = [[entry / sum(row) for entry in row] for row in self.weights]
-        return Cells(self.tables, np.array(shares), self.named.allowed, self.looser)
+        return Cells(self.tables, np.array(shares), self.named.allowed, self.looser, self.slack)
 
     def everything(self, maximum: int) -> Open:
         """Return every wrong answer with every token that its position allows."""
@@ -184,26 +187,28 @@ STRATEGIES = {
             "every sequence, every wrong answer, nothing pruned",
             "about V^k log V",
             brute_force,
+            frozenset({SEMANTICS}),
         ),
         Strategy(
             "exact",
             "pooled cells with searched lambdas, the rest by single queries: lower = upper",
             "2 H V^2 d and 2^H V^2 or more",
             exact,
+            frozenset({SEMANTICS}),
         ),
         Strategy(
             "count",
             "the same, the rest counted by generating functions: any k",
             "2 H V^2 d and 2^H V^2 or more, and the products",
             count,
-            frozenset({EFFORT}),
+            frozenset({SEMANTICS, EFFORT}),
         ),
         Strategy(
             "cascade",
             "pooled cells with searched lambdas, a few queries at the least: lower side only",
             "2 H V^2 d and 2^H V^2 or more",
             cascade,
-            frozenset({EFFORT}),
+            frozenset({SEMANTICS, EFFORT}),
         ),
     )
 }

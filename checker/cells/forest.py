@@ -44,6 +44,11 @@ class Forest:
 
         Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
         """
+        cells = self.derivation(ledger)
+        return visited(cells, self.roots, others(self.model), spread)
+
+    def derivation(self, ledger: Ledger) -> Cells:
+        """Return what derives the outcomes of cells, with the tables of the model."""
         exp = self.statement.exp_errors
         named = self.named
         fine = TABLE_SCALE if exp else 0
@@ -52,8 +57,7 @@ class Forest:
         if exp is not None:
             scales = paths.score_scale, paths.value_scale
             slack = float32.slack(self.model, exp, scales, ledger)
-        cells = Cells(paths, named, self.precision, ledger, slack)
-        return visited(cells, self.roots, others(self.model), spread)
+        return Cells(paths, named, self.precision, ledger, slack)
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""

@@ -63,7 +63,7 @@ class Slack:
 REAL = Slack()
 
 
-def _either(w: dict[str, Matrix], letter: str, ledger: Ledger) -> Fraction:
+def either(w: dict[str, Matrix], letter: str, ledger: Ledger) -> Fraction:
     """Return ``max |W_E[t] W + b| + max |W_pos[i] W|``, K or Z of SPEC-12.3.
 
     Cost: two products, a sum of rows, norms.
@@ -148,7 +148,7 @@ def slack(
     query = Computed(largest_norm(queries, ledger), maps["Q"].error(last))
     x = residual(largest_norm(w["W_E"], ledger) + largest_norm(w["W_pos"], ledger))
     key, value = (
-        Computed(_either(w, letter, ledger), maps[letter].error(x)) for letter in "KV"
+        Computed(either(w, letter, ledger), maps[letter].error(x)) for letter in "KV"
     )
     scores = score_errors(query, key, h, eps_exp)
     logits = _logits(w, last, value, eta_exp, ledger)

@@ -5,7 +5,7 @@
 from typing import cast
 
 from checker.cells.cell import Known
-from checker.cells.derive import ROW_BITS, Cells, beaten
+from checker.cells.derive import ROW_BITS, TERM_BITS, Cells, beaten
 from checker.cells.extreme import extreme_test
 from checker.cells.parse import Cell
 from checker.cells.places import Places
@@ -13,6 +13,7 @@ from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Terms, max_of_terms
 from checker.cells.weights import Scores
 from checker.float32.cells import Slack
+from checker.ground.exact import Matrix, bits
 from checker.ground.ledger import Ledger
 from checker.wide.frame import WideFrame
 from checker.wide.heads import Heads
@@ -37,15 +38,18 @@ class WideCells(Cells):
         first = heads.tables[0][0]
         super().__init__(first, named, precision, ledger, slacks[0])
         self.read = heads
+        tables = [paths for places in heads.tables for paths in places]
+        longest = max(bits(Matrix(paths.evou_low, 0)) for paths in tables)
+        self.bits = max(self.bits, precision + TERM_BITS + longest)
         self.scores_of_heads: list[Scores] = []
         for places, slack in zip(heads.tables, slacks, strict=True):
-            tables = [
+            own_tables = [
                 self.scores.tables if paths is first else Tables(paths, ledger)
                 for paths in places
             ]
-            own = Scores(tables[0], precision, slack)
+            own = Scores(own_tables[0], precision, slack)
             if heads.final:
-                own = NormedScores(tables[0], precision, slack, tuple(tables))
+                own = NormedScores(own_tables[0], precision, slack, tuple(own_tables))
             self.scores_of_heads.append(own)
 
     def frame(self, cell: Cell) -> Frame:

@@ -2,52 +2,49 @@
 
 from functools import partial
 
-from checker.cells.forest import others, visited
-from checker.cells.parse import Cell, parse_cells
-from checker.cells.places import Places, places_of
+from checker.cells.derive import Cells
+from checker.cells.forest import Forest
+from checker.cells.parse import parse_cells
+from checker.cells.places import places_of
 from checker.float32.cells import REAL
 from checker.ground import record
 from checker.ground.decode import listing
 from checker.ground.errors import require_support
 from checker.ground.ledger import Ledger
+from checker.ground.norms import TABLE_SCALE
 from checker.statement.model import Model
-from checker.statement.outcome import MAX_CELLS, Outcome, Spread
+from checker.statement.outcome import MAX_CELLS
 from checker.statement.statement import Statement
 from checker.wide.derive import WideCells
-from checker.wide.heads import heads_of, require_wide
+from checker.wide.float32 import wide_slacks
+from checker.wide.heads import heads_of, parts_of, require_wide
 from checker.wide.hints import parse_hints
 from checker.wide.methods import WIDE_METHODS
 
 
 @record
-class WideForest:
-    """The cells of a proof about a wide model, and what they are about."""
+class WideForest(Forest):
+    """The cells of a proof about a wide model, and what they are about; no path has a hint."""
 
-    model: Model
-    statement: Statement
-    precision: int
-    named: Places
-    roots: tuple[Cell, ...]
+    def derivation(self, ledger: Ledger) -> Cells:
+        """Return what derives the outcomes of wide cells, with the tables of all heads.
 
-    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
-        """Return what every leaf proves, in preorder; a part is a run of roots.
-
-        Raises: Rejected (SPEC-7.x, SPEC-16.x), Declined (SPEC-3.5, SPEC-8.2).
+        Raises: Declined (SPEC-3.5, SPEC-8.2, SPEC-16.12).
         """
-        named = self.named
-        heads = heads_of(self.model, named, ledger)
+        exp = self.statement.exp_errors
+        heads = heads_of(self.model, self.named, ledger, TABLE_SCALE if exp else 0)
         slacks = [REAL] * len(heads.tables)
-        cells = WideCells(heads, named, self.precision, ledger, slacks)
-        return visited(cells, self.roots, others(self.model), spread)
-
-    def lines(self) -> list[str]:
-        """Return what was parsed, for a human audit."""
-        roots = [
-            f"  {cell.where}: maximum {cell.maximum}, queries {list(cell.queries)}, "
-            f"{type(cell.method).__name__}, {cell.claim}"
-            for cell in self.roots
-        ]
-        return [f"heads: {self.model.sizes['n_heads']}, roots:", *roots]
+        if exp is not None:
+            first = [places[0] for places in heads.tables]
+            slacks = wide_slacks(
+                self.model,
+                parts_of(self.model),
+                exp,
+                [paths.score_scale for paths in first],
+                first[0].value_scale,
+                ledger,
+            )
+        return WideCells(heads, self.named, self.precision, ledger, slacks)
 
 
 def parse_wide(
@@ -70,15 +67,17 @@ def parse_wide(
         "SPEC-16.1",
         "paths are not enclosed in a proof of wide cells",
     )
-    require_support(
-        statement.exp_errors is None,
-        "SPEC-16.1",
-        "wide cells are not proved for float32",
-    )
     require_wide(model)
+    config = model.config
+    attends = config["attn_only"] is True and config["normalization_type"] is None
+    require_support(
+        statement.exp_errors is None or attends,
+        "SPEC-16.12",
+        "wide cells are proved for float32 without an MLP and without normalisation",
+    )
     named = places_of(statement)
     sizes = model.sizes | {"places": len(named.tokens)}
     cells = listing(proof["wide"], "wide", MAX_CELLS)
     hints = partial(parse_hints, sizes=sizes)
     roots = parse_cells(cells, sizes, WIDE_METHODS, hints)
-    return WideForest(model, statement, precision, named, roots)
+    return WideForest(model, statement, precision, named, {}, roots)

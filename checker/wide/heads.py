@@ -63,7 +63,7 @@ def require_wide(model: Model) -> None:
     )
 
 
-def _parts(model: Model) -> list[dict[str, Matrix]]:
+def parts_of(model: Model) -> list[dict[str, Matrix]]:
     """Return the weights of every head by the last parts of their names."""
     heads = range(model.sizes["n_heads"])
     return [{name: part(model, name, head) for name in _OF_A_HEAD} for head in heads]
@@ -92,7 +92,7 @@ def heads_of(model: Model, named: Places, ledger: Ledger, fine: int = 0) -> Head
     Cost: that of one decomposition for each head; for every head but the first, its b_V W_O and an
           addition per entry.  With a norm SPEC-16.9 and SPEC-16.10.
     """
-    heads = _parts(model)
+    heads = parts_of(model)
     if model.config["normalization_type"] is not None:
         return _normed(model, heads, named, ledger)
     own = model.weights[f"{_ATTENTION}b_O"]

@@ -71,6 +71,7 @@ class WideEnumerate(Hinted):
                 tokens,
                 answers,
                 left.mu,
+                frame.drop,
             )
             if wrong is True:
                 certain[number] |= bit

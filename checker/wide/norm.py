@@ -150,6 +150,7 @@ def scores_at(
     joint = product(asking, turned, ledger)
     (alone,) = product(constant, turned, ledger).rows
     ledger.charge(mul=4 * joint.entries, add=joint.entries)
+    hold(4 * joint.entries, bits(joint) + 2 * ROOT_BITS, ledger)
     # both summands over one scale, that of the finer
     both = joint.scale + ROOT_BITS
     single = constant.scale + keys.scale
@@ -173,6 +174,7 @@ def values_at(key: Normed, writing: Matrix, ledger: Ledger) -> tuple[Rows, Rows]
     """
     exact = product(key.rows, writing, ledger)
     ledger.charge(mul=2 * exact.entries)
+    hold(4 * exact.entries, bits(exact) + ROOT_BITS, ledger)
     rows = []
     for row, own in zip(exact.rows, key.inverses, strict=True):
         rows.append([times((value, value), own) for value in row])

@@ -41,6 +41,12 @@ class Single:
     heads: list[list[tuple[Paths, Ends]]]
     precision: int
 
+    @property
+    def blurred(self) -> bool:
+        """Whether the weights of some head may all be nothing, as far as their ends tell."""
+        lows = [[low for _, (low, _) in row] for row in self.heads]
+        return not all(map(any, lows))
+
     def ends(self, column: Column) -> Ends:
         """Return both ends of what is read of the last token itself and of the means of all heads,
         over ``precision`` bits more than logits.
@@ -102,7 +108,10 @@ def _weighed(
         high = paths.eqke_high[q][t] + place
         spans.append((low, high))
     top = max(high for _, high in spans)
-    below = [(top - high, top - low) for low, high in spans]
+    wide = (
+        scores.slack.score_error
+    )  # 16.12: lower ends are those of scores less by this
+    below = [(top - high, top - low + wide) for low, high in spans]
     weights = scores.exp_ends(below, precision)
     for own, ends in zip(tables, weights, strict=True):
         yield own.paths, ends
@@ -134,9 +143,10 @@ def is_wrong(
     tokens: tuple[int, ...],
     answers: list[int],
     mu: int,
+    drop: int,
 ) -> bool | None:
-    """Return True if some answer reaches the right logit, False if all of them stay more than
-    ``mu`` below it, None if 4 096 bits do not tell.  (SPEC-16.7)
+    """Return True if some answer is ``drop`` or more above the right logit, False if all of them
+    stay more than ``mu`` below it, None if 4 096 bits do not tell.  (SPEC-16.7)
 
     Cost: at every precision, for each head and position an addition and two exponentials, and for
           each answer, column of Y and neuron that is asked for, nine operations and five.
@@ -156,22 +166,24 @@ def is_wrong(
         ledger.charge(mul=2 * means * (positions + 1), add=added)
         heads = [list(_weighed(own, tokens, precision)) for own in scores]
         single = Single(tokens, first.tables.paths, heads, precision)
+        precision *= 2
+        if single.blurred:
+            continue
         spread = single.spread(final) if final else (0, 0)
         reads = single.reads(neurons) if neurons else []
         found = []
         for j in answers:
             low, high = single.ends(_difference(j, right))
             if final:
-                low += final.below(j, right, spread) << precision
-                high += final.above(j, right, spread) << precision
+                low += final.below(j, right, spread) << single.precision
+                high += final.above(j, right, spread) << single.precision
             if neurons:
                 least, most = neurons.added(j, right, reads)
                 low += least
                 high += most
             found.append((low, high))
-        if any(low >= 0 for low, _ in found):
+        if any(low >= drop << single.precision for low, _ in found):
             return True
-        if all(high + (mu << precision) < 0 for _, high in found):
+        if all(high + (mu << single.precision) < 0 for _, high in found):
             return False
-        precision *= 2
     return None

@@ -137,7 +137,12 @@ def test_the_lead_says_what_was_proved(page: Read) -> None:
     )
     assert "For 50 the proof leaves it open" in told
     (unsaid,) = page.all("ul", class_="unsaid")
-    for short in ("any other file", "other questions", "how often you will see", "keeps the rules"):
+    for short in (
+        "any other file",
+        "other questions",
+        "how often you will",
+        "keeps the rules",
+    ):
         assert short in unsaid.text
 
 

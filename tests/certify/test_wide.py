@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from models import Model
 
+import certify
 from certify import families
 from certify.canonical import canonical
 from certify.cells.forest import weakest
 from certify.cells.numbering import numbering_of
 from certify.errors import Unsupported
 from certify.model.config import Config
-from certify.model.file import load_model
+from certify.model.file import load_model, save_model
 from certify.progress import silent
 from certify.question.question import read_question
 from certify.question.scope import UNIFORM
@@ -146,3 +147,18 @@ def test_wide_models_are_trained(wider: dict[str, Any]) -> None:
     assert trained.n_heads == wider.get("heads", 1)
     assert trained.d_mlp == wider.get("d_mlp")
     assert trained.normalization_type == wider.get("normalization")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "wider", [{"heads": 2}, {"normalization": "LN"}, {"d_mlp": 16}], ids=["heads", "LN", "MLP"]
+)
+def test_exact_counts_what_brute_force_counts(wider: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    tensors, trained = train_max_of_k(4, 20, 16, Recipe(steps=2000), **wider)
+    path = tmp_path / "model.safetensors"
+    save_model(path, tensors, trained)
+    found = certify.prove(path, task="max-of-k", strategy="exact").verdict
+    counted = certify.evaluate(path, task="max-of-k")
+    assert counted.total == found.total == 20**4
+    assert found.correct_lower == found.correct_upper == counted.correct

@@ -99,7 +99,7 @@ def proved(model: Model, document: dict[str, Any]) -> Any:
         try:
             return verdict_of(model, forests.encoded(document))
         except Rejected as found:
-            assert found.rule == "SPEC-15.5", found.why
+            assert found.rule == "SPEC-15.5", found.why  # noqa: PT017
             if not without_corners(document, found):
                 return None
 
@@ -132,7 +132,7 @@ def altered(module: ModuleType, old: str = "", new: str = "") -> Any:
     text = Path(str(module.__file__)).read_text("utf-8")
     assert not old or text.count(old) == 1, (old, text.count(old))
     changed = ModuleType(module.__name__)
-    exec(
+    exec(  # noqa: S102
         compile(text.replace(old, new) if old else text, old or "as it is", "exec"),
         changed.__dict__,
     )
@@ -141,7 +141,9 @@ def altered(module: ModuleType, old: str = "", new: str = "") -> Any:
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers at random: u_j, c_j, columns U_j; what is left of a logit is y . U_j, |y_a| <= reach."""
+    """Answers at random: u_j, c_j, columns U_j; what is left of a logit is y . U_j, y_a at most
+    ``reach``.
+    """
 
     logits: Reading
     unembed: Matrix
@@ -233,7 +235,7 @@ def in_a_plane(
     try:
         return [*violations(given, module.plane(given.logits, given.unembed, tiles, ledger()), rng)]
     except Rejected as found:
-        assert found.rule == "SPEC-15.5"
+        assert found.rule == "SPEC-15.5"  # noqa: PT017
         return None
 
 

@@ -177,7 +177,7 @@ def output_bias_read_before_the_norm(patch: pytest.MonkeyPatch) -> None:
 
 
 def maximum_without_ends(patch: pytest.MonkeyPatch) -> None:
-    """The block of the maximum with H = L = 0 at every position, as if its score were one number."""
+    """The block of the maximum with H = L = 0, as if its score were one number."""
 
     def weights(self: Any, queries: Any, layout: Any) -> Any:
         last = len(layout.blocks) - 1

@@ -1,4 +1,4 @@
-"""Vectors for SPEC-16.1 to SPEC-16.11: models with several heads, layer norm or an MLP.
+"""Vectors for SPEC-16.1 to SPEC-16.12: models with several heads, layer norm or an MLP.
 
 `chapter` takes the book and the module `make_vectors`, which imports this file, so that there is no
 circle (see `vectors_paths.py`).  The truth is that of `networks.py`, by plain loops with 200 bits.
@@ -317,6 +317,31 @@ def _declined(book: Any, made: Any, model: Model, base: Document) -> None:
         doc = document(made, other, cells)
         why = f"wide cells are not proved for a model with {name}"
         book.refuse("SPEC-16.1", name, why, doc, other, declined=True)
+    exp = {"eps_exp": "1/4194304", "eta_exp": "1/85070591730234615865843651857942052864"}
+    single = copy.deepcopy(base)
+    single["statement"] |= {"semantics": "float32:any-order", **exp}
+    weakest = {"correct_lower": "0", "correct_upper": single["statement"]["total"]}
+    single["statement"] |= weakest
+    single["proof"]["operations"] = str(10**9)
+    for cell in single["proof"]["wide"]:
+        cell["box"] = [[0, 1, 60]]
+        cell["failures"] = ["0", single["statement"]["total"]]
+    book.accept(
+        "SPEC-16.12",
+        "several-heads",
+        "in float32 with sums in any order",
+        model,
+        tightened(made, model, single),
+        truth=truth_of(model),
+    )
+    for kind, other in (
+        ("norm", two_heads(3, "LNPre")),
+        ("mlp", two_heads(4, None, 1, "relu")),
+    ):
+        doc = boxed(made, other, whole(made, "brute-force"))
+        doc["statement"] |= {"semantics": "float32:any-order", **exp}
+        why = f"wide cells with {kind} are not proved for float32"
+        book.refuse("SPEC-16.12", kind, why, doc, other, declined=True)
     paths = {"ov": {"bound": {"rule": "range"}, "form": [1, 3], "peel": [[], []]}}
     book.refuse(
         "SPEC-16.1",
