@@ -27,7 +27,11 @@ TWICE = {"inside": [], "triangles": [[5, a % 5, (a + 2) % 5] for a in range(0, 1
 
 
 def model(
-    places: tuple[tuple[int, ...], ...], *, n: int = 2, low: int = 0, **changes: Any
+    places: tuple[tuple[int, ...], ...],
+    *,
+    n: int = 2,
+    low: int = 0,
+    changes: Document | None = None,
 ) -> Model:
     """Return a model that answers with the place nearest to that of the token it attends to; the
     last answer is lower by ``low``.
@@ -50,7 +54,7 @@ def model(
             heights,
         ],
     }
-    return Model(config, tensors | changes)
+    return Model(config, tensors | (changes or {}))
 
 
 def cells_of(count: int, *, skipped: tuple[int, ...] = (), mu: list[str] | None = None) -> Any:
@@ -199,7 +203,7 @@ def _lines(book: Any, make: Any) -> None:
         ties,
         tight(make, ties, doc),
     )
-    rest = model(LINE, **{"embed.W_E": [[Fraction(x, 64), Fraction(t, 8), Fraction(t, 64)] for t, (x,) in enumerate(LINE)]})  # fmt: skip
+    rest = model(LINE, changes={"embed.W_E": [[Fraction(x, 64), Fraction(t, 8), Fraction(t, 64)] for t, (x,) in enumerate(LINE)]})  # fmt: skip
     book.accept(
         "SPEC-15.2",
         "direct",
@@ -217,7 +221,7 @@ def _lines(book: Any, make: Any) -> None:
         model(LINE),
         tight(make, model(LINE), wide),
     )
-    wrong = model(LINE, **{ATTENTION + "W_O": [[[-2, 0, 0]]]})
+    wrong = model(LINE, changes={ATTENTION + "W_O": [[[-2, 0, 0]]]})
     cells = cells_of(4)
     for cell in cells:
         if "blocks" in cell:
