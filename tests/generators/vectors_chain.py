@@ -307,13 +307,20 @@ def _planes(book: Any, make: Any) -> None:
         ("overlap", "two triangles on one side of an edge", "SPEC-15.5", make.put(base, f"{plane}/triangles", [*triangles, [0, 1, 2]])),
         ("notch", "outer edges that turn to the right", "SPEC-15.5", make.put(base, f"{plane}/triangles", triangles[:3])),
         ("two-parts", "two triangles that share a corner alone", "SPEC-15.5", make.put(make.put(base, f"{plane}/triangles", triangles[::2]), f"{plane}/inside", [[5, 1]])),
-        ("not-concave", "an edge the other way, which is lower", "SPEC-15.5", make.put(base, plane, {"inside": [[4, 0], [5, 1]], "triangles": flipped})),
+        ("above-the-plane", "an answer above two triangles that leave it out", "SPEC-15.5", make.put(base, plane, {"inside": [[4, 0], [5, 1]], "triangles": flipped})),
         ("outside", "an answer in a triangle that does not hold it", "SPEC-15.5", make.put(base, f"{plane}/inside", [[5, 0]])),
         ("no-corner", "a root of an answer that is no corner", "SPEC-15.5", crossed),
         ("plane-without-directions", "a plane, and one direction", "SPEC-15.1", make.put(base, "proof/chain/ov", chains.axes(2, 1))),
         ("plane-key", "a key it has not", "SPEC-3.4", make.put(base, f"{plane}/edges", [])),
     ):  # fmt: skip
         book.refuse(clause, name, why, doc, square)
+    corners = model(PLANE[:4], low=8)
+    lower = {"inside": [], "triangles": [[0, 1, 3], [1, 2, 3]]}
+    doc = document(make, corners, cells_of(4), lower)
+    book.refuse("SPEC-15.5", "not-concave", "the diagonal that is lower", doc, corners)
+    higher = {"inside": [], "triangles": [[0, 1, 2], [0, 2, 3]]}
+    doc = tight(make, corners, document(make, corners, cells_of(4), higher))
+    book.accept("SPEC-15.5", "diagonal", "the diagonal that is higher", corners, doc)
     high = model(PLANE, low=-8)
     book.refuse("SPEC-15.5", "above", "an answer above the triangle that holds it", document(make, high, cells_of(6, skipped=(5,)), SQUARE), high)  # fmt: skip
     star = model(STAR, low=-400)
