@@ -362,8 +362,18 @@ def test_what_is_certified_in_float32_is_right_in_every_execution() -> None:
     assert min(certified, margins, below) >= 3
 
 
+def test_triangles_without_area_are_none() -> None:
+    for places in (((0, 0), (1, 1), (2, 2)), ((0, 0), (0, 0), (1, 1))):
+        logits = Reading((), places, (0, 1, 0), Widths(Fraction(0), (0,), 0), 0)
+        tiles = plane_module.parse_tiling({"triangles": [[0, 1, 2]], "inside": []}, 3)
+        with pytest.raises(Rejected, match="turns to the right"):
+            plane_module.plane(logits, Matrix(((0, 0, 0),), 0), tiles, ledger())
+
+
 def test_more_triangles_than_answers_can_have_are_declined() -> None:
     assert plane_module.MAX_TRIANGLES == 8192
+    most = {"triangles": [[0, 1, 2]] * 8192, "inside": [[3, 8191]]}
+    assert plane_module.parse_tiling(most, 4).inside == ((3, 8191),)
     for count, kind in ((8192, Malformed), (8193, Declined)):
         hint = {"triangles": [[0, 1, 2]] * count, "inside": [[3, 8192]]}
         with pytest.raises(kind) as found:
