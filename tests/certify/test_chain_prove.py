@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import Any
 
 import chains
 import models
@@ -38,9 +37,11 @@ def saved(model: models.Model, folder: Path) -> Path:
 def test_what_is_proved_is_true(seed: int, tmp_path: Path) -> None:
     model = chains.build_model(Seeded(random.Random(seed)), 1 + seed % 2)
     truth = oracle.truth(model.tensors, model.config)
-    options: dict[str, Any] = {"float32": Float32()} if seed % 4 == 3 else {}
+    float32 = Float32() if seed % 4 == 3 else None
     try:
-        found = certify.prove(saved(model, tmp_path), task="max-of-k", strategy="chain", **options)
+        found = certify.prove(
+            saved(model, tmp_path), task="max-of-k", strategy="chain", float32=float32
+        )
     except (ProvesNothing, Unsupported):
         return
     assert found.verdict.correct_lower <= truth.correct <= found.verdict.correct_upper

@@ -99,8 +99,10 @@ def build_model(choose: Choices, directions: int) -> Model:
             value[a] = [x * 64 for x in value[a]]
             key[a] = [x * 64 for x in key[a]]
     place_rows = [[small(2) for _ in range(width)] for _ in range(n)]
+    uneven = choose.pick((0, 0, 1, 4))  # positions that are looked at more, or less
     for row in place_rows:
         row[constant + 1] = Fraction(1)
+        row[0] += Fraction(choose.integer(-uneven, uneven), 8)
     tensors: dict[str, Any] = {
         "embed.W_E": embed,
         "pos_embed.W_pos": place_rows,

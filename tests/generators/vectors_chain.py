@@ -27,7 +27,11 @@ TWICE = {"inside": [], "triangles": [[5, a % 5, (a + 2) % 5] for a in range(0, 1
 
 
 def model(
-    places: tuple[tuple[int, ...], ...], *, n: int = 2, low: int = 0, **changes: Any
+    places: tuple[tuple[int, ...], ...],
+    *,
+    n: int = 2,
+    low: int = 0,
+    changes: Document | None = None,
 ) -> Model:
     """Return a model that answers with the place nearest to that of the token it attends to; the
     last answer is lower by ``low``.
@@ -50,7 +54,7 @@ def model(
             heights,
         ],
     }
-    return Model(config, tensors | changes)
+    return Model(config, tensors | (changes or {}))
 
 
 def cells_of(count: int, *, skipped: tuple[int, ...] = (), mu: list[str] | None = None) -> Any:
@@ -199,8 +203,7 @@ def _lines(book: Any, make: Any) -> None:
         ties,
         tight(make, ties, doc),
     )
-    embedded: dict[str, Any] = {"embed.W_E": [[Fraction(x, 64), Fraction(t, 8), Fraction(t, 64)] for t, (x,) in enumerate(LINE)]}  # fmt: skip
-    rest = model(LINE, **embedded)
+    rest = model(LINE, changes={"embed.W_E": [[Fraction(x, 64), Fraction(t, 8), Fraction(t, 64)] for t, (x,) in enumerate(LINE)]})  # fmt: skip
     book.accept(
         "SPEC-15.2",
         "direct",
@@ -218,8 +221,7 @@ def _lines(book: Any, make: Any) -> None:
         model(LINE),
         tight(make, model(LINE), wide),
     )
-    turned: dict[str, Any] = {ATTENTION + "W_O": [[[-2, 0, 0]]]}
-    wrong = model(LINE, **turned)
+    wrong = model(LINE, changes={ATTENTION + "W_O": [[[-2, 0, 0]]]})
     cells = cells_of(4)
     for cell in cells:
         if "blocks" in cell:
@@ -305,13 +307,20 @@ def _planes(book: Any, make: Any) -> None:
         ("overlap", "two triangles on one side of an edge", "SPEC-15.5", make.put(base, f"{plane}/triangles", [*triangles, [0, 1, 2]])),
         ("notch", "outer edges that turn to the right", "SPEC-15.5", make.put(base, f"{plane}/triangles", triangles[:3])),
         ("two-parts", "two triangles that share a corner alone", "SPEC-15.5", make.put(make.put(base, f"{plane}/triangles", triangles[::2]), f"{plane}/inside", [[5, 1]])),
-        ("not-concave", "an edge the other way, which is lower", "SPEC-15.5", make.put(base, plane, {"inside": [[4, 0], [5, 1]], "triangles": flipped})),
+        ("above-the-plane", "an answer above two triangles that leave it out", "SPEC-15.5", make.put(base, plane, {"inside": [[4, 0], [5, 1]], "triangles": flipped})),
         ("outside", "an answer in a triangle that does not hold it", "SPEC-15.5", make.put(base, f"{plane}/inside", [[5, 0]])),
         ("no-corner", "a root of an answer that is no corner", "SPEC-15.5", crossed),
         ("plane-without-directions", "a plane, and one direction", "SPEC-15.1", make.put(base, "proof/chain/ov", chains.axes(2, 1))),
         ("plane-key", "a key it has not", "SPEC-3.4", make.put(base, f"{plane}/edges", [])),
     ):  # fmt: skip
         book.refuse(clause, name, why, doc, square)
+    corners = model(PLANE[:4], low=8)
+    lower = {"inside": [], "triangles": [[0, 1, 3], [1, 2, 3]]}
+    doc = document(make, corners, cells_of(4), lower)
+    book.refuse("SPEC-15.5", "not-concave", "the diagonal that is lower", doc, corners)
+    higher = {"inside": [], "triangles": [[0, 1, 2], [0, 2, 3]]}
+    doc = tight(make, corners, document(make, corners, cells_of(4), higher))
+    book.accept("SPEC-15.5", "diagonal", "the diagonal that is higher", corners, doc)
     high = model(PLANE, low=-8)
     book.refuse("SPEC-15.5", "above", "an answer above the triangle that holds it", document(make, high, cells_of(6, skipped=(5,)), SQUARE), high)  # fmt: skip
     star = model(STAR, low=-400)
