@@ -10,9 +10,9 @@ direct path W_E W_U is zero and what is left of it, W_pos W_U, is the same for e
 
 *The start ``line``* constructs half of the model.  Tokens and answers stand on a line: coordinate 0
 of W_E is the size of the token, two rows of W_U are the slope and the offset of each answer, so
-that answer j has the logit ``s u_j - u_j^2 / 2 + ...``, largest where u_j is nearest to s.
-Attention weighs by size and is the same for every query: W_Q reads W_pos only.  W_pos and W_Q stay
-as they start.  Everything else is trained; the start alone answers a third of the inputs.
+that logits are a parabola over the line; where its top is, is left to training.  Attention weighs
+by size and is the same for every query: W_Q reads W_pos only.  W_pos and W_Q stay as they start.
+Everything else is trained; the start alone is right about 0.18 of the inputs at vocabulary 64.
 """
 
 from __future__ import annotations
