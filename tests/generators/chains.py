@@ -46,9 +46,10 @@ def build_model(choose: Choices, directions: int) -> Model:
     )
     noise = choose.pick((0, 0, 0, 1, 4, 32))
     straight = choose.pick((True, True, False))
+    odd = choose.pick((32, 32, 33))  # thirds and elevenths have all bits of a float32
 
     def small(scale: int = 16) -> Fraction:
-        return Fraction(choose.integer(-noise, noise), 32 * scale) if noise else Fraction(0)
+        return Fraction(choose.integer(-noise, noise), odd * scale) if noise else Fraction(0)
 
     ties = choose.pick((False, False, True))
     slope = choose.pick((1, 1, 2))
