@@ -251,8 +251,14 @@ def in_a_plane(
 def test_the_rivals_on_a_line_are_enough() -> None:
     trials = 4 * SEEDS
     assert [on_a_line(line_module, random.Random(seed)) for seed in range(trials)] == [[]] * trials
-    alone = answers(random.Random(0), 1)
-    assert line_module.line(alone.logits, alone.unembed, 0, ledger()).stretch[0] >= 1
+    for places, heights, stretch in (
+        (((0,),), (0,), 1),
+        (((0,), (1,), (3,), (-1,)), (0, -9, 0, 0), 3),
+        (((0,), (-2,), (-3,), (1,)), (0, -9, 0, 0), 2),
+    ):
+        logits = Reading((), places, heights, Widths(Fraction(0), (0,), 0), 0)
+        rivals = line_module.line(logits, Matrix(((0,) * len(places),), 0), 0, ledger())
+        assert rivals.stretch[0] == stretch
 
 
 def test_the_rivals_in_a_plane_are_enough() -> None:
@@ -407,6 +413,8 @@ def test_weights_and_brackets_bound_those_of_every_input() -> None:
                         above = Fraction(upper.blocks[b] + upper.places[i], 1 << chain.value_scale)
                         below = Fraction(lower.blocks[b] + lower.places[i], 1 << chain.value_scale)
                         assert below <= exact <= above, (seed, cell.where, j)
+                        widest = upper.blocks[b] + upper.places[i]
+                        assert widest.bit_length() + chain.precision + 1024 <= chain.bits
                         seen["exact"] += below == above
                         seen["wide"] += below < above
     assert min(seen[key] for key in ("narrow", "exact", "wide")) > 20, seen

@@ -84,6 +84,7 @@ def build_model(choose: Choices, directions: int) -> Model:
     sharp = choose.pick((2, 8, 16, 1))
     query = [[small() for _ in range(head)] for _ in range(width)]
     query[constant][0] += sharp
+    query[0][0] += choose.pick((0, 0, Fraction(1, 2), 2))  # queries attend unalike
     key = [[small() for _ in range(head)] for _ in range(width)]
     key[0][0] += 1
     value = [[small() for _ in range(head)] for _ in range(width)]
