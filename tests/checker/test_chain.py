@@ -5,6 +5,7 @@ needed: without it something false is proved.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import random
 from collections import Counter
@@ -26,9 +27,13 @@ from models import Model, Seeded
 from test_float32 import executions
 from test_soundness import assert_true, verdict_of
 
+from checker.cells.paths import Paths, decompose
 from checker.cells.places import places_of
+from checker.cells.terms import term_lower, term_upper
+from checker.chain import frames as frames_module
 from checker.chain import line as line_module
 from checker.chain import plane as plane_module
+from checker.chain.frames import ChainCells, ChainFrame
 from checker.chain.line import Rivals
 from checker.chain.parts import Reading, Widths, reading, stream
 from checker.check import check, parse
@@ -134,12 +139,12 @@ def test_every_accepted_bound_is_true(part: int) -> None:
 # --- the lemmas, and the false forms of them --------------------------------------------
 
 
-def altered(module: ModuleType, old: str = "", new: str = "") -> Any:
+def altered(module: ModuleType, old: str, new: str) -> Any:
     """Return the module with one piece of its source in another form."""
     text = Path(str(module.__file__)).read_text("utf-8")
-    assert not old or text.count(old) == 1, (old, text.count(old))
+    assert text.count(old) == 1, (old, text.count(old))
     changed = ModuleType(module.__name__)
-    code = compile(text.replace(old, new) if old else text, "altered", "exec")
+    code = compile(text.replace(old, new), "altered", "exec")
     exec(code, changed.__dict__)  # noqa: S102 (this is how a false form is made)
     return changed
 
@@ -244,14 +249,20 @@ def in_a_plane(
 
 
 def test_the_rivals_on_a_line_are_enough() -> None:
-    module = altered(line_module)
     trials = 4 * SEEDS
-    assert [on_a_line(module, random.Random(seed)) for seed in range(trials)] == [[]] * trials
+    assert [on_a_line(line_module, random.Random(seed)) for seed in range(trials)] == [[]] * trials
+    for places, heights, stretch in (
+        (((0,),), (0,), 1),
+        (((0,), (1,), (3,), (-1,)), (0, -9, 0, 0), 3),
+        (((0,), (-2,), (-3,), (1,)), (0, -9, 0, 0), 2),
+    ):
+        logits = Reading((), places, heights, Widths(Fraction(0), (0,), 0), 0)
+        rivals = line_module.line(logits, Matrix(((0,) * len(places),), 0), 0, ledger())
+        assert rivals.stretch[0] == stretch
 
 
 def test_the_rivals_in_a_plane_are_enough() -> None:
-    module = altered(plane_module)
-    found = [in_a_plane(module, random.Random(seed)) for seed in range(4 * SEEDS)]
+    found = [in_a_plane(plane_module, random.Random(seed)) for seed in range(4 * SEEDS)]
     tiled = [one for one in found if one is not None]
     assert len(tiled) > SEEDS
     assert not any(tiled)
@@ -329,6 +340,117 @@ def test_outer_edges_that_wind_twice_prove_something_false() -> None:
     s = [Fraction(4), Fraction(3)]
     assert all(given.tested(rivals, k, 0, s) < 0 for k in rivals.spreads[0])
     assert given.bracket(1, 0, s, [0]) > 0
+
+
+# --- term by term -----------------------------------------------------------------------
+
+
+def cells_over(model: Model, document: dict[str, Any]) -> tuple[ChainCells, Paths, Any]:
+    """Return the checker of a chain, the exact paths, and the parsed proof."""
+    parsed: Any = parse(model.bytes, forests.encoded(document))
+    hints = parsed.proof.hints
+    return ChainCells(hints, ledger()), decompose(parsed.model, hints.named, {}, ledger()), parsed
+
+
+def every_cell(roots: Any) -> Iterator[Any]:
+    for cell in roots:
+        yield cell
+        yield from every_cell(cell.children)
+
+
+def scores_of(paths: Paths, q: int, m: int, t: int, i: int) -> float:
+    """Return the logarithm of the weight of token t at position i, relative to m at the last."""
+    key = paths.eqke_low[q][t] - paths.eqke_low[q][m] + paths.eqkp[q][i] - paths.eqkp[q][-1]
+    return float(Fraction(key, 1 << paths.score_scale)) / math.sqrt(paths.d_head)
+
+
+def test_weights_and_brackets_bound_those_of_every_input() -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(SEEDS):
+        found = case(seed)
+        if found is None:
+            continue
+        model, _, document = found
+        try:
+            chain, paths, parsed = cells_over(model, document)
+        except Rejected:
+            continue
+        for cell in every_cell(parsed.proof.roots):
+            m, right = cell.maximum, chain.right[cell.maximum]
+            if right not in chain.rivals.spreads:
+                continue
+            frame = ChainFrame(chain, cell)
+            asked = [q for first, last in cell.queries for q in range(first, last + 1)]
+            least, most = -math.inf, math.inf
+            for (b, (first, last)), i in itertools.product(
+                enumerate(frame.blocks), range(len(paths.pvou))
+            ):
+                low, high = frame.weights[i][b]
+                unit = chain.precision * math.log(2)
+                for q, t in itertools.product(asked, range(first, last + 1)):
+                    score = scores_of(paths, q, m, t, i)
+                    least = max(least, math.log(low) - unit - score if low else -math.inf)
+                    most = min(most, math.log(high) - unit - score)
+            # One number for the cell takes all weights to between their ends.
+            assert least <= most + 1e-9, (seed, cell.where)
+            seen["narrow"] += most - least < 1e-6
+            for j in chain.rivals.spreads[right]:
+                upper = frame.brackets(j, 0, term_upper)
+                lower = frame.brackets(j, 0, term_lower)
+                for (b, (first, last)), i in itertools.product(
+                    enumerate(frame.blocks), range(len(paths.pvou))
+                ):
+                    for q, t in itertools.product(asked, range(first, last + 1)):
+                        exact = Fraction(
+                            paths.evou_low[t][j]
+                            - paths.evou_low[t][right]
+                            + paths.pvou[i][j]
+                            - paths.pvou[i][right]
+                            + paths.eu_low[q][j]
+                            - paths.eu_low[q][right],
+                            1 << paths.value_scale,
+                        )
+                        above = Fraction(upper.blocks[b] + upper.places[i], 1 << chain.value_scale)
+                        below = Fraction(lower.blocks[b] + lower.places[i], 1 << chain.value_scale)
+                        assert below <= exact <= above, (seed, cell.where, j)
+                        widest = upper.blocks[b] + upper.places[i]
+                        assert widest.bit_length() + chain.precision + 1024 <= chain.bits
+                        seen["exact"] += below == above
+                        seen["wide"] += below < above
+    assert min(seen[key] for key in ("narrow", "exact", "wide")) > 20, seen
+
+
+def test_a_screen_takes_the_least_and_the_largest_weight_of_all_positions() -> None:
+    taken: list[Any] = []
+
+    def watched(answers: Any, brackets: Any, weights: Any, masks: Any, n: int) -> Any:
+        taken.append(weights)
+        return {}, None, 1
+
+    for seed in range(0, 60, 2):
+        found = case(seed)
+        assert found is not None
+        model, _, document = found
+        chain, _, parsed = cells_over(model, document)
+        for cell in every_cell(parsed.proof.roots):
+            if cell.method.__class__.__name__ != "Screen":
+                continue
+            rows = ChainFrame(chain, cell).weights
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(frames_module, "left_by", watched)
+                chain.screened(cell, {}, 0)
+            for b, (low, high) in enumerate(taken.pop()):
+                assert low == min(row[b][0] for row in rows)
+                assert high == max(row[b][1] for row in rows)
+
+
+def test_an_answer_on_an_edge_is_inside() -> None:
+    places = ((0, 0), (2, 0), (0, 2), (1, 1))
+    logits = Reading((), places, (0, 0, 0, -1), Widths(Fraction(0), (0,), 0), 0)
+    tiles = plane_module.parse_tiling({"triangles": [[0, 1, 2]], "inside": [[3, 0]]}, 4)
+    rivals = plane_module.plane(logits, Matrix(((0,) * 4,), 0), tiles, ledger())
+    assert set(rivals.spreads) == {0, 1, 2}
+    assert all(3 in near for near in rivals.spreads.values())
 
 
 # --- float32, limits, the ledger --------------------------------------------------------

@@ -46,9 +46,10 @@ def build_model(choose: Choices, directions: int) -> Model:
     )
     noise = choose.pick((0, 0, 0, 1, 4, 32))
     straight = choose.pick((True, True, False))
+    odd = choose.pick((32, 32, 33))  # thirds and elevenths have all bits of a float32
 
     def small(scale: int = 16) -> Fraction:
-        return Fraction(choose.integer(-noise, noise), 32 * scale) if noise else Fraction(0)
+        return Fraction(choose.integer(-noise, noise), odd * scale) if noise else Fraction(0)
 
     ties = choose.pick((False, False, True))
     slope = choose.pick((1, 1, 2))
@@ -83,6 +84,7 @@ def build_model(choose: Choices, directions: int) -> Model:
     sharp = choose.pick((2, 8, 16, 1))
     query = [[small() for _ in range(head)] for _ in range(width)]
     query[constant][0] += sharp
+    query[0][0] += choose.pick((0, 0, Fraction(1, 2), 2))  # queries attend unalike
     key = [[small() for _ in range(head)] for _ in range(width)]
     key[0][0] += 1
     value = [[small() for _ in range(head)] for _ in range(width)]
