@@ -22,7 +22,7 @@ def draft(job: Job, progress: Progress) -> Drafting:
 
     Requires: a model that ``certify.wide.family.require`` accepts.
     Errors:   ``Unsupported`` where float64 says nothing of the model; ``ProvesNothing``;
-              ``CheckerRejected`` if the checker refuses a box, a defect of the prover.
+              ``CheckerRejected`` if the checker refuses what it derived, a defect of the prover.
     Cost:     that of the strategy, and a run of the checker.
     """
     domain = job.question.domain
@@ -48,4 +48,8 @@ def draft(job: Job, progress: Progress) -> Drafting:
             raise nothing(job)
         if answer.code != REJECTED:
             break
+    else:
+        raise Unsupported(
+            "float64 finds no boxes and bounds of neurons that hold for this model; use exhaustive"
+        )
     yield Claim(with_claims(drafted, answer.facts(), "wide"), 0)

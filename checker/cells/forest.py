@@ -91,7 +91,11 @@ def visited(
     return tuple(chain.from_iterable(spread(parts)))
 
 
-def _derived(cells: Cells, roots: Sequence[Cell], wrong: Rivals) -> tuple[Outcome, ...]:
+def _derived(
+    cells: Cells,
+    roots: Sequence[Cell],
+    wrong: Rivals,
+) -> tuple[Outcome, ...]:
     """Return what every leaf below some roots proves."""
     named = cells.named
     cells.outcomes = []

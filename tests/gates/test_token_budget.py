@@ -48,7 +48,7 @@ SUM = " + ".join("abcdefghijkl")  # 23 tokens
     ("text", "found"),
     [
         (LINE * 12_500, []),
-        (LINE * 15_067, ["45201 tokens, more than 45200"]),
+        (LINE * 23_200, ["69600 tokens, more than 69599"]),
         ("def f():\n" + "    x = 1\n" * 148, []),
         ("def f():\n" + "    x = 1\n" * 149, ["m.py: f has 452 tokens of 450"]),
         (f"x = {SUM}\n" + LINE * 9, []),
@@ -56,7 +56,7 @@ SUM = " + ".join("abcdefghijkl")  # 23 tokens
         ("# " + "x" * 98 + "\n" + LINE, []),
         ("# " + "x" * 99 + "\n" + LINE, ["m.py:1: 101 columns of 100"]),
         ("x = f(a, b, c)\n" + LINE, []),
-        ("x = f(a, b, c)\n", ["10.00 tokens a line, more than 9 on average"]),
+        ("x = f(a, b, c)\n", ["10.00 tokens a line, more than 9.25 on average"]),
         ("a, b = c, d\n", ["m.py:1: packs values: a, b = (c, d)"]),
         ("x = y[a < b]\n", ["m.py:1: is indexed by a comparison: y[a < b]"]),
     ],
