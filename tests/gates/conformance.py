@@ -174,16 +174,7 @@ def _expected(vector: Vector, written: dict[str, Any]) -> dict[str, str]:
     architecture, domain, scope = (written[key] for key in ("architecture", "domain", "scope"))
     expected = questions.told(written["task"], domain, architecture)
     if written["task"] == "max-of-k":
-<<<<<<< HEAD
         expected |= _wider(architecture)
-=======
-        wide = {
-            "heads": architecture["n_heads"] if architecture["n_heads"] != 1 else None,
-            "d_mlp": architecture.get("d_mlp"),
-            "normalization": architecture["normalization_type"],
-        }
-        expected |= {key: str(value) for key, value in wide.items() if value is not None}
->>>>>>> wide
     if "pool" in architecture.get("readout", "last"):
         expected["readout"] = architecture["readout"]
     expected |= questions.spelled(domain, architecture)
