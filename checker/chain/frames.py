@@ -105,13 +105,13 @@ class ChainCells(Cells):
         self.values = both(logits.rows[:count], ledger)
         self.places = logits.rows[count:]
         self.keys = [key for (key,) in self.scored.rows[count:]]
-        # 3.5: a bracket is a sum of products and of constants; mu is apart
+        # 3.5: a bracket is a sum of eight products and three constants at most; mu is apart
         spreads = self.rivals.spreads.values()
         spread = [max(row.values(), default=0) for row in spreads]
         constants = Matrix(((*logits.constants, *spread),), 0)
         rows = Matrix(logits.rows, 0)
         answers = Matrix(logits.answers, 0)
-        longest = bits(rows) + bits(answers) + bits(constants) + 8
+        longest = max(bits(rows) + bits(answers), bits(constants)) + 8
         self.start(named, ledger, slack, logits.scale, self.precision + longest)
 
     def tested(self, right: int) -> Iterable[int]:
