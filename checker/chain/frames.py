@@ -127,7 +127,8 @@ class ChainCells(Cells):
     def frame(self, cell: Cell) -> Frame:
         """Return the blocks and weights of a cell.  (SPEC-15.6)"""
         frame = ChainFrame(self, cell)
-        frame.multiplicities = multiplicities(cell.inputs(), self.weights)
+        counts = self.named.marked(cell.maximum)
+        frame.multiplicities = multiplicities(cell.inputs(), counts)
         held = frame.multiplicities[-1]
         for ends in (frame.lows, frame.highs):
             last = ends.pop().items()

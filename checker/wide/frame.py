@@ -142,7 +142,8 @@ class WideFrame(Frame):
                 and the test.
         """
         inputs = cell.inputs()
-        super().__init__(scores[0], inputs, named.weights, named.scope)
+        counts = named.marked(cell.maximum)
+        super().__init__(scores[0], inputs, counts, named.scope)
         self.hints = hints
         self.unit = 1 << hints.scale
         self.final = read.final
