@@ -136,6 +136,7 @@ class Cells(OneHead):
         self.looser = looser
         self.slack = slack or Slack((0.0,) * len(tables.heads))
         self.held = np.ones(probabilities.shape, dtype=bool) if allowed is None else allowed
+        self.near = np.arange(probabilities.shape[1])
         self.tables, self.probabilities = tables, probabilities
         self.positions, self.outputs = tables.heads[0].D.shape
         free = self.positions - 1
