@@ -373,7 +373,8 @@ def test_what_the_checker_does_not_verify_is_not_written(
     def broken(model: Path, certificate: Path, *options: str) -> Answer:
         answer = ask(model, certificate, *options)
         report = "s DECLINED SPEC-8.2: too much\n"
-        return answer if options else Answer(code, report, "", answer.seconds)
+        last = all(option.startswith("--jobs") for option in options)
+        return Answer(code, report, "", answer.seconds) if last else answer
 
     monkeypatch.setattr(finish, "ask", broken)
     out = tmp_path / "c.json"

@@ -9,7 +9,14 @@ import pytest
 from certify.errors import BadInput, CertifyError, Unsupported
 from certify.model.config import Config
 from certify.question.domain import read_domain
-from certify.question.scope import UNIFORM, Scope, decode_weights, read_scope, scope_bytes
+from certify.question.scope import (
+    SPELLINGS,
+    UNIFORM,
+    Scope,
+    decode_weights,
+    read_scope,
+    scope_bytes,
+)
 
 GOOD = b'{"format":"certify.scope/1","weights":[["1","2"],["3","0"]]}\n'
 CONFIG = Config(d_vocab=2, d_vocab_out=2, n_ctx=2, d_model=1, d_head=1)
@@ -138,7 +145,7 @@ def test_weights_are_by_place_among_the_allowed_tokens() -> None:
 def test_other_scopes_are_not_supported(text: str) -> None:
     with pytest.raises(Unsupported) as refusal:
         read_scope(text)
-    assert str(refusal.value) == f'scope "{text}" is not known: use uniform or product:FILE'
+    assert str(refusal.value) == f'scope "{text}" is not known: use {SPELLINGS}'
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

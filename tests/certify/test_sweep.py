@@ -183,7 +183,7 @@ def test_a_plan_multiplies_out(tmp_path: Path) -> None:
     assert quick not in [label for label, _ in proofs]
     assert quick in [proof.label for proof, _ in plan.proofs(plan.models[1])]
     more = len(list(plan.proofs(plan.trainings[0]))) - len(proofs)
-    assert more == 2 * 10
+    assert more == 2 * 11
     assert plan.size() == 4 + 6 * len(proofs) + 2 * more
 
 

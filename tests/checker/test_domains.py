@@ -15,6 +15,7 @@ from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
+import conformance
 import domains
 import mutators
 import networks
@@ -108,7 +109,8 @@ def assert_said(proved: Theorem, domain: Document, task: Any, config: Document) 
     unusual = questions.spelled(domain, config)
     readout = {"readout": config["readout"]} if "pool" in config.get("readout", "last") else {}
     said = facts(proved)
-    due = told | readout | unusual
+    wider = conformance.wider(config) if task == "max-of-k" else {}
+    due = told | wider | readout | unusual
     assert list(said)[: len(due) + 1] == [*due, "scope"]
     assert {key: said[key] for key in due} == due
     text = sentence(proved)

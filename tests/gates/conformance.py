@@ -158,7 +158,7 @@ def _of_accepted(vector: Vector, lines: list[str]) -> list[str]:
     ]
 
 
-def _wider(architecture: dict[str, Any]) -> dict[str, str]:
+def wider(architecture: dict[str, Any]) -> dict[str, str]:
     """Return what a model of Max-of-K has beyond one head.  (SPEC-9.1)"""
     heads = architecture["n_heads"]
     found = {
@@ -174,7 +174,7 @@ def _expected(vector: Vector, written: dict[str, Any]) -> dict[str, str]:
     architecture, domain, scope = (written[key] for key in ("architecture", "domain", "scope"))
     expected = questions.told(written["task"], domain, architecture)
     if written["task"] == "max-of-k":
-        expected |= _wider(architecture)
+        expected |= wider(architecture)
     if "pool" in architecture.get("readout", "last"):
         expected["readout"] = architecture["readout"]
     expected |= questions.spelled(domain, architecture)
