@@ -306,7 +306,7 @@ test("cancel ends the check at once, progress is shown before it, and the page g
   assert.equal(await page.isDisabled("#cancel"), true);
   await press(LONG_MODEL, LONG);
   await page.waitForFunction(() => document.querySelector("#progress").value > 0, undefined, { timeout: PATIENCE });
-  assert.match(await page.textContent("#state"), /^Checking: [0-9,]+ of 1,597,101,729 operations, [0-9]+\u00a0s\.$/);
+  assert.match(await page.textContent("#state"), /^Checking: [0-9,]+ of [0-9,]+ operations, [0-9]+\u00a0s\.$/);
   assert.equal(await page.isDisabled("#model"), true);
   await page.click("#cancel");
   assert.equal(await page.getAttribute("#verdict", "data-verdict"), "CANCELLED");
