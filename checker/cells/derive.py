@@ -159,16 +159,13 @@ class Cells:
         blocks = len(frame.blocks)
         most = places * (ROW_BITS + blocks * width)
         left = {}
-        sums = []
+        sums = list[int]()
         for j, allowed in given.answers.items():
             self.ledger.take(most)
             terms = frame.upper_terms(j, allowed, mu)
             kept: Terms | None = terms
             if not isinstance(cell.method, BruteForce):  # 7.12: it keeps every answer
-                work = 3 * sum(map(len, terms)) + 4 * places
-                self.ledger.charge(add=6 * places, cmp=work)
-                kept, removed = extreme_test(terms, blocks - 1, forced=frame.forced)
-                sums += [] if removed is None else [removed]
+                kept = tested(self.ledger, frame, terms, sums)
             self.ledger.release(most)
             if kept is not None:
                 left[j] = kept
@@ -188,6 +185,26 @@ class Cells:
             return margin
         shown = self.slack.margin(value) << MARGIN_BITS >> self.value_scale
         return shown if margin is None else min(margin, shown)
+
+
+def tested(
+    ledger: Ledger,
+    frame: Frame,
+    terms: Terms,
+    sums: list[int],
+) -> Terms | None:
+    """Return the terms with which an answer may still win, None if it cannot; the largest sum that
+    is removed is appended to ``sums``.  (SPEC-7.6)
+
+    Cost: three comparisons per term and ten operations per position.
+    """
+    places = len(terms)
+    work = 3 * sum(map(len, terms)) + 4 * places
+    ledger.charge(add=6 * places, cmp=work)
+    maximum = len(frame.blocks) - 1
+    kept, removed = extreme_test(terms, maximum, forced=frame.forced)
+    sums += [] if removed is None else [removed]
+    return kept
 
 
 def beaten(mu: int, removed: int | None, heaviest: int) -> int | None:

@@ -5,8 +5,7 @@
 from typing import cast
 
 from checker.cells.cell import Known
-from checker.cells.derive import ROW_BITS, TERM_BITS, Cells, beaten
-from checker.cells.extreme import extreme_test
+from checker.cells.derive import ROW_BITS, TERM_BITS, Cells, beaten, tested
 from checker.cells.parse import Cell
 from checker.cells.places import Places
 from checker.cells.tables import Tables
@@ -88,17 +87,14 @@ class WideCells(Cells):
         blocks = len(frame.blocks)
         most = places * (ROW_BITS + blocks * width) * (2 * wide.vertices + 1)
         left = {}
-        sums = []
+        sums = list[int]()
         for j, allowed in given.answers.items():
             self.ledger.take(most)
             kept = {}
             for vertex, terms in enumerate(wide.upper_pairs(j, allowed, mu)):
                 rest: Terms | None = terms
                 if not isinstance(cell.method, WideBruteForce):
-                    work = 3 * sum(map(len, terms)) + 4 * places
-                    self.ledger.charge(add=6 * places, cmp=work)
-                    rest, removed = extreme_test(terms, blocks - 1, forced=frame.forced)
-                    sums += [] if removed is None else [removed]
+                    rest = tested(self.ledger, frame, terms, sums)
                 if rest is not None:
                     kept[j, vertex] = rest
             self.ledger.release(most)
