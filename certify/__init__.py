@@ -21,6 +21,7 @@ Layers; a package imports from those above it, and from nothing below or beside 
     families        the table of families: one row adds one
     api             the functions below
     sweep           many proofs of many models, kept by content
+    lab             experiments on models, over what is verified
     command         the command line
 """
 

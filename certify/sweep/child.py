@@ -39,7 +39,7 @@ Done = dict[str, Any]
 
 def main() -> int:
     """Do the work of this folder."""
-    _end_with_parent()
+    end_with_parent()
     work = json.loads(Path(WORK).read_bytes())
     do = DO[work["kind"]]
     try:
@@ -61,7 +61,7 @@ def _processor_seconds() -> float:
     return round(spent.user + spent.system + spent.children_user + spent.children_system, 3)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """End this process and those that it started, as soon as standard input is closed."""
 
     def wait() -> None:

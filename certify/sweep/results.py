@@ -70,7 +70,7 @@ class Row:
         }
         fields = self.record.get("fields")
         if fields is not None:
-            known |= _bounds(fields)
+            known |= bounds(fields)
             known["margin_lower"] = fields.get("margin_lower")
             known["certificate"] = self.record["certificate"]
         return {column: known.get(column) for column in COLUMNS}
@@ -137,7 +137,10 @@ class Sweep:
         return CertifyError.exit_code if self.failures() else 0
 
 
-def _bounds(fields: Mapping[str, str]) -> dict[str, str]:
+def bounds(fields: Mapping[str, str]) -> dict[str, str]:
+    """Return what a verdict line proves, in texts: exact integers, and the accuracy rounded away
+    from what was not proved.
+    """
     lower, upper, total = (int(fields[key]) for key in ("correct_lower", "correct_upper", "total"))
     return {
         "correct_lower": str(lower),

@@ -146,23 +146,29 @@ def run(
             (folder / file).write_bytes(data)
         asked = {"kind": work.kind, "identity": work.identity, "time_limit": work.time_limit}
         (folder / WORK).write_bytes(canonical(asked))
-        code, errors = _run_child(folder, work.time_limit, processes or Processes())
+        code, errors = run_module(
+            "certify.sweep.child", folder, work.time_limit, processes or Processes()
+        )
         outcome = _outcome(folder, work, code, errors)
     seconds = {**outcome.seconds, work.kind: round(time.monotonic() - start, 3)}
     place = f"{platform.node()}:{os.getpid()}"
     return dataclasses.replace(outcome, seconds=seconds, place=place)
 
 
-def _run_child(folder: Path, time_limit: float, processes: Processes) -> tuple[int | None, str]:
-    """Return exit code and standard error of the process of a job; None if it was out of time.
+def run_module(
+    module: str, folder: Path, time_limit: float, processes: Processes
+) -> tuple[int | None, str]:
+    """Return exit code and standard error of a module that runs in a folder, in a process of its
+    own; None if it was out of time.
 
-    Its standard input is a pipe whose other end is here: it ends itself when that is closed, so
-    that nothing runs on when this process is killed.
+    Requires: the module ends itself when its standard input is closed (``child.end_with_parent``):
+              that is a pipe whose other end is here, so that nothing runs on when this process is
+              killed.
     """
     source = str(Path(__file__).resolve().parents[2])
     environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": source, "TMPDIR": str(folder)}
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "certify.sweep.child"],
+        [sys.executable, "-P", "-m", module],
         cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,

@@ -335,11 +335,11 @@ def test_a_job_keeps_its_files_in_its_folder(
     monkeypatch.chdir(tmp_path)
     seen: list[Path] = []
 
-    def watch(folder: Path, *_: object) -> tuple[int, str]:
+    def watch(_module: str, folder: Path, *_: object) -> tuple[int, str]:
         seen.append(folder)
         return 1, "said nothing"
 
-    monkeypatch.setattr("certify.sweep.work._run_child", watch)
+    monkeypatch.setattr("certify.sweep.work.run_module", watch)
     assert run(Work("prove", {}, 1.0), {}, Path()).reason == "said nothing"
     assert seen[0].is_absolute()
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from certify.question.rules import RULES
 
 CERTIFY = a.sources("certify")
 AT_HOME = (
-    *("certify/cells/", "certify/sums/", "certify/leaves/", "certify/training/"),
+    *("certify/cells/", "certify/sums/", "certify/leaves/", "certify/training/", "certify/lab/"),
     *("certify/question/rules.py", "certify/question/composition.py"),
 )
 """Where a task may be named."""
