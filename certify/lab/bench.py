@@ -14,7 +14,7 @@ from typing import Any
 
 from certify import families
 from certify.errors import CertifyError
-from certify.lab.experiment import Facts, Kind
+from certify.lab.kinds import Facts, Kind
 from certify.ladder.climb import FAILED
 from certify.ladder.rung import Level
 from certify.model.config import Config
@@ -97,10 +97,11 @@ class Bench:
 
         Requires: ``strategy`` and ``options`` as ``certify prove`` takes them; those of the kind if
                   left out.
-        Ensures:  ``verdict`` is VERIFIED, or says that there is no proof, ``reason`` why.  ``lower``,
-                  ``upper`` and ``total`` are the exact integers that were verified, as texts,
-                  ``accuracy_lower`` and ``accuracy_upper`` decimals; ``line`` is the checker's last
-                  line, ``operations`` the proof length.  All are None without a proof.
+        Ensures:  ``verdict`` is VERIFIED, or says that there is no proof, and ``reason`` why.
+                  ``lower``, ``upper`` and ``total`` are the exact integers that were verified, as
+                  texts, ``accuracy_lower`` and ``accuracy_upper`` decimals; ``line`` is the last
+                  line of the checker, ``operations`` the proof length.  All are None without a
+                  proof.
         """
         chosen = strategy or kind.strategy
         given: dict[str, Any] = dict(options or {})

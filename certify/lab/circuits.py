@@ -20,6 +20,7 @@ written to the last block, which no query, key or value reads.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -106,7 +107,7 @@ def model_of(circuits: Circuits, dtype: type = np.float32) -> tuple[dict[str, Te
     d_head = max(h, m)
     edges = np.cumsum([0, p, h, h, m, m])
     direct, query, key, value, moved = (
-        slice(int(first), int(last)) for first, last in zip(edges, edges[1:], strict=False)
+        slice(int(first), int(last)) for first, last in itertools.pairwise(edges)
     )
     d_model = int(edges[-1])
     if d_model > WIDEST_STREAM:

@@ -5,33 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from certify.errors import BadInput
-
-if TYPE_CHECKING:
-    from certify.lab.bench import Bench
-    from certify.lab.pictures import Pictures
-
-Facts = dict[str, Any]
-"""JSON values by name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A sort of models that experiments are about: how they are trained, and what is asked.
-
-    ``trained``: the task of ``certify train``; ``options``: what it is given besides a seed.
-    ``task``: the question, as ``--task`` spells it.  ``strategy``: the proof that experiments make
-    of such models where they make one only; its ``effort`` where that is not the usual one.
-    """
-
-    name: str
-    trained: str
-    options: Mapping[str, Any]
-    task: str
-    strategy: str
-    effort: float | None = None
+from certify.lab.bench import Bench
+from certify.lab.kinds import Facts, Kind
+from certify.lab.pictures import Pictures
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
-from certify.lab.experiment import Kind
+Facts = dict[str, Any]
+"""JSON values by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A sort of models that experiments are about: how they are trained, and what is asked.
+
+    ``trained``: the task of ``certify train``; ``options``: what it is given besides a seed.
+    ``task``: the question, as ``--task`` spells it.  ``strategy``: the proof that experiments make
+    of such models where they make one only; its ``effort`` where that is not the usual one.
+    """
+
+    name: str
+    trained: str
+    options: Mapping[str, Any]
+    task: str
+    strategy: str
+    effort: float | None = None
 
 
 def _max_of(k: int, strategy: str = "cascade", effort: float | None = None) -> Kind:

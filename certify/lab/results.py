@@ -14,7 +14,7 @@ from typing import Any
 
 from certify.canonical import canonical_text
 from certify.files import read_bytes, write_bytes
-from certify.lab.experiment import Facts
+from certify.lab.kinds import Facts
 from certify.sweep.store import LARGEST_RECORD, Store
 
 FORMAT = "certify.lab/1"

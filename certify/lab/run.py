@@ -19,7 +19,8 @@ from certify.errors import BadInput, CertifyError
 from certify.files import read_bytes, write_bytes
 from certify.lab.bench import DONE, Bench, said
 from certify.lab.child import RESULT, UNIT
-from certify.lab.experiment import Asked, Experiment, Facts, Subject, Unit
+from certify.lab.experiment import Asked, Experiment, Subject, Unit
+from certify.lab.kinds import Facts
 from certify.lab.pictures import Pictures
 from certify.lab.results import FORMAT, libraries, write_results
 from certify.model.file import load_model

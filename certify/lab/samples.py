@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from certify.evaluation.separable import margins
 from certify.evaluation.tally import BATCH, clopper_pearson
-from certify.lab.experiment import Facts
+from certify.lab.kinds import Facts
 from certify.model.paths import Paths
 
 Tokens = NDArray[np.int64]

@@ -12,8 +12,8 @@ from typing import Any
 
 from certify.api import evaluate
 from certify.lab.bench import UNIFORM, Bench, accuracy_of
-from certify.lab.experiment import Asked, Experiment, Extra, Facts, Subject, Unit
-from certify.lab.kinds import KINDS
+from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
+from certify.lab.kinds import KINDS, Facts
 from certify.lab.pictures import Pictures
 from certify.report.figure import SERIES
 
