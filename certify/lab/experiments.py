@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from certify.lab.experiment import Experiment
+from certify.lab.noise import EXPERIMENT as NOISE
 from certify.lab.scope import EXPERIMENT as SCOPE
 
 _ROWS = (
     # One to a line, in the order in which they are listed.
     SCOPE,
+    NOISE,
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.name: row for row in _ROWS})
