@@ -28,6 +28,7 @@ from certify.lab.residual import (
     RANDOM,
     REAL,
     SORTS,
+    ZERO,
     Residual,
     bounds_of,
     deviations,
@@ -38,6 +39,7 @@ from certify.lab.residual import (
 )
 from certify.lab.samples import SIZE, SMALL_SIZE, Measured, measured, sample_of
 from certify.lab.splits import (
+    ALL_CIRCUITS,
     CIRCUITS,
     EMBEDDING,
     QK,
@@ -351,8 +353,8 @@ def _over_ranks(about: Mapping[str, Any], kind: Kind, model: Model, bench: Bench
     split = split_of(model, about["rank"], about["ov-rank"], SVD)
     enclosure = f"rank-{about['rank']}"
     found = {}
-    for sort in SORTS:
-        several = (CASCADE, SUBCUBIC) if sort in (REAL, RANDOM[0]) else (CASCADE,)
+    for sort in (REAL, RANDOM[0], ZERO):
+        several = (CASCADE,) if sort == ZERO else (CASCADE, SUBCUBIC)
         proofs = [(strategy, {"qk": enclosure, **more}) for strategy, more in several]
         found[sort] = _sized(bench, kind, _stand_in(about["model"], split, sort, bench), proofs)
     return found
@@ -408,8 +410,9 @@ def _model_summary(sorts: Mapping[str, Facts]) -> Facts:
     is certified.
     """
     real = sorts[REAL]
-    circuits = {name: _compared(name, sorts) for name in real["circuits"]}
-    first = next(iter(circuits))
+    names = [name for name in ALL_CIRCUITS if name in real["circuits"]]
+    circuits = {name: _compared(name, sorts) for name in names}
+    first = names[0]
     return {
         "model_sha256": real["model_sha256"],
         "statistic": circuits[first]["statistic"],
@@ -452,10 +455,11 @@ def _compared(circuit: str, sorts: Mapping[str, Facts]) -> Facts:
             {
                 "name": name,
                 "real": said["mean"],
+                "over_statistic": said["mean"] / value if value else None,
                 "looseness": {sort: deviations(said["mean"], statistics[sort]) for sort in RANDOM},
                 "draws": {sort: of[sort]["bounds_estimate"][name] for sort in RANDOM},
             }
-            for name, said in bounds.items()
+            for name, said in sorted(bounds.items(), key=lambda bound: bound[1]["mean"])
         ],
     }
 
@@ -471,25 +475,18 @@ def _over_models(models: Sequence[Facts]) -> Facts:
         }
         for circuit in models[0]["circuits"]
     }
+    bounds: dict[tuple[str, str], list[Facts]] = {}
+    for model in models:
+        for bound in model["bounds"]:
+            bounds.setdefault((bound["circuit"], bound["name"]), []).append(bound)
     looseness = [
         {
-            "circuit": bound["circuit"],
-            "name": bound["name"],
-            **{
-                sort: _known([model["bounds"][place]["looseness"][sort] for model in models])
-                for sort in RANDOM
-            },
-            "over_statistic": _known(
-                [
-                    model["bounds"][place]["real"]
-                    / model["circuits"][bound["circuit"]][REAL]["mean"]
-                    if model["circuits"][bound["circuit"]][REAL]["mean"]
-                    else None
-                    for model in models
-                ]
-            ),
+            "circuit": circuit,
+            "name": name,
+            "over_statistic": _known(bound["over_statistic"] for bound in found),
+            **{sort: _known(bound["looseness"][sort] for bound in found) for sort in RANDOM},
         }
-        for place, bound in enumerate(models[0]["bounds"])
+        for (circuit, name), found in bounds.items()
     ]
     return {"z": scores, "looseness": looseness}
 
@@ -505,7 +502,9 @@ def _rows(results: Facts) -> Iterable[Facts]:
             yield from _rows_of_proofs(unit)
             continue
         compared = summary.get(unit["subject"], {}).get("circuits", {})
-        for place, (name, circuit) in enumerate(unit["circuits"].items()):
+        names = [name for name in ALL_CIRCUITS if name in unit["circuits"]]
+        for place, name in enumerate(names):
+            circuit = unit["circuits"][name]
             accuracy = unit["accuracy_estimate"].get(name, {})
             row = {
                 **{column: unit[column] for column in ("part", "subject", "sort", "rank")},
@@ -591,7 +590,7 @@ EXPERIMENT = Experiment(
     extras=(
         Extra("rank", "Directions of the embeddings that are kept of QK.", 2, 2, _rank),
         Extra("ov-rank", "Singular directions that are kept of OV.", 8, 4, _rank),
-        Extra("ranks", "Ranks of QK for proofs by its size.", [1, 2, 4, 8, 16], [1, 4], _numbers),
+        Extra("ranks", "Ranks of QK whose proofs are made.", [1, 2, 4, 8, 16], [2], _numbers),
         Extra(
             "bounds",
             "Enclosures of QK whose sub-cubic proofs are made.",

@@ -27,6 +27,8 @@ NAMES = {
     ZERO: "zero",
 }
 CIRCUITS = {"qk": "QK", "direct": "direct path", "ov": "OV", "embedding": "embedding", "all": "all"}
+BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.11), "fontsize": 9}
+"""Where a legend hides nothing."""
 LEAST_ERROR = 1e-6
 """What stands for no error at all on a scale of logarithms."""
 
@@ -49,12 +51,13 @@ def _look(sort: str) -> dict[str, Any]:
 
 def _statistics(summary: Facts, pictures: Pictures) -> None:
     models = list(summary["models"].values())
-    circuits = list(models[0]["circuits"])
+    circuits = [name for name in CIRCUITS if name in models[0]["circuits"]]
     with pictures.picture(
         "noise-statistic",
         "How far the residual of an explanation can move a score: the model's own and random ones",
         panels=(1, len(circuits)),
         width=5.5 * len(circuits) + 1,
+        height=6.0,
     ) as (_, panels):
         for axes, circuit in zip(np.atleast_1d(panels), circuits, strict=True):
             of = [model["circuits"][circuit] for model in models]
@@ -74,8 +77,13 @@ def _statistics(summary: Facts, pictures: Pictures) -> None:
             mean, sd = _told(scores["mean"]), _told(scores["sd"])
             axes.set_title(f"{CIRCUITS[circuit]}: z against shuffled {mean}, sd {sd}, n {len(of)}")
             axes.set(xlabel="model (by seed)", ylabel="largest row range of the residual", ylim=0)
-            axes.set_xticks(places)
-            axes.legend(loc="lower left", fontsize=8)
+            _models_on(axes, len(of))
+            axes.legend(**BELOW, ncols=2)
+
+
+def _models_on(axes: Any, models: int) -> None:
+    axes.set_xticks(range(models))
+    axes.set_xlim(-0.6, models - 0.4)
 
 
 def _told(value: float | None) -> str:
@@ -84,7 +92,7 @@ def _told(value: float | None) -> str:
 
 def _looseness(summary: Facts, pictures: Pictures) -> None:
     found = summary["over_models"]["looseness"]
-    circuits = list(dict.fromkeys(bound["circuit"] for bound in found))
+    circuits = [name for name in CIRCUITS if any(bound["circuit"] == name for bound in found)]
     with pictures.picture(
         "noise-looseness",
         "How far each bound on the model's residual lies above the statistic of random ones",
@@ -130,7 +138,7 @@ def _accuracy(results: Facts, pictures: Pictures) -> None:
         if unit["part"] == "draws":
             models.setdefault(unit["subject"], {})[unit["sort"]] = unit
     of = list(models.values())
-    names = list(of[0]["shuffle"]["accuracy_estimate"])
+    names = [name for name in CIRCUITS if name in of[0]["shuffle"]["accuracy_estimate"]]
     places = np.arange(len(of))
     with pictures.picture(
         "noise-accuracy",
@@ -138,6 +146,7 @@ def _accuracy(results: Facts, pictures: Pictures) -> None:
         " leave open",
         panels=(1, 2),
         width=14.0,
+        height=6.5,
     ) as (_, (left, right)):
         marks = ("o", "s", "^", "D")
         for shift, name, (colour, _, _) in zip(
@@ -152,8 +161,10 @@ def _accuracy(results: Facts, pictures: Pictures) -> None:
                     marker=mark,
                     markersize=5,
                     linestyle="none",
-                    label=f"{CIRCUITS[name]} {NAMES[sort]}",
                 )
+            left.plot([], [], "s", color=colour, label=f"replaced: {CIRCUITS[name]}")
+        for mark, sort in zip(marks, (*RANDOM, ZERO), strict=True):
+            left.plot([], [], mark, color=QUIET, label=NAMES[sort])
         own = [_own_error(one) for one in of]
         left.plot(places, own, "_", color=INK, markersize=22, label="the model")
         left.set(
@@ -161,7 +172,7 @@ def _accuracy(results: Facts, pictures: Pictures) -> None:
         )
         left.set_yscale("log")
         left.set_title("float64: residuals replaced, one circuit at a time and all at once")
-        left.legend(fontsize=7, ncols=2)
+        left.legend(**BELOW, ncols=3)
         for shift, sort in zip((-0.2, -0.1, 0.0, 0.1, 0.2), (REAL, *RANDOM, ZERO), strict=True):
             first = [one[sort]["first"] for one in of]
             colour, mark, _ = LOOKS[sort]
@@ -180,9 +191,9 @@ def _accuracy(results: Facts, pictures: Pictures) -> None:
             right.plot(places + shift, true, "_", color=colour, markersize=9, label=label)
         right.set(xlabel="model (by seed)", ylabel="share of inputs", yscale="log")
         right.set_title("first draw: what is wrong, and what is not certified right")
-        right.legend(fontsize=8)
+        right.legend(**BELOW, ncols=2)
         for axes in (left, right):
-            axes.set_xticks(places)
+            _models_on(axes, len(of))
 
 
 def _own_error(sorts: Mapping[str, Facts]) -> float:
@@ -196,7 +207,7 @@ def _band(units: list[Facts], pictures: Pictures) -> None:
         "Proofs that know the residual of QK by its size alone",
         panels=(1, 2),
         width=14.0,
-        height=6.0,
+        height=7.5,
     ) as (_, (left, right)):
         shown: dict[tuple[str, str], list[tuple[int, float, float, str]]] = {}
         for unit in units:
@@ -236,7 +247,7 @@ def _band(units: list[Facts], pictures: Pictures) -> None:
         )
         for axes in (left, right):
             axes.set(xlabel="proof length (operations)", xscale="log")
-        left.legend(fontsize=8, loc="lower left")
+        left.legend(**BELOW, ncols=2)
 
 
 def _kind_of(sized: str) -> str:

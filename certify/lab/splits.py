@@ -36,9 +36,11 @@ from certify.sums.fourier import Basis, cyclic_basis
 
 QK, DIRECT, OV, EMBEDDING = "qk", "direct", "ov", "embedding"
 CIRCUITS = (QK, DIRECT, OV)
+"""Of Max-of-K; QK is the one that the published study is about."""
+ALL_CIRCUITS = (*CIRCUITS, EMBEDDING)
 PEEL, SVD = "peel", "svd"
-LEAST_SHARE = 0.01
-"""A key frequency has at least this share of the power of the embedding."""
+KEPT_SHARE = 0.95
+"""Key frequencies are the fewest that have this share of the power of the embedding together."""
 
 Residuals = Mapping[str, Residual]
 
@@ -236,7 +238,9 @@ def frequencies_of(model: Model, modulus: int) -> Frequencies:
     W_E = model.tensor("embed.W_E")
     mean = W_E.mean(axis=0)
     shares = _shares(basis, W_E - mean)
-    keys = np.flatnonzero(shares >= LEAST_SHARE)
+    order = np.argsort(-shares, kind="stable")
+    enough = int(np.searchsorted(np.cumsum(shares[order]), KEPT_SHARE)) + 1
+    keys = np.sort(order[:enough])
     columns = basis.columns[:, np.isin(basis.of, keys)]
     kept = mean + columns @ (columns.T @ (W_E - mean))
     values, outs = (model.tensor(f"blocks.0.attn.W_{letter}") for letter in "VO")
