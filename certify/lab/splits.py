@@ -40,7 +40,9 @@ CIRCUITS = (QK, DIRECT, OV)
 ALL_CIRCUITS = (*CIRCUITS, EMBEDDING)
 PEEL, SVD = "peel", "svd"
 KEPT_SHARE = 0.95
-"""Key frequencies are the fewest that have this share of the power of the embedding together."""
+"""Key frequencies are the fewest that have this share of the power of the embedding together, but
+never all.
+"""
 
 Residuals = Mapping[str, Residual]
 
@@ -240,7 +242,7 @@ def frequencies_of(model: Model, modulus: int) -> Frequencies:
     shares = _shares(basis, W_E - mean)
     order = np.argsort(-shares, kind="stable")
     enough = int(np.searchsorted(np.cumsum(shares[order]), KEPT_SHARE)) + 1
-    keys = np.sort(order[:enough])
+    keys = np.sort(order[: min(enough, len(order) - 1)])
     columns = basis.columns[:, np.isin(basis.of, keys)]
     kept = mean + columns @ (columns.T @ (W_E - mean))
     values, outs = (model.tensor(f"blocks.0.attn.W_{letter}") for letter in "VO")
