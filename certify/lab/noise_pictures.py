@@ -27,8 +27,9 @@ NAMES = {
     ZERO: "zero",
 }
 CIRCUITS = {"qk": "QK", "direct": "direct path", "ov": "OV", "embedding": "embedding", "all": "all"}
-BELOW: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.11), "fontsize": 9}
-"""Where a legend hides nothing."""
+BELOW: dict[str, Any] = {"loc": "outside lower center", "fontsize": 9}
+UNDER: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.11), "fontsize": 9}
+"""Where a legend hides nothing: below the figure, or one of its panels."""
 LEAST_ERROR = 1e-6
 """What stands for no error at all on a scale of logarithms."""
 
@@ -58,7 +59,7 @@ def _statistics(summary: Facts, pictures: Pictures) -> None:
         panels=(1, len(circuits)),
         width=5.5 * len(circuits) + 1,
         height=6.0,
-    ) as (_, panels):
+    ) as (figure, panels):
         for axes, circuit in zip(np.atleast_1d(panels), circuits, strict=True):
             of = [model["circuits"][circuit] for model in models]
             places = np.arange(len(of))
@@ -78,7 +79,8 @@ def _statistics(summary: Facts, pictures: Pictures) -> None:
             axes.set_title(f"{CIRCUITS[circuit]}: z against shuffled {mean}, sd {sd}, n {len(of)}")
             axes.set(xlabel="model (by seed)", ylabel="largest row range of the residual", ylim=0)
             _models_on(axes, len(of))
-            axes.legend(**BELOW, ncols=2)
+        handles, labels = np.atleast_1d(panels)[0].get_legend_handles_labels()
+        figure.legend(handles, labels, **BELOW, ncols=2 if len(circuits) == 1 else 4)
 
 
 def _models_on(axes: Any, models: int) -> None:
@@ -172,7 +174,7 @@ def _accuracy(results: Facts, pictures: Pictures) -> None:
         )
         left.set_yscale("log")
         left.set_title("float64: residuals replaced, one circuit at a time and all at once")
-        left.legend(**BELOW, ncols=3)
+        left.legend(**UNDER, ncols=3)
         for shift, sort in zip((-0.2, -0.1, 0.0, 0.1, 0.2), (REAL, *RANDOM, ZERO), strict=True):
             first = [one[sort]["first"] for one in of]
             colour, mark, _ = LOOKS[sort]
@@ -191,7 +193,7 @@ def _accuracy(results: Facts, pictures: Pictures) -> None:
             right.plot(places + shift, true, "_", color=colour, markersize=9, label=label)
         right.set(xlabel="model (by seed)", ylabel="share of inputs", yscale="log")
         right.set_title("first draw: what is wrong, and what is not certified right")
-        right.legend(**BELOW, ncols=2)
+        right.legend(**UNDER, ncols=2)
         for axes in (left, right):
             _models_on(axes, len(of))
 
@@ -247,7 +249,7 @@ def _band(units: list[Facts], pictures: Pictures) -> None:
         )
         for axes in (left, right):
             axes.set(xlabel="proof length (operations)", xscale="log")
-        left.legend(**BELOW, ncols=2)
+        left.legend(**UNDER, ncols=2)
 
 
 def _kind_of(sized: str) -> str:

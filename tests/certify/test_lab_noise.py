@@ -133,7 +133,7 @@ def test_stand_ins_are_what_they_say() -> None:
     assert drawn["normal"].mean() == pytest.approx(3.0, abs=0.2)
     assert drawn["normal"].std() == pytest.approx(1.0, abs=0.1)
     values = [np.linalg.svd(one, compute_uv=False) for one in (drawn["rotation"], factor)]
-    np.testing.assert_allclose(*values, atol=1e-9)
+    np.testing.assert_allclose(values[0], values[1], atol=1e-9)
     assert not drawn["zero"].any()
     turned = rotation(6, generator)
     np.testing.assert_allclose(turned @ turned.T, np.eye(6), atol=1e-12)
@@ -184,9 +184,8 @@ def test_what_is_kept_and_left_out_is_the_model(
     for name in ("EU", "EVOU", "PVOU"):
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-9)
     # The mean position is with the key token: scores are the same.
-    for left, right in ((found, expected),):
-        scores = [one.EQKE[:, :, None] + one.EQKP[:, None, :] for one in (left, right)]
-        np.testing.assert_allclose(*scores, atol=1e-9)
+    scores = [one.EQKE[:, :, None] + one.EQKP[:, None, :] for one in (found, expected)]
+    np.testing.assert_allclose(scores[0], scores[1], atol=1e-9)
     kept = np.linalg.svd(split.kept_qk, compute_uv=False)
     assert np.sum(kept > 1e-9) <= split.ranks[QK]
     kept = np.linalg.svd(split.kept_ov, compute_uv=False)
@@ -252,7 +251,7 @@ def test_an_enclosure_of_low_rank_is_as_tight_in_coordinates_of_its_own(rank: in
         )
         for one in (model, wide)
     ]
-    np.testing.assert_allclose(*radii, rtol=0.02, atol=1e-3)
+    np.testing.assert_allclose(radii[0], radii[1], rtol=0.02, atol=1e-3)
 
 
 def test_key_frequencies_and_the_rest_are_the_embedding() -> None:
