@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from certify.lab.residual import (
     rotation,
     statistic,
 )
-from certify.lab.samples import sample_of
+from certify.lab.samples import margins_of, measured, sample_of
 from certify.lab.splits import (
     CIRCUITS,
     DIRECT,
@@ -56,7 +57,7 @@ from certify.lab.splits import (
 from certify.model.config import Config
 from certify.model.file import Model, load_model, save_model
 from certify.model.forward import logits
-from certify.model.paths import decompose
+from certify.model.paths import Paths, decompose
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = Config(d_vocab=7, d_vocab_out=7, n_ctx=3, d_model=5, d_head=4)
@@ -200,6 +201,20 @@ def test_what_is_kept_and_left_out_is_the_model(
 
 def _none() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@given(st.integers(0, 1000), st.floats(1e-3, 1e3))
+def test_what_is_measured_is_what_margins_say(seed: int, scale: float) -> None:
+    model = random_model(CONFIG, seed, biases=True)
+    found = decompose(model)
+    paths = Paths(
+        *(getattr(found, name) * scale for name in ("EU", "EVOU", "PVOU", "EQKE", "EQKP")),
+        d_head=found.d_head,
+    )
+    tokens = sample_of(CONFIG.d_vocab, CONFIG.n_ctx, 300)
+    assert measured(paths, tokens).right == int(np.sum(margins_of(paths, tokens) > 0))
+    huge = replace(paths, EU=paths.EU * 1e200)
+    assert measured(huge, tokens).right == int(np.sum(margins_of(huge, tokens) > 0))
 
 
 def test_the_residual_of_the_best_rank_is_the_rest_of_the_singular_values() -> None:
