@@ -8,11 +8,13 @@ from types import MappingProxyType
 from certify.lab.experiment import Experiment
 from certify.lab.noise import EXPERIMENT as NOISE
 from certify.lab.scope import EXPERIMENT as SCOPE
+from certify.lab.surgery import EXPERIMENT as SURGERY
 
 _ROWS = (
     # One to a line, in the order in which they are listed.
     SCOPE,
     NOISE,
+    SURGERY,
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.name: row for row in _ROWS})
