@@ -7,11 +7,13 @@ from types import MappingProxyType
 
 from certify.lab.circles import EXPERIMENT as CIRCLES
 from certify.lab.experiment import Experiment
+from certify.lab.noise import EXPERIMENT as NOISE
 from certify.lab.scope import EXPERIMENT as SCOPE
 
 _ROWS = (
     # One to a line, in the order in which they are listed.
     SCOPE,
+    NOISE,
     CIRCLES,
 )
 
