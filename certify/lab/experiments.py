@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from certify.lab.ablate import EXPERIMENT as ABLATE
 from certify.lab.experiment import Experiment
 from certify.lab.scope import EXPERIMENT as SCOPE
 
 _ROWS = (
     # One to a line, in the order in which they are listed.
     SCOPE,
+    ABLATE,
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.name: row for row in _ROWS})
