@@ -58,7 +58,10 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
             "model": subject.model,
             "draws": asked.draws,
             "size": SMALL_SIZE if asked.smoke else SIZE,
+            "certify": [NONE, "direct"] if asked.smoke else _sorts(subject.kind),
         }
+        if asked.smoke:
+            bounds = [*bounds[:1], *bounds[1:][-1:]]
         parts = [*_chosen(_sorts(subject.kind), asked.smoke), *_chosen(bounds, asked.smoke)]
         for name, part in parts:
             found.append(Unit(f"{subject.name}, {name}", {**common, "parts": part}))
@@ -145,17 +148,19 @@ def _inputs(config: Any, size: int, *, addition: bool) -> Tokens:
 def _row(case: _Case, path: Path, method: str, about: Mapping[str, Any], bench: Bench) -> Facts:
     """Return what one replacement of one path does."""
     certified: Facts | None = None
-    if method in (TRUE_MODEL, *EDITS) or (method == "zero"):
+    changed = method in (TRUE_MODEL, *EDITS)
+    if changed:
         readers = case.readers
         if method != TRUE_MODEL:
             readers = edited(readers, path, method, case.tokens)
         found = [margins(logits_of(readers, case.tokens), case.answers)]
-        certified = _certified(readers, about["model"], case.kind, bench)
+        if path.sort in about["certify"]:
+            certified = _certified(readers, about["model"], case.kind, bench)
     else:
         found = [_drawn(case, path, method, draw) for draw in range(about["draws"])]
     first = found[0]
     right = first > 0
-    exact = case.addition and len(found) == 1 and certified is not None
+    exact = case.addition and changed
     return {
         "path": path.name,
         "sort": path.sort,
@@ -488,7 +493,8 @@ def _mean_share(rows: Sequence[Facts], quantity: str, factor: str) -> float:
     return sum(known) / len(known) if known else float("nan")
 
 
-_COLOURS = {"supported": GREEN, "refuted": VERMILION, "open": "#999999"}
+_LOOKS = {"supported": (GREEN, "o"), "refuted": (VERMILION, "X"), "open": ("#999999", "s")}
+"""Colour and mark of a verdict."""
 
 
 def _draw_claims(results: Facts, pictures: Pictures) -> None:
@@ -512,11 +518,10 @@ def _draw_claims(results: Facts, pictures: Pictures) -> None:
             )
             for one in claim["found"]:
                 if one["value"] is not None:
-                    panel.plot(
-                        [one["value"]], [place], marker="o", color=_COLOURS[one["verdict"]], alpha=0.8
-                    )
-        for verdict, colour in _COLOURS.items():
-            panel.plot([], [], "o", color=colour, label=verdict)
+                    colour, mark = _LOOKS[one["verdict"]]
+                    panel.plot([one["value"]], [place], marker=mark, color=colour, alpha=0.8)
+        for verdict, (colour, mark) in _LOOKS.items():
+            panel.plot([], [], mark, color=colour, label=verdict)
         panel.plot([], [], ">", color="#000000", label="claimed: at least")
         panel.plot([], [], "<", color="#000000", label="claimed: at most")
         labels = [
@@ -525,7 +530,7 @@ def _draw_claims(results: Facts, pictures: Pictures) -> None:
         ]
         panel.set(
             yticks=range(len(claims)),
-            xlabel="accuracy, share of a variance, or share of what is certified of the true model",
+            xlabel="what the claim measures, for each model",
             xlim=(-0.03, 1.03),
         )
         panel.set_yticklabels(labels, fontsize=8)
