@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from certify.lab.ablate import EXPERIMENT as ABLATE
+from certify.lab.circles import EXPERIMENT as CIRCLES
 from certify.lab.experiment import Experiment
 from certify.lab.scope import EXPERIMENT as SCOPE
 
 _ROWS = (
     # One to a line, in the order in which they are listed.
     SCOPE,
+    CIRCLES,
     ABLATE,
 )
 
