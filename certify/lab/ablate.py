@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from certify.errors import Unsupported
 from certify.evaluation.tally import clopper_pearson
 from certify.lab.bench import Bench, accuracy_of
+from certify.lab.circles import planes_of
 from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
 from certify.lab.hypotheses import SHIPPED, judged, read_hypotheses
 from certify.lab.kinds import KINDS, Facts, Kind
@@ -36,7 +37,9 @@ from certify.lab.replacing import (
 )
 from certify.lab.samples import SEED, SIZE, SMALL_SIZE, sample_of
 from certify.lab.shares import share_of
+from certify.model.file import Model
 from certify.model.forward import margins
+from certify.question.question import Question
 from certify.report.figure import BLUE, GREEN, PURPLE, VERMILION
 
 Floats = NDArray[np.float64]
@@ -95,18 +98,26 @@ def _measure(unit: Unit, bench: Bench) -> Facts:
     model = bench.model(about["model"])
     readers = readers_of(model)
     addition = _task(kind) == ADDITION
+    keys = _key_frequencies(model, bench.question(kind, model)) if addition else None
+    paths = [Path(NONE, NONE), *paths_of(readers, keys)]
     case = _Case(kind, readers, _inputs(model.config, about["size"], addition=addition), addition)
     rows: list[Facts] = []
     for part in about["parts"]:
         if isinstance(part, dict):
             rows.append(_bound(part, about["model"], kind, bench))
             continue
-        for path in [Path(NONE, NONE), *paths_of(readers, addition=addition)]:
+        for path in paths:
             if path.sort == part:
                 rows.extend(
                     _row(case, path, method, about, bench) for method in methods_of(path)
                 )
     return {"subject": about["subject"], "rows": rows}
+
+
+def _key_frequencies(model: Model, question: Question) -> list[int]:
+    """Return the key frequencies, ascending."""
+    planes = planes_of(model, question)
+    return sorted(int(planes.basis.names[part]) for part in planes.key)
 
 
 class _Case:

@@ -6,14 +6,14 @@ show some readers another input.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from certify.errors import Unsupported
-from certify.lab.frequencies import at, key_frequencies, residual
+from certify.lab.frequencies import at, residual
 from certify.lab.readers import BATCH, Readers, Seen, passed
 from certify.model.file import Model
 
@@ -28,35 +28,27 @@ EDITS, REPLACEMENTS = (ZERO, MEAN), (RESAMPLE, SCRUB)
 @dataclass(frozen=True, slots=True)
 class Path:
     """A path: its name, and its sort, which is that of the claims about it; ``number`` is the head
-    or the frequency that it is about.
+    or the frequency that it is about, ``keys`` are the key frequencies that a residual is without.
     """
 
     name: str
     sort: str
     number: int = 0
-
-    def facts(self) -> dict[str, str | int]:
-        """Return it as JSON."""
-        return {"name": self.name, "sort": self.sort, "number": self.number}
+    keys: tuple[int, ...] = ()
 
 
-Edit = Callable[[Readers, Path, Tokens], Readers]
-Draw = Callable[[np.random.Generator, Tokens, Readers, Path], Seen]
-
-
-def paths_of(readers: Readers, *, addition: bool) -> list[Path]:
-    """Return the paths of a model.
+def paths_of(readers: Readers, keys: Sequence[int] | None = None) -> list[Path]:
+    """Return the paths of a model of Max-of-K, or of modular addition with these key frequencies.
 
     Errors: ``Unsupported`` if a model of modular addition has other tokens than the residues.
     """
     with_mlp = [Path("mlp", "mlp")] if readers.W_in is not None else []
-    if addition:
+    if keys is not None:
         if len(readers.places) != 2 or len(readers.seen) % 2 == 0:  # noqa: PLR2004
             raise Unsupported("frequencies: the inputs are not two residues of an odd modulus")
-        keys = key_frequencies(readers.seen)
         return [
             *(Path(f"frequency {key}", "frequency", key) for key in keys),
-            Path("residual", "residual"),
+            Path("residual", "residual", keys=tuple(keys)),
             Path("direct", "direct"),
             Path("attention", "attention"),
             *with_mlp,
@@ -146,7 +138,7 @@ def part_of(readers: Readers, path: Path) -> Floats:
     """Return the summand of the embedding that a path of modular addition is about."""
     if path.sort == "frequency":
         return at(readers.seen, path.number)
-    return residual(readers.seen, key_frequencies(readers.seen))
+    return residual(readers.seen, path.keys)
 
 
 def _with(heads: Floats, head: int, value: Floats | float) -> Floats:

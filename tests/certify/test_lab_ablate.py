@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from certify.errors import BadInput, Unsupported
-from certify.lab.frequencies import at, key_frequencies, powers, residual
+from certify.lab.frequencies import at, residual
 from certify.lab.hypotheses import OPEN, REFUTED, SHIPPED, SUPPORTED, judged, read_hypotheses
 from certify.lab.readers import Seen, logits_of, model_of, passed, readers_of
 from certify.lab.replacing import (
@@ -171,7 +171,7 @@ def test_an_edit_is_the_same_in_the_model_and_leaves_other_paths_alone(
     readers = readers_of(original)
     tokens = inputs()
     true = passed(readers, tokens)
-    for path in paths_of(readers, addition=False):
+    for path in paths_of(readers):
         for method in set(methods_of(path)) & {"zero", "mean"}:
             changed = edited(readers, path, method, tokens)
             written = stored(tmp_path, changed, original)
@@ -266,8 +266,8 @@ def test_frequencies_are_a_decomposition() -> None:
     assert np.allclose(sum(parts) + table.mean(axis=0), table)
     assert np.allclose(parts[0], np.roll(np.roll(parts[0], 1, axis=0), -1, axis=0))
     transform = np.abs(np.fft.fft(table, axis=0)) ** 2
-    direct = transform[1:7].sum(axis=1) * 2
-    assert np.allclose(powers(table), direct / direct.sum())
+    for k, part in enumerate(parts, start=1):
+        assert np.square(part).sum() == pytest.approx(2 * transform[k].sum() / 13)
     assert np.allclose(residual(table, [1, 2, 3, 4, 5, 6]), 0.0)
 
 
@@ -277,7 +277,9 @@ def test_a_frequency_is_replaced_alone(tmp_path: Path) -> None:
     readers = readers_of(model(tmp_path, vocab=7, n=2, d_mlp=6))
     table = circles + np.array([1.0, 2.0, 3.0, 4.0])
     readers = replace(readers, stand=table, seen=table, direct=table)
-    assert key_frequencies(np.pad(table[:, :2], ((0, 0), (0, 2)))) == [1]
+    assert [one.name for one in paths_of(readers, [1])][:2] == ["frequency 1", "residual"]
+    rest = part_of(readers, ModelPath("residual", "residual", keys=(1,)))
+    assert np.allclose(rest, np.pad(circles[:, 2:], ((0, 0), (2, 0))))
     path = ModelPath("frequency 1", "frequency", 1)
     assert np.allclose(part_of(readers, path)[:, :2], circles[:, :2])
     less = edited(readers, path, "zero", inputs(7, 2))
