@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from certify.lab.ablate import EXPERIMENT as ABLATE
 from certify.lab.circles import EXPERIMENT as CIRCLES
 from certify.lab.experiment import Experiment
 from certify.lab.noise import EXPERIMENT as NOISE
@@ -15,6 +16,7 @@ _ROWS = (
     SCOPE,
     NOISE,
     CIRCLES,
+    ABLATE,
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.name: row for row in _ROWS})
