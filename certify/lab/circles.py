@@ -274,6 +274,7 @@ def geometry_of(planes: Planes) -> Facts:
         "what": basis.what,
         "values": len(planes.tokens),
         "d_model": planes.centred.shape[1],
+        "names": list(basis.names),
         "key": [basis.names[part] for part in key],
         "doubles": [basis.names[part] for part in doubles],
         "share_estimate": {basis.names[part]: share[part] for part in share},
@@ -455,7 +456,7 @@ def _draw_plane(plane: Facts, geometry: Facts, axes: Any) -> Any:
 
 def _draw_shares(name: str, unit: Facts, pictures: Pictures) -> None:
     geometry = unit["geometry"]
-    names = list(geometry["share_estimate"])
+    names = geometry["names"]
     rest = geometry["rest_estimate"].get(KEY)
     told = ""
     if rest:

@@ -8,11 +8,13 @@ from types import MappingProxyType
 from certify.lab.circles import EXPERIMENT as CIRCLES
 from certify.lab.experiment import Experiment
 from certify.lab.scope import EXPERIMENT as SCOPE
+from certify.lab.train import EXPERIMENT as TRAIN
 
 _ROWS = (
     # One to a line, in the order in which they are listed.
     SCOPE,
     CIRCLES,
+    TRAIN,
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.name: row for row in _ROWS})
