@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from certify.lab.circles import EXPERIMENT as CIRCLES
 from certify.lab.experiment import Experiment
+from certify.lab.noise import EXPERIMENT as NOISE
 from certify.lab.scope import EXPERIMENT as SCOPE
 from certify.lab.train import EXPERIMENT as TRAIN
 
@@ -15,6 +16,7 @@ _ROWS = (
     SCOPE,
     CIRCLES,
     TRAIN,
+    NOISE,
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.name: row for row in _ROWS})
