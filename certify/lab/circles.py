@@ -484,7 +484,7 @@ def _draw_shares(name: str, unit: Facts, pictures: Pictures) -> None:
             if one in geometry["key"]:
                 tick.set_fontweight("bold")
         axes.set(xlabel=f"{geometry['what']} (bold: key)", ylabel="share of the variance, %")
-        axes.legend()
+        axes.legend(loc="upper center")
 
 
 def _draw_certified(name: str, unit: Facts, pictures: Pictures) -> None:
@@ -536,7 +536,7 @@ def _draw_certified(name: str, unit: Facts, pictures: Pictures) -> None:
         right.axvline(0, color="#000000", linewidth=0.8)
         right.set_yticks(places, [""] * len(places))
         right.set(xlabel="margin over all inputs (logits, float64)")
-        right.legend()
+        right.legend(loc="upper left")
         left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=9)
 
 

@@ -26,8 +26,9 @@ from certify.lab.bench import Bench, accuracy_of
 from certify.lab.circuits import circuits_of
 from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
 from certify.lab.kinds import KINDS, Facts, Kind
-from certify.lab.peeled import z_score
+from certify.lab.residual import deviations, moments, statistic
 from certify.lab.samples import SIZE, SMALL_SIZE, Measured, sample_of
+from certify.lab.splits import QK, split_of
 from certify.lab.train_pictures import EXACT, draw, true_accuracy
 from certify.lab.variants import Variant, noise_of, variants
 from certify.lab.washed import Noise, washed
@@ -46,6 +47,9 @@ NOISY_INPUTS, NOISY_DRAWS = 512, 100
 """Inputs and draws of the sampled level."""
 SHUFFLES = 100
 """Random residuals that the real one is compared with."""
+SHUFFLE_SEED = 1234
+NOTHING = 1e-6
+"""A residual whose rows have no larger range, in scores, is rounding."""
 ALL = "all"
 
 
@@ -141,6 +145,21 @@ def structure_of(model: Model, shuffles: int) -> Facts:
         "direct_reach": float((away @ np.ptp(circuits.unembed, axis=1)).mean()),
         "residual": z_score(model, shuffles),
     }
+
+
+def z_score(model: Model, draws: int) -> Facts:
+    """Return the largest row range of the residual of the QK circuit after the published peeling,
+    that of shuffled factors, and by how many of their standard deviations it is larger; None where
+    there is no residual.
+    """
+    residual = split_of(model, 2, 1).residuals[QK]
+    real = statistic(residual.factors)
+    generator = np.random.default_rng([SHUFFLE_SEED, draws])
+    drawn = moments(
+        [statistic(residual.replaced("shuffle", generator).factors) for _ in range(draws)]
+    )
+    z = deviations(real, drawn) if real > NOTHING else None
+    return {"real": real, "shuffle": {**drawn, "z": z}}
 
 
 # --- units ---------------------------------------------------------------------------

@@ -12,21 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from small_models import random_model, random_tensors
 
 from certify.command.group import main
 from certify.lab.kinds import KINDS
-from certify.lab.peeled import factors_of, statistic, z_score
-from certify.lab.train import calibration_error, confidence_of
+from certify.lab.train import calibration_error, confidence_of, z_score
 from certify.lab.variants import LAYER_NORM, WITHOUT_NORM, variants
 from certify.lab.washed import (
     DIRECT,
     OV,
     QK,
     Noise,
-    Parts,
     pairs_of,
     parts_of,
     path_levels,
@@ -41,7 +37,6 @@ from certify.training.max_of_k import TRAINABLE
 
 CONFIG = Config(d_vocab=5, d_vocab_out=5, n_ctx=3, d_model=4, d_head=3)
 DRAWS = 40_000
-QUICKLY = settings(deadline=None, max_examples=20)
 
 
 def noisy(generator: np.random.Generator, values: np.ndarray, size: float) -> np.ndarray:
@@ -109,21 +104,6 @@ def test_samples_without_noise_are_the_logits() -> None:
     direct = scores[places, answers] - scores[places, others]
     found = sampled(parts_of(model), Noise(), tokens, 2)
     np.testing.assert_allclose(found, np.stack([direct] * 2), atol=1e-9)
-
-
-@QUICKLY
-@given(st.integers(0, 1000))
-def test_the_residual_has_lost_its_directions(seed: int) -> None:
-    model = random_model(CONFIG, seed)
-    parts: Parts = parts_of(model)
-    query, key = parts.W_E + parts.W_pos[-1], parts.W_E + parts.W_pos.mean(axis=0)
-    whole = query @ parts.W_Q @ parts.W_K.T @ key.T
-    left, _, right = np.linalg.svd(whole)
-    rest = np.linalg.multi_dot(factors_of(model))
-    np.testing.assert_allclose(left[:, 0] @ rest, 0.0, atol=1e-9)
-    np.testing.assert_allclose(rest @ right[0], 0.0, atol=1e-9)
-    largest = max(row.max() - row.min() for row in rest)
-    assert statistic(factors_of(model)) == pytest.approx(largest)
 
 
 def test_a_residual_of_zero_has_no_z_score() -> None:
