@@ -274,6 +274,7 @@ def geometry_of(planes: Planes) -> Facts:
         "what": basis.what,
         "values": len(planes.tokens),
         "d_model": planes.centred.shape[1],
+        "names": list(basis.names),
         "key": [basis.names[part] for part in key],
         "doubles": [basis.names[part] for part in doubles],
         "share_estimate": {basis.names[part]: share[part] for part in share},
@@ -455,7 +456,7 @@ def _draw_plane(plane: Facts, geometry: Facts, axes: Any) -> Any:
 
 def _draw_shares(name: str, unit: Facts, pictures: Pictures) -> None:
     geometry = unit["geometry"]
-    names = list(geometry["share_estimate"])
+    names = geometry["names"]
     rest = geometry["rest_estimate"].get(KEY)
     told = ""
     if rest:
@@ -483,7 +484,7 @@ def _draw_shares(name: str, unit: Facts, pictures: Pictures) -> None:
             if one in geometry["key"]:
                 tick.set_fontweight("bold")
         axes.set(xlabel=f"{geometry['what']} (bold: key)", ylabel="share of the variance, %")
-        axes.legend()
+        axes.legend(loc="upper center")
 
 
 def _draw_certified(name: str, unit: Facts, pictures: Pictures) -> None:
@@ -535,7 +536,7 @@ def _draw_certified(name: str, unit: Facts, pictures: Pictures) -> None:
         right.axvline(0, color="#000000", linewidth=0.8)
         right.set_yticks(places, [""] * len(places))
         right.set(xlabel="margin over all inputs (logits, float64)")
-        right.legend()
+        right.legend(loc="upper left")
         left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=9)
 
 

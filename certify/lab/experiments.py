@@ -10,13 +10,15 @@ from certify.lab.circles import EXPERIMENT as CIRCLES
 from certify.lab.experiment import Experiment
 from certify.lab.noise import EXPERIMENT as NOISE
 from certify.lab.scope import EXPERIMENT as SCOPE
+from certify.lab.train import EXPERIMENT as TRAIN
 
 _ROWS = (
     # One to a line, in the order in which they are listed.
     SCOPE,
     NOISE,
-    CIRCLES,
     ABLATE,
+    TRAIN,
+    CIRCLES,
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.name: row for row in _ROWS})

@@ -196,7 +196,9 @@ def model_of(
     last = np.zeros((config.n_ctx, 1))
     last[-1] = 1.0
     tensors = {
-        "embed.W_E": columns((stand, readers.stand), (seen, readers.seen), (direct, readers.direct)),
+        "embed.W_E": columns(
+            (stand, readers.stand), (seen, readers.seen), (direct, readers.direct)
+        ),
         "pos_embed.W_pos": columns(
             (stand, last * readers.stand_at),
             (direct, last * readers.direct_at),
