@@ -41,8 +41,7 @@ class Places:
 
     def rows(self, embedding: Matrix) -> Matrix:
         """Return the rows of these tokens, by place."""
-        rows = tuple(embedding.rows[token] for token in self.tokens)
-        return Matrix(rows, embedding.scale)
+        return embedding.chosen(self.tokens)
 
 
 def places_of(statement: Statement) -> Places:

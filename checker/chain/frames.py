@@ -99,7 +99,7 @@ class ChainCells(Cells):
         self.right = named.right
         self.precision = hints.precision
         self.exponentials = Exponentials(model.sizes["d_head"], scale, ledger)
-        count = given.tokens
+        count = given.embed.height
         self.asking = both(self.scored.queries, ledger)
         self.asked = both(self.scored.rows[:count], ledger)
         self.values = both(logits.rows[:count], ledger)

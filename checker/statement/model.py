@@ -272,8 +272,8 @@ def load_model(data: bytes, *, pairs: bool = True) -> Model:
 def part(model: Model, name: str, head: int) -> Matrix:
     """Return the rows of one head of a stack."""
     stack = model.weights[f"blocks.0.attn.{name}"]
-    size = len(stack.rows) // model.sizes["n_heads"]
-    return Matrix(stack.rows[head * size : (head + 1) * size], stack.scale)
+    size = stack.height // model.sizes["n_heads"]
+    return stack.cut(head * size, (head + 1) * size)
 
 
 def mix(model: Model) -> tuple[int, int]:

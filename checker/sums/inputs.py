@@ -22,13 +22,13 @@ from checker.float32.sums import Tokens, drift
 from checker.ground import record
 from checker.ground.decode import fields, integer, typed
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, Row, bits, hold, rescale
+from checker.ground.exact import Matrix, Row, aligned, bits, hold, minus, rescale
 from checker.ground.ledger import Ledger
-from checker.ground.norms import TABLE_SCALE, low_rank, minus, parse_matrix
+from checker.ground.norms import TABLE_SCALE, low_rank, parse_matrix
 from checker.statement.model import Model, mix
 from checker.statement.outcome import MARGIN_BITS, Outcome, Part, Spread
 from checker.statement.statement import Statement
-from checker.sums.fold import Folded, aligned, fold, parts
+from checker.sums.fold import Folded, fold, parts
 from checker.sums.readout import Readout, readout
 from checker.sums.shares import Shares, shares_of
 from checker.sums.switches import (
@@ -346,7 +346,8 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
     M = folded.M
     pair = proof.pair
     if pair:
-        M, PQ = aligned(ledger, M, low_rank(pair.left, pair.right, M, ledger))
+        PQ = low_rank(pair.left, pair.right, M, ledger)
+        M, PQ = aligned((M, PQ), ledger)
     ranges = _ranges(M.rows, ledger)
     # Their sum, and an error for each of at most three ways.
     ledger.charge(mul=3, add=len(ranges) + 1)
