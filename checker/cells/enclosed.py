@@ -18,7 +18,7 @@ false.
 from collections.abc import Sequence
 from operator import add, mul, sub
 
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.decode import fields, integer, integers, listing, typed
 from checker.ground.errors import require_form, require_support
 from checker.ground.exact import (
@@ -197,7 +197,8 @@ def _split(
     inner = _ranges(rest, bound.parts[0], ledger)  # beta
     entries = front.entries
     ledger.charge(mul=entries, add=entries + front.height, cmp=entries)
-    sums = [sum(map(mul, map(abs, row), inner)) for row in front.rows]
+    sizes = (map(abs, row) for row in front.rows)
+    sums = [sum(map(mul, row, inner)) for row in sizes]
     return tuple(base + raised(value, front.scale, 0) for value in sums)
 
 
@@ -333,7 +334,7 @@ def enclose(
     drop = negated.scale - TABLE_SCALE
     low = []
     high = []
-    for row, height in zip(negated.rows, heights, strict=True):
+    for row, height in paired(negated.rows, heights):
         reach = [shift_up(height * width, TABLE_SCALE) for width in widths]
         # floor(A) - reach and ceil(A) + reach: what is up for A is down for -A
         floors = [-shift_up(x, drop) for x in row]

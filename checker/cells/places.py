@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix
 from checker.statement.scope import Scope
@@ -36,7 +36,7 @@ class Places:
             return self.weights
         gap = (0,) * (m - near)
         own = [row[m] << mark for row in self.weights]
-        pairs = zip(self.weights, own, strict=True)
+        pairs = paired(self.weights, own)
         return tuple((*row[:near], *gap, marked) for row, marked in pairs)
 
     def rows(self, embedding: Matrix) -> Matrix:

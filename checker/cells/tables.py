@@ -8,7 +8,7 @@ from operator import sub
 
 from checker.cells.cell import Range, mask
 from checker.cells.paths import Paths
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.exact import Matrix, Row, bits
 from checker.ground.ledger import PLACE_BITS, Ledger
 
@@ -101,8 +101,7 @@ def _extremes(
 
 
 def _less(rows: Sequence[Row], bases: list[int]) -> list[Row]:
-    pairs = zip(rows, bases, strict=True)
-    return [tuple(value - base for value in row) for row, base in pairs]
+    return [tuple(x - base for x in row) for row, base in paired(rows, bases)]
 
 
 def _running(rows: Sequence[Row], choose: Choose) -> list[Row]:
@@ -185,4 +184,4 @@ class Tables:
             floors[at] = [end - own for end in ends]
         lows = map(min, zip(*floors, strict=True))
         highs = map(max, zip(*tops, strict=True))
-        return [*zip(lows, highs, strict=True), (0, 0)]
+        return [*paired(lows, highs), (0, 0)]

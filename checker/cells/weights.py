@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from checker.cells.tables import Layout, Line, Tables
 from checker.float32.cells import REAL, Slack
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.interval import exp_enclosure, inverse_sqrt, shift_up
 from checker.ground.ledger import Ledger
 
@@ -52,19 +52,25 @@ class Exponentials:
         return found
 
 
-def weighed(tokens: list[Ends], place: Ends, bits: int) -> Weights:
-    """Return per block exp(H_b + h_i), the product of two enclosures, rounded outward."""
-    down, up = place
-    return {
-        b: (lower * down >> bits, shift_up(upper * up, bits))
-        for b, (lower, upper) in enumerate(tokens)
-    }
+def weighed(
+    tokens: Sequence[Ends], places: Sequence[Ends], bits: int
+) -> tuple[list[OneEnd], list[OneEnd]]:
+    """Return per position and block the lower and the upper ends of exp(H_b + h_i), the product of
+    two enclosures, rounded outward.
+    """
+    down, up = zip(*tokens, strict=True)
+    lows = []
+    highs = []
+    for low, high in places:
+        lows.append({b: end * low >> bits for b, end in enumerate(down)})
+        highs.append({b: shift_up(end * high, bits) for b, end in enumerate(up)})
+    return lows, highs
 
 
 def both_ends(lows: Sequence[OneEnd], highs: Sequence[OneEnd]) -> list[Weights]:
     """Return weights by position from their lower and their upper ends."""
     found = []
-    for low, high in zip(lows, highs, strict=True):
+    for low, high in paired(lows, highs):
         found.append({b: (low[b], high[b]) for b in high})
     return found
 
@@ -151,18 +157,11 @@ class Scores:
         # 12.5: lower ends are those of scores less by this
         wide = self.slack.score_error
         below = [(token_top - high, token_top - low + wide) for low, high in spans]
-        token_lows, token_highs = zip(*self.exp_ends(below, bits), strict=True)
+        tokens = self.exp_ends(below, bits)
         below = [(rest - high, rest - low) for low, high in reach]
-        lows = []
-        highs = []
-        for down, up in self.exp_ends(below, bits):
-            # exp(H_b + h_i) is the product of two enclosures, rounded outward.
-            low_ends = [low * down >> bits for low in token_lows]
-            high_ends = [shift_up(high * up, bits) for high in token_highs]
-            lows.append(dict(enumerate(low_ends)))
-            highs.append(dict(enumerate(high_ends)))
+        lows, highs = weighed(tokens, self.exp_ends(below, bits), bits)
         below = [(top - high, top - low + wide) for low, high in own.values()]
-        last_lows, last_highs = zip(*self.exp_ends(below, bits), strict=True)
-        lows.append(dict(zip(own, last_lows, strict=True)))
-        highs.append(dict(zip(own, last_highs, strict=True)))
+        last = self.exp_ends(below, bits)
+        lows.append({b: low for b, (low, _) in paired(own, last)})
+        highs.append({b: high for b, (_, high) in paired(own, last)})
         return lows, highs

@@ -39,7 +39,7 @@ def _directions(value: object, where: str, count: int) -> Directions:
     """Return N and B of so many directions."""
     pair = [parse_matrix(item, where) for item in listing(value, where)]
     require_form(
-        len(pair) == 2 and len(pair[1].rows) == count,
+        len(pair) == 2 and pair[1].height == count,
         "SPEC-15.1",
         f"{where} is not a pair of matrices for {count} directions",
     )

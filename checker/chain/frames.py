@@ -16,7 +16,7 @@ from checker.cells.places import Places
 from checker.cells.screen import Screened, left_by
 from checker.cells.tables import Extremes
 from checker.cells.terms import Brackets, Frame, Term, multiplicities, term_upper
-from checker.cells.weights import Ends, Exponentials, Weights, apart, weighed
+from checker.cells.weights import Ends, Exponentials, OneEnd, weighed
 from checker.chain.line import line
 from checker.chain.parts import Directions, Rows, attention, reading, stream
 from checker.chain.plane import Tiling, plane
@@ -143,8 +143,7 @@ class ChainCells(Cells):
               six more.
         """
         frame = ChainFrame(self, cell)
-        both = frame.weights
-        n = len(both)
+        n = len(frame.lows)
         count = len(frame.blocks)
         each = len(answers)
         self.ledger.charge(
@@ -154,8 +153,8 @@ class ChainCells(Cells):
         )
         weights = []
         for b in range(count):
-            ends = [row[b] for row in both]
-            weights.append((min(ends)[0], max(up for _, up in ends)))
+            low = min(row[b] for row in frame.lows)
+            weights.append((low, max(row[b] for row in frame.highs)))
 
         def brackets(j: int) -> list[int]:
             found = frame.brackets(j, mu, term_upper)
@@ -183,11 +182,12 @@ class ChainFrame(Frame):
         self.drop = chain.slack.raised(0)  # 12.5: B/rho
         self.masks = [mask(*block) for block in self.blocks]
         self.reaches = [reach(chain.values, *block) for block in self.blocks]
-        self.lows, self.highs = apart(self._weights())
+        self.lows, self.highs = self._weights()
         self.stretch = chain.rivals.stretch[chain.right[cell.maximum]]
 
-    def _weights(self) -> list[Weights]:
-        """Return bounds on the weight of every block at every position.  (SPEC-15.3)
+    def _weights(self) -> tuple[list[OneEnd], list[OneEnd]]:
+        """Return lower and upper bounds on the weight of every block at every position.
+        (SPEC-15.3)
 
         Cost: the extremes of the queries and of every block; per block and position an inner
               product, two exponentials, four additions and a comparison; two multiplications for
@@ -212,7 +212,7 @@ class ChainFrame(Frame):
         ledger.charge(mul=products, add=4 * count, cmp=count)
         tokens = self._ends(spans, chain.slack.score_error)  # 12.5
         ends = self._ends(places, 0)
-        return [weighed(tokens, place, chain.precision) for place in ends]
+        return weighed(tokens, ends, chain.precision)
 
     def _ends(self, spans: list[Ends], wide: int) -> list[Ends]:
         """Return the exponentials, over the largest of all."""

@@ -12,7 +12,7 @@ from itertools import accumulate
 from operator import sub
 
 from checker.chain.parts import Reading
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.exact import Matrix, Row, transposed
 from checker.ground.ledger import Ledger
 
@@ -50,7 +50,7 @@ def line(logits: Reading, unembed: Matrix, mu: int, ledger: Ledger) -> Rivals:
         last = j
     apart = Matrix(tuple(steps), unembed.scale)
     rho = logits.widths.of(apart, logits.scale, ledger)
-    added = dict(zip(order, accumulate(rho), strict=True))  # R
+    added = dict(paired(order, accumulate(rho)))  # R
     found = Rivals({j: {} for j in order}, dict.fromkeys(order, 1))
     for sign in (1, -1):
         points = [

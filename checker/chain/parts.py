@@ -11,7 +11,7 @@ from operator import mul
 
 from checker.cells.places import Places
 from checker.float32.propagation import ceiling, frobenius, largest_norm, row_norms
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.exact import (
     Matrix,
     Row,
@@ -52,7 +52,7 @@ class Widths:
         count = entries + len(norms)
         ledger.charge(mul=count, add=count, cmp=entries)
         found = []
-        for row, norm in zip(apart.rows, norms, strict=True):
+        for row, norm in paired(apart.rows, norms):
             reached = sum(map(mul, self.reach, map(abs, row)))
             reached = raised(reached, apart.scale + self.scale, scale)
             found.append(ceiling(self.norm * norm, scale) + reached)

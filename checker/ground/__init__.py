@@ -16,7 +16,10 @@ def record(kind: type[T]) -> type[T]:
     return dataclass(frozen=True, slots=True)(kind)
 
 
-def paired(ones: Iterable[T], others: Iterable[Other]) -> Iterator[tuple[T, Other]]:
+def paired(
+    ones: Iterable[T],
+    others: Iterable[Other],
+) -> Iterator[tuple[T, Other]]:
     """Yield the pairs of two lists of the same length; that they are not is an error, never a
     verdict.
     """

@@ -180,8 +180,8 @@ def rescale(a: Matrix, scale: int, room: Room) -> Matrix:
     if finer == 0:
         return a
     hold(a.entries, bits(a) + finer, room)
-    rows = (tuple(value << finer for value in row) for row in a.rows)
-    return Matrix(tuple(rows), scale)
+    rows = tuple(tuple(value << finer for value in row) for row in a.rows)
+    return Matrix(rows, scale)
 
 
 def aligned(matrices: Iterable[Matrix], room: Room) -> list[Matrix]:
@@ -214,8 +214,9 @@ def _entrywise(
     hold(a.entries, max(bits(left), bits(right)) + 1, ledger)
     ledger.charge(add=a.entries)
     others = right.rows * (a.height // b.height)
-    rows = [tuple(map(combine, *pair)) for pair in paired(left.rows, others)]
-    return Matrix(tuple(rows), left.scale)
+    pairs = paired(left.rows, others)
+    rows = tuple(tuple(map(combine, *pair)) for pair in pairs)
+    return Matrix(rows, left.scale)
 
 
 def plus(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:

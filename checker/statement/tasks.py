@@ -8,7 +8,7 @@ from hashlib import sha256
 from itertools import accumulate, product, starmap
 from math import prod
 
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.decode import canonical, fields, integer, integers, listing, typed
 from checker.ground.errors import require_form, require_support
 from checker.statement.domain import LARGEST, Domain, parse_ranges, shown
@@ -104,8 +104,7 @@ def _bound(rule: Rule, model: Model, domain: Domain) -> Task:
 
     def answers(places: Sequence[int]) -> list[int]:
         """Return the answers to the operands up to each position that is read."""
-        picked = zip(domain.values, places, strict=True)
-        given = [row[place] for row, place in picked if row]
+        given = [row[at] for row, at in paired(domain.values, places) if row]
         found = {end: rule.answer(given[:end]) for end in ends}
         return [found[end] for end in ends]
 
@@ -365,7 +364,7 @@ def _table(value: object, model: Model, domain: Domain) -> Task:
 
     def answers(places: Sequence[int]) -> Sequence[int]:
         index = 0
-        for place, size in zip(places, sizes, strict=True):
+        for place, size in paired(places, sizes):
             index = index * size + place
         return rows[index]
 

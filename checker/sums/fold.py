@@ -125,8 +125,8 @@ def _scaled(a: Matrix, factors: list[int], exponent: int, ledger: Ledger) -> Mat
     hold(a.entries, widest, ledger)
     ledger.charge(mul=a.entries)
     pairs = paired(a.rows, factors)
-    rows = (tuple(factor * value for value in row) for row, factor in pairs)
-    return Matrix(tuple(rows), a.scale - exponent)
+    rows = tuple(tuple(factor * x for x in row) for row, factor in pairs)
+    return Matrix(rows, a.scale - exponent)
 
 
 # --- tables -----------------------------------------------------------------------

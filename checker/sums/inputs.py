@@ -19,7 +19,7 @@ from operator import add, getitem, mul
 
 from checker.float32.propagation import ceiling
 from checker.float32.sums import Tokens, drift
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.decode import fields, integer, typed
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix, Row, aligned, bits, hold, minus, rescale
@@ -150,7 +150,7 @@ class Way:
         found = self.neurons.written(rows, row[: self.direct], ledger)
         outputs = len(found.values)
         ledger.charge(add=2 * outputs + 2, cmp=outputs)
-        pairs = zip(found.values, row[self.direct :], strict=True)
+        pairs = paired(found.values, row[self.direct :])
         logits = [value + (own << self.scale) for value, own in pairs]
         right = logits.pop(answer)
         gap = right - max(logits) << self.shift
@@ -192,7 +192,7 @@ class Evaluation:
         # Evaluated at the lower ends; what the widths move is e_att.  (SPEC-13.4)
         lower = [[low for low, _ in row] for row in ends]
         widths = [[high - low for low, high in row] for row in ends]
-        pairs = zip(self.effects, widths, strict=True)
+        pairs = paired(self.effects, widths)
         attention = sum(sum(map(mul, *pair)) for pair in pairs)
         (answer,) = self.statement.right(places)
         for way in self.ways:
@@ -248,7 +248,7 @@ def _effects(
 
 def _reading(folded: Folded) -> list[Matrix]:
     """Return the columns of neurons of the tables."""
-    neurons = len(folded.M.rows)
+    neurons = folded.M.height
     tables = folded.tables
     return [
         Matrix(tuple(row[:neurons] for row in rows), folded.scale) for rows in tables
@@ -283,7 +283,7 @@ class _Ground:
         """Return a way whose neurons write numbers that lack ``lost`` bits of M's."""
         return Way(
             tables=tables,
-            direct=tables.columns - len(self.M.rows[0]),
+            direct=tables.columns - self.M.width,
             neurons=neurons,
             scale=self.M.scale - lost,
             shift=tables.shift + lost,
@@ -300,7 +300,7 @@ class _Ground:
         ledger.charge(add=entries, cmp=entries)
         hold(entries, bits(self.M) + 1, ledger)
         lowered = _lowered(self.M, lost)
-        rest = [1 if lost else 0] * len(self.M.rows)
+        rest = [1 if lost else 0] * self.M.height
         tables = packed(self.folded, slice(None), fineness, ledger)
         written = readout(lowered, rest, None, tables.bits, ledger)
         return self.way(tables, written, lost)
@@ -317,7 +317,7 @@ class _Ground:
         rest = _ranges(minus(M, PQ, ledger).rows, ledger)
         Q = rescale(pair.right, M.scale - pair.left.scale, ledger)
         # Switches know their neurons by token, and ask for no row of theirs.
-        known = len(M.rows) if proof.hints else 0
+        known = M.height if proof.hints else 0
         tables = packed(self.folded, slice(known, None), fineness, ledger)
         if not proof.hints:
             thin = readout(pair.left, rest, Q, tables.bits, ledger)

@@ -77,7 +77,7 @@ class Shares:
         ledger.charge(mul=4 * n - 4, add=6 * n - 4, cmp=n)
         table = self.tables[last]
         row = self.scores.rows.rows[last]
-        own = len(row) - len(self.scores.rows.rows) + last
+        own = len(row) - self.scores.rows.height + last
         values = [row[at] for at in before] + [row[own]]
         if values.count(values[0]) == n:
             return [(1 << self.precision, 1 << self.precision)] * (n - 1)
@@ -101,8 +101,8 @@ def shares_of(scores: Matrix, d_head: int, precision: int, ledger: Ledger) -> Sh
     Cost: that of an exponential for each entry of the tables.
     """
     known = Scores(scores, d_head, precision + GUARD_BITS)
-    count = len(scores.rows)
-    before = len(scores.rows[0]) - count
+    count = scores.height
+    before = scores.width - count
     tables = [
         known.exponentials((*row[:before], row[before + place]), ledger)
         for place, row in enumerate(scores.rows)

@@ -14,7 +14,7 @@ Not done here: nothing says that neurons fit their switch.  One that does not ha
 from collections.abc import Sequence
 from itertools import islice
 
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.decode import integers
 from checker.ground.errors import require_form
 from checker.ground.exact import Matrix, Row, hold, rescale, transposed
@@ -43,12 +43,12 @@ def parse_switches(found: dict[str, object], neurons: int, tokens: int) -> Switc
     Raises: Malformed (SPEC-3.x, SPEC-13.6), Declined (SPEC-3.5).
     """
     tables = parse_matrix(found["tables"], "tables", MOST_NEURONS)
-    last = len(tables.rows) - 1
+    last = tables.height - 1
     switches = integers(found["neurons"], "neurons", 0, last, MOST_NEURONS)
     scales = integers(found["scales"], "scales", 1, 2**31, MOST_NEURONS)
     as_many_neurons = len(switches) == len(scales) == neurons
     require_form(
-        as_many_neurons and len(tables.rows[0]) == tokens,
+        as_many_neurons and tables.width == tokens,
         "SPEC-13.6",
         "neurons, scales and tables are not as many as the model's neurons and tokens",
     )
@@ -85,7 +85,7 @@ class Switch:
 
 def _rest(pre: Row, alpha: int, table: Row, sizes: Sequence[int]) -> int:
     """Return E: the largest ``|pre - alpha t|`` of any input."""
-    rest = iter(value - alpha * t for value, t in zip(pre, table, strict=True))
+    rest = iter(value - alpha * t for value, t in paired(pre, table))
     parts = [list(islice(rest, size)) for size in sizes]
     return max(sum(map(max, parts)), -sum(map(min, parts)))
 
@@ -131,7 +131,7 @@ class EverySwitch:
         count = len(self.switches)
         ledger.charge(add=count * (len(rows) - 1), cmp=2 * count)
         values = map(sum, zip(*map(self.tables.__getitem__, rows), strict=True))
-        states = list(zip(self.switches, values, strict=True))
+        states = list(paired(self.switches, values))
         on = [switch.written for switch, t in states if t > 0]
         # Past the last step the error is zero.
         errors = [
@@ -167,9 +167,9 @@ def prepare(
         "SPEC-13.6",
         "the tables are finer than the activations",
     )
-    tokens = len(pre.rows)
+    tokens = pre.height
     neurons = len(spread)
-    hold(len(hints.tables.rows) * tokens, 8 * readout.left.slots.width, ledger)
+    hold(hints.tables.height * tokens, 8 * readout.left.slots.width, ledger)
     work = tokens * sum(readout.counts)
     entries = tokens * neurons
     levels = LEVELS * neurons

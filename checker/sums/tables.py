@@ -7,7 +7,7 @@ open is tried again with exact ones.
 
 from collections.abc import Sequence
 
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.exact import Matrix, bits, hold
 from checker.ground.ledger import Ledger
 from checker.ground.packed import Slots
@@ -48,7 +48,7 @@ class PackedTables:
         ledger.charge(mul=count, add=len(before) * self.columns + 2 * count)
         scalars = [1]
         terms = [sum(self.base[row] for row in rows)]
-        for table, own in zip(self.moved, shares, strict=True):
+        for table, own in paired(self.moved, shares):
             scalars += own
             terms += [table[row] + table[last] for row in before]
         return self.slots.combine(scalars, terms)
@@ -84,7 +84,7 @@ def packed(
     # A row of every position; of every head two, times shares that sum to at most one.
     terms = len(folded.sizes) + 2 * len(folded.scores)
     width = max(map(bits, rounded)) + (terms * unit).bit_length()
-    count = len(rounded[0].rows[0])
+    count = rounded[0].width
     slots = Slots(count, width, dropped)
     hold(sum(folded.sizes) * len(rounded), 8 * slots.width, ledger)
     base, *moved = (list(map(slots.pack, table.rows)) for table in rounded)
