@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from checker.cells.tables import Layout, Line, Tables
 from checker.float32.cells import REAL, Slack
 from checker.ground import paired, record
-from checker.ground.interval import exp_enclosure, inverse_sqrt, shift_up
-from checker.ground.ledger import Ledger
+from checker.ground.interval import Exponentials, shift_up
 
 Ends = tuple[int, int]
 """The lower and the upper end of an enclosure."""
@@ -23,33 +22,6 @@ Weights = dict[int, Ends]
 
 OneEnd = dict[int, int]
 """One end of the weights of one position, by block."""
-
-
-@record
-class Exponentials:
-    """Enclosures of exponentials of scores over ``2^-scale``, divided by sqrt(d_head)."""
-
-    d_head: int
-    scale: int
-    ledger: Ledger
-
-    def ends(self, below: Sequence[Ends], precision: int) -> list[Ends]:
-        """Return per pair (low, high) bounds (lower, upper) on exp(-y/sqrt(d_head)) for all y
-        between, in units of 2^-precision.
-
-        Requires: 0 <= low <= high, exact score differences.
-        Cost:     two exponentials each.
-        """
-        self.ledger.charge(exp=2 * len(below))
-        root_low, root_high = inverse_sqrt(self.d_head, precision + 64)
-        scale = self.scale + precision + 64
-        found = []
-        for low, high in below:
-            # The largest y gives the lower end, the smallest the upper end.
-            lower = exp_enclosure(high * root_high, scale, precision)[0]
-            upper = exp_enclosure(low * root_low, scale, precision)[1]
-            found.append((lower, upper))
-        return found
 
 
 def weighed(
@@ -63,7 +35,8 @@ def weighed(
     highs = []
     for low, high in places:
         lows.append({b: end * low >> bits for b, end in enumerate(down)})
-        highs.append({b: shift_up(end * high, bits) for b, end in enumerate(up)})
+        above = [shift_up(end * high, bits) for end in up]
+        highs.append(dict(enumerate(above)))
     return lows, highs
 
 

@@ -16,7 +16,7 @@ from checker.cells.places import Places
 from checker.cells.screen import Screened, left_by
 from checker.cells.tables import Extremes
 from checker.cells.terms import Brackets, Frame, Term, multiplicities, term_upper
-from checker.cells.weights import Ends, Exponentials, OneEnd, weighed
+from checker.cells.weights import Ends, OneEnd, weighed
 from checker.chain.line import line
 from checker.chain.parts import Directions, Rows, attention, reading, stream
 from checker.chain.plane import Tiling, plane
@@ -25,6 +25,7 @@ from checker.float32.cells import REAL
 from checker.ground import record
 from checker.ground.errors import require
 from checker.ground.exact import Matrix, bits
+from checker.ground.interval import Exponentials
 from checker.ground.ledger import Ledger
 from checker.statement.model import Model
 

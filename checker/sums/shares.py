@@ -9,13 +9,11 @@ from collections.abc import Sequence
 
 from checker.ground import record
 from checker.ground.exact import Matrix, hold
-from checker.ground.interval import exp_enclosure, inverse_sqrt
+from checker.ground.interval import Enclosure, Exponentials
 from checker.ground.ledger import Ledger
 
 GUARD_BITS = 64
-"""Bits of exponentials beyond the precision of shares, and of sqrt(d_head) beyond these."""
-
-Enclosure = tuple[int, int]
+"""Bits of exponentials beyond the precision of shares."""
 
 
 @record
@@ -33,18 +31,10 @@ class Scores:
         """
         count = len(values)
         hold(2 * count, self.bits, ledger)
-        ledger.charge(mul=2 * count, add=count, cmp=count, exp=2 * count)
-        root_low, root_high = inverse_sqrt(self.d_head, self.bits + GUARD_BITS)
-        fine = self.rows.scale + self.bits + GUARD_BITS
+        ledger.charge(mul=2 * count, add=count, cmp=count)
         top = max(values)
-        found = list[Enclosure]()
-        for value in values:
-            down = top - value
-            # A longer way down gives the lower end.
-            low = exp_enclosure(down * root_high, fine, self.bits)[0]
-            high = exp_enclosure(down * root_low, fine, self.bits)[1]
-            found.append((low, high))
-        return found
+        known = Exponentials(self.d_head, self.rows.scale, ledger)
+        return known.ends([(top - x, top - x) for x in values], self.bits)
 
 
 @record
@@ -87,7 +77,7 @@ class Shares:
         lows = sum(low for low, _ in ends)
         highs = sum(high for _, high in ends)
         one = n << self.precision
-        found = list[Enclosure]()
+        found = []
         for low, high in ends[:-1]:
             least = one * low // (low + highs - high)
             most = -(-one * high // (high + lows - low))
