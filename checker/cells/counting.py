@@ -142,7 +142,7 @@ def _within(
     )
     words = -(-slot // 512)
     half = len(deficits) // 2
-    found = list[int]()
+    found = []
     # 7.9: minus the same without block {m} if the query is below m
     for left_out in (None, len(frame.blocks) - 1) if frame.forced else (None,):
         factors = []

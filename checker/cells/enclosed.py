@@ -40,6 +40,7 @@ from checker.ground.norms import (
     low_rank,
     parse_matrix,
     raised,
+    ranges,
     root_up,
     squares,
 )
@@ -221,8 +222,7 @@ def _ranges(
         return (_spectral(factors, bound.number, ledger),) * rows
     if bound.rule == "range":
         formed = multiply(factors, ledger)
-        ledger.charge(add=rows, cmp=2 * formed.entries)
-        widths = [max(row) - min(row) for row in formed.rows]
+        widths = ranges(formed, ledger)
         return tuple(raised(width, formed.scale, TABLE_SCALE) for width in widths)
     ledger.charge(cmp=rows * (len(bound.parts) + 1))
     parts = [_ranges(factors, part, ledger) for part in bound.parts]

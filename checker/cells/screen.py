@@ -102,7 +102,7 @@ def left_by(
 ) -> Screened:
     """Return what is left of answers with these brackets, by block.  (SPEC-7.15)"""
     left = {}
-    removed = list[int]()
+    removed = []
     for j, allowed in answers.items():
         terms = list(map(term_upper, weights, brackets(j)))  # f(b,j)
         kept, bound = _kept(terms, n)

@@ -18,13 +18,13 @@ from checker.cells.tables import Extremes
 from checker.cells.terms import Brackets, Frame, Term, multiplicities, term_upper
 from checker.cells.weights import Ends, OneEnd, weighed
 from checker.chain.line import line
-from checker.chain.parts import Directions, Rows, attention, reading, stream
+from checker.chain.parts import Directions, attention, reading, stream
 from checker.chain.plane import Tiling, plane
 from checker.float32 import cells as float32
 from checker.float32.cells import REAL
 from checker.ground import record
 from checker.ground.errors import require
-from checker.ground.exact import Matrix, bits
+from checker.ground.exact import Matrix, Rows, bits
 from checker.ground.interval import Exponentials
 from checker.ground.ledger import Ledger
 from checker.statement.model import Model
@@ -238,10 +238,9 @@ class ChainFrame(Frame):
         spread = self.chain.rivals.spreads[m][j]
         base = logits.constants[j] - logits.constants[m] + mu
         shifts = [base + sum(map(mul, gap, row)) for row in self.chain.places]
-        up = [max(x, 0) for x in gap]
-        down = [max(-x, 0) for x in gap]
-        if term is term_upper:
-            above = [sum(map(mul, up + down, row)) for row in self.reaches]
-            return Brackets(above, [shift + spread for shift in shifts])
-        below = [-sum(map(mul, down + up, row)) for row in self.reaches]
-        return Brackets(below, [shift - spread for shift in shifts])
+        # from below: what bounds the negative from above
+        sign = 1 if term is term_upper else -1
+        ahead = [max(sign * x, 0) for x in gap]
+        back = [max(-sign * x, 0) for x in gap]
+        blocks = [sign * sum(map(mul, ahead + back, row)) for row in self.reaches]
+        return Brackets(blocks, [shift + sign * spread for shift in shifts])

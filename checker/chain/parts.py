@@ -15,6 +15,7 @@ from checker.ground import paired, record
 from checker.ground.exact import (
     Matrix,
     Row,
+    Rows,
     below,
     minus,
     plus,
@@ -25,7 +26,6 @@ from checker.ground.exact import (
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE, low_rank, raised
 
-Rows = tuple[Row, ...]
 Weights = dict[str, Matrix]
 Directions = tuple[Matrix, Matrix]
 """N and B, a column of N and a row of B for each direction."""

@@ -10,6 +10,7 @@ from checker.ground.ledger import PLACE_BITS, Ledger, Room
 MAX_TABLE_BITS = 1 << 28
 
 Row = tuple[int, ...]
+Rows = tuple[Row, ...]
 
 
 @record
@@ -19,7 +20,7 @@ class Matrix:
     ``scale`` may be negative.
     """
 
-    rows: tuple[Row, ...]
+    rows: Rows
     scale: int
 
     @property

@@ -59,6 +59,15 @@ def centred(a: Matrix, ledger: Ledger) -> Matrix:
     return transposed(plus(transposed(a), Matrix((means,), a.scale), ledger))
 
 
+def ranges(a: Matrix, ledger: Ledger) -> list[int]:
+    """Return of each row its largest minus its smallest entry.
+
+    Cost: two comparisons per entry, an addition per row.
+    """
+    ledger.charge(add=a.height, cmp=2 * a.entries)
+    return [max(row) - min(row) for row in a.rows]
+
+
 def raised(value: int, scale: int, target: int) -> int:
     """Return the ceiling of ``value * 2^(target - scale)``."""
     return shift_up(value, max(scale - target, 0)) << max(target - scale, 0)

@@ -20,7 +20,13 @@ here, but what ``cells.enclosed`` encloses on request instead of multiplying it 
 from math import prod
 
 from checker.ground import record
-from checker.ground.decode import fields, hexadecimal, integer, parse_canonical
+from checker.ground.decode import (
+    canonical,
+    fields,
+    hexadecimal,
+    integer,
+    parse_canonical,
+)
 from checker.ground.errors import require_form, require_support
 from checker.ground.exact import Matrix
 from checker.ground.ledger import Room
@@ -165,7 +171,9 @@ def _parse_sizes(config: Config, limits: Sizes) -> Sizes:
 def _is_known(name: str, value: object) -> bool:
     """Return whether a field that is no number has a value this checker supports."""
     options = (_CHOICES | _OPTIONAL).get(name, ())
-    return any(value == known and type(value) is type(known) for known in options)
+    return canonical(value) in map(
+        canonical, options
+    )  # of 1 and true only one is known
 
 
 def _require_numbers(config: Config) -> None:

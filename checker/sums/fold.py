@@ -21,6 +21,7 @@ from checker.ground import paired, record
 from checker.ground.exact import (
     Matrix,
     Row,
+    Rows,
     aligned,
     below,
     beside,
@@ -58,7 +59,7 @@ class Folded:
 
     sizes: list[int]
     residuals: Matrix
-    tables: list[tuple[Row, ...]]
+    tables: list[Rows]
     scale: int
     scores: list[Matrix]
     M: Matrix
@@ -136,10 +137,10 @@ def _residuals(w: dict[str, Matrix], domain: Domain, ledger: Ledger) -> Matrix:
     """Return x_i of the allowed tokens, stacked."""
     embedding = w["W_E"]
     places = w["W_pos"]
-    rows = list[Row]()
+    rows: Rows = ()
     for i, tokens in enumerate(domain.tokens):
         rows += plus(embedding.chosen(tokens), places.chosen([i]), ledger).rows
-    return Matrix(tuple(rows), max(embedding.scale, places.scale))
+    return Matrix(rows, max(embedding.scale, places.scale))
 
 
 def _projected(
@@ -242,7 +243,7 @@ def fold(model: Model, domain: Domain, ledger: Ledger) -> Folded:
     # Every input has one row of the last position, and so the biases once.
     last = plus(base.cut(-size), _biases(w, ledger), ledger)
     tables = [below(base.cut(0, -size), last, ledger)]
-    scores = list[Matrix]()
+    scores = []
     # Where c is zero, no head moves anything.
     for head in heads if mix(model)[0] else ():
         tables.append(_moved(model, head, values[head], reading, size, ledger))

@@ -24,7 +24,7 @@ from checker.ground.decode import fields, integer, typed
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix, Row, aligned, bits, hold, minus, rescale
 from checker.ground.ledger import Ledger
-from checker.ground.norms import TABLE_SCALE, low_rank, parse_matrix
+from checker.ground.norms import TABLE_SCALE, low_rank, parse_matrix, ranges
 from checker.statement.model import Model, mix
 from checker.statement.outcome import MARGIN_BITS, Outcome, Part, Spread
 from checker.statement.statement import Statement
@@ -96,7 +96,7 @@ class Sums:
         """Return what is proved of the inputs of a run that have a weight."""
         weights = self.statement.scope.weights
         every = product(*(range(len(row)) for row in weights))
-        outcomes = list[Outcome]()
+        outcomes = []
         for places in islice(every, run.start, run.stop):
             weight = prod(map(getitem, weights, places))
             if weight:
@@ -214,27 +214,20 @@ class Evaluation:
 # --- what serves all inputs ---------------------------------------------------------
 
 
-def _ranges(rows: Sequence[Row], ledger: Ledger) -> list[int]:
-    """Return the range of each row.  Cost: two comparisons per entry, an addition per row."""
-    entries = len(rows) * len(rows[0])
-    ledger.charge(add=len(rows), cmp=2 * entries)
-    return [max(row) - min(row) for row in rows]
-
-
 def _effects(
-    folded: Folded, M: Matrix, ranges: list[int], ledger: Ledger
+    folded: Folded, M: Matrix, reach: list[int], ledger: Ledger
 ) -> list[list[int]]:
     """Return L_hi per head and position but the last, over the scale of margins: how much one unit
     in the last place of its share moves any.  (SPEC-13.4)
 
     Cost: per entry of the heads' tables a multiplication, an addition and two comparisons.
     """
-    neurons = len(ranges)
+    neurons = M.height
 
     def moves(row: Row) -> int:
         """Return ``f(z) = sum_i |(z W_in)_i| rng(M_i) + rng(z W_U)``."""
         direct = row[neurons:]
-        through_neurons: int = sum(map(mul, map(abs, row), ranges))
+        through_neurons: int = sum(map(mul, map(abs, row), reach))
         return through_neurons + (max(direct) - min(direct) << M.scale)
 
     effects = []
@@ -259,7 +252,7 @@ def _lowered(M: Matrix, lost: int) -> Matrix:
     """Return M without the lowest bits, after the least entry of each row was subtracted, which
     moves no difference.
     """
-    rows = list[Row]()
+    rows = []
     for row in M.rows:
         least = min(row)
         rows.append(tuple(entry - least >> lost for entry in row))
@@ -314,7 +307,7 @@ class _Ground:
         """
         M = self.M
         # R = M - P Q, exactly.
-        rest = _ranges(minus(M, PQ, ledger).rows, ledger)
+        rest = ranges(minus(M, PQ, ledger), ledger)
         Q = rescale(pair.right, M.scale - pair.left.scale, ledger)
         # Switches know their neurons by token, and ask for no row of theirs.
         known = M.height if proof.hints else 0
@@ -327,7 +320,7 @@ class _Ground:
         room = bits(pre) + len(sizes).bit_length()
         thin = readout(pair.left, rest, Q, room, ledger)
         # An error q_i in relu(pre_i) moves a difference by q_i (rng(R_i) + rng((P Q)_i)).
-        spread = list(map(add, rest, _ranges(PQ.rows, ledger)))
+        spread = list(map(add, rest, ranges(PQ, ledger)))
         switches = prepare(proof.hints, pre, sizes, thin, spread, ledger)
         return self.way(tables, switches, 0)
 
@@ -348,10 +341,10 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
     if pair:
         PQ = low_rank(pair.left, pair.right, M, ledger)
         M, PQ = aligned((M, PQ), ledger)
-    ranges = _ranges(M.rows, ledger)
+    reach = ranges(M, ledger)
     # Their sum, and an error for each of at most three ways.
-    ledger.charge(mul=3, add=len(ranges) + 1)
-    spread = sum(ranges) + (1 << M.scale)
+    ledger.charge(mul=3, add=len(reach) + 1)
+    spread = sum(reach) + (1 << M.scale)
     terms = len(sizes) + 2 * len(folded.scores) + 1
     least = ROUNDING_BITS + (terms * ((spread >> M.scale) + 1)).bit_length()
     rounded = Fineness(over, precision, least)
@@ -375,7 +368,7 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
         statement=proof.statement,
         starts=[0, *accumulate(sizes[:-1])],
         shares=[shares_of(rows, d_head, precision, ledger) for rows in folded.scores],
-        effects=_effects(folded, M, ranges, ledger),
+        effects=_effects(folded, M, reach, ledger),
         ways=ways,
         over=over,
         scale=scale,

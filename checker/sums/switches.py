@@ -17,7 +17,7 @@ from itertools import islice
 from checker.ground import paired, record
 from checker.ground.decode import integers
 from checker.ground.errors import require_form
-from checker.ground.exact import Matrix, Row, hold, rescale, transposed
+from checker.ground.exact import Matrix, Row, Rows, hold, rescale, transposed
 from checker.ground.ledger import Ledger
 from checker.ground.norms import parse_matrix
 from checker.sums.readout import Logits, Readout
@@ -117,7 +117,7 @@ class EverySwitch:
 
     readout: Readout
     switches: list[Switch]
-    tables: tuple[Row, ...]
+    tables: Rows
 
     def written(
         self, rows: Sequence[int], activations: Sequence[int], ledger: Ledger

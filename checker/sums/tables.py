@@ -77,7 +77,7 @@ def packed(
     # Where tables are rounded, so are sums of rows, to whole bytes.
     dropped = fineness.precision // 8 if lost else 0
     unit = fineness.over << fineness.precision
-    rounded = list[Matrix]()
+    rounded = []
     for table in folded.tables:
         rows = (tuple(entry >> lost for entry in row[columns]) for row in table)
         rounded.append(Matrix(tuple(rows), 0))
