@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from checker.ground import record
-from checker.ground.decode import big, fields, integer, parse_canonical, typed
+from checker.ground.decode import Fields, big, fields, integer, parse_canonical, typed
 from checker.ground.errors import require, require_form, require_support
 from checker.ground.ledger import CEILING, Ledger
 from checker.statement.model import Model, load_model
@@ -35,7 +35,7 @@ class Proof(Protocol):
         """Return what was parsed, for a human audit."""
 
 
-Parser = Callable[[dict[str, object], Model, Statement, int], Proof]
+Parser = Callable[[Fields, Model, Statement, int], Proof]
 
 KINDS = {"cells": "paths", "chain": "", "wide": "paths", "leaves": "", "sums": ""}
 """By the key that a proof of this kind has, the keys that it may have beside."""

@@ -17,6 +17,7 @@ from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Left, Terms
 from checker.cells.weights import Scores
 from checker.float32.cells import REAL, Slack
+from checker.ground.exact import longest
 from checker.ground.ledger import NUMBER_BITS, Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome
 
@@ -39,11 +40,9 @@ class Cells:
     ) -> None:
         self.paths = paths
         self.scores = Scores(Tables(paths, ledger), precision, slack)
-        values = (paths.evou_low, paths.evou_high, paths.pvou)
-        rows = [row for rows in (*values, paths.eu_low, paths.eu_high) for row in rows]
-        longest = max(value.bit_length() for row in rows for value in row)
-        scale = paths.value_scale
-        self.start(named, ledger, slack, scale, precision + longest)
+        values = paths.evou_low + paths.evou_high + paths.pvou
+        most = longest(values + paths.eu_low + paths.eu_high)
+        self.start(named, ledger, slack, paths.value_scale, precision + most)
 
     def start(
         self,

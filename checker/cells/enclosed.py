@@ -26,6 +26,7 @@ from checker.ground.exact import (
     Row,
     bits,
     hold,
+    longest,
     minus,
     multiply,
     plus,
@@ -328,7 +329,7 @@ def enclose(
             negated = minus(negated, product(before, behind, ledger), ledger)
     heights, widths = _radii(rest, hint.bound, ledger)  # s, r
     entries = len(heights) * len(widths)
-    room = bits(negated) + 2 * bits(Matrix((heights, widths), 0))
+    room = bits(negated) + 2 * longest([heights, widths])
     hold(2 * entries, room, ledger)
     ledger.charge(mul=entries, add=2 * entries)
     drop = negated.scale - TABLE_SCALE

@@ -12,7 +12,7 @@ from checker.cells.paths import decompose, require_plain
 from checker.cells.places import Places, places_of
 from checker.float32 import cells as float32
 from checker.ground import record
-from checker.ground.decode import listing
+from checker.ground.decode import Fields, listing
 from checker.ground.errors import require_support
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
@@ -131,7 +131,7 @@ def parse_roots(
 
 
 def parse_forest(
-    proof: dict[str, object],
+    proof: Fields,
     model: Model,
     statement: Statement,
     precision: int,

@@ -20,6 +20,8 @@ from checker.cells.terms import Leaf
 from checker.ground import record
 from checker.ground.decode import (
     MAX_ITEMS,
+    Fields,
+    Pair,
     big,
     dyadic,
     fields,
@@ -34,7 +36,7 @@ from checker.statement.outcome import MAX_CELLS
 
 MAX_SPLIT_DEPTH = 32
 MAX_BINS = 4096
-Found = dict[str, object]
+Found = Fields
 """The fields of a cell."""
 
 
@@ -65,7 +67,7 @@ its class, whose fields are named like the keys that are its own.  (SPEC-7)
 
 Ranges = tuple[Range, ...]
 
-Run = tuple[int, int]
+Run = Pair
 """A length and a count: so many blocks of so many tokens each.  (SPEC-7.3)"""
 
 

@@ -8,7 +8,7 @@ from checker.ground.exact import (
     Matrix,
     Row,
     below,
-    bits,
+    longest,
     multiply,
     plus,
     product,
@@ -90,8 +90,7 @@ def _hold(tables: list[Rows], ledger: Ledger) -> None:
     """Count tables as held, each object once."""
     distinct = {id(rows): rows for rows in tables}
     for table in distinct.values():
-        matrix = Matrix(table, 0)
-        ledger.hold(matrix.entries, bits(matrix))
+        ledger.hold(len(table) * len(table[0]), longest(table))
 
 
 def decompose(

@@ -9,7 +9,7 @@ from operator import sub
 from checker.cells.cell import Range, mask
 from checker.cells.paths import Paths
 from checker.ground import paired, record
-from checker.ground.exact import Matrix, Row, bits
+from checker.ground.exact import Row, longest
 from checker.ground.ledger import PLACE_BITS, Ledger
 
 Line = Sequence[int]
@@ -135,7 +135,7 @@ class Tables:
         width = len(paths.pvou[0])
         entries = len(paths.eqkp) * (free + 1 + width)
         ledger.charge(add=3 * entries, cmp=2 * entries)
-        ledger.hold(2 * entries, bits(Matrix(paths.eu_low, 0)))
+        ledger.hold(2 * entries, longest(paths.eu_low))
         most = max(free, 1)
         kappas = [sum(row[:free]) // most for row in paths.eqkp]
         self.places = _less(paths.eqkp, kappas)

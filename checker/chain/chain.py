@@ -6,7 +6,7 @@ from checker.chain.frames import ChainCells, Hints
 from checker.chain.parts import Directions
 from checker.chain.plane import parse_tiling
 from checker.ground import record
-from checker.ground.decode import fields, listing
+from checker.ground.decode import Fields, fields, listing
 from checker.ground.errors import require, require_form
 from checker.ground.ledger import Ledger
 from checker.ground.norms import parse_matrix
@@ -47,7 +47,7 @@ def _directions(value: object, where: str, count: int) -> Directions:
 
 
 def parse_chain(
-    proof: dict[str, object],
+    proof: Fields,
     model: Model,
     statement: Statement,
     precision: int,

@@ -24,7 +24,7 @@ from checker.float32 import cells as float32
 from checker.float32.cells import REAL
 from checker.ground import record
 from checker.ground.errors import require
-from checker.ground.exact import Matrix, Rows, bits
+from checker.ground.exact import Rows, longest
 from checker.ground.interval import Exponentials
 from checker.ground.ledger import Ledger
 from checker.statement.model import Model
@@ -109,11 +109,9 @@ class ChainCells(Cells):
         # 3.5: a bracket is a sum of eight products and three constants at most; mu is apart
         spreads = self.rivals.spreads.values()
         spread = [max(row.values(), default=0) for row in spreads]
-        constants = Matrix(((*logits.constants, *spread),), 0)
-        rows = Matrix(logits.rows, 0)
-        answers = Matrix(logits.answers, 0)
-        longest = max(bits(rows) + bits(answers), bits(constants)) + 8
-        self.start(named, ledger, slack, logits.scale, self.precision + longest)
+        products = longest(logits.rows) + longest(logits.answers)
+        most = max(products, longest([logits.constants, spread])) + 8
+        self.start(named, ledger, slack, logits.scale, self.precision + most)
 
     def tested(self, right: int) -> Iterable[int]:
         """Return the answers against which a right one is tested.

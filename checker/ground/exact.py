@@ -47,9 +47,14 @@ class Matrix:
         return Matrix(tuple(self.rows[i] for i in numbers), self.scale)
 
 
+def longest(rows: Iterable[Sequence[int]]) -> int:
+    """Return the bits of the largest number."""
+    return max((value.bit_length() for row in rows for value in row), default=0)
+
+
 def bits(a: Matrix) -> int:
     """Return the bits of the largest entry."""
-    return max((value.bit_length() for row in a.rows for value in row), default=0)
+    return longest(a.rows)
 
 
 def require_room(entries: int, bits: int) -> None:

@@ -21,6 +21,8 @@ from math import prod
 
 from checker.ground import record
 from checker.ground.decode import (
+    Fields,
+    Pair,
     canonical,
     fields,
     hexadecimal,
@@ -79,7 +81,6 @@ _HEAD = {
 _UNEMBED = {"unembed.W_U": "d_model d_vocab_out", "unembed.b_U": "d_vocab_out"}
 
 
-Config = dict[str, object]
 Sizes = dict[str, int]
 
 
@@ -90,7 +91,7 @@ class Model:
     ``double``: some are float64.  ``held``: the room that the weights take, in bits.
     """
 
-    config: Config
+    config: Fields
     sizes: Sizes
     weights: dict[str, Matrix]
     double: bool
@@ -114,7 +115,7 @@ class Model:
 
 def parse_config(
     metadata: dict[str, str], larger: Sizes = _SIZES
-) -> tuple[Config, Sizes]:
+) -> tuple[Fields, Sizes]:
     """Return the architecture and its sizes, every field of which must be one this checker
     supports; ``larger``: limits other than the usual ones.  (SPEC-4.3)
 
@@ -153,7 +154,7 @@ def parse_config(
     return config, sizes
 
 
-def _parse_sizes(config: Config, limits: Sizes) -> Sizes:
+def _parse_sizes(config: Fields, limits: Sizes) -> Sizes:
     """Return the fields that are sizes, each within its limit.  (SPEC-3.5)"""
     sizes = {
         name: integer(config[name], f"config field {name}", 1, 1 << 24)
@@ -176,7 +177,7 @@ def _is_known(name: str, value: object) -> bool:
     )  # of 1 and true only one is known
 
 
-def _require_numbers(config: Config) -> None:
+def _require_numbers(config: Fields) -> None:
     """Decline an attention mix above one, and an eps of zero.  (SPEC-4.3)"""
     written = config.get("attention_mix", "0x0.0p+0")
     mantissa, exponent = hexadecimal(written, "config field attention_mix")
@@ -189,7 +190,7 @@ def _require_numbers(config: Config) -> None:
     require_support(eps > 0, "SPEC-4.3", "config field eps is zero")
 
 
-def _tensors(config: Config, sizes: Sizes) -> dict[str, str]:
+def _tensors(config: Fields, sizes: Sizes) -> dict[str, str]:
     """Return the tensors of an architecture by name, with their axes.
 
     Those named b_ may be absent, which means zero.
@@ -284,7 +285,7 @@ def part(model: Model, name: str, head: int) -> Matrix:
     return stack.cut(head * size, (head + 1) * size)
 
 
-def mix(model: Model) -> tuple[int, int]:
+def mix(model: Model) -> Pair:
     """Return the attention mix c as (mantissa, exponent <= 0), in lowest terms."""
     written = model.config.get("attention_mix", "0x1.0p+0")
     mantissa, exponent = hexadecimal(written, "config field attention_mix")

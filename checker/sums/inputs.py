@@ -20,7 +20,7 @@ from operator import add, getitem, mul
 from checker.float32.propagation import ceiling
 from checker.float32.sums import Tokens, drift
 from checker.ground import paired, record
-from checker.ground.decode import fields, integer, typed
+from checker.ground.decode import Fields, fields, integer, typed
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix, Row, aligned, bits, hold, minus, rescale
 from checker.ground.ledger import Ledger
@@ -380,7 +380,7 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
 
 
 def parse_sums(
-    proof: dict[str, object], model: Model, statement: Statement, precision: int
+    proof: Fields, model: Model, statement: Statement, precision: int
 ) -> Sums:
     """Return the proof of sums that these keys hold, about two operands.  (SPEC-13.1)
 

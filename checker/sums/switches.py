@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from checker.ground import paired, record
-from checker.ground.decode import integers
+from checker.ground.decode import Fields, integers
 from checker.ground.errors import require_form
 from checker.ground.exact import Matrix, Row, Rows, hold, rescale, transposed
 from checker.ground.ledger import Ledger
@@ -37,7 +37,7 @@ class SwitchHints:
     tables: Matrix
 
 
-def parse_switches(found: dict[str, object], neurons: int, tokens: int) -> SwitchHints:
+def parse_switches(found: Fields, neurons: int, tokens: int) -> SwitchHints:
     """Return the switches that a proof names; all positions have so many tokens together.
 
     Raises: Malformed (SPEC-3.x, SPEC-13.6), Declined (SPEC-3.5).
