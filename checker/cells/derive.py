@@ -6,7 +6,7 @@ from itertools import accumulate
 from math import prod
 from operator import add
 
-from checker.cells.cell import Allowed, Failures, Known
+from checker.cells.cell import Answers, Failures, Known
 from checker.cells.enumeration import BruteForce
 from checker.cells.extreme import extreme_test
 from checker.cells.parse import Cell, Skip, Split
@@ -69,7 +69,7 @@ class Cells:
         counts = self.named.marked(cell.maximum)
         return Frame(self.scores, cell.inputs(), counts, self.named.scope)
 
-    def screened(self, cell: Cell, answers: dict[int, Allowed], mu: int) -> Screened:
+    def screened(self, cell: Cell, answers: Answers, mu: int) -> Screened:
         """Return what a screen leaves.  (SPEC-7.15)"""
         return screened(self.scores, cell.inputs(), answers, mu)
 

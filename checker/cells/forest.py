@@ -20,7 +20,7 @@ from checker.statement.model import Model
 from checker.statement.outcome import (
     MAX_CELLS,
     MOST_PARTS,
-    Outcome,
+    Outcomes,
     Part,
     Spread,
     runs,
@@ -39,7 +39,7 @@ class Forest:
     hints: dict[str, PathHint]
     roots: tuple[Cell, ...]
 
-    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
+    def outcomes(self, ledger: Ledger, spread: Spread) -> Outcomes:
         """Return what every leaf proves, in preorder; a part is a run of roots.
 
         Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
@@ -81,7 +81,7 @@ def others(model: Model) -> Rivals:
 
 def visited(
     cells: Cells, roots: Sequence[Cell], wrong: Rivals, spread: Spread
-) -> tuple[Outcome, ...]:
+) -> Outcomes:
     """Return what every leaf proves, in preorder; a part is a run of roots."""
     parts = list[Part]()
     for run in runs(len(roots), MOST_PARTS):
@@ -95,7 +95,7 @@ def _derived(
     cells: Cells,
     roots: Sequence[Cell],
     wrong: Rivals,
-) -> tuple[Outcome, ...]:
+) -> Outcomes:
     """Return what every leaf below some roots proves."""
     named = cells.named
     cells.outcomes = []

@@ -23,10 +23,11 @@ Weights = dict[int, Ends]
 OneEnd = dict[int, int]
 """One end of the weights of one position, by block."""
 
+BothEnds = tuple[list[OneEnd], list[OneEnd]]
+"""The lower and the upper ends of weights, by position."""
 
-def weighed(
-    tokens: Sequence[Ends], places: Sequence[Ends], bits: int
-) -> tuple[list[OneEnd], list[OneEnd]]:
+
+def weighed(tokens: Sequence[Ends], places: Sequence[Ends], bits: int) -> BothEnds:
     """Return per position and block the lower and the upper ends of exp(H_b + h_i), the product of
     two enclosures, rounded outward.
     """
@@ -48,7 +49,7 @@ def both_ends(lows: Sequence[OneEnd], highs: Sequence[OneEnd]) -> list[Weights]:
     return found
 
 
-def apart(weights: Sequence[Weights]) -> tuple[list[OneEnd], list[OneEnd]]:
+def apart(weights: Sequence[Weights]) -> BothEnds:
     """Return the lower and the upper ends of weights, by position."""
     lows = []
     highs = []
@@ -98,9 +99,7 @@ class Scores:
             spans[b] = min(least, low), max(most, high)
         return spans
 
-    def weights(
-        self, queries: Line, layout: Layout
-    ) -> tuple[list[OneEnd], list[OneEnd]]:
+    def weights(self, queries: Line, layout: Layout) -> BothEnds:
         """Return per position and block lower and upper bounds on the weight of its tokens, for
         every query at once.  (SPEC-7.5)
 

@@ -11,7 +11,7 @@ from checker.ground.errors import require, require_form
 from checker.ground.ledger import Ledger
 from checker.ground.norms import parse_matrix
 from checker.statement.model import Model
-from checker.statement.outcome import Outcome, Spread
+from checker.statement.outcome import Outcomes, Spread
 from checker.statement.statement import Statement
 
 
@@ -22,7 +22,7 @@ class Chain:
     hints: Hints
     roots: tuple[Cell, ...]
 
-    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
+    def outcomes(self, ledger: Ledger, spread: Spread) -> Outcomes:
         """Return what every leaf proves, in preorder; a part is a run of roots.
 
         Raises: Rejected (SPEC-6.6, SPEC-7.x, SPEC-15.x), Declined (SPEC-3.5, SPEC-8.2).

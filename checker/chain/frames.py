@@ -9,14 +9,14 @@ from collections.abc import Iterable
 from fractions import Fraction
 from operator import mul, neg, sub
 
-from checker.cells.cell import Allowed, Margin, mask
+from checker.cells.cell import Answers, Margin, mask
 from checker.cells.derive import Cells
 from checker.cells.parse import Cell
 from checker.cells.places import Places
 from checker.cells.screen import Screened, left_by
 from checker.cells.tables import Extremes
 from checker.cells.terms import Brackets, Frame, Term, multiplicities, term_upper
-from checker.cells.weights import Ends, OneEnd, weighed
+from checker.cells.weights import BothEnds, Ends, weighed
 from checker.chain.line import line
 from checker.chain.parts import Directions, attention, reading, stream
 from checker.chain.plane import Tiling, plane
@@ -134,7 +134,7 @@ class ChainCells(Cells):
             ends.append({b: end for b, end in last if held[b]})
         return frame
 
-    def screened(self, cell: Cell, answers: dict[int, Allowed], mu: int) -> Screened:
+    def screened(self, cell: Cell, answers: Answers, mu: int) -> Screened:
         """Return what a screen leaves.  (SPEC-7.15, SPEC-15.6)
 
         Cost: the cell; two comparisons per block and position; per rival its brackets, per block
@@ -184,7 +184,7 @@ class ChainFrame(Frame):
         self.lows, self.highs = self._weights()
         self.stretch = chain.rivals.stretch[chain.right[cell.maximum]]
 
-    def _weights(self) -> tuple[list[OneEnd], list[OneEnd]]:
+    def _weights(self) -> BothEnds:
         """Return lower and upper bounds on the weight of every block at every position.
         (SPEC-15.3)
 

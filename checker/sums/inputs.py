@@ -26,7 +26,7 @@ from checker.ground.exact import Matrix, Row, aligned, bits, hold, minus, rescal
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE, low_rank, parse_matrix, ranges
 from checker.statement.model import Model, mix
-from checker.statement.outcome import MARGIN_BITS, Outcome, Part, Spread
+from checker.statement.outcome import MARGIN_BITS, Outcome, Outcomes, Part, Spread
 from checker.statement.statement import Statement
 from checker.sums.fold import Folded, fold, parts
 from checker.sums.readout import Readout, readout
@@ -77,7 +77,7 @@ class Sums:
     hints: SwitchHints | None
     settle: bool
 
-    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
+    def outcomes(self, ledger: Ledger, spread: Spread) -> Outcomes:
         """Return what is proved of every input that has a weight, by first operand, then by second;
         a part is a run of inputs.
 
@@ -90,9 +90,7 @@ class Sums:
         ]
         return tuple(chain.from_iterable(spread(parts)))
 
-    def _derive(
-        self, found: "Evaluation", run: range, ledger: Ledger
-    ) -> tuple[Outcome, ...]:
+    def _derive(self, found: "Evaluation", run: range, ledger: Ledger) -> Outcomes:
         """Return what is proved of the inputs of a run that have a weight."""
         weights = self.statement.scope.weights
         every = product(*(range(len(row)) for row in weights))
