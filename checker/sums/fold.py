@@ -83,15 +83,14 @@ class Factor:
     """A matrix as right factor, its rows packed.  (SPEC-6.1)"""
 
     slots: Slots
-    rows: tuple[int, ...]
-    columns: int
+    rows: Row
 
     def times(self, row: Sequence[int], ledger: Ledger) -> list[int]:
         """Return the product of a row with the matrix.
 
         Cost: a multiplication and an addition per entry of the matrix.
         """
-        entries = len(self.rows) * self.columns
+        entries = len(self.rows) * self.slots.columns
         ledger.charge(mul=entries, add=entries)
         return self.slots.combine(row, self.rows)
 
@@ -100,7 +99,7 @@ def factor(b: Matrix, room: int, ledger: Ledger) -> Factor:
     """Return ``b``, packed, for rows of at most ``room`` bits.  Raises: Declined (SPEC-3.5)."""
     slots = Slots(b.width, room + bits(b) + b.height.bit_length(), 0)
     hold(b.height, 8 * slots.width, ledger)
-    return Factor(slots, tuple(map(slots.pack, b.rows)), b.width)
+    return Factor(slots, tuple(map(slots.pack, b.rows)))
 
 
 def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:

@@ -274,7 +274,7 @@ class _Ground:
         """Return a way whose neurons write numbers that lack ``lost`` bits of M's."""
         return Way(
             tables=tables,
-            direct=tables.columns - self.M.width,
+            direct=tables.slots.columns - self.M.width,
             neurons=neurons,
             scale=self.M.scale - lost,
             shift=tables.shift + lost,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import compress
 
 from checker.ground import paired, record
-from checker.ground.exact import Matrix, bits
+from checker.ground.exact import Matrix, Row, bits
 from checker.ground.ledger import Ledger
 from checker.ground.packed import weighed
 from checker.sums.fold import Factor, factor
@@ -33,7 +33,7 @@ class Readout:
     """
 
     left: Factor
-    counts: tuple[int, ...]
+    counts: Row
     right: Factor | None
 
     def written(

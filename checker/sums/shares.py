@@ -18,7 +18,9 @@ GUARD_BITS = 64
 
 @record
 class Scores:
-    """Scores of a head, before the division by sqrt(d_head)."""
+    """Scores of a head, before the division by sqrt(d_head): a row for each token of the last
+    position, of all tokens before it, stacked, and of itself.
+    """
 
     rows: Matrix
     d_head: int
@@ -41,8 +43,7 @@ class Scores:
 class Shares:
     """The shares of a head.
 
-    ``tables``: for each token of the last position the exponentials of all tokens before it,
-    stacked, and of itself.
+    ``tables``: the exponentials of the scores.
     """
 
     scores: Scores
@@ -65,18 +66,17 @@ class Shares:
         """
         n = len(before) + 1
         ledger.charge(mul=4 * n - 4, add=6 * n - 4, cmp=n)
-        table = self.tables[last]
-        row = self.scores.rows.rows[last]
-        own = len(row) - self.scores.rows.height + last
-        values = [row[at] for at in before] + [row[own]]
+        chosen = [*before, -1]
+        values = [self.scores.rows.rows[last][at] for at in chosen]
+        unit = 1 << self.precision
         if values.count(values[0]) == n:
-            return [(1 << self.precision, 1 << self.precision)] * (n - 1)
-        ends = [table[at] for at in before] + [table[-1]]
-        if sum(low for low, _ in ends) < 1 << self.precision:
+            return [(unit, unit)] * (n - 1)
+        ends = [self.tables[last][at] for at in chosen]
+        if sum(low for low, _ in ends) < unit:
             ends = self.scores.exponentials(values, ledger)
         lows = sum(low for low, _ in ends)
         highs = sum(high for _, high in ends)
-        one = n << self.precision
+        one = n * unit
         found = []
         for low, high in ends[:-1]:
             least = one * low // (low + highs - high)
@@ -90,11 +90,9 @@ def shares_of(scores: Matrix, d_head: int, precision: int, ledger: Ledger) -> Sh
 
     Cost: that of an exponential for each entry of the tables.
     """
-    known = Scores(scores, d_head, precision + GUARD_BITS)
-    count = scores.height
-    before = scores.width - count
-    tables = [
-        known.exponentials((*row[:before], row[before + place]), ledger)
-        for place, row in enumerate(scores.rows)
-    ]
+    before = scores.width - scores.height
+    kept = enumerate(scores.rows, before)
+    rows = tuple((*row[:before], row[own]) for own, row in kept)
+    known = Scores(Matrix(rows, scores.scale), d_head, precision + GUARD_BITS)
+    tables = [known.exponentials(row, ledger) for row in rows]
     return Shares(known, precision, tables)

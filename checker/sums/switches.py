@@ -32,8 +32,8 @@ MOST_NEURONS = 4096
 class SwitchHints:
     """Per neuron its switch and scale; ``tables`` has a row for each switch, stacked columns."""
 
-    switches: tuple[int, ...]
-    scales: tuple[int, ...]
+    switches: Row
+    scales: Row
     tables: Matrix
 
 
@@ -78,9 +78,9 @@ class _Member:
 class Switch:
     """One switch: what its neurons write by token, packed; bounds on its error by steps of |t|."""
 
-    written: tuple[int, ...]
+    written: Row
     step: int
-    errors: tuple[int, ...]
+    errors: Row
 
 
 def _rest(pre: Row, alpha: int, table: Row, sizes: Sequence[int]) -> int:
@@ -139,8 +139,9 @@ class EverySwitch:
             for switch, t in states
             if abs(t) < LEVELS * switch.step
         ]
-        ledger.charge(mul=len(errors), add=len(errors))
-        ledger.charge(add=len(rows) * self.readout.left.columns * len(on))
+        many = len(errors)
+        width = self.readout.left.slots.columns
+        ledger.charge(mul=many, add=many + len(rows) * width * len(on))
         total = sum(written[row] for written in on for row in rows)
         return self.readout.logits(total, sum(errors), ledger)
 

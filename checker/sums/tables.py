@@ -27,7 +27,6 @@ class PackedTables:
     """
 
     slots: Slots
-    columns: int
     base: list[int]
     moved: list[list[int]]
     bits: int
@@ -44,8 +43,9 @@ class PackedTables:
               and two additions.
         """
         *before, last = rows
-        count = len(before) * len(self.moved) * self.columns
-        ledger.charge(mul=count, add=len(before) * self.columns + 2 * count)
+        entries = len(before) * self.slots.columns
+        count = entries * len(self.moved)
+        ledger.charge(mul=count, add=entries + 2 * count)
         scalars = [1]
         terms = [sum(self.base[row] for row in rows)]
         for table, own in paired(self.moved, shares):
@@ -84,13 +84,11 @@ def packed(
     # A row of every position; of every head two, times shares that sum to at most one.
     terms = len(folded.sizes) + 2 * len(folded.scores)
     width = max(map(bits, rounded)) + (terms * unit).bit_length()
-    count = rounded[0].width
-    slots = Slots(count, width, dropped)
+    slots = Slots(rounded[0].width, width, dropped)
     hold(sum(folded.sizes) * len(rounded), 8 * slots.width, ledger)
     base, *moved = (list(map(slots.pack, table.rows)) for table in rounded)
     return PackedTables(
         slots=slots,
-        columns=count,
         base=[row * unit for row in base],
         moved=moved,
         bits=width - 8 * dropped,

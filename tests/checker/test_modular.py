@@ -213,6 +213,7 @@ class PlainSlots:
     def __init__(self, columns: int, bits: int, drop: int) -> None:
         size = bits // 8 + 1
         self.size, self.width, self.half = size, columns * size, 1 << bits
+        self.columns = columns
         self.drop = 8 * drop
 
     def pack(self, values: Any) -> Any:
