@@ -100,7 +100,7 @@ def _extremes(
     ]
 
 
-def _less(rows: Sequence[Row], bases: list[int]) -> list[Row]:
+def _less(rows: Sequence[Line], bases: list[int]) -> list[Row]:
     return [tuple(x - base for x in row) for row, base in paired(rows, bases)]
 
 
@@ -171,17 +171,14 @@ class Tables:
             add=(len(others) + differ) * len(queries),
             cmp=2 * (len(others) + several) * len(queries),
         )
-        tops = []
-        for q in queries:
-            # 6.5: an upper end less a lower end
-            own = paths.eqke_low[q][m]
-            tops.append([end - own for end in _extremes(layout.score_tops, q, max)])
-        floors = list(tops)
-        for at, q in enumerate(queries) if differ else ():
-            # and a lower end less an upper end
-            own = paths.eqke_high[q][m]
-            ends = _extremes(layout.score_floors, q, min)
-            floors[at] = [end - own for end in ends]
+        # 6.5: an upper end less a lower end
+        own = [paths.eqke_low[q][m] for q in queries]
+        ends = [_extremes(layout.score_tops, q, max) for q in queries]
+        floors = tops = _less(ends, own)
+        if differ:  # and a lower end less an upper end
+            own = [paths.eqke_high[q][m] for q in queries]
+            ends = [_extremes(layout.score_floors, q, min) for q in queries]
+            floors = _less(ends, own)
         lows = map(min, zip(*floors, strict=True))
         highs = map(max, zip(*tops, strict=True))
         return [*paired(lows, highs), (0, 0)]

@@ -86,11 +86,10 @@ class Scores:
         spans: dict[int, Ends] = {}
         for q in queries:
             low = high = 0
-            if q != m:
+            if q != m:  # the same number twice if paths are exact
                 self.tables.ledger.charge(add=2 - paths.exact)
-                low = high = paths.eqke_high[q][q] - paths.eqke_low[q][m]
-            if q != m and not paths.exact:
                 low = paths.eqke_low[q][q] - paths.eqke_high[q][m]
+                high = paths.eqke_high[q][q] - paths.eqke_low[q][m]
             place = self.tables.places[q][-1]
             low += place
             high += place
