@@ -45,7 +45,8 @@ class Forest:
         Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
         """
         cells = self.derivation(ledger)
-        return visited(cells, self.roots, others(self.model), spread)
+        every = range(self.model.sizes["d_vocab_out"])
+        return visited(cells, self.roots, lambda right: {*every} - {right}, spread)
 
     def derivation(self, ledger: Ledger) -> Cells:
         """Return what derives the outcomes of cells, with the tables of the model."""
@@ -73,12 +74,6 @@ Rivals = Callable[[int], Iterable[int]]
 """By right answer, those it is held against."""
 
 
-def others(model: Model) -> Rivals:
-    """Return what gives all answers but the right one."""
-    every = range(model.sizes["d_vocab_out"])
-    return lambda right: (answer for answer in every if answer != right)
-
-
 def visited(
     cells: Cells, roots: Sequence[Cell], wrong: Rivals, spread: Spread
 ) -> Outcomes:
@@ -104,9 +99,8 @@ def _derived(
         m = root.maximum
         held = (1 << named.near[m]) - 1 | 1 << m
         every = tuple(mask & held for mask in named.allowed)
-        against: Iterable[int] = ()
-        if not isinstance(root.method, Skip):  # 7.11: nothing is asked of it
-            against = sorted(wrong(named.right[m]))
+        asked = not isinstance(root.method, Skip)  # 7.11: nothing is asked of it
+        against = sorted(wrong(named.right[m])) if asked else ()
         known = dict.fromkeys(against, every)
         cells.ledger.spend(len(known))
         cells.visit(root, Known(known, None))

@@ -156,16 +156,12 @@ def parse_config(
 
 def _parse_sizes(config: Fields, limits: Sizes) -> Sizes:
     """Return the fields that are sizes, each within its limit.  (SPEC-3.5)"""
-    sizes = {
-        name: integer(config[name], f"config field {name}", 1, 1 << 24)
-        for name in limits
-    }
-    for name, size in sizes.items():
-        require_support(
-            size <= limits[name],
-            "SPEC-3.5",
-            f"config field {name} is larger than {limits[name]}",
-        )
+    sizes = {}
+    for name, most in limits.items():
+        where = f"config field {name}"
+        size = integer(config[name], where, 1, 1 << 24)
+        require_support(size <= most, "SPEC-3.5", f"{where} is larger than {most}")
+        sizes[name] = size
     return sizes
 
 

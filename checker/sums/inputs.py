@@ -51,7 +51,6 @@ _NEEDED = {
     "attn_only": False,
     "act_fn": "relu",
     "normalization_type": None,
-    "readout": "last",
 }
 _SUPPORTED = "one layer of attention and a ReLU MLP, no normalisation, readout last"
 
@@ -392,10 +391,9 @@ def parse_sums(
         "SPEC-13.1",
         "sums are about two operands, read at the last position",
     )
-    config = {"readout": "last", **model.config}
     for name, value in _NEEDED.items():
         require_support(
-            config.get(name) == value,
+            model.config.get(name) == value,
             "SPEC-13.1",
             f"config field {name}: sums are proved for {_SUPPORTED}",
         )
