@@ -497,6 +497,16 @@ def test_an_answer_on_an_edge_is_inside() -> None:
     assert all(3 in near for near in rivals.spreads.values())
 
 
+@pytest.mark.parametrize("triangle", [[0, 1, 2], [1, 2, 0], [2, 0, 1]])
+def test_an_answer_just_outside_is_not_inside(triangle: list[int]) -> None:
+    # Of twice the area, which is one, the corner (0, 0) has a share of -1.
+    places = ((0, 0), (1, 0), (0, 1), (1, 1))
+    logits = Reading((), places, (0, 0, 0, -9), Widths(Fraction(0), (0,), 0), 0)
+    tiles = plane_module.parse_tiling({"triangles": [triangle], "inside": [[3, 0]]}, 4)
+    with pytest.raises(Rejected, match="answer 3 is not inside"):
+        plane_module.plane(logits, Matrix(((0,) * 4,), 0), tiles, ledger())
+
+
 # --- float32, limits, the ledger --------------------------------------------------------
 
 
