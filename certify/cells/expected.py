@@ -19,7 +19,7 @@ from certify.cells.forest import Cell, Share
 from certify.cells.scaled import Array
 from certify.cells.tails import Deficits, operations, within
 
-UNSURE = 4e-12
+UNSURE = 1e-10
 """By how much each share of a count may be wrong, of the weight of all tuples of its cell."""
 
 MARGIN_BITS = 20
