@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from certify.cells.enclosures import Hint, chains, length, unexplained_dimension
-from certify.cells.expected import facts
+from certify.cells.expected import facts, logit_bits
 from certify.cells.forest import Cell, weakest
 from certify.cells.numbering import numbering_of
 from certify.cells.problem import Problem
@@ -35,6 +35,9 @@ from certify.progress import Progress
 PRECISION = 96
 MOST_UNSAID = Fraction(1, 10**8)
 """The share of the domain by which what is claimed at once may be weaker than what is derived."""
+
+OF_AN_ENTRY = 100
+"""Operations that an entry of a table is taken to cost besides products; they are fewer."""
 
 MOST_ATTEMPTS, STRIDE, LARGEST_EFFORT = 6, 10.0, 1000.0
 """How often a strategy may try to use a budget well, and by what its effort changes until the
@@ -165,9 +168,10 @@ def expected_claims(job: Job, cells: Sequence[Cell], drafted: Document) -> Docum
     """
     if job.scope.conditional:  # shares are of the inputs that fulfil no condition too
         return None
-    total = job.scope.total(job.question.domain)
-    products = float(sum(map(length, chains(job.model).values())))
-    found = facts(cells, total, products)
+    total, config = job.scope.total(job.question.domain), job.model.config
+    products = sum(map(length, chains(job.model).values()))
+    tables = OF_AN_ENTRY * config.d_vocab * (config.d_vocab_out + config.n_ctx)
+    found = facts(cells, total, 2.0 * products + tables, logit_bits(job.model))
     if found is None or is_nothing({**found, "total": str(total)}):
         return None
     return with_claims(drafted, found)

@@ -18,6 +18,7 @@ from certify.cells.estimates import Cells, Examined, Open
 from certify.cells.forest import Cell, Share
 from certify.cells.scaled import Array
 from certify.cells.tails import Deficits, operations, within
+from certify.model.file import Model
 
 UNSURE = 1e-10
 """By how much each share of a count may be wrong, of the weight of all tuples of its cell."""
@@ -48,8 +49,15 @@ NO_INPUT = Expected(0.0)
 """What is expected of a cell without inputs."""
 
 
-def passed(cells: Cells, left: Open, work: float) -> Expected:
-    """Return what is expected of a cell in which a test leaves so much, for these operations."""
+def handed_down(work: float) -> Expected:
+    """Return what is expected of a cell with children, for these operations."""
+    return Expected(work)
+
+
+def beaten(cells: Cells, maximum: int, queries: Sequence[int], left: Open, work: float) -> Expected:
+    """Return what is expected of a cell in which tests leave no answer, for these operations."""
+    if cells.size(maximum, np.array(queries)) == 0.0:
+        return Expected(work)
     return Expected(work, margin=left.margin * cells.s.slack.share)
 
 
@@ -116,11 +124,30 @@ def _by_bins(
     return np.concatenate(counts), np.concatenate(work)
 
 
-def facts(cells: Sequence[Cell], total: int, elsewhere: float) -> dict[str, Any] | None:
+def logit_bits(model: Model) -> int:
+    """Return to how many bits after the point the checker knows a margin of logits before it is
+    rounded to 20, or fewer, and 20 at most.
+    """
+    values = (f"blocks.0.attn.W_{letter}" for letter in "VO")
+    names = ("embed.W_E", *values, "unembed.W_U")
+    return min(sum(_fraction_bits(model.tensor(name)) for name in names), MARGIN_BITS)
+
+
+def _fraction_bits(values: Array) -> int:
+    """Return how many bits after the point these numbers need, or 20 if that is more."""
+    for bits in range(MARGIN_BITS):
+        shifted = np.ldexp(values, bits)
+        if np.array_equal(shifted, np.rint(shifted)):
+            return bits
+    return MARGIN_BITS
+
+
+def facts(cells: Sequence[Cell], total: int, elsewhere: float, bits: int) -> dict[str, Any] | None:
     """Return what is expected of a whole proof in the form in which the checker prints what it
     derived, a little weaker; None if that is not known of every cell.
 
-    ``total``: how much the domain counts; ``elsewhere``: operations that are no cell's.
+    ``total``: how much the domain counts; ``elsewhere``: operations that are no cell's; ``bits``:
+    what ``logit_bits`` returns.
     Ensures: where a share is known to less than one input, exactly what is derived.
     """
     known = [one["expected"] for one in cells if "expected" in one]
@@ -132,7 +159,7 @@ def facts(cells: Sequence[Cell], total: int, elsewhere: float) -> dict[str, Any]
             str(math.ceil(Fraction(leaf.lower) * total)),
             str(math.floor(Fraction(leaf.upper) * total)),
             "",
-            _units(leaf.margin),
+            _units(leaf.margin, bits),
         )
         for leaf in leaves
     ]
@@ -148,6 +175,10 @@ def facts(cells: Sequence[Cell], total: int, elsewhere: float) -> dict[str, Any]
     }
 
 
-def _units(margin: float) -> int | None:
-    """Return a margin that is expected in units of 2^-20, a little less than it is."""
-    return math.floor(math.ldexp(margin * CERTAIN, MARGIN_BITS)) if math.isfinite(margin) else None
+def _units(margin: float, bits: int) -> int | None:
+    """Return a margin that is expected in units of 2^-20, a little less than it is and rounded down
+    to so many bits.
+    """
+    if not math.isfinite(margin):
+        return None
+    return math.floor(math.ldexp(margin * CERTAIN, bits)) << MARGIN_BITS - bits

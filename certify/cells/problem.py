@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from certify.cells.estimates import Cells, Examined, Open, Tokens
-from certify.cells.expected import NO_INPUT, counted, passed
+from certify.cells.expected import NO_INPUT, beaten, counted, handed_down
 from certify.cells.forest import Cell, Layout, cell, near_and_far, runs, singles, starts, tree
 from certify.cells.numbering import Numbering
 from certify.cells.scaled import Scaled
@@ -167,29 +167,35 @@ def _screened(problem: Problem, settle: Settle, m: int) -> Iterator[Cell]:
     if below and len(left.answers):
         coarse = near_and_far(m, NEAR_TOKENS, FIRST_BLOCK, GROWTH)
         pooled = cells.examine(m, np.array(below), np.array(starts(coarse)), left)
-        expected = passed(cells, pooled.left, pooled.operations)
         if len(pooled.left.answers):
+            expected = handed_down(pooled.operations)
             parts = [cell("split", below, coarse, children=len(below), expected=expected)]
             parts += [_single(cells, settle, m, q, pooled.left) for q in below]
         else:
-            parts = [cell("extreme", below, coarse, expected=expected)]
+            parts = [_extreme(cells, m, below, coarse, pooled.left, pooled.operations)]
     elif below:
-        parts = [cell("extreme", below, singles(m), expected=passed(cells, left, 0.0))]
+        parts = [_extreme(cells, m, below, singles(m), left, 0.0)]
     for q in own:
         if len(left.answers):
             parts.append(_single(cells, settle, m, q, left))
         else:
-            parts.append(cell("extreme", [q], singles(m), expected=passed(cells, left, 0.0)))
+            parts.append(_extreme(cells, m, [q], singles(m), left, 0.0))
     children = len(idle) + bool(below) + len(own)
-    root = cell(
-        "screen", range(m + 1), layout, children=children, expected=passed(cells, left, work)
-    )
+    expected = handed_down(work)
+    root = cell("screen", range(m + 1), layout, children=children, expected=expected)
     yield from tree(m, root, [*idle, *parts])
 
 
 def _single(cells: Cells, settle: Settle, m: int, q: int, left: Open) -> Cell:
     found = cells.examine(m, np.array([q]), np.arange(m + 1), left)
-    if len(found.left.answers):
-        one = settle(found)
-        return one | {"expected": counted(cells, found, one)} if one["method"] == "count" else one
-    return cell("extreme", [q], singles(m), expected=passed(cells, found.left, found.operations))
+    if not len(found.left.answers):
+        return _extreme(cells, m, [q], singles(m), found.left, found.operations)
+    one = settle(found)
+    return one | {"expected": counted(cells, found, one)} if one["method"] == "count" else one
+
+
+def _extreme(
+    cells: Cells, m: int, queries: list[int], layout: Layout, left: Open, work: float
+) -> Cell:
+    expected = beaten(cells, m, queries, left, work)
+    return cell("extreme", queries, layout, expected=expected)
