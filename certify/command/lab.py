@@ -68,6 +68,8 @@ class OfExtra(click.ParamType[Any]):
 
 
 def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return "the shipped file"
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

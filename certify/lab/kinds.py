@@ -39,6 +39,7 @@ def _addition(attention: str) -> Kind:
     return Kind(name, "modular-addition", options, "modular-addition:59", "brute-force")
 
 
+S5 = Kind("s5", "group", {"group": "symmetric:5"}, "group:symmetric:5", "brute-force")
 SMALL_MAX = Kind(
     "max-of-3-small",
     "max-of-k",
@@ -50,7 +51,14 @@ SMALL_MAX = Kind(
 SMALL_ADDITION = Kind(
     "modadd13-small",
     "modular-addition",
-    {"modulus": 13, "attention": "constant", "steps": 600},
+    {
+        "modulus": 13,
+        "attention": "constant",
+        "steps": 600,
+        "heads": 1,
+        "d-model": 32,
+        "d-mlp": 64,
+    },
     "modular-addition:13",
     "brute-force",
 )
@@ -65,6 +73,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             _max_of(20),
             _addition("constant"),
             _addition("softmax"),
+            S5,
             SMALL_MAX,
             SMALL_ADDITION,
         )

@@ -95,27 +95,28 @@ def _rows(results: Facts) -> Iterable[Facts]:
 
 def _draw(results: Facts, pictures: Pictures) -> None:
     strategies = results["asked"]["strategies"]
-    for name, key, label, none in (
-        (GAP, "gaps", "least gap to the maximum (1: every input)", 1),
-        (COPIES, "copies", "copies of the maximum", None),
+    for name, key, label, whole in (
+        (GAP, "gaps", "G: others at least G below the maximum (1: any input)", 1),
+        (COPIES, "copies", "C: positions that hold the maximum", None),
     ):
-        places = [
-            *([none] if none and none not in results["asked"][key] else []),
-            *results["asked"][key],
-        ]
+        places = sorted({*results["asked"][key], *([whole] if whole else [])})
         with pictures.picture(
             f"scope-{name}", f"What stating the condition {name} buys", panels=(1, 2), width=11.0
         ) as (_, (left, right)):
             for strategy, (colour, mark, line) in zip(strategies, SERIES, strict=False):
                 look: dict[str, Any] = {"color": colour, "marker": mark, "linestyle": line}
                 found = [_mean(results, name, place, strategy) for place in places]
-                left.plot(places, [one["certified"] for one in found], label=strategy, **look)
+                missing = [1.0 - one["certified"] for one in found]
+                left.plot(places, missing, label=f"not certified: {strategy}", **look)
                 right.plot(places, [one["operations"] for one in found], label=strategy, **look)
-            truth = [_mean(results, name, place, strategies[0])["estimate"] for place in places]
-            left.plot(places, truth, color="#000000", linewidth=1, label="true (float64)")
-            left.set(xlabel=label, ylabel="certified accuracy within the scope")
+            found = [_mean(results, name, place, strategies[0]) for place in places]
+            wrong = [1.0 - one["estimate"] for one in found]
+            left.plot(places, wrong, color="#000000", linewidth=1, label="wrong (float64)")
+            left.set(xlabel=label, ylabel="share of the inputs of the scope", yscale="log")
             right.set(xlabel=label, ylabel="proof length (operations)", yscale="log")
-            left.legend()
+            for panel in (left, right):
+                panel.set_xticks(places)
+                panel.legend()
 
 
 def _mean(results: Facts, name: str, place: int, strategy: str) -> dict[str, float]:

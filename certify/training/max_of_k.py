@@ -8,8 +8,9 @@ biases; every weight drawn from N(0, (0.8/sqrt(d_model))^2); AdamW with betas
 uniform sequences in batches of 128; cross-entropy at the last position.
 
 Other options go further than this recipe: more steps, a learning rate that
-falls linearly to zero over the last part of them, and what makes proofs short
-(``certify.training.for_proof``).  ``RECIPES`` names sets of values of all
+falls linearly to zero over the last part of them, what makes proofs short
+(``certify.training.for_proof``), and noise, grids and losses of bounds
+(``certify.training.perturbed``).  ``RECIPES`` names sets of values of all
 options.  Three make a wider model: several heads that share the width, a ReLU
 MLP with its two biases, layer norm (LN: with scale, shift and a bias of the
 outputs).  PyTorch is imported only when training starts, since nothing else in
@@ -40,6 +41,16 @@ from certify.training.for_proof import (
     zeros_of,
 )
 from certify.training.network import initial_weights, network_logits
+from certify.training.perturbed import (
+    Norm,
+    Perturbed,
+    forward,
+    margins_below,
+    numbers_of,
+    rounded,
+    seen,
+    without_norm,
+)
 from certify.training.pytorch import deterministic, finished, import_torch, require_sizes
 from certify.training.recipe import (
     Named,
@@ -50,6 +61,7 @@ from certify.training.recipe import (
     learning_rate,
     seed,
     setting,
+    weight_decay,
 )
 
 
@@ -62,7 +74,9 @@ class Recipe:
     batch: int = setting("Inputs for each step.", 128, least=1)
     learning_rate: float = learning_rate()
     decay: float = decay()
+    weight_decay: float = weight_decay(0.01)
     proof: ForProof = field(default_factory=ForProof)
+    perturbed: Perturbed = field(default_factory=Perturbed)
 
     def learning_rate_at(self, step: int) -> float:
         """Return the learning rate of one step: constant, then linear to zero over the last
@@ -137,14 +151,22 @@ def train_max_of_k(
     if not 0 <= recipe.seed < 1 << 63:
         raise BadInput("train: seed must be between 0 and 2^63 - 1")
     recipe.proof.require(d_model)
-    torch = import_torch()
+    if not 0.0 <= recipe.weight_decay < math.inf:
+        raise BadInput("train: weight-decay must not be negative")
     config = Sizes(k, vocab, d_model, **wider).config()
+    recipe.perturbed.require(config)
+    torch = import_torch()
     with deterministic(torch):
         generator = torch.Generator(device="cpu").manual_seed(recipe.seed)
         weights = _initial_weights(torch, config, generator)
         if recipe.proof.start == LINE:
             weights = line_weights(torch, weights, recipe.proof.disjoint or 0)
-        _optimise(torch, weights, config, recipe, generator, progress)
+        norm = _optimise(torch, weights, config, recipe, generator, progress)
+        if recipe.perturbed.norm_removal:
+            weights, config = without_norm(torch, weights, norm)
+        if recipe.perturbed.weight_bits is not None:
+            bits = recipe.perturbed.weight_bits
+            weights = {name: rounded(torch, weight, bits) for name, weight in weights.items()}
     return finished(weights), config
 
 
@@ -197,8 +219,11 @@ def _optimise(
     recipe: Recipe,
     generator: Any,
     progress: Report | None,
-) -> None:
-    """Update ``weights`` in place, ``recipe.steps`` times; what is asked to be zero is zero."""
+) -> Norm:
+    """Update ``weights`` in place, ``recipe.steps`` times; what is asked to be zero is zero.
+
+    Return how layer norm is applied at the end.
+    """
     asked = recipe.proof
     paces = {name: asked.pace(name, config.d_vocab) for name in weights}
     groups = [
@@ -206,27 +231,63 @@ def _optimise(
         for pace in sorted(set(paces.values()) - {0.0})
     ]
     optimiser = torch.optim.AdamW(
-        groups, lr=recipe.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
+        groups,
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=recipe.weight_decay,
     )
     zeros = zeros_of(torch, weights, asked)
     clear(torch, weights, zeros)
+    norm = Norm(config)
     every = max(1, recipe.steps // 200)
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate_at(step) * group["pace"]
         tokens = torch.randint(0, config.d_vocab, (recipe.batch, config.n_ctx), generator=generator)
         bring_near(torch, tokens, asked.near_max, config.d_vocab, generator)
-        answers = tokens.max(dim=1).values
         share = step / recipe.steps
-        logits = asked.temperature.at(share) * _last_logits(torch, weights, tokens, config)
-        loss = torch.nn.functional.cross_entropy(logits, answers)
-        loss = loss + penalty(torch, weights, asked, share)
+        turned = recipe.perturbed.turned(share)
+        if turned > 0.0 and norm.turned == 0.0:
+            norm = numbers_of(torch, weights, tokens, config)
+        norm = replace(norm, turned=turned)
+        loss = _loss(torch, weights, tokens, norm, recipe, share, generator)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         clear(torch, weights, zeros)
         if progress is not None and ((step + 1) % every == 0 or step + 1 == recipe.steps):
             progress(step + 1, float(loss.item()))
+    return norm
+
+
+def _loss(
+    torch: Any,
+    weights: Mapping[str, Any],
+    tokens: Any,
+    norm: Norm,
+    recipe: Recipe,
+    share: float,
+    generator: Any,
+) -> Any:
+    """Return the loss of one step, after this share of them."""
+    perturbed, config = recipe.perturbed, norm.config
+    answers = tokens.max(dim=1).values
+    used = seen(torch, weights, perturbed, generator)
+    more: Any = 0.0
+    if perturbed.inside:
+        found = forward(torch, used, tokens, norm, perturbed, generator)
+        logits = found.logits
+        if perturbed.amplitude_penalty:
+            more = more + perturbed.amplitude_penalty * found.amplitude()
+        if (bounds := perturbed.bounds_at(share)) > 0.0:
+            below = margins_below(torch, used, tokens, config)
+            more = more + bounds * torch.nn.functional.cross_entropy(-below, answers)
+    else:
+        logits = _last_logits(torch, used, tokens, config)
+    logits = recipe.proof.temperature.at(share) * logits
+    loss = torch.nn.functional.cross_entropy(logits, answers)
+    return loss + penalty(torch, weights, recipe.proof, share) + more
 
 
 Values = dict[str, Any]
@@ -298,10 +359,14 @@ def recipe_of(name: str, vocab: int, seed: int, d_model: int = 32) -> Recipe:
     return Recipe(seed=seed, **learning, proof=ForProof(**proof))
 
 
-def _told(sizes: Sizes, recipe: Recipe, proof: ForProof, steps: int, loss: float) -> list[str]:
+def _told(
+    sizes: Sizes, recipe: Recipe, proof: ForProof, perturbed: Perturbed, steps: int, loss: float
+) -> list[str]:
     wider = f", {sizes.heads} heads" if sizes.heads > 1 else ""
     wider += f", {sizes.d_mlp} neurons" if sizes.d_mlp else ""
-    wider += f", {sizes.normalization}" if sizes.normalization else ""
+    if sizes.normalization:
+        wider += f", {sizes.normalization}"
+        wider += " taken out" if perturbed.norm_removal else ""
     constructed = ", half constructed (start line)" if proof.start == LINE else ""
     return [
         f"max-of-{sizes.k}, vocab {sizes.vocab}, d_model {sizes.d_model}{wider},"
@@ -323,14 +388,15 @@ TRAINABLE = Trainable(
       certify train max-of-k --k 4 --seed 0 --out model.safetensors
       certify train max-of-k --k 10 --steps 6000 --lr-decay 0.5 --out better.safetensors
       certify train max-of-k --k 4 --recipe short-proof --out provable.safetensors
+      certify train max-of-k --k 4 --weight-noise 0.01 --out noisy.safetensors
     """,
-    parts=(Part(Sizes), Part(Recipe()), Part(ForProof())),
-    steps=lambda sizes, recipe, proof: recipe.steps,
-    train=lambda sizes, recipe, proof, report: train_max_of_k(
+    parts=(Part(Sizes), Part(Recipe()), Part(ForProof()), Part(Perturbed())),
+    steps=lambda sizes, recipe, proof, perturbed: recipe.steps,
+    train=lambda sizes, recipe, proof, perturbed, report: train_max_of_k(
         sizes.k,
         sizes.vocab,
         sizes.d_model,
-        replace(recipe, proof=proof),
+        replace(recipe, proof=proof, perturbed=perturbed),
         report,
         heads=sizes.heads,
         d_mlp=sizes.d_mlp,

@@ -15,6 +15,9 @@ Range = tuple[int, int]
 Allowed = tuple[int, ...]
 """Per position, the tokens with which an answer may still win, as a bit mask.  (SPEC-7.6)"""
 
+Answers = dict[int, Allowed]
+"""The wrong answers that are left, with their allowed tokens."""
+
 
 def mask(first: int, last: int) -> int:
     """Return the tokens from ``first`` to ``last`` as a bit mask."""
@@ -47,11 +50,10 @@ class Inputs:
 class Known:
     """What is known of all inputs of a cell, from its parents and itself.  (SPEC-7.6)
 
-    ``answers``: the wrong answers that are left, with their allowed tokens.  ``margin`` holds over
-    all that was removed, in units of 2^-20; None where nothing was.
+    ``margin`` holds over all that was removed, in units of 2^-20; None where nothing was.
     """
 
-    answers: dict[int, Allowed]
+    answers: Answers
     margin: int | None
 
 

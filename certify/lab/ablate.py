@@ -1,0 +1,581 @@
+"""Each path of a model replaced: by zero, its mean, another input, an input of its class, its worst.
+
+What the replacements are, and which verified bound is the pessimal value of a path, says
+``hypotheses.toml``, which also holds the claims that are tested.  A model in which a path is zero
+or its mean is written as a model file and certified; one that sees random inputs is no model, and
+has an estimate only.  Beside the accuracy stands how much the margins vary over the population,
+how much of that is due to the replacement itself, and which factor of the input explains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from certify.errors import Unsupported
+from certify.evaluation.tally import clopper_pearson
+from certify.lab.bench import Bench, accuracy_of
+from certify.lab.circles import planes_of
+from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
+from certify.lab.hypotheses import SHIPPED, judged, read_hypotheses
+from certify.lab.kinds import KINDS, Facts, Kind
+from certify.lab.pictures import Pictures
+from certify.lab.readers import Readers, logits_of, model_of, readers_of
+from certify.lab.replacing import (
+    EDITS,
+    NONE,
+    TRUE_MODEL,
+    Path,
+    drawn,
+    dtype_of,
+    edited,
+    methods_of,
+    paths_of,
+)
+from certify.lab.samples import SEED, SIZE, SMALL_SIZE, sample_of
+from certify.lab.shares import share_of
+from certify.model.file import Model
+from certify.model.forward import margins
+from certify.question.question import Question
+from certify.report.figure import BLUE, GREEN, PURPLE, VERMILION
+
+Floats = NDArray[np.float64]
+Tokens = NDArray[np.int64]
+
+PESSIMAL = "pessimal"
+ADDITION = "modular-addition"
+SURE = 2.576
+"""Standard errors on either side of an estimate: 99 % of a normal distribution."""
+
+
+def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
+    found: list[Unit] = []
+    for subject in subjects:
+        bounds = asked.more["hypotheses"]["pessimal"].get(_task(subject.kind), [])
+        common = {
+            "subject": subject.name,
+            "kind": subject.kind.name,
+            "model": subject.model,
+            "draws": asked.draws,
+            "size": SMALL_SIZE if asked.smoke else SIZE,
+            "certify": [NONE, "direct"] if asked.smoke else _sorts(subject.kind),
+        }
+        if asked.smoke:
+            bounds = [*bounds[:1], *bounds[1:][-1:]]
+        parts = [*_chosen(_sorts(subject.kind), asked.smoke), *_chosen(bounds, asked.smoke)]
+        for name, part in parts:
+            found.append(Unit(f"{subject.name}, {name}", {**common, "parts": part}))
+    return found
+
+
+def _chosen(parts: Sequence[Any], together: bool) -> list[tuple[str, list[Any]]]:
+    """Return units by name: each part by itself, or all together."""
+    if together:
+        return [("bounds" if parts and isinstance(parts[0], dict) else "paths", list(parts))]
+    return [(f"bound of {one['path']}" if isinstance(one, dict) else one, [one]) for one in parts]
+
+
+def _task(kind: Kind) -> str:
+    return kind.task.partition(":")[0]
+
+
+def _sorts(kind: Kind) -> list[str]:
+    """Return the sorts of paths; those that a model does not have take no time."""
+    if _task(kind) == ADDITION:
+        return [NONE, "frequency", "residual", "direct", "attention", "mlp"]
+    return [NONE, "direct", "qk", "ov", "positions", "mlp", "all"]
+
+
+# --- one unit -----------------------------------------------------------------------
+
+
+def _measure(unit: Unit, bench: Bench) -> Facts:
+    about = unit.about
+    kind = KINDS[about["kind"]]
+    model = bench.model(about["model"])
+    readers = readers_of(model)
+    addition = _task(kind) == ADDITION
+    keys = _key_frequencies(model, bench.question(kind, model)) if addition else None
+    paths = [Path(NONE, NONE), *paths_of(readers, keys)]
+    case = _Case(kind, readers, _inputs(model.config, about["size"], addition=addition), addition)
+    rows: list[Facts] = []
+    for part in about["parts"]:
+        if isinstance(part, dict):
+            rows.append(_bound(part, about["model"], kind, bench))
+            continue
+        for path in paths:
+            if path.sort == part:
+                rows.extend(
+                    _row(case, path, method, about, bench) for method in methods_of(path)
+                )
+    return {"subject": about["subject"], "rows": rows}
+
+
+def _key_frequencies(model: Model, question: Question) -> list[int]:
+    """Return the key frequencies, ascending."""
+    planes = planes_of(model, question)
+    return sorted(int(planes.basis.names[part]) for part in planes.key)
+
+
+class _Case:
+    """A model with the inputs it is tried on, and what it says of them."""
+
+    def __init__(self, kind: Kind, readers: Readers, tokens: Tokens, addition: bool) -> None:
+        self.kind, self.readers, self.tokens, self.addition = kind, readers, tokens, addition
+        vocab = len(readers.seen)
+        self.answers = tokens.sum(axis=1) % vocab if addition else tokens.max(axis=1)
+        self.true = margins(logits_of(readers, tokens), self.answers)
+
+    def factors(self) -> dict[str, Tokens]:
+        """Return the factors that may explain a variance, each with a number for every input."""
+        tokens, vocab = self.tokens, len(self.readers.seen)
+        if self.addition:
+            return {
+                "first": tokens[:, 0],
+                "second": tokens[:, 1],
+                "answer": self.answers,
+                "difference": (tokens[:, 0] - tokens[:, 1]) % vocab,
+            }
+        largest = tokens == self.answers[:, None]
+        return {
+            "query": tokens[:, -1],
+            "position": largest.argmax(axis=1),
+            "maximum": self.answers,
+            "copies": largest.sum(axis=1),
+        }
+
+
+def _inputs(config: Any, size: int, *, addition: bool) -> Tokens:
+    """Return the inputs: every pair of residues, or the fixed sample."""
+    if addition:
+        p = config.d_vocab
+        return np.stack(np.divmod(np.arange(p * p), p), axis=1)
+    return sample_of(config.d_vocab, config.n_ctx, size)
+
+
+def _row(case: _Case, path: Path, method: str, about: Mapping[str, Any], bench: Bench) -> Facts:
+    """Return what one replacement of one path does."""
+    certified: Facts | None = None
+    changed = method in (TRUE_MODEL, *EDITS)
+    if changed:
+        readers = case.readers
+        if method != TRUE_MODEL:
+            readers = edited(readers, path, method, case.tokens)
+        found = [margins(logits_of(readers, case.tokens), case.answers)]
+        if path.sort in about["certify"]:
+            certified = _certified(readers, about["model"], case.kind, bench)
+    else:
+        found = [_drawn(case, path, method, draw) for draw in range(about["draws"])]
+    first = found[0]
+    right = first > 0
+    exact = case.addition and changed
+    return {
+        "path": path.name,
+        "sort": path.sort,
+        "method": method,
+        "accuracy": _accuracy(right, exact=exact),
+        "accuracy_of_draws": [float(np.mean(one > 0)) for one in found],
+        "changed": int(np.count_nonzero(right != (case.true > 0))),
+        "margin_estimate": {
+            "mean": float(first.mean()),
+            "variance": float(first.var()),
+            "within": float(np.var(found, axis=0, ddof=1).mean()) if len(found) > 1 else 0.0,
+            "least": float(first.min()),
+        },
+        "correct_variance": float(right.mean() * (1 - right.mean())),
+        "shares": _shares(case, first, whole=exact),
+        "certified": certified,
+    }
+
+
+def _drawn(case: _Case, path: Path, method: str, draw: int) -> Floats:
+    """Return margins with fresh replacements; the draw is fixed by its number and its path."""
+    names = [*path.name.encode(), 0, *method.encode()]
+    generator = np.random.default_rng([SEED, draw, *names])
+    seen = drawn(generator, case.readers, path, method, case.tokens, addition=case.addition)
+    return margins(logits_of(case.readers, case.tokens, seen), case.answers)
+
+
+def _accuracy(right: NDArray[np.bool_], *, exact: bool) -> Facts:
+    count, inputs = int(np.count_nonzero(right)), len(right)
+    low, high = (count / inputs,) * 2 if exact else clopper_pearson(count, inputs)
+    return {"right": count, "inputs": inputs, "estimate": count / inputs, "low": low, "high": high}
+
+
+def _shares(case: _Case, found: Floats, *, whole: bool) -> Facts:
+    """Return the share of each factor in the variances of margin, correctness and effect."""
+    quantities = {
+        "margin": found,
+        "correct": (found > 0).astype(np.float64),
+        "effect": found - case.true,
+    }
+    return {
+        quantity: {
+            factor: {
+                "share": (one := share_of(values, labels, whole=whole)).share,
+                "eta_squared": one.eta_squared,
+                "error": one.error,
+            }
+            for factor, labels in case.factors().items()
+        }
+        for quantity, values in quantities.items()
+    }
+
+
+def _certified(readers: Readers, original: str, kind: Kind, bench: Bench) -> Facts:
+    """Return what the checker verified of changed readers, written as a model."""
+    model = bench.model(original)
+    try:
+        tensors, config = model_of(
+            readers, model.config, dtype_of(model), compact=_task(kind) == ADDITION
+        )
+    except Unsupported as refusal:
+        return {**dict.fromkeys(_CERTIFIED), "verdict": "NO MODEL", "reason": str(refusal)}
+    return bench.certified(bench.kept(tensors, config), kind)
+
+
+def _bound(part: Mapping[str, Any], model: str, kind: Kind, bench: Bench) -> Facts:
+    """Return the pessimal value of a path: a bound that the checker verified with that path
+    enclosed.
+    """
+    certified = bench.certified(
+        model, kind, strategy=part["strategy"], options=dict(part["options"])
+    )
+    return {
+        "path": part["path"],
+        "sort": part["path"],
+        "method": PESSIMAL,
+        "why": " ".join(part["why"].split()),
+        "certified": certified,
+    }
+
+
+# --- all of them --------------------------------------------------------------------
+
+
+def _summary(asked: Asked, units: Sequence[Facts]) -> Facts:
+    rows = [{"subject": unit["subject"], **row} for unit in units for row in unit["rows"]]
+    task = _task(asked.kind)
+    claims = [
+        {**claim, **_verdicts(claim, rows)}
+        for claim in asked.more["hypotheses"]["claims"]
+        if claim["task"] == task
+    ]
+    found: dict[str, list[Facts]] = {}
+    for row in rows:
+        found.setdefault(f"{row['path']}, {row['method']}", []).append(row)
+    return {
+        "claims": claims,
+        "paths": {name: _over(these) for name, these in found.items()},
+    }
+
+
+def _over(rows: Sequence[Facts]) -> Facts:
+    """Return mean, least and most of accuracy and certified accuracy over the models."""
+    sides = {
+        "accuracy": [row["accuracy"]["estimate"] for row in rows if "accuracy" in row],
+        "certified": [
+            accuracy_of(row["certified"]) or 0.0 for row in rows if row["certified"] is not None
+        ],
+    }
+    return {
+        name: {"mean": sum(all_) / len(all_), "least": min(all_), "most": max(all_), "n": len(all_)}
+        for name, all_ in sides.items()
+        if all_
+    }
+
+
+def _verdicts(claim: Mapping[str, Any], rows: Sequence[Facts]) -> Facts:
+    """Return how many models support a claim, and what was found of each."""
+    whole = {
+        row["subject"]: accuracy_of(row["certified"]) for row in rows if row["method"] == TRUE_MODEL
+    }
+    found = []
+    for row in rows:
+        if claim["path"] not in (row["path"], row["sort"]) or claim["method"] != row["method"]:
+            continue
+        value, low, high = _value(claim, row, whole[row["subject"]])
+        found.append(
+            {
+                "subject": row["subject"],
+                "path": row["path"],
+                "value": value,
+                "low": low,
+                "high": high,
+                "verdict": judged(claim, low, high),
+            }
+        )
+    counts: dict[str, int] = {}
+    for one in found:
+        counts[one["verdict"]] = counts.get(one["verdict"], 0) + 1
+    return {"found": found, "verdicts": counts}
+
+
+def _value(
+    claim: Mapping[str, Any], row: Facts, whole: float | None
+) -> tuple[float | None, float | None, float | None]:
+    """Return what a claim is about, with its interval; what is certified of nothing is 0."""
+    if claim["measure"] == "accuracy":
+        accuracy = row["accuracy"]
+        return accuracy["estimate"], accuracy["low"], accuracy["high"]
+    if claim["measure"] == "certified":
+        value = None if not whole else (accuracy_of(row["certified"]) or 0.0) / whole
+        return value, value, value
+    share = row["shares"][claim["of"]][claim["factor"]]
+    if share["share"] is None or share["error"] is None:
+        return share["share"], None, None
+    reach = SURE * share["error"]
+    return share["share"], share["share"] - reach, share["share"] + reach
+
+
+_CERTIFIED = (
+    "verdict",
+    "reason",
+    "strategy",
+    "options",
+    "lower",
+    "upper",
+    "total",
+    "accuracy_lower",
+    "accuracy_upper",
+    "margin_lower",
+    "operations",
+    "bytes",
+    "model_sha256",
+    "certificate_sha256",
+    "line",
+)
+
+
+def _rows(results: Facts) -> Iterable[Facts]:
+    for unit in results["units"]:
+        for row in unit["rows"]:
+            accuracy, margin = row.get("accuracy", {}), row.get("margin_estimate", {})
+            certified = row["certified"] or {}
+            yield {
+                "subject": unit["subject"],
+                "path": row["path"],
+                "method": row["method"],
+                "right": accuracy.get("right"),
+                "inputs": accuracy.get("inputs"),
+                "accuracy_estimate": accuracy.get("estimate"),
+                "accuracy_low": accuracy.get("low"),
+                "accuracy_high": accuracy.get("high"),
+                "changed": row.get("changed"),
+                "correct_variance": row.get("correct_variance"),
+                **{f"margin_{name}_estimate": margin.get(name) for name in _MARGIN},
+                **{
+                    f"share_{quantity}_{factor}_estimate": one["share"]
+                    for quantity, shares in row.get("shares", {}).items()
+                    for factor, one in shares.items()
+                },
+                **{name: certified.get(name) for name in _CERTIFIED},
+            }
+
+
+_MARGIN = ("mean", "variance", "within", "least")
+
+
+# --- pictures -------------------------------------------------------------------------
+
+
+def _draw(results: Facts, pictures: Pictures) -> None:
+    rows = [
+        {"subject": unit["subject"], **row} for unit in results["units"] for row in unit["rows"]
+    ]
+    names = list(dict.fromkeys((row["path"], row["method"]) for row in rows))
+    _draw_paths(rows, names, results, pictures)
+    _draw_shares(rows, [name for name in names if name[1] != PESSIMAL], results, pictures)
+    _draw_claims(results, pictures)
+
+
+def _these(rows: Sequence[Facts], name: tuple[str, str]) -> list[Facts]:
+    return [row for row in rows if (row["path"], row["method"]) == name]
+
+
+def _draw_paths(
+    rows: Sequence[Facts], names: Sequence[tuple[str, str]], results: Facts, pictures: Pictures
+) -> None:
+    """Draw accuracy with its interval and what is certified; beside it margins: mean and spread."""
+    models = len(results["models"])
+    title = f"Each path replaced: {results['asked']['kind']}, {models} model{'s'[: models > 1]}"
+    with pictures.picture(
+        "ablate-paths", title, panels=(1, 2), width=12.0, height=1.8 + 0.27 * len(names)
+    ) as (_, (left, right)):
+        for place, name in enumerate(names):
+            for number, row in enumerate(_these(rows, name)):
+                first = place == 0 and number == 0
+                if "accuracy" in row:
+                    one = row["accuracy"]
+                    around = [[one["estimate"] - one["low"]], [one["high"] - one["estimate"]]]
+                    left.errorbar(
+                        [one["estimate"]],
+                        [place],
+                        xerr=np.maximum(around, 0.0),
+                        color=BLUE,
+                        marker="o",
+                        markersize=5,
+                        linestyle="none",
+                        label="accuracy on the inputs, 99 % interval" if first else None,
+                    )
+                    margin = row["margin_estimate"]
+                    right.errorbar(
+                        [margin["mean"]],
+                        [place],
+                        xerr=[[margin["variance"] ** 0.5]],
+                        color=PURPLE,
+                        marker="D",
+                        markersize=4,
+                        linestyle="none",
+                        label="mean, one standard deviation either side" if first else None,
+                    )
+                certified = row["certified"]
+                if certified is not None:
+                    proved = accuracy_of(certified)
+                    left.plot(
+                        [proved or 0.0],
+                        [place + 0.25],
+                        color=VERMILION if proved is not None else "#999999",
+                        marker="s" if proved is not None else "x",
+                        markersize=5,
+                        linestyle="none",
+                    )
+        left.plot([], [], "s", color=VERMILION, label="certified: verified by the checker")
+        left.plot([], [], "x", color="#999999", label="no proof of anything")
+        left.set(
+            xlabel="accuracy (share of the inputs)",
+            xlim=(-0.03, 1.03),
+            yticks=range(len(names)),
+            yticklabels=[f"{path}: {method}" for path, method in names],
+        )
+        left.invert_yaxis()
+        left.legend(loc="upper center", bbox_to_anchor=(0.4, -0.08), fontsize=9, ncols=2)
+        right.set(
+            xlabel="margin (logits), over the inputs", yticks=range(len(names)), yticklabels=[]
+        )
+        right.set_ylim(left.get_ylim())
+        right.axvline(0.0, color="#000000", linewidth=1)
+        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), fontsize=9)
+
+
+def _draw_shares(
+    rows: Sequence[Facts], names: Sequence[tuple[str, str]], results: Facts, pictures: Pictures
+) -> None:
+    """Draw which factor explains how much of the variance of margins and of correctness."""
+    factors = list(rows[0]["shares"]["margin"])
+    with pictures.picture(
+        "ablate-shares",
+        f"Share of a variance that one factor of the input explains: {results['asked']['kind']}",
+        panels=(1, 3),
+        width=13.0,
+        height=1.8 + 0.27 * len(names),
+    ) as (figure, panels):
+        image = None
+        for panel, quantity in zip(panels, ("margin", "correct", "effect"), strict=True):
+            table = np.full((len(names), len(factors)), np.nan)
+            for place, name in enumerate(names):
+                for column, factor in enumerate(factors):
+                    table[place, column] = _mean_share(_these(rows, name), quantity, factor)
+            image = panel.imshow(table, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
+            for (place, column), value in np.ndenumerate(table):
+                text = "" if np.isnan(value) else f"{max(value, 0.0):.2f}"
+                dark = "white" if value > 0.6 else "black"  # noqa: PLR2004
+                panel.text(column, place, text, ha="center", va="center", color=dark, fontsize=8)
+            about = {
+                "margin": "variance of the margin",
+                "correct": "variance of being right",
+                "effect": "variance of the change of margin",
+            }[quantity]
+            panel.set(title=about, xticks=range(len(factors)), yticks=range(len(names)))
+            panel.set_xticklabels(factors, rotation=30, ha="right")
+            panel.set_yticklabels(
+                [f"{path}: {method}" for path, method in names] if quantity == "margin" else []
+            )
+            panel.grid(visible=False)
+        figure.colorbar(image, ax=list(panels), label="share (epsilon squared), mean over models")
+
+
+def _mean_share(rows: Sequence[Facts], quantity: str, factor: str) -> float:
+    found = [row["shares"][quantity][factor]["share"] for row in rows]
+    known = [share for share in found if share is not None]
+    return sum(known) / len(known) if known else float("nan")
+
+
+_LOOKS = {"supported": (GREEN, "o"), "refuted": (VERMILION, "X"), "open": ("#999999", "s")}
+"""Colour and mark of a verdict."""
+
+
+def _draw_claims(results: Facts, pictures: Pictures) -> None:
+    """Draw every claim with what was found of each model, and where the claim draws the line."""
+    claims = results["summary"]["claims"]
+    with pictures.picture(
+        "ablate-claims",
+        "Claims that were fixed beforehand, and what was found",
+        width=12.0,
+        height=1.6 + 0.36 * max(1, len(claims)),
+    ) as (_, panel):
+        for place, claim in enumerate(claims):
+            side = "least" if "least" in claim else "most"
+            panel.plot(
+                [claim[side]],
+                [place],
+                marker=">" if side == "least" else "<",
+                color="#000000",
+                markersize=8,
+                linestyle="none",
+            )
+            for one in claim["found"]:
+                if one["value"] is not None:
+                    colour, mark = _LOOKS[one["verdict"]]
+                    panel.plot([one["value"]], [place], marker=mark, color=colour, alpha=0.8)
+        for verdict, (colour, mark) in _LOOKS.items():
+            panel.plot([], [], mark, color=colour, label=verdict)
+        panel.plot([], [], ">", color="#000000", label="claimed: at least")
+        panel.plot([], [], "<", color="#000000", label="claimed: at most")
+        labels = [
+            f"{claim['text']}  [{claim['path']}, {claim['method']}: {_measured(claim)}]"
+            for claim in claims
+        ]
+        panel.set(
+            yticks=range(len(claims)),
+            xlabel="what the claim measures, for each model",
+            xlim=(-0.03, 1.03),
+        )
+        panel.set_yticklabels(labels, fontsize=8)
+        panel.invert_yaxis()
+        panel.legend(loc="upper center", bbox_to_anchor=(0.3, -0.08), ncols=5, fontsize=9)
+
+
+def _measured(claim: Mapping[str, Any]) -> str:
+    if claim["measure"] == "share":
+        return f"{claim['factor']} in {claim['of']}"
+    return str(claim["measure"])
+
+
+EXPERIMENT = Experiment(
+    name="ablate",
+    about="""Replace each path of a model by zero, its mean, another input, an input of its class,
+    and by its certified worst case: accuracy, the variance of margins and what explains it, and
+    certified accuracy, beside claims that were fixed beforehand.
+    """,
+    kinds=("max-of-4", "max-of-5", "max-of-10", "modadd59-constant", "modadd59-softmax"),
+    seeds=(0, 1, 2, 3, 4),
+    draws=4,
+    units=_units,
+    measure=_measure,
+    summary=_summary,
+    rows=_rows,
+    draw=_draw,
+    extras=(
+        Extra(
+            "hypotheses",
+            "A file of classes, bounds and claims in place of the shipped one.",
+            read_hypotheses(SHIPPED),
+            read_hypotheses(SHIPPED),
+            read_hypotheses,
+        ),
+    ),
+)

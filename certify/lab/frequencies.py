@@ -1,0 +1,40 @@
+"""The frequencies of an embedding over the residues modulo p, in float64: an estimate.
+
+A table f [p, d] is a constant and, for k = 1 .. (p-1)/2, its projection on cos(2 pi k t / p) and
+sin(2 pi k t / p).  Which frequencies are key says ``certify.lab.circles``: the main ones of many
+neurons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def waves(p: int, frequency: int) -> Floats:
+    """Return an orthonormal basis of one frequency, [p, 2].
+
+    Requires: p odd, frequency in 1 .. (p-1)/2.
+    """
+    angles = 2.0 * np.pi * frequency * np.arange(p) / p
+    found: Floats = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.sqrt(2.0 / p)
+    return found
+
+
+def at(table: Floats, frequency: int) -> Floats:
+    """Return the part of a table [p, d] at a frequency."""
+    basis = waves(len(table), frequency)
+    found: Floats = basis @ (basis.T @ table)
+    return found
+
+
+def residual(table: Floats, keys: Sequence[int]) -> Floats:
+    """Return what is at no key frequency and not constant."""
+    found = table - table.mean(axis=0)
+    for key in keys:
+        found = found - at(table, key)
+    return found
