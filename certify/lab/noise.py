@@ -316,9 +316,9 @@ def _drawn(about: Mapping[str, Any], network: Network) -> Facts:
         first = first or drawn
         for name, circuit in circuits.items():
             circuit.take(number, drawn[name])
-        for name, residuals in network.alternatives(drawn):
-            if about["sort"] != REAL or name not in network.circuits[:-1]:
-                right.setdefault(name, []).append(network.measured(residuals))
+        alternatives = list(network.alternatives(drawn))
+        for name, residuals in alternatives[-1:] if about["sort"] == REAL else alternatives:
+            right.setdefault(name, []).append(network.measured(residuals))
     return {
         "circuits": {name: circuit.facts() for name, circuit in circuits.items()},
         "accuracy_estimate": {name: _accuracies(found) for name, found in right.items()},
