@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from certify.errors import Unsupported
 from certify.evaluation.tally import clopper_pearson
-from certify.lab.bench import Bench, accuracy_of
+from certify.lab.bench import CERTIFIED, NOT_TRIED, Bench, accuracy_of, not_tried
 from certify.lab.circles import planes_of
 from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
 from certify.lab.hypotheses import SHIPPED, judged, read_hypotheses
@@ -47,6 +47,8 @@ Tokens = NDArray[np.int64]
 
 PESSIMAL = "pessimal"
 ADDITION = "modular-addition"
+WORTH_PROVING = 0.9
+"""A changed model that is right less often is not certified: proofs about it take long."""
 SURE = 2.576
 """Standard errors on either side of an estimate: 99 % of a normal distribution."""
 
@@ -166,7 +168,8 @@ def _row(case: _Case, path: Path, method: str, about: Mapping[str, Any], bench: 
             readers = edited(readers, path, method, case.tokens)
         found = [margins(logits_of(readers, case.tokens), case.answers)]
         if path.sort in about["certify"]:
-            certified = _certified(readers, about["model"], case.kind, bench)
+            accuracy = float(np.mean(found[0] > 0))
+            certified = _certified(readers, about["model"], case.kind, accuracy, bench)
     else:
         found = [_drawn(case, path, method, draw) for draw in range(about["draws"])]
     first = found[0]
@@ -225,7 +228,9 @@ def _shares(case: _Case, found: Floats, *, whole: bool) -> Facts:
     }
 
 
-def _certified(readers: Readers, original: str, kind: Kind, bench: Bench) -> Facts:
+def _certified(
+    readers: Readers, original: str, kind: Kind, accuracy: float, bench: Bench
+) -> Facts:
     """Return what the checker verified of changed readers, written as a model."""
     model = bench.model(original)
     try:
@@ -233,8 +238,15 @@ def _certified(readers: Readers, original: str, kind: Kind, bench: Bench) -> Fac
             readers, model.config, dtype_of(model), compact=_task(kind) == ADDITION
         )
     except Unsupported as refusal:
-        return {**dict.fromkeys(_CERTIFIED), "verdict": "NO MODEL", "reason": str(refusal)}
-    return bench.certified(bench.kept(tensors, config), kind)
+        return not_tried(str(refusal))
+    return worth_certifying(bench.kept(tensors, config), kind, accuracy, bench)
+
+
+def worth_certifying(model: str, kind: Kind, accuracy: float, bench: Bench) -> Facts:
+    """Return what the checker verified of a model, if enough of it may be right."""
+    if accuracy < WORTH_PROVING:
+        return not_tried(f"less than {WORTH_PROVING} of the inputs are right", model)
+    return bench.certified(model, kind)
 
 
 def _bound(part: Mapping[str, Any], model: str, kind: Kind, bench: Bench) -> Facts:
@@ -278,7 +290,9 @@ def _over(rows: Sequence[Facts]) -> Facts:
     sides = {
         "accuracy": [row["accuracy"]["estimate"] for row in rows if "accuracy" in row],
         "certified": [
-            accuracy_of(row["certified"]) or 0.0 for row in rows if row["certified"] is not None
+            accuracy_of(row["certified"]) or 0.0
+            for row in rows
+            if row["certified"] is not None and row["certified"]["verdict"] != NOT_TRIED
         ],
     }
     return {
@@ -331,23 +345,7 @@ def _value(
     return share["share"], share["share"] - reach, share["share"] + reach
 
 
-_CERTIFIED = (
-    "verdict",
-    "reason",
-    "strategy",
-    "options",
-    "lower",
-    "upper",
-    "total",
-    "accuracy_lower",
-    "accuracy_upper",
-    "margin_lower",
-    "operations",
-    "bytes",
-    "model_sha256",
-    "certificate_sha256",
-    "line",
-)
+_CERTIFIED = tuple(name for name in CERTIFIED if name not in ("scope", "semantics"))
 
 
 def _rows(results: Facts) -> Iterable[Facts]:
@@ -433,7 +431,7 @@ def _draw_paths(
                         label="mean, one standard deviation either side" if first else None,
                     )
                 certified = row["certified"]
-                if certified is not None:
+                if certified is not None and certified["verdict"] != NOT_TRIED:
                     proved = accuracy_of(certified)
                     left.plot(
                         [proved or 0.0],

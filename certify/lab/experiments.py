@@ -8,6 +8,7 @@ from types import MappingProxyType
 from certify.lab.ablate import EXPERIMENT as ABLATE
 from certify.lab.circles import EXPERIMENT as CIRCLES
 from certify.lab.experiment import Experiment
+from certify.lab.recover import EXPERIMENT as RECOVER
 from certify.lab.scope import EXPERIMENT as SCOPE
 
 _ROWS = (
@@ -15,6 +16,7 @@ _ROWS = (
     SCOPE,
     CIRCLES,
     ABLATE,
+    RECOVER,
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = MappingProxyType({row.name: row for row in _ROWS})
