@@ -1,4 +1,4 @@
-"""Each path of a model replaced: by zero, its mean, another input, an input of its class, its worst.
+"""Each path of a model replaced: by zero, its mean, another input, one of its class, its worst.
 
 What the replacements are, and which verified bound is the pessimal value of a path, says
 ``hypotheses.toml``, which also holds the claims that are tested.  A model in which a path is zero
@@ -67,13 +67,16 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
         }
         if asked.smoke:
             bounds = [*bounds[:1], *bounds[1:][-1:]]
-        parts = [*_chosen(_sorts(subject.kind), asked.smoke), *_chosen(bounds, asked.smoke)]
+        parts = [
+            *_chosen(_sorts(subject.kind), together=asked.smoke),
+            *_chosen(bounds, together=asked.smoke),
+        ]
         for name, part in parts:
             found.append(Unit(f"{subject.name}, {name}", {**common, "parts": part}))
     return found
 
 
-def _chosen(parts: Sequence[Any], together: bool) -> list[tuple[str, list[Any]]]:
+def _chosen(parts: Sequence[Any], *, together: bool) -> list[tuple[str, list[Any]]]:
     """Return units by name: each part by itself, or all together."""
     if together:
         return [("bounds" if parts and isinstance(parts[0], dict) else "paths", list(parts))]
@@ -102,7 +105,9 @@ def _measure(unit: Unit, bench: Bench) -> Facts:
     addition = _task(kind) == ADDITION
     keys = _key_frequencies(model, bench.question(kind, model)) if addition else None
     paths = [Path(NONE, NONE), *paths_of(readers, keys)]
-    case = _Case(kind, readers, _inputs(model.config, about["size"], addition=addition), addition)
+    case = _Case(
+        kind, readers, _inputs(model.config, about["size"], addition=addition), addition=addition
+    )
     rows: list[Facts] = []
     for part in about["parts"]:
         if isinstance(part, dict):
@@ -110,9 +115,7 @@ def _measure(unit: Unit, bench: Bench) -> Facts:
             continue
         for path in paths:
             if path.sort == part:
-                rows.extend(
-                    _row(case, path, method, about, bench) for method in methods_of(path)
-                )
+                rows.extend(_row(case, path, method, about, bench) for method in methods_of(path))
     return {"subject": about["subject"], "rows": rows}
 
 
@@ -125,7 +128,7 @@ def _key_frequencies(model: Model, question: Question) -> list[int]:
 class _Case:
     """A model with the inputs it is tried on, and what it says of them."""
 
-    def __init__(self, kind: Kind, readers: Readers, tokens: Tokens, addition: bool) -> None:
+    def __init__(self, kind: Kind, readers: Readers, tokens: Tokens, *, addition: bool) -> None:
         self.kind, self.readers, self.tokens, self.addition = kind, readers, tokens, addition
         vocab = len(readers.seen)
         self.answers = tokens.sum(axis=1) % vocab if addition else tokens.max(axis=1)
@@ -228,9 +231,7 @@ def _shares(case: _Case, found: Floats, *, whole: bool) -> Facts:
     }
 
 
-def _certified(
-    readers: Readers, original: str, kind: Kind, accuracy: float, bench: Bench
-) -> Facts:
+def _certified(readers: Readers, original: str, kind: Kind, accuracy: float, bench: Bench) -> Facts:
     """Return what the checker verified of changed readers, written as a model."""
     model = bench.model(original)
     try:
@@ -480,7 +481,7 @@ def _draw_shares(
             image = panel.imshow(table, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
             for (place, column), value in np.ndenumerate(table):
                 text = "" if np.isnan(value) else f"{max(value, 0.0):.2f}"
-                dark = "white" if value > 0.6 else "black"  # noqa: PLR2004
+                dark = "white" if value > 0.6 else "black"
                 panel.text(column, place, text, ha="center", va="center", color=dark, fontsize=8)
             about = {
                 "margin": "variance of the margin",

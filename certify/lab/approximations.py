@@ -68,9 +68,7 @@ def _paths(model: Model, tokens: Tokens) -> list[tuple[str, Written]]:
     return [
         (
             f"{path.name} {method}",
-            model_of_readers(
-                edited(readers, path, method, tokens), model.config, dtype_of(model)
-            ),
+            model_of_readers(edited(readers, path, method, tokens), model.config, dtype_of(model)),
         )
         for path in paths_of(readers)
         for method in methods_of(path)
@@ -106,7 +104,7 @@ def _best(matrix: Floats, rank: int) -> tuple[Floats, Floats]:
 
 
 def on_grid(model: Model, bits: int) -> Written:
-    """Return a model whose tensors are each on a grid of their own (as ``--weight-bits`` has it)."""
+    """Return a model whose tensors are each on a grid of their own, as ``--weight-bits`` has it."""
     return {name: rounded(tensor, bits) for name, tensor in model.tensors.items()}, model.config
 
 
@@ -166,5 +164,3 @@ def checkpoints_of(steps: int, per_doubling: int = 2) -> list[int]:
     count = math.floor(math.log2(steps) * per_doubling)
     found = {round(2 ** (place / per_doubling)) for place in range(count + 1)}
     return sorted({0, *found, steps})
-
-

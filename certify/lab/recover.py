@@ -12,6 +12,7 @@ every output the same probability.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -96,7 +97,12 @@ def _measure(unit: Unit, bench: Bench) -> Facts:
     for sort in about["sorts"]:
         if sort == CHECKPOINTS:
             rows.extend(
-                {"name": f"step {step}", "sort": sort, "step": step, **_against(true, digest, bench)}
+                {
+                    "name": f"step {step}",
+                    "sort": sort,
+                    "step": step,
+                    **_against(true, digest, bench),
+                }
                 for step, digest in _trained(about, kind, bench)
             )
             continue
@@ -307,7 +313,7 @@ def _draw_scales(
     """Draw the loss recovered, and beside it the training that was as good."""
     with pictures.picture(
         "recover-scales",
-        f"What approximations recover, on two scales: {kind}, {len(models)} model{'s'[: len(models) > 1]}",
+        f"What approximations recover, on two scales: {kind}, seeds: {len(models)}",
         panels=(1, 2),
         width=12.0,
         height=1.8 + 0.25 * len(names),
@@ -436,7 +442,7 @@ def _spread(values: Sequence[float]) -> list[float]:
     order = np.argsort(values)
     room = 1.12
     heights = np.array([max(value, 1e-12) for value in values])
-    for low, high in zip(order[:-1], order[1:], strict=True):
+    for low, high in itertools.pairwise(order):
         heights[high] = max(heights[high], heights[low] * room)
     return [float(height) for height in heights]
 

@@ -64,7 +64,6 @@ from certify.training.recipe import (
     weight_decay,
 )
 
-
 Keep = Callable[[int, Mapping[str, Any]], None]
 """Called with the finished steps and the weights as they are then."""
 
