@@ -227,7 +227,7 @@ def _costs(summary: Facts, rung: tuple[str, str], pictures: Pictures) -> None:
                 at = [
                     (one[key]["mean"], _missing(_certified(one, rung[0])["mean"]))
                     for one in summary.values()
-                    if one["group"] == group
+                    if one["group"] == group and rung[0] in one["certified"]
                 ]
                 known = [(x, y) for x, y in at if x is not None and (scale != "log" or x > 0)]
                 axes.scatter(
