@@ -23,7 +23,6 @@ from checker.ground.decode import (
     Fields,
     Pair,
     big,
-    couples,
     dyadic,
     fields,
     integer,
@@ -148,6 +147,14 @@ def _layout(found: Found, where: str, maximum: int) -> tuple[Run, ...]:
     return tuple(runs)
 
 
+def _numbered(value: object, where: str, what: str) -> list[list[object]]:
+    """Return a list of pairs, each a number of something and a list."""
+    found = [listing(item, where) for item in listing(value, where)]
+    two = all(len(pair) == 2 for pair in found)
+    require_form(two, "SPEC-3.4", f"{where} holds something else than [{what}]")
+    return found
+
+
 def _groups(
     value: object,
     where: str,
@@ -155,7 +162,7 @@ def _groups(
     most: int,
 ) -> tuple[Group, ...]:
     groups = []
-    for copies, ranges in couples(value, where):
+    for copies, ranges in _numbered(value, where, "copies, blocks"):
         held = tuple(pairs(ranges, where, 0, MAX_ITEMS - 1))
         require(
             _ascending(held) and all(last < blocks for _, last in held),
@@ -173,7 +180,7 @@ def _groups(
 
 def _shares(value: object, where: str, answers: int) -> tuple[Share, ...]:
     shares = []
-    for written, named in couples(value, where):
+    for written, named in _numbered(value, where, "bins, answers"):
         bins = integer(written, f"{where} bins", 0, 1 << 24)
         require_support(
             bins <= MAX_BINS,

@@ -155,17 +155,14 @@ def integers(
     )
 
 
-def couples(value: object, where: str) -> list[list[object]]:
-    """Return ``value`` as a list of lists of two.  (SPEC-3.4)"""
-    found = [listing(item, where) for item in listing(value, where)]
-    two = all(len(couple) == 2 for couple in found)
-    require_form(two, "SPEC-3.4", f"{where} is not a list of pairs")
-    return found
-
-
 def pairs(value: object, where: str, low: int, high: int) -> list[Pair]:
     """Return ``value`` as a list of pairs of JSON integers within bounds.  (SPEC-3.3, SPEC-3.4)"""
-    found = [integers(couple, where, low, high) for couple in couples(value, where)]
+    found = [integers(item, where, low, high) for item in listing(value, where)]
+    require_form(
+        all(len(pair) == 2 for pair in found),
+        "SPEC-3.4",
+        f"{where} is not a list of pairs",
+    )
     return [(first, second) for first, second in found]
 
 

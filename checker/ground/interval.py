@@ -142,7 +142,9 @@ def exp_of_floor(r: int, precision: int) -> Enclosure:
 
 @record
 class Exponentials:
-    """Enclosures of exponentials of scores over ``2^-scale``, divided by sqrt(d_head)."""
+    """Enclosures of exponentials of scores over ``2^-scale``, divided by sqrt(d_head).
+    (SPEC-6.4)
+    """
 
     d_head: int
     scale: int

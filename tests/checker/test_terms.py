@@ -1223,6 +1223,13 @@ def counting_numbers() -> Any:
     return Counted
 
 
+def test_tables_hold_both_extremes_of_scores_of_positions_and_of_the_direct_path() -> None:
+    paths, book = random_paths(random.Random(5), 4, 3), ledger()
+    Tables(paths, book)
+    entries = len(paths.eqkp) * (len(paths.pvou) + len(paths.pvou[0]))
+    assert book.held == 2 * entries * (384 + exact.longest(paths.eu_low))
+
+
 def counted_paths(paths: Paths) -> Paths:
     names = ("eqke_low", "eqke_high", "eqkp", "evou_low", "evou_high", "pvou", "eu_low", "eu_high")
     return replace(paths, **{name: counted(getattr(paths, name)) for name in names})
