@@ -87,9 +87,7 @@ class _Estimate:
         return self._counted(np.ceil(self.deficits))
 
     def _counted(self, rounded: Array) -> Array:
-        # The checker's step is a little more than the total over the bins: the last is not reached.
-        steps, limit = rounded.astype(np.intp), self.bins - 1
-        return self.shares * within(steps, self.weights, limit, self.forced)
+        return self.shares * within(rounded.astype(np.intp), self.weights, self.bins, self.forced)
 
 
 def build(problem: Problem) -> list[Cell]:
@@ -256,7 +254,7 @@ def _estimate(leaf: Leaf, probabilities: Array, bins: int) -> _Estimate:
     tops = leaf.terms.max(axis=1, initial=-np.inf) if free else np.zeros((0, len(leaf.answers)))
     total = tops.sum(axis=0) + leaf.last
     step = np.where(total > 0, total, 1.0) / bins
-    deficits = np.minimum((tops[:, None, :] - leaf.terms) / step, bins)
+    deficits = np.minimum((tops[:, None, :] - leaf.terms) / step, bins + 1)
     weights = probabilities[:-1, : leaf.maximum + 1]
     forced = free if leaf.query != leaf.maximum else 0
     shares = np.where(total >= 0, share, 0.0)
