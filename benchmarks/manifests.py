@@ -44,10 +44,7 @@ EFFORTS = {
 """The effort with which a certificate was made, where it is not 1, by strategy and model."""
 EARLIER = "made with earlier estimates; the same command gives"
 NOTES = {
-    ("max-of-4-seed-0", "count"): f"{EARLIER} correct_upper=16769695 today, not 16769698",
-    ("max-of-4-seed-1", "count"): f"{EARLIER} correct_upper=16770844 today, not 16770843",
     ("max-of-5-seed-0", "cascade"): f"{EARLIER} correct_lower=1073294105 today, not 1073293299",
-    ("max-of-5-seed-0", "count"): f"{EARLIER} correct_upper=1073403969 today, not 1073404023",
     ("max-of-20-seed-0", "cascade"): (
         f"{EARLIER} an accuracy of at least 0.9985034 today, not 0.9985424"
     ),
