@@ -108,7 +108,9 @@ def _measure(unit: Unit, bench: Bench) -> Facts:
             continue
         for path in paths:
             if path.sort == part:
-                rows.extend(_row(case, path, method, about, bench) for method in methods_of(path))
+                rows.extend(
+                    _row(case, path, method, about, bench) for method in methods_of(path)
+                )
     return {"subject": about["subject"], "rows": rows}
 
 

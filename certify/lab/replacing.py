@@ -240,3 +240,5 @@ def dtype_of(model: Model) -> type:
     """Return the dtype that a changed model is stored in: that of the original, at least float32."""
     widest = max(tensor.dtype.itemsize for tensor in model.tensors.values())
     return np.float64 if widest > 4 else np.float32  # noqa: PLR2004
+
+
