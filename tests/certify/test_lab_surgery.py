@@ -1,4 +1,4 @@
-"""Surgery: variants are model files, only the chosen circuit differs, and what changed is counted."""
+"""Surgery: variants are model files, only the chosen circuit differs, what changed is counted."""
 
 from __future__ import annotations
 
