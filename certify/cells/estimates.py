@@ -41,12 +41,11 @@ class Open:
     allowed: Flags
     margin: float = np.inf
 
-    def after(self, sums: Array, heaviest: float) -> float:
-        """Return the margin when sums are removed too, those below zero of ``sums``; no sum of
-        weights exceeds ``heaviest``.
+    def after(self, largest: float, heaviest: float) -> float:
+        """Return the margin when sums are removed too of which ``largest`` is the largest, below
+        zero, or ``NOTHING`` if there is none; no sum of weights exceeds ``heaviest``.
         """
-        removed = sums[np.isfinite(sums) & (sums < 0)]
-        return min(self.margin, float(-removed.max() / heaviest)) if removed.size else self.margin
+        return self.margin if largest == NOTHING else min(self.margin, -largest / heaviest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +159,7 @@ class Cells:
         slack = SLACK * (np.abs(own) + n * np.abs(best))
         beaten = own + (n - 1) * best
         keep = beaten >= -slack
-        keep[m] = False
+        keep[m], beaten[m] = False, NOTHING
         answers = np.flatnonzero(keep)
         sums = terms + own + max(n - 2, 0) * best
         blocks = (sums >= -slack)[:, answers]
@@ -169,8 +168,9 @@ class Cells:
         count, wide = len(starts), int((np.diff(starts) > 1).sum())
         work += (self.outputs - 1) * (6 * count + wide + n + 8) + 4 * count
         left = Open(answers, tokens & self.beside(m)[:, None])
-        lost = np.delete(beaten, [m, *answers]), sums[:-1, answers][~blocks[:-1]]
-        margin = left.after(np.concatenate(lost), n * float(upper.max()))
+        lost = sums[:-1, answers].max(initial=NOTHING, where=~blocks[:-1])
+        largest = max(beaten.max(initial=NOTHING, where=~keep), lost)
+        margin = left.after(float(largest), n * float(upper.max()))
         return replace(left, margin=margin), work
 
     def _weight_ends(
@@ -283,9 +283,9 @@ class Cells:
                 bound[:free, :, -1] = (total - best)[:free] + terms[:free, :, -1]
             there = np.isfinite(terms)
             stay = (bound >= -size[None, :, None]) & there
-            beaten = (total + ordered[0])[~keep]
-        lost = bound[:, keep][(there & ~stay)[:, keep]]
-        margin = left.after(np.concatenate([beaten, lost]), heaviest)
+            beaten = (total + ordered[0]).max(initial=NOTHING, where=~keep)
+        lost = bound.max(initial=NOTHING, where=there & ~stay & keep[:, None])
+        margin = left.after(float(max(beaten, lost)), heaviest)
         stay, terms = stay[:, keep], np.where(stay, terms, NOTHING)[:, keep]
         tokens = np.repeat(stay, np.diff(np.append(starts, m + 1)), axis=2)
         found = Open(left.answers[keep], tokens, margin)

@@ -1,4 +1,4 @@
-"""Each path of a model replaced: by zero, its mean, another input, an input of its class, its worst.
+"""Each path of a model replaced: by zero, its mean, another input, one of its class, its worst.
 
 What the replacements are, and which verified bound is the pessimal value of a path, says
 ``hypotheses.toml``, which also holds the claims that are tested.  A model in which a path is zero
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from certify.errors import Unsupported
 from certify.evaluation.tally import clopper_pearson
-from certify.lab.bench import Bench, accuracy_of
+from certify.lab.bench import CERTIFIED, NOT_TRIED, Bench, accuracy_of, not_tried
 from certify.lab.circles import planes_of
 from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
 from certify.lab.hypotheses import SHIPPED, judged, read_hypotheses
@@ -47,6 +47,8 @@ Tokens = NDArray[np.int64]
 
 PESSIMAL = "pessimal"
 ADDITION = "modular-addition"
+WORTH_PROVING = 0.9
+"""A changed model that is right less often is not certified: proofs about it take long."""
 SURE = 2.576
 """Standard errors on either side of an estimate: 99 % of a normal distribution."""
 
@@ -65,13 +67,16 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
         }
         if asked.smoke:
             bounds = [*bounds[:1], *bounds[1:][-1:]]
-        parts = [*_chosen(_sorts(subject.kind), asked.smoke), *_chosen(bounds, asked.smoke)]
+        parts = [
+            *_chosen(_sorts(subject.kind), together=asked.smoke),
+            *_chosen(bounds, together=asked.smoke),
+        ]
         for name, part in parts:
             found.append(Unit(f"{subject.name}, {name}", {**common, "parts": part}))
     return found
 
 
-def _chosen(parts: Sequence[Any], together: bool) -> list[tuple[str, list[Any]]]:
+def _chosen(parts: Sequence[Any], *, together: bool) -> list[tuple[str, list[Any]]]:
     """Return units by name: each part by itself, or all together."""
     if together:
         return [("bounds" if parts and isinstance(parts[0], dict) else "paths", list(parts))]
@@ -100,7 +105,9 @@ def _measure(unit: Unit, bench: Bench) -> Facts:
     addition = _task(kind) == ADDITION
     keys = _key_frequencies(model, bench.question(kind, model)) if addition else None
     paths = [Path(NONE, NONE), *paths_of(readers, keys)]
-    case = _Case(kind, readers, _inputs(model.config, about["size"], addition=addition), addition)
+    case = _Case(
+        kind, readers, _inputs(model.config, about["size"], addition=addition), addition=addition
+    )
     rows: list[Facts] = []
     for part in about["parts"]:
         if isinstance(part, dict):
@@ -108,9 +115,7 @@ def _measure(unit: Unit, bench: Bench) -> Facts:
             continue
         for path in paths:
             if path.sort == part:
-                rows.extend(
-                    _row(case, path, method, about, bench) for method in methods_of(path)
-                )
+                rows.extend(_row(case, path, method, about, bench) for method in methods_of(path))
     return {"subject": about["subject"], "rows": rows}
 
 
@@ -123,7 +128,7 @@ def _key_frequencies(model: Model, question: Question) -> list[int]:
 class _Case:
     """A model with the inputs it is tried on, and what it says of them."""
 
-    def __init__(self, kind: Kind, readers: Readers, tokens: Tokens, addition: bool) -> None:
+    def __init__(self, kind: Kind, readers: Readers, tokens: Tokens, *, addition: bool) -> None:
         self.kind, self.readers, self.tokens, self.addition = kind, readers, tokens, addition
         vocab = len(readers.seen)
         self.answers = tokens.sum(axis=1) % vocab if addition else tokens.max(axis=1)
@@ -166,7 +171,8 @@ def _row(case: _Case, path: Path, method: str, about: Mapping[str, Any], bench: 
             readers = edited(readers, path, method, case.tokens)
         found = [margins(logits_of(readers, case.tokens), case.answers)]
         if path.sort in about["certify"]:
-            certified = _certified(readers, about["model"], case.kind, bench)
+            accuracy = float(np.mean(found[0] > 0))
+            certified = _certified(readers, about["model"], case.kind, accuracy, bench)
     else:
         found = [_drawn(case, path, method, draw) for draw in range(about["draws"])]
     first = found[0]
@@ -225,7 +231,7 @@ def _shares(case: _Case, found: Floats, *, whole: bool) -> Facts:
     }
 
 
-def _certified(readers: Readers, original: str, kind: Kind, bench: Bench) -> Facts:
+def _certified(readers: Readers, original: str, kind: Kind, accuracy: float, bench: Bench) -> Facts:
     """Return what the checker verified of changed readers, written as a model."""
     model = bench.model(original)
     try:
@@ -233,8 +239,15 @@ def _certified(readers: Readers, original: str, kind: Kind, bench: Bench) -> Fac
             readers, model.config, dtype_of(model), compact=_task(kind) == ADDITION
         )
     except Unsupported as refusal:
-        return {**dict.fromkeys(_CERTIFIED), "verdict": "NO MODEL", "reason": str(refusal)}
-    return bench.certified(bench.kept(tensors, config), kind)
+        return not_tried(str(refusal))
+    return worth_certifying(bench.kept(tensors, config), kind, accuracy, bench)
+
+
+def worth_certifying(model: str, kind: Kind, accuracy: float, bench: Bench) -> Facts:
+    """Return what the checker verified of a model, if enough of it may be right."""
+    if accuracy < WORTH_PROVING:
+        return not_tried(f"less than {WORTH_PROVING} of the inputs are right", model)
+    return bench.certified(model, kind)
 
 
 def _bound(part: Mapping[str, Any], model: str, kind: Kind, bench: Bench) -> Facts:
@@ -278,7 +291,9 @@ def _over(rows: Sequence[Facts]) -> Facts:
     sides = {
         "accuracy": [row["accuracy"]["estimate"] for row in rows if "accuracy" in row],
         "certified": [
-            accuracy_of(row["certified"]) or 0.0 for row in rows if row["certified"] is not None
+            accuracy_of(row["certified"]) or 0.0
+            for row in rows
+            if row["certified"] is not None and row["certified"]["verdict"] != NOT_TRIED
         ],
     }
     return {
@@ -331,23 +346,7 @@ def _value(
     return share["share"], share["share"] - reach, share["share"] + reach
 
 
-_CERTIFIED = (
-    "verdict",
-    "reason",
-    "strategy",
-    "options",
-    "lower",
-    "upper",
-    "total",
-    "accuracy_lower",
-    "accuracy_upper",
-    "margin_lower",
-    "operations",
-    "bytes",
-    "model_sha256",
-    "certificate_sha256",
-    "line",
-)
+_CERTIFIED = tuple(name for name in CERTIFIED if name not in ("scope", "semantics"))
 
 
 def _rows(results: Facts) -> Iterable[Facts]:
@@ -433,7 +432,7 @@ def _draw_paths(
                         label="mean, one standard deviation either side" if first else None,
                     )
                 certified = row["certified"]
-                if certified is not None:
+                if certified is not None and certified["verdict"] != NOT_TRIED:
                     proved = accuracy_of(certified)
                     left.plot(
                         [proved or 0.0],
@@ -482,7 +481,7 @@ def _draw_shares(
             image = panel.imshow(table, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
             for (place, column), value in np.ndenumerate(table):
                 text = "" if np.isnan(value) else f"{max(value, 0.0):.2f}"
-                dark = "white" if value > 0.6 else "black"  # noqa: PLR2004
+                dark = "white" if value > 0.6 else "black"
                 panel.text(column, place, text, ha="center", va="center", color=dark, fontsize=8)
             about = {
                 "margin": "variance of the margin",

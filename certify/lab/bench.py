@@ -198,6 +198,35 @@ class Bench:
         }
 
 
+CERTIFIED = (
+    "strategy",
+    "options",
+    "scope",
+    "semantics",
+    "model_sha256",
+    "verdict",
+    "reason",
+    "lower",
+    "upper",
+    "total",
+    "accuracy_lower",
+    "accuracy_upper",
+    "margin_lower",
+    "operations",
+    "bytes",
+    "certificate_sha256",
+    "line",
+)
+"""What ``Bench.certified`` says."""
+NOT_TRIED = "NOT TRIED"
+
+
+def not_tried(reason: str, model: str | None = None) -> Facts:
+    """Return what stands in place of a proof that nobody looked for, and why."""
+    known = {"verdict": NOT_TRIED, "reason": reason, "model_sha256": model}
+    return {**dict.fromkeys(CERTIFIED), **known}
+
+
 def said(
     verdict: str,
     reason: str = "",

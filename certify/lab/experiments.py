@@ -9,6 +9,7 @@ from certify.lab.ablate import EXPERIMENT as ABLATE
 from certify.lab.circles import EXPERIMENT as CIRCLES
 from certify.lab.experiment import Experiment
 from certify.lab.noise import EXPERIMENT as NOISE
+from certify.lab.recover import EXPERIMENT as RECOVER
 from certify.lab.scope import EXPERIMENT as SCOPE
 from certify.lab.surgery import EXPERIMENT as SURGERY
 from certify.lab.train import EXPERIMENT as TRAIN
@@ -19,6 +20,7 @@ _ROWS = (
     NOISE,
     SURGERY,
     ABLATE,
+    RECOVER,
     TRAIN,
     CIRCLES,
 )

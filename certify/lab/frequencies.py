@@ -34,7 +34,7 @@ def at(table: Floats, frequency: int) -> Floats:
 
 def residual(table: Floats, keys: Sequence[int]) -> Floats:
     """Return what is at no key frequency and not constant."""
-    found = table - table.mean(axis=0)
+    found: Floats = table - table.mean(axis=0)
     for key in keys:
         found = found - at(table, key)
     return found

@@ -40,12 +40,27 @@ BATCH = 4096
 
 
 @dataclass(frozen=True, slots=True)
+class Mlp:
+    """A ReLU MLP, in float64."""
+
+    W_in: Floats
+    b_in: Floats
+    W_out: Floats
+    b_out: Floats
+
+    def added(self, stream: Floats) -> Floats:
+        """Return what it adds to streams [batch, d_model]."""
+        found: Floats = np.maximum(stream @ self.W_in + self.b_in, 0.0) @ self.W_out + self.b_out
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Readers:
     """The weights, in float64.
 
-    ``stand``, ``seen``, ``direct``: [d_vocab, d_model]; ``stand_at``, ``direct_at``: [d_model], what
-    the last position adds; ``places``: [n_ctx, d_model], what each position adds to ``seen``.
-    W_Q .. b_V have a head each; without an MLP, W_in .. b_out are None.
+    ``stand``, ``seen``, ``direct``: [d_vocab, d_model]; ``stand_at``, ``direct_at``: [d_model],
+    what the last position adds; ``places``: [n_ctx, d_model], what each position adds to ``seen``.
+    W_Q .. b_V have a head each.
     """
 
     stand: Floats
@@ -58,16 +73,13 @@ class Readers:
     W_K: Floats
     W_V: Floats
     W_O: Floats
-    b_Q: Floats
-    b_V: Floats
-    b_O: Floats
+    b_Q: Floats  # noqa: N815
+    b_V: Floats  # noqa: N815
+    b_O: Floats  # noqa: N815
     W_U: Floats
-    b_U: Floats
+    b_U: Floats  # noqa: N815
     mix: float
-    W_in: Floats | None = None
-    b_in: Floats | None = None
-    W_out: Floats | None = None
-    b_out: Floats | None = None
+    mlp: Mlp | None = None
 
     @property
     def heads(self) -> int:
@@ -137,14 +149,14 @@ def readers_of(model: Model) -> Readers:
     W_E, W_pos = model.tensor("embed.W_E"), model.tensor("pos_embed.W_pos")
     W_Q, W_K, W_V, W_O = (model.tensor(f"blocks.0.attn.W_{letter}") for letter in "QKVO")
     bias = {name: model.bias(f"blocks.0.attn.{name}") for name in ("b_Q", "b_V", "b_O")}
-    with_mlp: dict[str, Floats] = {}
+    mlp = None
     if not config.attn_only:
-        with_mlp = {
-            "W_in": model.tensor("blocks.0.mlp.W_in"),
-            "b_in": model.bias("blocks.0.mlp.b_in"),
-            "W_out": model.tensor("blocks.0.mlp.W_out"),
-            "b_out": model.bias("blocks.0.mlp.b_out"),
-        }
+        mlp = Mlp(
+            W_in=model.tensor("blocks.0.mlp.W_in"),
+            b_in=model.bias("blocks.0.mlp.b_in"),
+            W_out=model.tensor("blocks.0.mlp.W_out"),
+            b_out=model.bias("blocks.0.mlp.b_out"),
+        )
     return Readers(
         stand=W_E,
         stand_at=W_pos[-1],
@@ -160,7 +172,7 @@ def readers_of(model: Model) -> Readers:
         W_U=model.tensor("unembed.W_U"),
         b_U=model.bias("unembed.b_U"),
         mix=config.mix,
-        **with_mlp,
+        mlp=mlp,
     )
 
 
@@ -216,12 +228,11 @@ def model_of(
         "blocks.0.attn.b_O": columns((moved, readers.b_O[None]))[0],
         "unembed.b_U": readers.b_U,
     }
-    if readers.W_in is not None and readers.W_out is not None and readers.b_out is not None:
-        tensors["blocks.0.mlp.W_in"] = rows((stand, readers.W_in), (moved, readers.W_in))
-        tensors["blocks.0.mlp.W_out"] = columns((moved, readers.W_out))
-        biases["blocks.0.mlp.b_out"] = columns((moved, readers.b_out[None]))[0]
-        if readers.b_in is not None:
-            biases["blocks.0.mlp.b_in"] = readers.b_in
+    if (mlp := readers.mlp) is not None:
+        tensors["blocks.0.mlp.W_in"] = rows((stand, mlp.W_in), (moved, mlp.W_in))
+        tensors["blocks.0.mlp.W_out"] = columns((moved, mlp.W_out))
+        biases["blocks.0.mlp.b_in"] = mlp.b_in
+        biases["blocks.0.mlp.b_out"] = columns((moved, mlp.b_out[None]))[0]
     tensors |= {name: bias for name, bias in biases.items() if np.any(bias)}
     stored: dict[str, Tensor] = {name: one.astype(dtype) for name, one in tensors.items()}
     return stored, dataclasses.replace(config, d_model=blocks * width)
@@ -253,9 +264,9 @@ def passed(readers: Readers, tokens: Tokens, seen: Seen = TRUE) -> Passed:
     heads = np.stack([added for _, added in attended])
     moved = heads.sum(axis=0) + readers.b_O
     mlp = np.zeros_like(moved)
-    if readers.W_in is not None:
+    if readers.mlp is not None:
         if seen.mlp is None:
-            mlp = _mlp(readers, last + moved)
+            mlp = readers.mlp.added(last + moved)
         else:
             mlp = passed(readers, seen.mlp).mlp
     query = tokens[:, -1] if seen.direct is None else seen.direct
@@ -299,11 +310,3 @@ def _head(readers: Readers, head: int, tokens: Tokens, seen: Seen) -> tuple[Floa
     )
     value = mixed @ readers.W_V[head] + pattern.sum(axis=1)[:, None] * readers.b_V[head]
     return pattern, value @ readers.W_O[head]
-
-
-def _mlp(readers: Readers, stream: Floats) -> Floats:
-    """Return what the MLP adds."""
-    assert readers.W_in is not None and readers.W_out is not None  # noqa: S101, PT018
-    hidden = np.maximum(stream @ readers.W_in + readers.b_in, 0.0)
-    added: Floats = hidden @ readers.W_out + readers.b_out
-    return added

@@ -42,9 +42,9 @@ def paths_of(readers: Readers, keys: Sequence[int] | None = None) -> list[Path]:
 
     Errors: ``Unsupported`` if a model of modular addition has other tokens than the residues.
     """
-    with_mlp = [Path("mlp", "mlp")] if readers.W_in is not None else []
+    with_mlp = [Path("mlp", "mlp")] if readers.mlp is not None else []
     if keys is not None:
-        if len(readers.places) != 2 or len(readers.seen) % 2 == 0:  # noqa: PLR2004
+        if len(readers.places) != 2 or len(readers.seen) % 2 == 0:
             raise Unsupported("frequencies: the inputs are not two residues of an odd modulus")
         return [
             *(Path(f"frequency {key}", "frequency", key) for key in keys),
@@ -116,8 +116,10 @@ def edited(readers: Readers, path: Path, method: str, tokens: Tokens) -> Readers
             return replace(readers, places=np.broadcast_to(place, readers.places.shape))
         case "mlp":
             added = mean_mlp(readers, tokens) if mean else np.zeros_like(readers.b_O)
-            assert readers.W_out is not None  # noqa: S101  (the path is there with an MLP only)
-            return replace(readers, W_out=np.zeros_like(readers.W_out), b_out=added)
+            if readers.mlp is None:
+                return readers
+            silent = replace(readers.mlp, W_out=np.zeros_like(readers.mlp.W_out), b_out=added)
+            return replace(readers, mlp=silent)
         case _:
             part = part_of(readers, path)
             less = readers.seen - part
@@ -174,7 +176,8 @@ def permuted(generator: np.random.Generator, tokens: Tokens) -> Tokens:
 def same_sum(generator: np.random.Generator, tokens: Tokens, p: int) -> Tokens:
     """Return pairs (a + s, b - s) modulo p, s drawn for each input."""
     shift = generator.integers(0, p, size=(len(tokens), 1))
-    return (tokens + shift * np.array([1, -1])) % p
+    found: Tokens = (tokens + shift * np.array([1, -1])) % p
+    return found
 
 
 def drawn(
@@ -232,13 +235,11 @@ def _all(generator: np.random.Generator, readers: Readers, tokens: Tokens) -> Se
         values={head: below_maximum(generator, tokens) for head in heads},
         direct=at_most_maximum(generator, tokens),
         order=permuted(generator, tokens),
-        mlp=below_maximum(generator, tokens) if readers.W_in is not None else None,
+        mlp=below_maximum(generator, tokens) if readers.mlp is not None else None,
     )
 
 
 def dtype_of(model: Model) -> type:
-    """Return the dtype that a changed model is stored in: that of the original, at least float32."""
+    """Return the dtype of a changed model: that of the original, at least float32."""
     widest = max(tensor.dtype.itemsize for tensor in model.tensors.values())
-    return np.float64 if widest > 4 else np.float32  # noqa: PLR2004
-
-
+    return np.float64 if widest > 4 else np.float32

@@ -19,7 +19,7 @@ SHORT = (
 )
 """Rungs that are shown, the shortest proofs first, and what they are called."""
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, "#e69f00", "#56b4e9", "#000000")
-_MARKS = "osD^vP*X<>hp8d"
+_MARKS = "osD^vP*X<>hp8dH"
 FEWEST_WRONG = 1e-8
 """Where a model without a wrong input stands on a log scale."""
 
@@ -51,44 +51,47 @@ def _against_truth(results: Facts, rungs: Sequence[tuple[str, str]], pictures: P
         all_axes = panels if len(rungs) > 1 else [panels]
         for axes, (rung, label) in zip(all_axes, rungs, strict=True):
             for place, group in enumerate(groups):
-                at = [
-                    (_wrong(unit["accuracy"]), unit["certified"])
-                    for unit in _points(results, group, rung)
-                ]
+                at = list(_points(results, group, rung))
                 axes.scatter(
-                    [one for one, _ in at],
-                    [one for _, one in at],
+                    [_missing(one["accuracy"]) for one in at],
+                    [_missing(one["certified"]) for one in at],
                     label=group,
                     color=_COLOURS[place % len(_COLOURS)],
                     marker=_MARKS[place % len(_MARKS)],
                     s=38,
                     alpha=0.8,
                 )
-            axes.set_xscale("log")
-            axes.set(
-                xlabel="share of inputs answered wrongly (true)", title=label, ylim=(-0.03, 1.03)
-            )
-            known = _wrongs(results)
-            line = sorted({*known, min(known) / 2, min(1.0, 2 * max(known))})
-            axes.plot(
-                line,
-                [1 - one for one in line],
-                color="#555555",
-                linewidth=1,
-                label="certified = true",
-            )
+            known = [_missing(true_accuracy(unit)) for unit in results["units"]]
+            ends = [min(known) / 2, min(1.0, 2 * max(known))]
+            axes.plot(ends, ends, color="#555555", linewidth=1, label="all that is true")
+            axes.set(xlabel="share of inputs answered wrongly", title=label)
+            axes.set(xscale="log", yscale="log")
+            axes.set_ylim(1.5, _best(results["units"]))
             axes.invert_xaxis()
-        all_axes[0].set_ylabel("certified accuracy")
+        all_axes[0].set_ylabel("share of inputs not certified (up is better)")
         handles, labels = all_axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=5, fontsize=9)
 
 
-def _wrong(accuracy: float) -> float:
+def _missing(accuracy: float) -> float:
+    """Return the share that is wrong or not certified, as far as a log scale shows it."""
     return max(FEWEST_WRONG, 1.0 - accuracy)
 
 
-def _wrongs(results: Facts) -> list[float]:
-    return [_wrong(true_accuracy(unit)) for unit in results["units"]]
+def _best(units: Sequence[Mapping[str, Any]]) -> float:
+    """Return where a log scale ends: below the share of wrong inputs of the best model."""
+    return 0.5 * min(_missing(true_accuracy(unit)) for unit in units)
+
+
+def _missing_of(spread: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the spread of what is missing from the spread of an accuracy."""
+    if spread["mean"] is None:
+        return {"mean": None, "least": None, "most": None}
+    return {
+        "mean": _missing(spread["mean"]),
+        "least": _missing(spread["most"]),
+        "most": _missing(spread["least"]),
+    }
 
 
 def true_accuracy(unit: Mapping[str, Any]) -> float:
@@ -120,13 +123,15 @@ def _along_strengths(summary: Facts, rungs: Sequence[tuple[str, str]], pictures:
     rows = math.ceil(len(groups) / columns)
     with pictures.picture(
         "train-strengths",
-        "Certified accuracy along each grid (mean over seeds; bars: least and most)",
+        "What is wrong, and what is not certified, along each grid of strengths\n"
+        "mean over seeds; bars: least and most; dotted: the base, strength 0",
         panels=(rows, columns),
         width=3.7 * columns + 1,
         height=3.3 * rows + 1.2,
     ) as (figure, panels):
         grid = [panels] if rows * columns == 1 else list(panels.ravel())
         base = next((one for name, one in summary.items() if name == "base"), None)
+        best = 0.5 * min(_missing_of(one["accuracy"])["least"] for one in summary.values())
         for axes in grid[len(groups) :]:
             axes.set_visible(False)
         for axes, group in zip(grid, groups, strict=False):
@@ -137,7 +142,7 @@ def _along_strengths(summary: Facts, rungs: Sequence[tuple[str, str]], pictures:
             strengths = [one["strength"] for one in these]
             series = [
                 (
-                    "true",
+                    "wrong",
                     [one["accuracy"] for one in these],
                     "#000000",
                     "|",
@@ -148,15 +153,21 @@ def _along_strengths(summary: Facts, rungs: Sequence[tuple[str, str]], pictures:
                 found = [_certified(one, rung) for one in these]
                 series.append((label, found, colour, mark, base and _certified(base, rung)))
             for label, found, colour, mark, before in series:
-                _with_bars(axes, strengths, found, label, colour, mark)
+                missing = [_missing_of(one) for one in found]
+                _with_bars(axes, strengths, missing, label, colour, mark)
                 if before and before["mean"] is not None:
-                    axes.axhline(before["mean"], color=colour, linewidth=0.8, linestyle=":")
+                    level = _missing(before["mean"])
+                    axes.axhline(level, color=colour, linewidth=0.8, linestyle=":")
             if group not in (BITS, ROUNDED):
                 axes.set_xscale("log")
+            axes.set_xticks(strengths, [f"{one:g}" for one in strengths])
+            axes.minorticks_off()
             axes.set_title(group, fontsize=10)
-            axes.set_ylim(-0.03, 1.05)
+            axes.set_yscale("log")
+            axes.set_ylim(1.5, best)
             axes.tick_params(labelsize=8)
-        figure.supxlabel("strength (bits: of the grid); dotted: the base, without", fontsize=10)
+        for axes in grid[::columns]:
+            axes.set_ylabel("share of inputs (up is better)", fontsize=9)
         handles, labels = grid[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
 
@@ -203,6 +214,7 @@ def _costs(summary: Facts, rung: tuple[str, str], pictures: Pictures) -> None:
         ("z_estimate", "QK residual: standard deviations\nabove shuffled factors", "linear"),
     )
     groups = list(dict.fromkeys(one["group"] for one in summary.values()))
+    best = 0.5 * min(_missing(_certified(one, rung[0])["most"]) for one in summary.values())
     with pictures.picture(
         "train-costs",
         f"What goes with a tight short proof ({rung[1]}): confidence, margins, structure",
@@ -213,9 +225,9 @@ def _costs(summary: Facts, rung: tuple[str, str], pictures: Pictures) -> None:
         for axes, (key, label, scale) in zip(panels, shown, strict=True):
             for place, group in enumerate(groups):
                 at = [
-                    (one[key]["mean"], _certified(one, rung[0])["mean"])
+                    (one[key]["mean"], _missing(_certified(one, rung[0])["mean"]))
                     for one in summary.values()
-                    if one["group"] == group
+                    if one["group"] == group and rung[0] in one["certified"]
                 ]
                 known = [(x, y) for x, y in at if x is not None and (scale != "log" or x > 0)]
                 axes.scatter(
@@ -227,8 +239,9 @@ def _costs(summary: Facts, rung: tuple[str, str], pictures: Pictures) -> None:
                     s=38,
                     alpha=0.8,
                 )
-            axes.set(xlabel=label, ylim=(-0.03, 1.03), xscale=scale)
-        panels[0].set_ylabel("certified accuracy")
+            axes.set(xlabel=label, xscale=scale, yscale="log")
+            axes.set_ylim(1.5, best)
+        panels[0].set_ylabel("share of inputs not certified (up is better)")
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=6, fontsize=9)
 
@@ -252,7 +265,8 @@ def _bits(summary: Facts, pictures: Pictures) -> None:
                 key=lambda one: one["strength"],
             )
             bits = [one["strength"] for one in these]
-            _with_bars(left, bits, [one["accuracy"] for one in these], group, colour, mark)
+            wrong = [_missing_of(one["accuracy"]) for one in these]
+            _with_bars(left, bits, wrong, group, colour, mark)
             for rung, line in ((EXACT, "-"), (SHORT[0][0], "--")):
                 bytes_ = [
                     one["certified"].get(rung, {}).get("bytes", {}).get("mean") for one in these
@@ -266,7 +280,10 @@ def _bits(summary: Facts, pictures: Pictures) -> None:
                     marker=mark,
                     linestyle=line,
                 )
-        left.set(xlabel="bits of each weight", ylabel="accuracy (true)")
+        for axes in (left, right):
+            axes.set_xticks(sorted({int(one) for group in groups for one in STRENGTHS[group]}))
+        left.set(xlabel="bits of each weight", ylabel="share of inputs answered wrongly")
+        left.set(yscale="log")
         right.set(xlabel="bits of each weight", ylabel="bytes of the certificate", ylim=(0, None))
         left.legend()
         right.legend(fontsize=9)

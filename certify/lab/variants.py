@@ -51,14 +51,14 @@ STRENGTHS: Mapping[str, tuple[float, ...]] = {
     WEIGHT_NOISE: (0.003, 0.01, 0.03, 0.1),
     STREAM_NOISE: (0.03, 0.1, 0.3),
     ACTIVATION_NOISE: (0.1, 0.3, 1.0),
-    AMPLITUDE: (0.001, 0.01, 0.1),
-    BITS: (4, 5, 6, 8),
-    ROUNDED: (4, 5, 6, 8),
-    DECAY: (0.1, 0.3, 1.0),
-    DIRECT: (0.003, 0.01, 0.03, 0.1),
-    RANK: (0.003, 0.01, 0.03, 0.1),
-    BOTH: (0.001, 0.003, 0.01, 0.03, 0.1),
-    TAIL: (0.003, 0.01),
+    AMPLITUDE: (0.01, 0.1),
+    BITS: (4, 6, 8),
+    ROUNDED: (4, 6, 8),
+    DECAY: (0.1, 1.0),
+    DIRECT: (0.01, 0.03, 0.1),
+    RANK: (0.01, 0.03, 0.1),
+    BOTH: (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
+    TAIL: (0.01,),
     BOUND: (0.01, 0.1, 1.0),
 }
 """The grid of each change; between ``published`` and ``short-proof`` that of the penalties."""
@@ -143,8 +143,8 @@ def variants(kind: Kind, *, smoke: bool) -> list[Variant]:
     )
     found += [
         Variant("LNPre", NORM, 1.0, LAYER_NORM),
-        Variant("LNPre, taken out", NORM, 2.0, WITHOUT_NORM),
-        Variant("published, 5000 steps", NORM, 3.0, {"steps": WITHOUT_NORM["steps"]}),
+        Variant("LNPre taken out", NORM, 2.0, WITHOUT_NORM),
+        Variant("published 5000 steps", NORM, 3.0, {"steps": WITHOUT_NORM["steps"]}),
     ]
     return found
 

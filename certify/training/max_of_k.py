@@ -64,6 +64,9 @@ from certify.training.recipe import (
     weight_decay,
 )
 
+Keep = Callable[[int, Mapping[str, Any]], None]
+"""Called with the finished steps and the weights as they are then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -126,14 +129,17 @@ def train_max_of_k(
     d_model: int,
     recipe: Recipe | None = None,
     progress: Report | None = None,
+    keep: Keep | None = None,
     **wider: Any,
 ) -> tuple[dict[str, Tensor], Config]:
     """Return the float32 tensors and the configuration of a model trained to answer with the
     maximum.
 
     Requires: ``progress``, if given, is called with the number of finished
-              steps and the latest loss, some two hundred times; ``wider`` are
-              the fields ``heads``, ``d_mlp``, ``normalization`` of ``Sizes``.
+              steps and the latest loss, some two hundred times; ``keep`` with
+              the number of finished steps, from 0 on, and the weights, which
+              it must not change; ``wider`` are the fields ``heads``,
+              ``d_mlp``, ``normalization`` of ``Sizes``.
     Ensures:  the same arguments and PyTorch build give the same bytes: one
               thread, deterministic algorithms, one generator seeded with
               ``recipe.seed`` for weights and data alike.
@@ -161,7 +167,7 @@ def train_max_of_k(
         weights = _initial_weights(torch, config, generator)
         if recipe.proof.start == LINE:
             weights = line_weights(torch, weights, recipe.proof.disjoint or 0)
-        norm = _optimise(torch, weights, config, recipe, generator, progress)
+        norm = _optimise(torch, weights, config, recipe, generator, progress, keep)
         if recipe.perturbed.norm_removal:
             weights, config = without_norm(torch, weights, norm)
         if recipe.perturbed.weight_bits is not None:
@@ -219,6 +225,7 @@ def _optimise(
     recipe: Recipe,
     generator: Any,
     progress: Report | None,
+    keep: Keep | None = None,
 ) -> Norm:
     """Update ``weights`` in place, ``recipe.steps`` times; what is asked to be zero is zero.
 
@@ -241,6 +248,8 @@ def _optimise(
     clear(torch, weights, zeros)
     norm = Norm(config)
     every = max(1, recipe.steps // 200)
+    if keep is not None:
+        keep(0, weights)
     for step in range(recipe.steps):
         for group in optimiser.param_groups:
             group["lr"] = recipe.learning_rate_at(step) * group["pace"]
@@ -256,6 +265,8 @@ def _optimise(
         loss.backward()
         optimiser.step()
         clear(torch, weights, zeros)
+        if keep is not None:
+            keep(step + 1, weights)
         if progress is not None and ((step + 1) % every == 0 or step + 1 == recipe.steps):
             progress(step + 1, float(loss.item()))
     return norm
@@ -392,12 +403,13 @@ TRAINABLE = Trainable(
     """,
     parts=(Part(Sizes), Part(Recipe()), Part(ForProof()), Part(Perturbed())),
     steps=lambda sizes, recipe, proof, perturbed: recipe.steps,
-    train=lambda sizes, recipe, proof, perturbed, report: train_max_of_k(
+    train=lambda sizes, recipe, proof, perturbed, report, keep=None: train_max_of_k(
         sizes.k,
         sizes.vocab,
         sizes.d_model,
         replace(recipe, proof=proof, perturbed=perturbed),
         report,
+        keep,
         heads=sizes.heads,
         d_mlp=sizes.d_mlp,
         normalization=sizes.normalization,

@@ -226,19 +226,21 @@ class ChainFrame(Frame):
         Cost: per direction three additions, and per block two multiplications and additions, per
               position one; per position an addition; four additions.
         """
-        logits = self.chain.logits
-        m = self.chain.right[self.maximum]
+        chain = self.chain
+        logits = chain.logits
+        m = chain.right[self.maximum]
         width = len(logits.answers[j])
-        count = width * (2 * len(self.blocks) + len(self.chain.places))
-        added = count + 3 * width + len(self.chain.places) + 4
-        self.ledger.charge(mul=count, add=added)
+        places = len(chain.places)
+        count = width * (2 * len(self.blocks) + places)
+        self.ledger.charge(mul=count, add=count + 3 * width + places + 4)
         gap = list(map(sub, logits.answers[j], logits.answers[m]))
-        spread = self.chain.rivals.spreads[m][j]
+        spread = chain.rivals.spreads[m][j]
         base = logits.constants[j] - logits.constants[m] + mu
-        shifts = [base + sum(map(mul, gap, row)) for row in self.chain.places]
+        shifts = [base + sum(map(mul, gap, row)) for row in chain.places]
         # from below: what bounds the negative from above
         sign = 1 if term is term_upper else -1
         ahead = [max(sign * x, 0) for x in gap]
         back = [max(-sign * x, 0) for x in gap]
-        blocks = [sign * sum(map(mul, ahead + back, row)) for row in self.reaches]
+        ways = ahead + back
+        blocks = [sign * sum(map(mul, ways, row)) for row in self.reaches]
         return Brackets(blocks, [shift + sign * spread for shift in shifts])

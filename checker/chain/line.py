@@ -40,7 +40,8 @@ def line(logits: Reading, unembed: Matrix, mu: int, ledger: Ledger) -> Rivals:
     """
     places = [row[0] for row in logits.answers]
     count = len(places)
-    ledger.charge(add=unembed.entries + 3 * count, cmp=count * count.bit_length())
+    sorting = count * count.bit_length()
+    ledger.charge(add=unembed.entries + 3 * count, cmp=sorting)
     order = sorted(range(count), key=places.__getitem__)
     columns = transposed(unembed).rows
     steps = []
@@ -53,10 +54,10 @@ def line(logits: Reading, unembed: Matrix, mu: int, ledger: Ledger) -> Rivals:
     added = dict(paired(order, accumulate(rho)))  # R
     found = Rivals({j: {} for j in order}, dict.fromkeys(order, 1))
     for sign in (1, -1):
-        points = [
-            (sign * places[j], logits.constants[j] + sign * added[j], j)
-            for j in order[::sign]
-        ]
+        points = []
+        for j in order[::sign]:
+            height = logits.constants[j] + sign * added[j]
+            points.append((sign * places[j], height, j))
         for m, j, times in later(points, mu, ledger):
             found.spreads[m][j] = abs(added[j] - added[m])
             found.stretch[m] = max(found.stretch[m], times)

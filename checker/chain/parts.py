@@ -119,7 +119,8 @@ def attention(
     Cost: the products and additions of rows, two norms, five operations more.
     """
     place = product(w["W_pos"].cut(-1), w["W_Q"], ledger)
-    asking = below(w["W_Q"], plus(place, w["b_Q"], ledger), ledger)
+    asked = plus(place, w["b_Q"], ledger)
+    asking = below(w["W_Q"], asked, ledger)
     kept, norm = along(asking, directions, ledger)
     moved = product(given.embed, kept.cut(0, -1), ledger)
     queries = plus(moved, kept.cut(-1), ledger)
@@ -127,7 +128,8 @@ def attention(
     keys = product(given.rows, back, ledger)
     # 15.3: (E + 1) R_Q |W_K| 2 E
     ledger.charge(mul=4, add=1)
-    norm *= (given.norm + 1) * frobenius(w["W_K"], ledger) * 2 * given.norm
+    norm *= frobenius(w["W_K"], ledger)
+    norm *= (given.norm + 1) * 2 * given.norm
     score = max(queries.scale + keys.scale, TABLE_SCALE)
     fine = rescale(queries, score - keys.scale, ledger)
     return Attention(fine.rows, keys.rows, ceiling(norm, score), score)
@@ -147,13 +149,15 @@ def reading(
     answers = transposed(product(back, w["W_U"], ledger))
     moved = product(w["b_V"], w["W_O"], ledger)
     fixed = plus(w["W_pos"].cut(-1), w["b_O"], ledger)
-    whole = product(plus(moved, fixed, ledger), w["W_U"], ledger)
+    fixed = plus(moved, fixed, ledger)
+    whole = product(fixed, w["W_U"], ledger)
     constants = plus(whole, w["b_U"], ledger)
     # 15.2: 2 E R_V |W_O|, and beta_a
     embed = given.embed
     ledger.charge(mul=3, cmp=2 * embed.entries)
     norm *= 2 * given.norm * frobenius(w["W_O"], ledger)
-    reach = tuple(max(map(abs, column)) for column in transposed(embed).rows)
+    columns = transposed(embed).rows
+    reach = tuple(max(map(abs, column)) for column in columns)
     scale = max(values.scale + answers.scale, constants.scale, TABLE_SCALE)
     return Reading(
         rescale(values, scale - answers.scale, ledger).rows,

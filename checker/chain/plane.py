@@ -41,7 +41,8 @@ def parse_tiling(value: object, answers: int) -> Tiling:
         corners = integers(item, "a triangle", 0, answers - 1)
         three = len(corners) == 3
         require_form(three, "SPEC-15.5", "a triangle has not three corners")
-        triangles.append((corners[0], corners[1], corners[2]))
+        a, b, c = corners
+        triangles.append((a, b, c))
     inside = pairs(found["inside"], "inside", 0, MAX_TRIANGLES - 1)
     known = all(number < len(triangles) for _, number in inside)
     held = {j for corners in triangles for j in corners}

@@ -111,7 +111,7 @@ def test_readers_are_written_as_the_same_function(
     assert np.allclose(logits(written, inputs()), logits(original, inputs()), atol=1e-9)
 
 
-def stored(tmp_path: Path, readers, original: Model, *, compact: bool = False) -> Model:  # noqa: ANN001
+def stored(tmp_path: Path, readers, original: Model, *, compact: bool = False) -> Model:
     """Return readers, written as a model and read again."""
     tensors, config = model_of(readers, original.config, np.float64, compact=compact)
     file = tmp_path / "written.safetensors"
@@ -130,7 +130,10 @@ def product(*factors: list[list[Fraction]]) -> list[list[Fraction]]:
     for factor in factors[1:]:
         columns = list(zip(*factor, strict=True))
         found = [
-            [sum((a * b for a, b in zip(row, column, strict=True)), Fraction(0)) for column in columns]
+            [
+                sum((a * b for a, b in zip(row, column, strict=True)), Fraction(0))
+                for column in columns
+            ]
             for row in found
         ]
     return found
@@ -139,10 +142,11 @@ def product(*factors: list[list[Fraction]]) -> list[list[Fraction]]:
 def test_nothing_is_rounded_when_readers_are_written(tmp_path: Path) -> None:
     """The direct path, OV, and QK are the same rationals in the wide layout."""
     original = model(tmp_path)
-    tensors, config = model_of(readers_of(original), original.config)
+    tensors, _config = model_of(readers_of(original), original.config)
     wide = {name: exact(np.atleast_2d(t if t.ndim < 3 else t[0])) for name, t in tensors.items()}
     slim = {
-        name: exact(np.atleast_2d(t if t.ndim < 3 else t[0])) for name, t in original.tensors.items()
+        name: exact(np.atleast_2d(t if t.ndim < 3 else t[0]))
+        for name, t in original.tensors.items()
     }
     for names in (
         ("embed.W_E", "unembed.W_U"),
@@ -219,7 +223,7 @@ def test_who_sees_the_true_input_says_the_truth(tmp_path: Path, heads: int, d_ml
 
 
 def test_who_sees_another_input_says_what_that_one_gives(tmp_path: Path) -> None:
-    """If all see the other input, the answer is that to it; a path alone moves only its own part."""
+    """If all see the other input, so is the answer; a path alone moves only its own part."""
     readers = readers_of(model(tmp_path, d_mlp=6))
     tokens = inputs()
     others = tokens[np.random.default_rng(1).permutation(len(tokens))]
