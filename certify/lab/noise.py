@@ -53,6 +53,8 @@ from certify.model.file import Model
 
 DRAWS, RANKS, BOUNDS = "draws", "ranks", "bounds"
 """The parts of the study."""
+ORIGINAL = "original"
+"""The model as it was trained, in its own coordinates."""
 CASCADE: tuple[str, Facts] = ("cascade", {})
 SUBCUBIC: tuple[str, Facts] = ("subcubic", {"direct": "max_diff_exact"})
 """Proofs that take an enclosure of QK."""
@@ -348,7 +350,7 @@ def _facts(one: Measured) -> Facts:
 
 def _over_ranks(about: Mapping[str, Any], kind: Kind, model: Model, bench: Bench) -> Facts:
     """Return what proofs certify that know the best approximation of QK and the size of the rest,
-    of the model and of its stand-ins.
+    of the model, as it was trained and in coordinates of its own, and of its stand-ins.
     """
     split = split_of(model, about["rank"], about["ov-rank"], SVD)
     enclosure = f"rank-{about['rank']}"
@@ -357,6 +359,9 @@ def _over_ranks(about: Mapping[str, Any], kind: Kind, model: Model, bench: Bench
         several = (CASCADE,) if sort == ZERO else (CASCADE, SUBCUBIC)
         proofs = [(strategy, {"qk": enclosure, **more}) for strategy, more in several]
         found[sort] = _sized(bench, kind, _stand_in(about["model"], split, sort, bench), proofs)
+        if sort == REAL:
+            size = found[sort]["statistic_estimate"]
+            found[ORIGINAL] = _sized(bench, kind, (about["model"], size), proofs)
     return found
 
 

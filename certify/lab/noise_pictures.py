@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,13 @@ from certify.report.figure import SERIES
 INK = "#000000"
 LOOKS: Mapping[str, tuple[str, str, str]] = {
     REAL: (INK, "*", "-"),
+    "original": (QUIET, "P", "-"),
     **dict(zip((*RANDOM, ZERO), SERIES, strict=True)),
 }
 """Colour, mark and line of each sort of residual."""
 NAMES = {
     REAL: "the model's own",
+    "original": "the model's own, as trained",
     "shuffle": "entries shuffled",
     "normal": "matched normal",
     "rotation": "randomly rotated",
@@ -42,7 +44,9 @@ def draw(results: Facts, pictures: Pictures) -> None:
     _accuracy(results, pictures)
     sized = [unit for unit in results["units"] if unit["part"] != "draws"]
     if sized:
-        _band(sized, pictures)
+        subjects = {unit["subject"] for unit in sized}
+        drawn = [unit for unit in results["units"] if unit["part"] == "draws"]
+        _band(sized, [unit for unit in drawn if unit["subject"] in subjects], pictures)
 
 
 def _look(sort: str) -> dict[str, Any]:
@@ -203,29 +207,23 @@ def _own_error(sorts: Mapping[str, Facts]) -> float:
     return max(1 - float(found["mean"]), LEAST_ERROR)
 
 
-def _band(units: list[Facts], pictures: Pictures) -> None:
+def _band(units: list[Facts], drawn: list[Facts], pictures: Pictures) -> None:
     with pictures.picture(
         "noise-band",
-        "Proofs that know the residual of QK by its size alone",
+        "Proofs that know the residual of QK by its size, and proofs that multiply QK out",
         panels=(1, 2),
         width=14.0,
-        height=7.5,
+        height=8.0,
     ) as (_, (left, right)):
         shown: dict[tuple[str, str], list[tuple[int, float, float, str]]] = {}
-        for unit in units:
-            for sort, found in unit["sorts"].items():
-                for proof in found["proofs"]:
-                    accuracy = accuracy_of(proof)
-                    if accuracy is None:
-                        continue
-                    sized = "one bound" if unit["part"] == "bounds" else proof["strategy"]
-                    name = unit["bound"] if unit["part"] == "bounds" else str(unit["rank"])
-                    true = found["estimate"]["accuracy"]
-                    place = (proof["operations"], accuracy, true, name)
-                    shown.setdefault((sized, sort), []).append(place)
+        for sized, sort, found, proof, name in _proofs(units, drawn):
+            accuracy = accuracy_of(proof)
+            if accuracy is not None:
+                place = (proof["operations"], accuracy, found["estimate"]["accuracy"], name)
+                shown.setdefault((sized, sort), []).append(place)
         sizes = list(dict.fromkeys(sized for sized, _ in shown))
         for (sized, sort), places in shown.items():
-            colour, mark = LOOKS[sort][0], ("o", "s", "^")[sizes.index(sized) % 3]
+            colour, mark = LOOKS[sort][0], ("o", "s", "^", "D")[sizes.index(sized) % 4]
             operations, certified, true, names = zip(*sorted(places), strict=True)
             label = f"{NAMES[sort]}, {_kind_of(sized)}"
             look = {"color": colour, "marker": mark, "linestyle": "none", "markersize": 7}
@@ -233,7 +231,7 @@ def _band(units: list[Facts], pictures: Pictures) -> None:
             left.plot(operations, true, "_", color=colour, markersize=12)
             lost = [max(t - c, LEAST_ERROR) for t, c in zip(true, certified, strict=True)]
             right.plot(operations, lost, label=label, **look)
-            if sort == REAL:
+            if sort in (REAL, "original"):
                 for at, height, gap, name in zip(operations, certified, lost, names, strict=True):
                     text = name.replace("max_diff_", "").replace("_", " ")
                     for axes, value in ((left, height), (right, gap)):
@@ -252,9 +250,29 @@ def _band(units: list[Facts], pictures: Pictures) -> None:
         left.legend(**UNDER, ncols=2)
 
 
+def _proofs(units: list[Facts], drawn: list[Facts]) -> Iterator[tuple[str, str, Facts, Facts, str]]:
+    """Yield how a proof knows the residual, whose it is, what is known of the model, the proof, and
+    its name.
+    """
+    for unit in units:
+        for sort, found in unit["sorts"].items():
+            for proof in found["proofs"]:
+                if unit["part"] == "bounds":
+                    yield "one bound", sort, found, proof, unit["bound"]
+                else:
+                    yield proof["strategy"], sort, found, proof, str(unit["rank"])
+    for unit in drawn:
+        if unit["sort"] in (REAL, RANDOM[0], ZERO):
+            yield "exact", unit["sort"], unit["first"], unit["first"]["certified"], "exact"
+        if unit["sort"] == REAL:
+            found = unit["original"]
+            yield "exact", "original", found, found["certified"], "exact"
+
+
 def _kind_of(sized: str) -> str:
     return {
         "cascade": "best rank, cascade",
         "subcubic": "best rank, sub-cubic",
         "one bound": "published bounds, sub-cubic",
+        "exact": "QK multiplied out, cascade",
     }.get(sized, sized)

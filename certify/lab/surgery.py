@@ -20,6 +20,7 @@ from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
 from certify.lab.kinds import KINDS, Facts, Kind
 from certify.lab.noise import (
     ALL,
+    ORIGINAL,
     AdditionNetwork,
     MaxNetwork,
     is_max_of_k,
@@ -35,7 +36,7 @@ from certify.model.forward import logits, margins
 from certify.model.paths import decompose
 from certify.report.figure import SERIES
 
-ORIGINAL, WRITTEN = "original", "written"
+WRITTEN = "written"
 QUANTILES = (0.0, 0.001, 0.01, 0.05, 0.25, 0.5, 0.75)
 """Of margins: the least, one in a thousand and so on."""
 MOST_SHOWN = 5
