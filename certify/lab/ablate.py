@@ -46,6 +46,7 @@ Floats = NDArray[np.float64]
 Tokens = NDArray[np.int64]
 
 PESSIMAL = "pessimal"
+ALL, BOUNDS = "all", "bounds"
 ADDITION = "modular-addition"
 WORTH_PROVING = 0.9
 """A changed model that is right less often is not certified: proofs about it take long."""
@@ -56,19 +57,22 @@ SURE = 2.576
 def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
     found: list[Unit] = []
     for subject in subjects:
+        sorts, certify = _sorts(subject.kind), asked.more["certify"]
         bounds = asked.more["hypotheses"]["pessimal"].get(_task(subject.kind), [])
+        if certify != ALL and BOUNDS not in certify:
+            bounds = []
         common = {
             "subject": subject.name,
             "kind": subject.kind.name,
             "model": subject.model,
             "draws": asked.draws,
             "size": SMALL_SIZE if asked.smoke else SIZE,
-            "certify": [NONE, "direct"] if asked.smoke else _sorts(subject.kind),
+            "certify": sorts if certify == ALL else certify,
         }
         if asked.smoke:
             bounds = [*bounds[:1], *bounds[1:][-1:]]
         parts = [
-            *_chosen(_sorts(subject.kind), together=asked.smoke),
+            *_chosen(sorts, together=asked.smoke),
             *_chosen(bounds, together=asked.smoke),
         ]
         for name, part in parts:
@@ -78,8 +82,8 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
 
 def _chosen(parts: Sequence[Any], *, together: bool) -> list[tuple[str, list[Any]]]:
     """Return units by name: each part by itself, or all together."""
-    if together:
-        return [("bounds" if parts and isinstance(parts[0], dict) else "paths", list(parts))]
+    if together and parts:
+        return [(BOUNDS if isinstance(parts[0], dict) else "paths", list(parts))]
     return [(f"bound of {one['path']}" if isinstance(one, dict) else one, [one]) for one in parts]
 
 
@@ -306,13 +310,15 @@ def _over(rows: Sequence[Facts]) -> Facts:
 def _verdicts(claim: Mapping[str, Any], rows: Sequence[Facts]) -> Facts:
     """Return how many models support a claim, and what was found of each."""
     whole = {
-        row["subject"]: accuracy_of(row["certified"]) for row in rows if row["method"] == TRUE_MODEL
+        row["subject"]: accuracy_of(row["certified"])
+        for row in rows
+        if row["method"] == TRUE_MODEL and row["certified"] is not None
     }
     found = []
     for row in rows:
         if claim["path"] not in (row["path"], row["sort"]) or claim["method"] != row["method"]:
             continue
-        value, low, high = _value(claim, row, whole[row["subject"]])
+        value, low, high = _value(claim, row, whole.get(row["subject"]))
         found.append(
             {
                 "subject": row["subject"],
@@ -554,6 +560,10 @@ def _measured(claim: Mapping[str, Any]) -> str:
     return str(claim["measure"])
 
 
+def _certify(text: str) -> str | list[str]:
+    return ALL if text == ALL else [part for part in text.split(",") if part and part != "nothing"]
+
+
 EXPERIMENT = Experiment(
     name="ablate",
     about="""Replace each path of a model by zero, its mean, another input, an input of its class,
@@ -575,6 +585,14 @@ EXPERIMENT = Experiment(
             read_hypotheses(SHIPPED),
             read_hypotheses(SHIPPED),
             read_hypotheses,
+        ),
+        Extra(
+            "certify",
+            "Sorts of paths whose models are certified, by commas, with bounds for the pessimal"
+            " values; all; or nothing.",
+            ALL,
+            [NONE, "direct", BOUNDS],
+            _certify,
         ),
     ),
 )
