@@ -68,7 +68,7 @@ def of_proof(proof: Mapping[str, Any]) -> Family:
 
 
 def with_ladder(task: str) -> tuple[Family, Form]:
-    """Return the family whose ladder a task has, by its name, and how that is written.
+    """Return the first family whose ladder a task has, by its name, and how that is written.
 
     Errors: ``Unsupported`` if it has none.
     """
@@ -78,6 +78,20 @@ def with_ladder(task: str) -> tuple[Family, Form]:
     raise Unsupported(f"task {task} has no ladder, {', '.join(tasks_with_ladders())} have one")
 
 
+def ladder_for(question: Question, config: Config) -> tuple[Family, Form]:
+    """Return the family whose ladder a question about a model has: the first that accepts the
+    model, else the first of the task, which says what it does not accept.
+
+    Errors: ``Unsupported`` if the task has none.
+    """
+    for family in FAMILIES:
+        form = family.ladder if question.name in (family.tasks or ()) else None
+        if form is not None and _accepts(family, config, question):
+            return family, form
+    return with_ladder(question.name)
+
+
 def tasks_with_ladders() -> tuple[str, ...]:
     """Return the tasks that a ladder can be climbed for."""
-    return tuple(task for family in FAMILIES if family.ladder for task in family.tasks or ())
+    named = [task for family in FAMILIES if family.ladder for task in family.tasks or ()]
+    return tuple(dict.fromkeys(named))

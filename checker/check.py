@@ -8,11 +8,11 @@ from hashlib import sha256
 from typing import Protocol
 
 from checker.ground import record
-from checker.ground.decode import big, fields, integer, parse_canonical, typed
+from checker.ground.decode import Fields, big, fields, integer, parse_canonical, typed
 from checker.ground.errors import require, require_form, require_support
 from checker.ground.ledger import CEILING, Ledger
 from checker.statement.model import Model, load_model
-from checker.statement.outcome import MAX_CELLS, Outcome, Spread, alone
+from checker.statement.outcome import MAX_CELLS, Outcomes, Spread, alone
 from checker.statement.statement import EXP, Statement, build_statement
 
 CERTIFICATE_FORMAT = "certify.certificate/2"
@@ -25,7 +25,7 @@ STATEMENT = (
 class Proof(Protocol):
     """A proof of some kind, parsed: of disjoint sets of inputs that together are all inputs."""
 
-    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
+    def outcomes(self, ledger: Ledger, spread: Spread) -> Outcomes:
         """Return what it proves of each set; work is charged to the ledger before it is done.
 
         ``spread`` derives parts that do not depend on one another; a proof may have none.
@@ -35,7 +35,7 @@ class Proof(Protocol):
         """Return what was parsed, for a human audit."""
 
 
-Parser = Callable[[dict[str, object], Model, Statement, int], Proof]
+Parser = Callable[[Fields, Model, Statement, int], Proof]
 
 KINDS = {"cells": "paths", "chain": "", "wide": "paths", "leaves": "", "sums": ""}
 """By the key that a proof of this kind has, the keys that it may have beside."""
@@ -92,7 +92,7 @@ class Theorem:
     correct_lower: int
     correct_upper: int
     margin: int
-    outcomes: tuple[Outcome, ...]
+    outcomes: Outcomes
     ledger: Ledger
 
 

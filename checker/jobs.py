@@ -20,7 +20,7 @@ from checker.ground import record
 from checker.ground.decode import big, canonical, listing, parse_json
 from checker.ground.errors import Declined, Refusal, require_support
 from checker.ground.ledger import Ledger
-from checker.statement.outcome import MAX_CELLS, Outcome, Part, alone
+from checker.statement.outcome import MAX_CELLS, Outcome, Outcomes, Part, alone
 
 WORTH = 1 << 20
 """So many declared operations are worth another worker.  (SPEC-8.3)"""
@@ -34,14 +34,14 @@ class Answer:
     ``common``, what ``Ledger.once`` was asked for by then; none if it met a refusal.
     """
 
-    outcomes: tuple[Outcome, ...]
+    outcomes: Outcomes
     counts: list[int]
     common: list[list[int]]
 
 
 def side_by_side(
     parts: Sequence[Part], ledger: Ledger, jobs: int
-) -> Iterator[tuple[Outcome, ...]]:
+) -> Iterator[Outcomes]:
     """Yield the outcomes of at most 256 parts in order, as ``alone`` does; no worker is left then.
 
     Raises: what ``alone`` raises; Declined (jobs).

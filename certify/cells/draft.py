@@ -1,8 +1,10 @@
 """From a strategy's cells to a document whose claims the checker derived.
 
-Estimates are tried first; where the checker refutes one, a second forest trusts none of them.  With
-a budget, the effort is varied until the budget is well used.  A strategy that chooses how paths are
-enclosed has a proof made for each way that looks promising, and the best one is kept.
+Where float64 knows what the checker will derive of every cell, that is claimed at once; if it is
+verified, nothing else is run.  Estimates are tried first; where the checker refutes one, a second
+forest trusts none of them.  With a budget, the effort is varied until the budget is well used.  A
+strategy that chooses how paths are enclosed has a proof made for each way that looks promising, and
+the best one is kept.
 """
 
 from __future__ import annotations
@@ -10,17 +12,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from certify.cells.enclosures import Hint, unexplained_dimension
+from certify.cells.enclosures import Hint, chains, length, unexplained_dimension
+from certify.cells.expected import facts, logit_bits
 from certify.cells.forest import Cell, weakest
 from certify.cells.numbering import numbering_of
 from certify.cells.problem import Problem
 from certify.cells.ways import Way, promising, way_of
-from certify.certificate.client import REJECTED, Answer
+from certify.certificate.client import REJECTED, Answer, is_nothing
 from certify.certificate.document import Document, document_of, dyadic, with_bounds
 from certify.certificate.finish import Claim, Draft, Drafting, nothing
 from certify.certificate.job import Job
@@ -29,6 +33,12 @@ from certify.model.paths import decompose
 from certify.progress import Progress
 
 PRECISION = 96
+MOST_UNSAID = Fraction(1, 10**8)
+"""The share of the domain by which what is claimed at once may be weaker than what is derived."""
+
+OF_AN_ENTRY = 100
+"""Operations that an entry of a table is taken to cost besides products; they are fewer."""
+
 MOST_ATTEMPTS, STRIDE, LARGEST_EFFORT = 6, 10.0, 1000.0
 """How often a strategy may try to use a budget well, and by what its effort changes until the
 budget is bracketed.
@@ -66,7 +76,7 @@ class _Attempt:
         return self.operations <= budget
 
 
-Attempting = Generator[Draft, Answer, _Attempt]
+Attempting = Generator[Draft | Claim, Answer, _Attempt]
 
 
 def draft(job: Job, progress: Progress) -> Drafting:
@@ -89,9 +99,12 @@ def draft(job: Job, progress: Progress) -> Drafting:
     def attempt(way: Way, effort: float) -> Attempting:
         for cautious in (True,) if not way.scaled.trusted else (False, True):
             problem = Problem(named, weights, way.scaled, effort, cautious, progress)
-            cells = job.strategy.build(problem)
+            cells = named.named(job.strategy.build(problem))
             progress(named.places, named.places, "")
-            drafted = document(job, named.named(cells), way.hints)
+            drafted = document(job, cells, way.hints)
+            early = expected_claims(job, cells, drafted) if alone else None
+            if early is not None:
+                yield Claim(early, dimension_of(way.chosen), MOST_UNSAID)
             answer = yield Draft(drafted)
             if answer.shows_nothing():
                 return _Attempt(drafted, way.chosen, None)
@@ -104,6 +117,8 @@ def draft(job: Job, progress: Progress) -> Drafting:
     if job.strategy.worth is not None and not (options.enclosures or domain.unusual):
         shares = np.array([[entry / sum(row) for entry in row] for row in weights])
         ways += promising(job, paths, asked, shares) if asked.scaled.trusted else []
+    alone = len(ways) == 1 and options.budget is None
+    dimension_of = partial(unexplained_dimension, model.config, job.strategy.name)
     made: list[_Attempt] = []
     for way in ways:
         try:
@@ -118,8 +133,7 @@ def draft(job: Job, progress: Progress) -> Drafting:
     best = _best(job, made)
     if best is None or best.facts is None:
         raise _no_proof(job)
-    dimension = unexplained_dimension(model.config, job.strategy.name, best.chosen)
-    yield Claim(with_claims(best.drafted, best.facts), dimension)
+    yield Claim(with_claims(best.drafted, best.facts), dimension_of(best.chosen))
 
 
 def _best(job: Job, made: Sequence[_Attempt]) -> _Attempt | None:
@@ -148,9 +162,24 @@ def document(job: Job, cells: Sequence[Cell], hints: Mapping[str, Hint]) -> Docu
     return document_of(job, PRECISION, cells=weakest(cells, total), **paths)
 
 
+def expected_claims(job: Job, cells: Sequence[Cell], drafted: Document) -> Document | None:
+    """Return the draft with the claims that are expected of its cells, a little weaker than what
+    the checker will derive; None where they are not known, or show nothing.
+    """
+    if job.scope.conditional:  # shares are of the inputs that fulfil no condition too
+        return None
+    total, config = job.scope.total(job.question.domain), job.model.config
+    products = sum(map(length, chains(job.model).values()))
+    tables = OF_AN_ENTRY * config.d_vocab * (config.d_vocab_out + config.n_ctx)
+    found = facts(cells, total, 2.0 * products + tables, logit_bits(job.model))
+    if found is None or is_nothing({**found, "total": str(total)}):
+        return None
+    return with_claims(drafted, found)
+
+
 def _within(
     budget: int, attempt: Callable[[float], Attempting], effort: float
-) -> Generator[Draft, Answer, list[_Attempt]]:
+) -> Generator[Draft | Claim, Answer, list[_Attempt]]:
     """Return the attempts that keep to the budget: more effort while there is room, less while
     there is not, then between.
     """

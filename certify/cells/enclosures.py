@@ -51,6 +51,8 @@ PUBLISHED_QK = (*QK_EXACT, *QK_LOW_RANK, *QK_QUADRATIC)
 PUBLISHED_DIRECT = (*DIRECT_EXACT, *DIRECT_QUADRATIC)
 RANK = re.compile(r"rank-([1-9][0-9]{0,3})")
 SQUARINGS = 4
+MOST_HIDDEN = 32
+"""The most directions of a middle factor that no row or column sees and that are peeled off."""
 RANGE: Hint = {"rule": "range"}
 
 
@@ -304,7 +306,7 @@ def _weighted(chain: Sequence[Array], rank: int) -> Hint:
 
     With the singular values s of X G Y (Y centred) and pseudo-inverses, G = sum_i (X^+ u_i) s_i
     (v_i Y^+) where X and Y have full rank; the first R are peeled off, the others are M N.  What X
-    or Y do not see of G joins M N, where it costs nothing.
+    or Y do not see of G is peeled off too where that is few directions, and else joins M N.
     """
     form = [1, 2, 1] if len(chain) == 4 else [1, 0, 1]
     first, middle, last = _formed(chain, form)
@@ -312,18 +314,31 @@ def _weighted(chain: Sequence[Array], rank: int) -> Hint:
     u, s, v = np.linalg.svd(first @ middle @ last, full_matrices=False)
     kept = int(np.sum(s > s[0] * 1e-10)) if len(s) else 0
     rank = min(rank, max(kept, 1))
-    into, back = np.linalg.pinv(first), np.linalg.pinv(last)
+    # Of rows and columns of G that are zero nothing is read.
+    into, back = np.zeros(first.T.shape), np.zeros(last.T.shape)
+    reads, writes = np.any(middle, axis=1), np.any(middle, axis=0)
+    into[reads], back[:, writes] = np.linalg.pinv(first[:, reads]), np.linalg.pinv(last[writes])
     left = into @ u[:, :kept] * np.sqrt(s[:kept])
     right = np.sqrt(s[:kept])[:, None] * (v[:kept] @ back)
     if not kept:
         left, right = np.zeros((len(middle), 1)), np.zeros((1, middle.shape[1]))
-    peel = [matrix(left[:, :rank], 30), matrix(right[:rank], 30)]
+    out, back_in = left[:, :rank], right[:rank]
     M, N = left[:, rank:], right[rank:]
     unseen = middle - left @ right
-    if not M.shape[1] or np.linalg.norm(unseen) > 1e-6 * np.linalg.norm(middle):
+    u, s, v = np.linalg.svd(unseen, full_matrices=False)
+    hidden = int(np.sum(s > 1e-9 * np.linalg.norm(middle)))
+    if hidden <= MOST_HIDDEN:
+        # The rest of G is taken off as it is: it has few directions.
+        root = np.sqrt(s[:hidden])
+        out = np.hstack([out, u[:, :hidden] * root])
+        back_in = np.vstack([back_in, root[:, None] * v[:hidden]])
+    else:
         seen = into @ first
         M = np.hstack([M, seen @ unseen, np.eye(len(middle)) - seen])
         N = np.vstack([N, np.eye(middle.shape[1]) - last @ back, unseen])
+    if not M.shape[1]:
+        M, N = np.zeros((len(middle), 1)), np.zeros((1, middle.shape[1]))
+    peel = [matrix(out, 30), matrix(back_in, 30)]
     bound = {"rule": "schwarz", "left": matrix(M, 30), "right": matrix(N, 30)}
     return {"form": form, "peel": [[], peel, []], "bound": bound}
 

@@ -7,7 +7,7 @@ by the checker, not believed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,11 +33,19 @@ class Open:
     """What is left after a test: wrong answers [J], and per position and answer the tokens they may
     win with.
 
-    ``allowed`` [n, J, m + 1].
+    ``allowed`` [n, J, m + 1]; ``margin``: of the logits, over all that was removed so far, before
+    what float32 takes off it; infinite where nothing was.
     """
 
     answers: Tokens
     allowed: Flags
+    margin: float = np.inf
+
+    def after(self, largest: float, heaviest: float) -> float:
+        """Return the margin when sums are removed too of which ``largest`` is the largest, below
+        zero, or ``NOTHING`` if there is none; no sum of weights exceeds ``heaviest``.
+        """
+        return self.margin if largest == NOTHING else min(self.margin, -largest / heaviest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,25 +157,29 @@ class Cells:
         terms = np.where(values > 0, upper[:, None], lower[:, None]) * values
         own, best = terms[-1], terms.max(axis=0)
         slack = SLACK * (np.abs(own) + n * np.abs(best))
-        keep = own + (n - 1) * best >= -slack
-        keep[m] = False
+        beaten = own + (n - 1) * best
+        keep = beaten >= -slack
+        keep[m], beaten[m] = False, NOTHING
         answers = np.flatnonzero(keep)
-        blocks = (terms + own + max(n - 2, 0) * best >= -slack)[:, answers]
+        sums = terms + own + max(n - 2, 0) * best
+        blocks = (sums >= -slack)[:, answers]
         blocks[-1] = True
         tokens = np.repeat(blocks, np.diff(np.append(starts, m + 1)), axis=0).T
         count, wide = len(starts), int((np.diff(starts) > 1).sum())
         work += (self.outputs - 1) * (6 * count + wide + n + 8) + 4 * count
-        return Open(answers, tokens & self.beside(m)[:, None]), work
+        left = Open(answers, tokens & self.beside(m)[:, None])
+        lost = sums[:-1, answers].max(initial=NOTHING, where=~blocks[:-1])
+        largest = max(beaten.max(initial=NOTHING, where=~keep), lost)
+        margin = left.after(float(largest), n * float(upper.max()))
+        return replace(left, margin=margin), work
 
-    def examine(self, maximum: int, queries: Tokens, starts: Tokens, left: Open) -> Examined:
-        """Return a cell after its extreme test, with what it removes.  (SPEC-7.5, SPEC-7.6)
-
-        Requires: ``queries`` ascending, all below the maximum or the maximum alone; ``starts`` the
-                  first tokens of the
-                  blocks, the last being the maximum.
-        Cost:     n |J| blocks, vectorised.
+    def _weight_ends(
+        self, maximum: int, queries: Tokens, starts: Tokens
+    ) -> tuple[Array, Array, float]:
+        """Return upper and lower ends of the weights [n, blocks], nothing and infinity for a block
+        without a query at the last position, and the operations of the spans.
         """
-        s, m, free, j = self.s, maximum, self.positions - 1, left.answers
+        s, m, free = self.s, maximum, self.positions - 1
         high, low, work = self.spans(m, queries, starts)
         places = self.places[queries]
         own_high = (
@@ -189,27 +201,69 @@ class Cells:
             - top
             - 2 * s.slack.theta
         )
+        return upper, lower, work
+
+    def _bracket_tops(
+        self, maximum: int, queries: Tokens, starts: Tokens, answers: Tokens
+    ) -> Array:
+        """Return upper bounds on the brackets of these answers [n, J, blocks], before slack."""
+        s, m, j = self.s, maximum, answers
         floors = np.minimum.reduceat(s.A_low[: m + 1, m], starts)
         tops = np.maximum.reduceat(s.A_high[: m + 1, j], starts, axis=0).T - floors
-        direct = (s.U_high[np.ix_(queries, j)] - s.U_low[queries, m][:, None]).max(
-            axis=0
-        ) + s.slack.bracket
-        values = tops[None] + ((s.D[:, j] - s.D[:, m][:, None]) + direct)[:, :, None]
+        direct = (s.U_high[np.ix_(queries, j)] - s.U_low[queries, m][:, None]).max(axis=0)
+        found: Array = tops[None] + ((s.D[:, j] - s.D[:, m][:, None]) + direct)[:, :, None]
+        return found
+
+    def lower_terms(self, cell: Examined, answers: Tokens) -> Array:
+        """Return lower bounds on the terms of these answers among those that are left
+        [n, answers, blocks].  (SPEC-7.10)
+
+        Requires: one query, single tokens, no path enclosed; ``answers`` index ``cell.left``.
+        """
+        chosen = cell.left.answers[answers]
+        upper, lower, _ = self._weight_ends(cell.maximum, cell.queries, cell.starts)
+        brackets = self._bracket_tops(cell.maximum, cell.queries, cell.starts, chosen)
+        values = brackets - self.s.slack.bracket
+        with np.errstate(invalid="ignore"):
+            terms = np.where(values > 0, lower[:, None], upper[:, None]) * values
+        return np.where(np.isfinite(cell.terms[:, answers]), terms, NOTHING)
+
+    def examine(self, maximum: int, queries: Tokens, starts: Tokens, left: Open) -> Examined:
+        """Return a cell after its extreme test, with what it removes.  (SPEC-7.5, SPEC-7.6)
+
+        Requires: ``queries`` ascending, all below the maximum or the maximum alone; ``starts`` the
+                  first tokens of the
+                  blocks, the last being the maximum.
+        Cost:     n |J| blocks, vectorised.
+        """
+        m, free, j = maximum, self.positions - 1, left.answers
+        upper, lower, work = self._weight_ends(m, queries, starts)
+        values = self._bracket_tops(m, queries, starts, j) + self.s.slack.bracket
         there = np.logical_or.reduceat(left.allowed, starts, axis=2)
-        there[free] &= np.isfinite(last_high)
+        there[free] &= np.isfinite(lower[free])
         with np.errstate(invalid="ignore"):
             terms = np.where(values > 0, upper[:, None], lower[:, None]) * values
         terms[~there] = NOTHING
         wide = int((np.diff(starts) > 1).sum())
         entries = float(there.sum())
+        heaviest = float(upper.max(axis=1).sum())
         work += 2 * len(queries) * (free + 3) + 6 * (free + 1) * len(starts)
         work += len(j) * (2 * len(queries) + len(starts) + wide + 13 * self.positions) + 6 * entries
-        return self._tested(maximum, queries, starts, left, terms, work)
+        return self._tested(maximum, queries, starts, left, terms, work, heaviest)
 
     def _tested(
-        self, m: int, queries: Tokens, starts: Tokens, left: Open, terms: Array, work: float
+        self,
+        m: int,
+        queries: Tokens,
+        starts: Tokens,
+        left: Open,
+        terms: Array,
+        work: float,
+        heaviest: float = np.inf,
     ) -> Examined:
-        """Return the cell with the answers and blocks removed that the extreme test removes."""
+        """Return the cell with the answers and blocks removed that the extreme test removes; no sum
+        of weights exceeds ``heaviest``.
+        """
         free = self.positions - 1
         forced = bool(queries[-1] != m)
         best = terms.max(axis=2)
@@ -227,10 +281,15 @@ class Cells:
             bound = (total - best)[:, :, None] + terms + gain[:, :, None]
             if forced:
                 bound[:free, :, -1] = (total - best)[:free] + terms[:free, :, -1]
-            stay = (bound >= -size[None, :, None]) & np.isfinite(terms)
+            there = np.isfinite(terms)
+            stay = (bound >= -size[None, :, None]) & there
+            beaten = (total + ordered[0]).max(initial=NOTHING, where=~keep)
+        lost = bound.max(initial=NOTHING, where=there & ~stay & keep[:, None])
+        margin = left.after(float(max(beaten, lost)), heaviest)
         stay, terms = stay[:, keep], np.where(stay, terms, NOTHING)[:, keep]
         tokens = np.repeat(stay, np.diff(np.append(starts, m + 1)), axis=2)
-        return Examined(m, queries, starts, Open(left.answers[keep], tokens), terms, work)
+        found = Open(left.answers[keep], tokens, margin)
+        return Examined(m, queries, starts, found, terms, work)
 
     def weights(self, cell: Examined) -> Array:
         """Return how much the tokens of each block count at each position [n, blocks], the queries

@@ -2,7 +2,8 @@
 
 A proof is a flat list of cells in preorder.  A *root* names its maximum and its margin ``mu``; the
 children of a split follow it.  Nothing here is a bound: these are the hints from which the checker
-derives its own.
+derives its own.  A cell may hold what is ``expected`` of it (``certify.cells.expected``), which is
+no key of the certificate.
 """
 
 from __future__ import annotations
@@ -93,4 +94,9 @@ def weakest(cells: Sequence[Cell], total: int) -> list[Cell]:
     claims: dict[str, Cell] = {"extreme": {"margin": ZERO}}
     for method in ("enumerate", "count", "copies", "brute-force"):
         claims[method] = {"failures": ["0", str(total)]}
-    return [{**found, **claims.get(found["method"], {})} for found in cells]
+    return [{**spelled(found), **claims.get(found["method"], {})} for found in cells]
+
+
+def spelled(found: Cell) -> Cell:
+    """Return a cell without what the prover expects of it."""
+    return {key: value for key, value in found.items() if key != "expected"}

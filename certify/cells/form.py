@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from certify.cells.picture import draw
-from certify.cells.published import SOURCE, references
+from certify.cells.published import SOURCE, references_for
 from certify.cells.rungs import published_names, rungs, unexplained_dimension
 from certify.columns import Columns
 from certify.decimals import cut
@@ -84,7 +84,7 @@ def more(ladder: Ladder) -> dict[str, Any]:
             "true_accuracy": found.true_accuracy,
             "flops": None if found.flops is None else list(found.flops),
         }
-        for group, found in references(ladder.config.n_ctx, ladder.config.d_vocab).items()
+        for group, found in references_for(ladder.config).items()
     ]
     return {"published": {"source": SOURCE, "rows": rows}}
 
@@ -93,7 +93,7 @@ def table(ladder: Ladder) -> Columns:
     """Return the verified rungs, published bounds beside ours; what proves nothing has the
     bound 0.
     """
-    published = references(ladder.config.n_ctx, ladder.config.d_vocab)
+    published = references_for(ladder.config)
     frontier, total = ladder.frontier(), ladder.total
     found = Columns("* on the frontier: no other rung is both shorter and tighter", HEADS)
     for row in ladder.rows:

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from certify.cells.published import BRUTE_FORCE, GROUPS, SOURCE, Reference, references
+from certify.cells.published import BRUTE_FORCE, GROUPS, SOURCE, Reference, references_for
 from certify.cells.rungs import OWN_GROUPS
 from certify.ladder.climb import Ladder
 from certify.ladder.labels import Labels, LogScale, Point, Scale
 from certify.ladder.plot import GREY, STYLE, fix_axes, saved, write_corner
+from certify.model.config import Config
 
 MARKS = (1.0, 2.0, 5.0)
 COLOURS = {
@@ -34,6 +35,15 @@ COLOURS = {
 }
 
 
+def asked(config: Config) -> str:
+    """Return what the ladder is about, for a reader."""
+    sizes = f"max-of-{config.n_ctx}, vocabulary {config.d_vocab}"
+    heads = f", {config.n_heads} heads" if config.n_heads > 1 else ""
+    neurons = f", {config.d_mlp} neurons" if config.d_mlp else ""
+    norm = f", {config.normalization_type}" if config.normalization_type else ""
+    return f"{sizes}{heads}{neurons}{norm}"
+
+
 def draw(ladder: Ladder, ending: str) -> bytes:
     """Return the two panels as a picture of the given format (``.svg``, ``.png`` or ``.pdf``).
 
@@ -48,7 +58,7 @@ def draw(ladder: Ladder, ending: str) -> bytes:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     config = ladder.config
-    title = f"max-of-{config.n_ctx}, vocabulary {config.d_vocab}, model {ladder.model_sha256[:12]}"
+    title = f"{asked(config)}, model {ladder.model_sha256[:12]}"
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(13, 6.8), layout="constrained")
         figure.suptitle(f"What a proof of a given length certifies: {title}")
@@ -61,7 +71,8 @@ def draw(ladder: Ladder, ending: str) -> bytes:
         figure.legend(
             handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=9
         )
-        left.set_title(f"squares: {SOURCE}", fontsize=9, color=GREY, loc="left")
+        if references_for(config):
+            left.set_title(f"squares: {SOURCE}", fontsize=9, color=GREY, loc="left")
         right.set_title(
             "dots: certificates of this model, each checked", fontsize=9, color=GREY, loc="left"
         )
@@ -106,7 +117,7 @@ def _lengths(ladder: Ladder) -> Point:
     """Return the ends of the axis of lengths: all but brute force fits, with room for labels on the
     right.
     """
-    published = references(ladder.config.n_ctx, ladder.config.d_vocab)
+    published = references_for(ladder.config)
     lengths = [
         float(proof.operations) for rung, proof in ladder.proved() if rung.group != BRUTE_FORCE
     ]
@@ -144,13 +155,15 @@ def _draw_panel(axes: Any, ladder: Ladder, panel: _Panel) -> None:
         )
     top = panel.height(ladder.best_upper(), ladder.total)
     axes.axhline(top, color="#999999", lw=1, ls=":", label="best upper bound: no proof can pass")
-    published = references(ladder.config.n_ctx, ladder.config.d_vocab)
+    published = references_for(ladder.config)
     squares: dict[str, tuple[float, float]] = {}
     for group, found in published.items():
         if group != BRUTE_FORCE and found.flops is not None:
             squares[group] = _draw_published(axes, found, panel)
             labels.occupy(*squares[group])
-    axes.plot([], [], "s", ms=7, mfc="none", mec=GREY, label="published: mean, ± 1 std, FLOP range")
+    if published:
+        known = "published: mean, ± 1 std, FLOP range"
+        axes.plot([], [], "s", ms=7, mfc="none", mec=GREY, label=known)
     chosen: dict[str, tuple[float, float]] = {}
     for group in (*GROUPS[1:], *OWN_GROUPS):
         dots = [
@@ -173,14 +186,15 @@ def _draw_panel(axes: Any, ladder: Ladder, panel: _Panel) -> None:
             labels.occupy(*dot)
     for group, dot in (squares | chosen).items():
         labels.write(group, dot, COLOURS[group])
-    fix_axes(axes, panel.scale, "proof length: operations of the checker (published: FLOPs)", MARKS)
+    length = "proof length: operations of the checker"
+    fix_axes(axes, panel.scale, f"{length} (published: FLOPs)" if published else length, MARKS)
     write_corner(axes, "\n".join(_brute_force(ladder)))
 
 
 def _brute_force(ladder: Ladder) -> Iterator[str]:
     """Yield what is known of the length of brute force, which is far off the panel."""
     yield "brute force, far off to the right:"
-    found = references(ladder.config.n_ctx, ladder.config.d_vocab).get(BRUTE_FORCE)
+    found = references_for(ladder.config).get(BRUTE_FORCE)
     for rung, proof in ladder.proved():
         if rung.group == BRUTE_FORCE:
             yield f"{proof.operations:.1e} operations, checked here"

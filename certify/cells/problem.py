@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from certify.cells.estimates import Cells, Examined, Open, Tokens
+from certify.cells.expected import NO_INPUT, beaten, counted, handed_down
 from certify.cells.forest import Cell, Layout, cell, near_and_far, runs, singles, starts, tree
 from certify.cells.numbering import Numbering
 from certify.cells.scaled import Scaled
@@ -60,7 +61,8 @@ class Problem:
 
     def without_inputs(self) -> list[Cell]:
         """Return cells for the maxima that no input has: context places."""
-        return [one for m in range(self.named.context) for one in nothing_at(m)]
+        found = [one for m in range(self.named.context) for one in nothing_at(m)]
+        return [one | {"expected": NO_INPUT} for one in found]
 
 
 Settle = Callable[[Examined], Cell]
@@ -158,28 +160,42 @@ def _without_estimates(problem: Problem, blind: Blind, m: int) -> Iterator[Cell]
 
 def _screened(problem: Problem, settle: Settle, m: int) -> Iterator[Cell]:
     cells = problem.cells
-    layout, left, _ = screen(cells, m)
+    layout, left, work = screen(cells, m)
     below, own = problem.parts(m)
-    idle = [cell("skip", part) for part in problem.idle(m)]
+    idle = [cell("skip", part, expected=NO_INPUT) for part in problem.idle(m)]
     parts: list[Cell] = []
     if below and len(left.answers):
         coarse = near_and_far(m, NEAR_TOKENS, FIRST_BLOCK, GROWTH)
         pooled = cells.examine(m, np.array(below), np.array(starts(coarse)), left)
         if len(pooled.left.answers):
-            parts = [cell("split", below, coarse, children=len(below))]
+            expected = handed_down(pooled.operations)
+            parts = [cell("split", below, coarse, children=len(below), expected=expected)]
             parts += [_single(cells, settle, m, q, pooled.left) for q in below]
         else:
-            parts = [cell("extreme", below, coarse)]
+            parts = [_extreme(cells, m, below, coarse, pooled.left, pooled.operations)]
     elif below:
-        parts = [cell("extreme", below, singles(m))]
+        parts = [_extreme(cells, m, below, singles(m), left, 0.0)]
     for q in own:
-        beaten = not len(left.answers)
-        one = cell("extreme", [q], singles(m)) if beaten else _single(cells, settle, m, q, left)
-        parts.append(one)
+        if len(left.answers):
+            parts.append(_single(cells, settle, m, q, left))
+        else:
+            parts.append(_extreme(cells, m, [q], singles(m), left, 0.0))
     children = len(idle) + bool(below) + len(own)
-    yield from tree(m, cell("screen", range(m + 1), layout, children=children), [*idle, *parts])
+    expected = handed_down(work)
+    root = cell("screen", range(m + 1), layout, children=children, expected=expected)
+    yield from tree(m, root, [*idle, *parts])
 
 
 def _single(cells: Cells, settle: Settle, m: int, q: int, left: Open) -> Cell:
     found = cells.examine(m, np.array([q]), np.arange(m + 1), left)
-    return settle(found) if len(found.left.answers) else cell("extreme", [q], singles(m))
+    if not len(found.left.answers):
+        return _extreme(cells, m, [q], singles(m), found.left, found.operations)
+    one = settle(found)
+    return one | {"expected": counted(cells, found, one)} if one["method"] == "count" else one
+
+
+def _extreme(
+    cells: Cells, m: int, queries: list[int], layout: Layout, left: Open, work: float
+) -> Cell:
+    expected = beaten(cells, m, queries, left, work)
+    return cell("extreme", queries, layout, expected=expected)

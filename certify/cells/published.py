@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from certify.model.config import Config, is_one_layer
+
 SOURCE = "arXiv 2406.11779 and its released data (Dec 2024), mean of 151 seeds"
 
 BRUTE_FORCE, CUBIC, SUBCUBIC = "brute force", "cubic", "sub-cubic"
@@ -152,3 +154,10 @@ REFERENCES = tuple(
 def references(k: int, vocab: int) -> dict[str, Reference]:
     """Return the published rows for these sizes by group; none if they were not published."""
     return {found.group: found for found in REFERENCES if (found.k, found.vocab) == (k, vocab)}
+
+
+def references_for(config: Config) -> dict[str, Reference]:
+    """Return the published rows for a model's sizes; none for an architecture that none is
+    about.
+    """
+    return references(config.n_ctx, config.d_vocab) if is_one_layer(config) else {}

@@ -34,13 +34,14 @@ def _largest(rows: NDArray[np.float64]) -> float:
 class Slack:
     """By how much a log-weight may be off, and what must be added to a bracket.
 
-    ``stages``: the errors of scores, of attention's mix of values and of the residual (norms), and
-    of the difference of two logits, each if what it is computed from before the weights' error is
-    exact.
+    ``share``: the least sum of attention weights; so much is left of a margin.  ``stages``: the
+    errors of scores, of attention's mix of values and of the residual (norms), and of the
+    difference of two logits, each if what it is computed from before the weights' error is exact.
     """
 
     theta: float = 0.0
     bracket: float = 0.0
+    share: float = 1.0
     stages: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -97,4 +98,5 @@ def slack(model: Model, semantics: Float32) -> Slack:
         "residual": float(e_y),
         "logits": float(error),
     }
-    return Slack(float(theta), float(error / share) if share > 0 else np.inf, stages)
+    bracket = float(error / share) if share > 0 else np.inf
+    return Slack(float(theta), bracket, float(share), stages)

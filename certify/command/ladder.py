@@ -103,7 +103,7 @@ def ladder(
         require_matplotlib(plot_file)
     model = load_model(model_file)
     question = read_question(task, model.config, read_domain(model.config, **asked))
-    family, form = families.with_ladder(question.name)
+    family, form = families.ladder_for(question, model.config)
     family.require(model.config, question, str(model_file))
     given = {"task": task, **asked}
     words = [

@@ -78,8 +78,12 @@ def clopper_pearson(
     """
     tail = (1.0 - confidence) / 2.0
     failures = trials - successes
+    if successes < failures:
+        below, above = clopper_pearson(failures, trials, confidence)
+        return 1.0 - above, 1.0 - below
+    # Both ends by the failures, of which there are fewer: a sum of that many terms.
     low = 0.0 if successes == 0 else 1.0 - _tail_root(failures, trials, tail)
-    high = 1.0 if failures == 0 else _tail_root(successes, trials, tail)
+    high = 1.0 if failures == 0 else 1.0 - _tail_root(failures - 1, trials, 1.0 - tail)
     return low, high
 
 

@@ -54,6 +54,8 @@ ORIGINAL, KEY, DOUBLES, PLANES, CIRCLES, REST = (
 )
 WITHOUT, ALONE = "without ", "alone "
 EMBEDDING = "embed.W_E"
+FLAT = 1e-4
+"""An axis that is shorter than this share of the longest one of its plane has no length."""
 MOST_DRAWN = 5
 """Planes in a row of the picture."""
 DIGITS = 6
@@ -110,20 +112,22 @@ class Planes:
 
     def circle(self, parts: Sequence[int]) -> Floats:
         """Return the curves of some parts with axes made orthogonal and equally long, of the same
-        variance.
+        variance; an axis of no length stays one.
         """
         found = np.zeros_like(self.centred)
         for part in parts:
             left, lengths, right = np.linalg.svd(self.rows(part), full_matrices=False)
-            equal = np.sqrt(np.mean(lengths**2))
-            found += self.basis.columns[:, self.basis.of == part] @ (equal * left @ right)
+            there = lengths > FLAT * lengths.max()
+            equal = np.sqrt(np.mean(lengths[there] ** 2))
+            functions = self.basis.columns[:, self.basis.of == part]
+            found += functions @ (equal * left[:, there] @ right[there])
         return found
 
     def span(self, parts: Sequence[int]) -> Floats:
         """Return orthonormal rows that span the planes of some parts, [rank, d_model]."""
         kept = np.isin(self.basis.of, list(parts))
         _, lengths, right = np.linalg.svd(self.coefficients[kept], full_matrices=False)
-        found: Floats = right[lengths > 1e-9 * max(1.0, lengths.max(initial=0.0))]
+        found: Floats = right[lengths > FLAT * lengths.max()]
         return found
 
 
@@ -274,6 +278,7 @@ def geometry_of(planes: Planes) -> Facts:
         "what": basis.what,
         "values": len(planes.tokens),
         "d_model": planes.centred.shape[1],
+        "names": list(basis.names),
         "key": [basis.names[part] for part in key],
         "doubles": [basis.names[part] for part in doubles],
         "share_estimate": {basis.names[part]: share[part] for part in share},
@@ -307,7 +312,7 @@ def _plane(planes: Planes, part: int, share: float) -> Facts:
         "key": part in planes.key,
         "share_estimate": share,
         "axes_estimate": lengths.tolist(),
-        "roundness_estimate": float(lengths[-1] / lengths[0]),
+        "roundness_estimate": float(lengths[lengths > FLAT * lengths[0]][-1] / lengths[0]),
         "coordinates_estimate": np.round(at, DIGITS).tolist(),
     }
 
@@ -436,6 +441,7 @@ def _draw_plane(plane: Facts, geometry: Facts, axes: Any) -> Any:
     at = np.array(plane["coordinates_estimate"])
     if at.shape[1] < 2:
         at = np.column_stack([np.arange(len(at)), at[:, 0]])
+        axes.set_xlabel("token (one direction only)", fontsize=8)
     values = np.arange(len(at))
     if geometry["what"] == "frequency":
         order = np.argsort(values * int(plane["name"]) % len(values))
@@ -455,7 +461,7 @@ def _draw_plane(plane: Facts, geometry: Facts, axes: Any) -> Any:
 
 def _draw_shares(name: str, unit: Facts, pictures: Pictures) -> None:
     geometry = unit["geometry"]
-    names = list(geometry["share_estimate"])
+    names = geometry["names"]
     rest = geometry["rest_estimate"].get(KEY)
     told = ""
     if rest:
@@ -483,7 +489,7 @@ def _draw_shares(name: str, unit: Facts, pictures: Pictures) -> None:
             if one in geometry["key"]:
                 tick.set_fontweight("bold")
         axes.set(xlabel=f"{geometry['what']} (bold: key)", ylabel="share of the variance, %")
-        axes.legend()
+        axes.legend(loc="upper center")
 
 
 def _draw_certified(name: str, unit: Facts, pictures: Pictures) -> None:
@@ -535,7 +541,7 @@ def _draw_certified(name: str, unit: Facts, pictures: Pictures) -> None:
         right.axvline(0, color="#000000", linewidth=0.8)
         right.set_yticks(places, [""] * len(places))
         right.set(xlabel="margin over all inputs (logits, float64)")
-        right.legend()
+        right.legend(loc="upper left")
         left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=9)
 
 

@@ -31,12 +31,17 @@ from certify.question.domain import Domain
 from certify.question.scope import Scope
 
 MAXIMUM_INPUTS = 1 << 20
-PRECISIONS = (64, 96, 128, 192, 256, 512, 1024, 2048, 4096)
+PRECISIONS = (*range(64, 129, 8), 192, 256, 512, 1024, 2048, 4096)
+"""Tried in this order: the first that costs no more than a unit of margin is the cheapest."""
+
 TRUSTED, MOST_OPEN, WEAKEST = 1e-6, 1024, 8
 MARGIN_BITS = 20
 """Margins are multiples of 2^-20; floats are trusted where a margin is above 1e-6 of the largest,
 and of one.
 """
+SURE = 1 - 2.0**-30
+"""So much of a margin in floats is taken to be there."""
+
 TOO_MUCH_WORK = "SPEC-8.2"
 """The clause by which a checker declines that needs more operations than were declared."""
 
@@ -102,7 +107,7 @@ def _estimated(job: Job, progress: Progress) -> _Domain:
         counts &= job.scope.holds(asked.places_between(0, inputs), asked)
     methods = np.where(estimates > 0, "right", "wrong")
     known = np.where(np.isfinite(estimates), estimates, 0.0)
-    units = np.clip(known, 0, 2.0**40) * 2.0**MARGIN_BITS * (1 - 2.0**-30)
+    units = np.clip(known, 0, 2.0**40) * 2.0**MARGIN_BITS * SURE
     return _Domain(estimates, counts, methods, np.floor(units).astype(np.int64) - 4)
 
 
@@ -141,7 +146,8 @@ def _pilot(job: Job, domain: _Domain, precisions: list[int]) -> Generator[Draft,
             [-1 if cell[3] is None else cell[3] for cell in outcomes], dtype=np.float64
         )
         expected = domain.estimates[some] * 2.0**MARGIN_BITS
-        lossy = trusted & (expected > 0) & ~(margins >= expected * (1 - 2.0**-24) - 4)
+        # A unit less than floats give is well lost: fewer bits save more.
+        lossy = trusted & (expected > 0) & ~(margins >= np.floor(expected * SURE) - 1)
         undecided = [cell[0] != cell[2] and cell[1] != "0" for cell in outcomes]
         unclear = lossy.any() or (np.array(undecided, dtype=bool) & trusted).any()
         if not unclear or len(precisions) == 1:

@@ -108,15 +108,17 @@ def _basis(question: Question) -> Basis | None:
     if not whole or order > LARGEST_ORDER:
         return None
     if question.name in (MODULAR_ADDITION, POLYNOMIAL):
-        return _cyclic(order) if int(question.fields["modulus"]) == order else None
+        return cyclic_basis(order) if int(question.fields["modulus"]) == order else None
     if question.name == GROUP:
         product = _product(question)
         return None if product is None else _isotypic(product)
     return None
 
 
-def _cyclic(p: int) -> Basis:
-    """Return cosines and sines by their frequency, the constant left out."""
+def cyclic_basis(p: int) -> Basis:
+    """Return cosines and sines on the residues modulo ``p`` by their frequency, from 1, the constant
+    left out.
+    """
     numbers = np.arange(p)
     columns, of = [], []
     half = p // 2

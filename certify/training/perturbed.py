@@ -35,8 +35,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from certify.errors import BadInput
 from certify.model.config import Config
+from certify.model.tensors import Tensor
 from certify.training.recipe import setting
 
 Weights = Mapping[str, Any]
@@ -335,3 +338,13 @@ def _directions(torch: Any, reading: Any, keys: Any) -> tuple[Any, Any]:
 def _ranges(rows: Any) -> Any:
     """Return the range of every column."""
     return rows.amax(dim=0) - rows.amin(dim=0)
+
+
+def rounded_array(tensor: Tensor, bits: int) -> Tensor:
+    """Return an array on its grid, as ``rounded`` does."""
+    largest = float(np.abs(tensor).max())
+    if largest == 0.0:
+        return tensor
+    step = 2.0 ** math.ceil(math.log2(largest / (2 ** (bits - 1) - 1)))
+    found: Tensor = (np.round(tensor.astype(np.float64) / step) * step).astype(tensor.dtype)
+    return found

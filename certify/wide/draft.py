@@ -31,12 +31,7 @@ def draft(job: Job, progress: Progress) -> Drafting:
     if not tables.trusted:
         raise Unsupported("weights are too large to choose boxes in float64; use exhaustive")
     weights = named.weights(domain, job.scope)
-    config, float32 = job.model.config, job.options.float32
-    if float32 and (config.normalization_type or not config.attn_only):
-        raise Unsupported(
-            "proofs of wide cells are about float32 only without an MLP and without layer norm"
-        )
-    off = slack(job.model, float32)
+    off = slack(job.model, job.options.float32, tables.S[1])
     total = job.scope.total(domain)
     for looser in LOOSER:
         problem = Problem(named, weights, tables, job.options.chosen_effort, looser, progress, off)

@@ -208,7 +208,8 @@ class Cells(OneHead):
             direct = planes.direct(self.tables, queries, answers, m)
         else:
             brackets = [self._brackets(one, m, starts, answers) for one in self.tables.heads]
-            direct = self.tables.direct(queries, answers, m) + self.slack.bracket
+            direct = self.tables.direct(queries, answers, m)
+        direct = direct + self.slack.bracket
         comparison = Comparison(ends, brackets, direct, vertices, forced)
         there = np.logical_or.reduceat(left.allowed, starts, axis=2)
         there[-1] &= np.isfinite(ends[0].upper[-1])

@@ -10,6 +10,7 @@ from certify.model.config import Config, is_one_layer
 from certify.question.question import Question
 from certify.question.rules import MAX_OF_K
 from certify.wide.draft import draft
+from certify.wide.form import FORM
 from certify.wide.strategies import STRATEGIES
 
 MOST_HEADS = 4
@@ -51,5 +52,6 @@ FAMILY = Family(
     require=require,
     draft=draft,
     showing=SHOWING,
+    ladder=FORM,
     title="several heads: H heads",
 )

@@ -93,7 +93,7 @@ def tables_of(model: Model, named: Numbering) -> Tables:
     rows = np.repeat(W_E[None], 1, axis=0)
     columns, beta, shift = W_U, np.zeros(len(b_U)), b_U
     if normed:
-        w, b = _norm(model, "ln_final")
+        w, b = norm_of(model, "ln_final")
         scaled = w[:, None] * W_U
         columns = d * scaled - scaled.sum(axis=0)
         beta, shift = b @ W_U + b_U, np.zeros(len(b_U))
@@ -179,7 +179,7 @@ def _centred(rows: Array) -> Array:
     return found
 
 
-def _norm(model: Model, name: str) -> tuple[Array, Array]:
+def norm_of(model: Model, name: str) -> tuple[Array, Array]:
     """Return w and b of a norm."""
     if model.config.normalization_type != "LN":
         d = model.config.d_model
@@ -192,6 +192,6 @@ def _folded(model: Model) -> _Weights:
     biases = {letter: model.bias(f"blocks.0.attn.b_{letter}") for letter in "QKV"}
     if model.config.normalization_type is None:
         return _Weights(weights, biases)
-    w, b = _norm(model, "blocks.0.ln1")
+    w, b = norm_of(model, "blocks.0.ln1")
     biases = {letter: biases[letter] + b @ weights[letter] for letter in "QKV"}
     return _Weights(weights | {letter: w[:, None] * weights[letter] for letter in "QKV"}, biases)

@@ -9,7 +9,7 @@ from operator import sub
 
 from checker.cells.cell import Failures, Range, expand
 from checker.cells.terms import Frame, Left, Terms
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.ledger import PLACE_BITS
 
 Rows = list[list[int]]
@@ -111,6 +111,6 @@ def _weight(
     for row in frame.multiplicities[:-1]:
         others = sum(row[b] for b in chosen)
         below = [0, *coefficients[:-1]]
-        pairs = zip(coefficients, below, strict=True)
+        pairs = paired(coefficients, below)
         coefficients = [here * row[-1] + there * others for here, there in pairs]
     return frame.scope.counted(coefficients[-1] * sum(frame.multiplicities[-1]))

@@ -15,7 +15,7 @@ from struct import unpack
 
 from checker.cells.cell import Failures
 from checker.cells.terms import Frame, Left, Terms, max_of_terms
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.errors import require, require_support
 
 MAX_POLYNOMIAL_BITS = 1 << 22
@@ -117,7 +117,7 @@ def _counted(
     step = (total // bins if bins else total) + 1
     deficits = [
         {b: scaled(top - term, step) for b, term in row.items()}
-        for top, row in zip(tops, terms, strict=True)
+        for top, row in paired(tops, terms)
     ]
     return _within(frame, deficits, total // step)
 
@@ -142,12 +142,12 @@ def _within(
     )
     words = -(-slot // 512)
     half = len(deficits) // 2
-    found = list[int]()
+    found = []
     # 7.9: minus the same without block {m} if the query is below m
     for left_out in (None, len(frame.blocks) - 1) if frame.forced else (None,):
         factors = []
         degree = 0
-        for weights, row in zip(frame.multiplicities, deficits, strict=True):
+        for weights, row in paired(frame.multiplicities, deficits):
             counts: dict[int, int] = {}
             for b, deficit in row.items():
                 if deficit <= limit and b != left_out:

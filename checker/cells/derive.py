@@ -6,7 +6,7 @@ from itertools import accumulate
 from math import prod
 from operator import add
 
-from checker.cells.cell import Allowed, Failures, Known
+from checker.cells.cell import Answers, Failures, Known
 from checker.cells.enumeration import BruteForce
 from checker.cells.extreme import extreme_test
 from checker.cells.parse import Cell, Skip, Split
@@ -17,6 +17,7 @@ from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Left, Terms
 from checker.cells.weights import Scores
 from checker.float32.cells import REAL, Slack
+from checker.ground.exact import longest
 from checker.ground.ledger import NUMBER_BITS, Ledger
 from checker.statement.outcome import MARGIN_BITS, Outcome
 
@@ -39,11 +40,9 @@ class Cells:
     ) -> None:
         self.paths = paths
         self.scores = Scores(Tables(paths, ledger), precision, slack)
-        values = (paths.evou_low, paths.evou_high, paths.pvou)
-        rows = [row for rows in (*values, paths.eu_low, paths.eu_high) for row in rows]
-        longest = max(value.bit_length() for row in rows for value in row)
-        scale = paths.value_scale
-        self.start(named, ledger, slack, scale, precision + longest)
+        values = paths.evou_low + paths.evou_high + paths.pvou
+        most = longest(values + paths.eu_low + paths.eu_high)
+        self.start(named, ledger, slack, paths.value_scale, precision + most)
 
     def start(
         self,
@@ -70,7 +69,7 @@ class Cells:
         counts = self.named.marked(cell.maximum)
         return Frame(self.scores, cell.inputs(), counts, self.named.scope)
 
-    def screened(self, cell: Cell, answers: dict[int, Allowed], mu: int) -> Screened:
+    def screened(self, cell: Cell, answers: Answers, mu: int) -> Screened:
         """Return what a screen leaves.  (SPEC-7.15)"""
         return screened(self.scores, cell.inputs(), answers, mu)
 

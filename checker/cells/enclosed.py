@@ -18,16 +18,18 @@ false.
 from collections.abc import Sequence
 from operator import add, mul, sub
 
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.decode import fields, integer, integers, listing, typed
 from checker.ground.errors import require_form, require_support
 from checker.ground.exact import (
     Matrix,
     Row,
-    add_row,
     bits,
     hold,
+    longest,
+    minus,
     multiply,
+    plus,
     product,
     transposed,
 )
@@ -37,9 +39,9 @@ from checker.ground.norms import (
     TABLE_SCALE,
     centred,
     low_rank,
-    minus,
     parse_matrix,
     raised,
+    ranges,
     root_up,
     squares,
 )
@@ -162,9 +164,9 @@ def _spectral(
         "a power for a spectral bound is too large",
     )
     for _ in range(squarings):
-        ledger.charge(mul=len(power.rows) ** 3 * (bits(power) >> 9))
+        ledger.charge(mul=power.height**3 * (bits(power) >> 9))
         power = product(power, power, ledger)
-    ledger.charge(mul=squarings + 2 << squarings, add=len(power.rows))
+    ledger.charge(mul=squarings + 2 << squarings, add=power.height)
     # sqrt(2) norm(S^(2^k))^(1/2^(k+1)) is a root of the squared norm, times 2^(2^(k+1))
     scale = 2 * power.scale - (2 << squarings)
     return root_up(sum(squares(power, ledger)), scale, squarings + 2)
@@ -191,14 +193,14 @@ def _split(
     rest = factors[at:]  # B
     base = 0
     for shift in bound.matrices:
-        require_form(len(shift.rows) == 1, "SPEC-6.7", "a shift is not one row")
+        require_form(shift.height == 1, "SPEC-6.7", "a shift is not one row")
         base = _ranges([shift, *rest], RANGE, ledger)[0]  # rng(b B)
-        front = add_row(front, shift, ledger)
+        front = plus(front, shift, ledger)
     inner = _ranges(rest, bound.parts[0], ledger)  # beta
-    rows = front.rows
     entries = front.entries
-    ledger.charge(mul=entries, add=entries + len(rows), cmp=entries)
-    sums = [sum(map(mul, map(abs, row), inner)) for row in rows]
+    ledger.charge(mul=entries, add=entries + front.height, cmp=entries)
+    sizes = (map(abs, row) for row in front.rows)
+    sums = [sum(map(mul, row, inner)) for row in sizes]
     return tuple(base + raised(value, front.scale, 0) for value in sums)
 
 
@@ -214,15 +216,14 @@ def _ranges(
           ``least`` and ``largest``, that of the parts, and per row a comparison for every part and
           one more.
     """
-    rows = len(factors[0].rows)
+    rows = factors[0].height
     if bound.rule == "split":
         return _split(factors, bound, ledger)
     if bound.rule == "spectral":
         return (_spectral(factors, bound.number, ledger),) * rows
     if bound.rule == "range":
         formed = multiply(factors, ledger)
-        ledger.charge(add=rows, cmp=2 * formed.entries)
-        widths = [max(row) - min(row) for row in formed.rows]
+        widths = ranges(formed, ledger)
         return tuple(raised(width, formed.scale, TABLE_SCALE) for width in widths)
     ledger.charge(cmp=rows * (len(bound.parts) + 1))
     parts = [_ranges(factors, part, ledger) for part in bound.parts]
@@ -241,7 +242,7 @@ def _weighted(
 
     Cost: the squares; per row two multiplications, the root counting as one, and an addition.
     """
-    ledger.charge(mul=2 * len(a.rows), add=len(a.rows))
+    ledger.charge(mul=2 * a.height, add=a.height)
     scale = 2 * max(a.scale, b.scale)
     fine = TABLE_SCALE + scale - 2 * a.scale
     widths = [x << fine for x in squares(a, ledger)]
@@ -263,7 +264,7 @@ def _radii(
     """
     if bound.rule != "schwarz":  # 6.7: s_x is half of the range, r_c is one
         halves = tuple((width + 1) >> 1 for width in _ranges(factors, bound, ledger))
-        return halves, (1 << TABLE_SCALE,) * len(factors[-1].rows[0])
+        return halves, (1 << TABLE_SCALE,) * factors[-1].width
     require_form(
         len(factors) > 2,
         "SPEC-6.8",
@@ -274,7 +275,7 @@ def _radii(
     left, right = bound.matrices  # M, N
     middle = multiply(factors[1:-1], ledger)  # G
     rest = minus(middle, low_rank(left, right, middle, ledger), ledger)
-    ledger.charge(mul=1, add=len(rest.rows))
+    ledger.charge(mul=1, add=rest.height)
     epsilon = root_up(sum(squares(rest, ledger)), 2 * rest.scale, 1)
     heights = _weighted(product(first, left, ledger), first, epsilon, ledger)
     columns = transposed(product(right, last, ledger))
@@ -292,7 +293,7 @@ def _formed(
         if length:
             formed.append(multiply(chain[:length], ledger))
         else:
-            line = range(len(chain[0].rows))
+            line = range(chain[0].height)
             rows = [tuple(int(i == j) for j in line) for i in line]
             formed.append(Matrix(tuple(rows), 0))
         chain = chain[length:]
@@ -314,8 +315,8 @@ def enclose(
     if hint is None:
         exact = multiply(chain, ledger)
         return exact, exact
-    zeros = (0,) * len(chain[-1].rows[0])
-    negated = Matrix((zeros,) * len(chain[0].rows), TABLE_SCALE)  # -A
+    zeros = (0,) * chain[-1].width
+    negated = Matrix((zeros,) * chain[0].height, TABLE_SCALE)  # -A
     whole = _formed(chain, hint.form, ledger)  # F_i
     rest = list(whole)  # F_i'
     for i, peel in enumerate(hint.peels):
@@ -328,13 +329,13 @@ def enclose(
             negated = minus(negated, product(before, behind, ledger), ledger)
     heights, widths = _radii(rest, hint.bound, ledger)  # s, r
     entries = len(heights) * len(widths)
-    room = bits(negated) + 2 * bits(Matrix((heights, widths), 0))
+    room = bits(negated) + 2 * longest([heights, widths])
     hold(2 * entries, room, ledger)
     ledger.charge(mul=entries, add=2 * entries)
     drop = negated.scale - TABLE_SCALE
     low = []
     high = []
-    for row, height in zip(negated.rows, heights, strict=True):
+    for row, height in paired(negated.rows, heights):
         reach = [shift_up(height * width, TABLE_SCALE) for width in widths]
         # floor(A) - reach and ceil(A) + reach: what is up for A is down for -A
         floors = [-shift_up(x, drop) for x in row]

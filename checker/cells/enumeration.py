@@ -17,6 +17,7 @@ from checker.cells.cell import Failures
 from checker.cells.terms import Frame, Left, Terms
 from checker.cells.ties import is_wrong
 from checker.ground.errors import require_support
+from checker.ground.exact import Row
 
 MAX_TUPLE_BITS = 1 << 30
 MAX_SUFFIXES = 1 << 16
@@ -40,7 +41,7 @@ def _without_last(width: int, places: int) -> int:
     return mask
 
 
-Listed = tuple[int, int, tuple[int, ...]]
+Listed = tuple[int, int, Row]
 """A tuple by its prefix, the bit of its suffix, and the tokens of all positions."""
 
 

@@ -12,7 +12,7 @@ from checker.cells.paths import decompose, require_plain
 from checker.cells.places import Places, places_of
 from checker.float32 import cells as float32
 from checker.ground import record
-from checker.ground.decode import listing
+from checker.ground.decode import Fields, listing
 from checker.ground.errors import require_support
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
@@ -20,7 +20,7 @@ from checker.statement.model import Model
 from checker.statement.outcome import (
     MAX_CELLS,
     MOST_PARTS,
-    Outcome,
+    Outcomes,
     Part,
     Spread,
     runs,
@@ -39,13 +39,14 @@ class Forest:
     hints: dict[str, PathHint]
     roots: tuple[Cell, ...]
 
-    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
+    def outcomes(self, ledger: Ledger, spread: Spread) -> Outcomes:
         """Return what every leaf proves, in preorder; a part is a run of roots.
 
         Raises: Rejected (SPEC-6.x, SPEC-7.x), Declined (SPEC-3.5, SPEC-8.2).
         """
         cells = self.derivation(ledger)
-        return visited(cells, self.roots, others(self.model), spread)
+        every = range(self.model.sizes["d_vocab_out"])
+        return visited(cells, self.roots, lambda right: {*every} - {right}, spread)
 
     def derivation(self, ledger: Ledger) -> Cells:
         """Return what derives the outcomes of cells, with the tables of the model."""
@@ -73,15 +74,9 @@ Rivals = Callable[[int], Iterable[int]]
 """By right answer, those it is held against."""
 
 
-def others(model: Model) -> Rivals:
-    """Return what gives all answers but the right one."""
-    every = range(model.sizes["d_vocab_out"])
-    return lambda right: (answer for answer in every if answer != right)
-
-
 def visited(
     cells: Cells, roots: Sequence[Cell], wrong: Rivals, spread: Spread
-) -> tuple[Outcome, ...]:
+) -> Outcomes:
     """Return what every leaf proves, in preorder; a part is a run of roots."""
     parts = list[Part]()
     for run in runs(len(roots), MOST_PARTS):
@@ -95,7 +90,7 @@ def _derived(
     cells: Cells,
     roots: Sequence[Cell],
     wrong: Rivals,
-) -> tuple[Outcome, ...]:
+) -> Outcomes:
     """Return what every leaf below some roots proves."""
     named = cells.named
     cells.outcomes = []
@@ -104,9 +99,8 @@ def _derived(
         m = root.maximum
         held = (1 << named.near[m]) - 1 | 1 << m
         every = tuple(mask & held for mask in named.allowed)
-        against: Iterable[int] = ()
-        if not isinstance(root.method, Skip):  # 7.11: nothing is asked of it
-            against = sorted(wrong(named.right[m]))
+        asked = not isinstance(root.method, Skip)  # 7.11: nothing is asked of it
+        against = sorted(wrong(named.right[m])) if asked else ()
         known = dict.fromkeys(against, every)
         cells.ledger.spend(len(known))
         cells.visit(root, Known(known, None))
@@ -131,7 +125,7 @@ def parse_roots(
 
 
 def parse_forest(
-    proof: dict[str, object],
+    proof: Fields,
     model: Model,
     statement: Statement,
     precision: int,

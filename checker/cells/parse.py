@@ -20,7 +20,10 @@ from checker.cells.terms import Leaf
 from checker.ground import record
 from checker.ground.decode import (
     MAX_ITEMS,
+    Fields,
+    Pair,
     big,
+    couples,
     dyadic,
     fields,
     integer,
@@ -34,7 +37,7 @@ from checker.statement.outcome import MAX_CELLS
 
 MAX_SPLIT_DEPTH = 32
 MAX_BINS = 4096
-Found = dict[str, object]
+Found = Fields
 """The fields of a cell."""
 
 
@@ -65,7 +68,7 @@ its class, whose fields are named like the keys that are its own.  (SPEC-7)
 
 Ranges = tuple[Range, ...]
 
-Run = tuple[int, int]
+Run = Pair
 """A length and a count: so many blocks of so many tokens each.  (SPEC-7.3)"""
 
 
@@ -145,21 +148,6 @@ def _layout(found: Found, where: str, maximum: int) -> tuple[Run, ...]:
     return tuple(runs)
 
 
-def _numbered(
-    value: object,
-    where: str,
-    what: str,
-) -> list[list[object]]:
-    """Return a list of pairs, each a number of something and a list."""
-    found = [listing(item, where) for item in listing(value, where)]
-    require_form(
-        all(len(pair) == 2 for pair in found),
-        "SPEC-3.4",
-        f"{where} holds something else than [{what}]",
-    )
-    return found
-
-
 def _groups(
     value: object,
     where: str,
@@ -167,7 +155,7 @@ def _groups(
     most: int,
 ) -> tuple[Group, ...]:
     groups = []
-    for copies, ranges in _numbered(value, where, "copies, blocks"):
+    for copies, ranges in couples(value, where):
         held = tuple(pairs(ranges, where, 0, MAX_ITEMS - 1))
         require(
             _ascending(held) and all(last < blocks for _, last in held),
@@ -185,7 +173,7 @@ def _groups(
 
 def _shares(value: object, where: str, answers: int) -> tuple[Share, ...]:
     shares = []
-    for written, named in _numbered(value, where, "bins, answers"):
+    for written, named in couples(value, where):
         bins = integer(written, f"{where} bins", 0, 1 << 24)
         require_support(
             bins <= MAX_BINS,

@@ -7,9 +7,10 @@ from checker.ground.errors import require_support
 from checker.ground.exact import (
     Matrix,
     Row,
-    add_row,
-    bits,
+    below,
+    longest,
     multiply,
+    plus,
     product,
     rescale,
     transposed,
@@ -74,10 +75,8 @@ def _with_bias(
     """
     if not any(bias.rows[0]):
         return [left, right]
-    scale = max(right.scale, bias.scale)
     ones = tuple((*row, 1 << left.scale) for row in left.rows)
-    rows = rescale(right, scale, ledger).rows + rescale(bias, scale, ledger).rows
-    return [Matrix(ones, left.scale), Matrix(rows, scale)]
+    return [Matrix(ones, left.scale), below(right, bias, ledger)]
 
 
 def _over(table: Enclosed, scale: int, ledger: Ledger) -> tuple[Rows, Rows]:
@@ -91,8 +90,7 @@ def _hold(tables: list[Rows], ledger: Ledger) -> None:
     """Count tables as held, each object once."""
     distinct = {id(rows): rows for rows in tables}
     for table in distinct.values():
-        matrix = Matrix(table, 0)
-        ledger.hold(matrix.entries, bits(matrix))
+        ledger.hold(len(table) * len(table[0]), longest(table))
 
 
 def decompose(
@@ -114,15 +112,15 @@ def decompose(
     w = model.by_role()
     embed = named.rows(w["W_E"])
     places = w["W_pos"]
-    query = add_row(embed, Matrix(places.rows[-1:], places.scale), ledger)  # Q
+    query = plus(embed, places.cut(-1), ledger)  # Q
     output = w["W_O"]
-    constant = add_row(product(w["b_V"], output, ledger), w["b_O"], ledger)
+    constant = plus(product(w["b_V"], output, ledger), w["b_O"], ledger)
     asking = _with_bias(query, w["W_Q"], w["b_Q"], ledger)
     scoring = [*asking, transposed(w["W_K"])]
     moving = [w["W_V"], output, w["W_U"]]
     eqke = enclose([*scoring, transposed(embed)], hints.get("qk"), ledger)
     evou = enclose([embed, *moving], hints.get("ov"), ledger)
-    skipped = add_row(query, constant, ledger)
+    skipped = plus(query, constant, ledger)
     reading = _with_bias(skipped, w["W_U"], w["b_U"], ledger)
     eu = enclose(reading, hints.get("direct"), ledger)
     eqkp = multiply([*scoring, transposed(places)], ledger)

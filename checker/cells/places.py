@@ -2,9 +2,10 @@
 
 from bisect import bisect_right
 
-from checker.ground import record
+from checker.cells.cell import mask
+from checker.ground import paired, record
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix
+from checker.ground.exact import Matrix, Row, Rows
 from checker.statement.scope import Scope
 from checker.statement.statement import Statement
 
@@ -21,14 +22,14 @@ class Places:
     ``scope``:   what counts.
     """
 
-    tokens: tuple[int, ...]
-    right: tuple[int, ...]
-    weights: tuple[tuple[int, ...], ...]
-    allowed: tuple[int, ...]
-    near: tuple[int, ...]
+    tokens: Row
+    right: Row
+    weights: Rows
+    allowed: Row
+    near: Row
     scope: Scope
 
-    def marked(self, m: int) -> tuple[tuple[int, ...], ...]:
+    def marked(self, m: int) -> Rows:
         """Return the weights in inputs with maximum m, its own marked: 0 where too near to m."""
         near = self.near[m]
         mark = self.scope.mark
@@ -36,13 +37,12 @@ class Places:
             return self.weights
         gap = (0,) * (m - near)
         own = [row[m] << mark for row in self.weights]
-        pairs = zip(self.weights, own, strict=True)
+        pairs = paired(self.weights, own)
         return tuple((*row[:near], *gap, marked) for row, marked in pairs)
 
     def rows(self, embedding: Matrix) -> Matrix:
         """Return the rows of these tokens, by place."""
-        rows = tuple(embedding.rows[token] for token in self.tokens)
-        return Matrix(rows, embedding.scale)
+        return embedding.chosen(self.tokens)
 
 
 def places_of(statement: Statement) -> Places:
@@ -69,15 +69,11 @@ def places_of(statement: Statement) -> Places:
     weights = []
     allowed = []
     for position, row in enumerate(statement.scope.weights):
-        if position in context:
-            place = context.index(position)
-            own = [0] * (before + len(tokens))
-            own[place] = 1
-            weights.append(tuple(own))
-            allowed.append(1 << place)
-        else:
-            weights.append((0,) * before + row)
-            allowed.append(((1 << len(tokens)) - 1) << before)
+        first = context.index(position) if position in context else before
+        end = first + len(row)
+        after = before + len(tokens) - end
+        weights.append((0,) * first + row + (0,) * after)
+        allowed.append(mask(first, end - 1))
     right = [domain.outputs[value] for value in values]
     gap = statement.scope.gap
     near = [before + bisect_right(values, value - gap) for value in values]

@@ -7,12 +7,12 @@ any token, at any position and for any query, then F + (n-1) M bounds the sum.
 
 from collections.abc import Callable
 
-from checker.cells.cell import Allowed, Inputs
+from checker.cells.cell import Answers, Inputs
 from checker.cells.tables import Layout
 from checker.cells.terms import term_upper
 from checker.cells.weights import Ends, Scores
 
-Screened = tuple[dict[int, Allowed], int | None, int]
+Screened = tuple[Answers, int | None, int]
 """The answers that a screen leaves with the tokens they may win with, the largest sum removed, None
 if there is none; and W, which no input's sum of weights exceeds.
 """
@@ -59,7 +59,7 @@ def _kept(
 def screened(
     scores: Scores,
     inputs: Inputs,
-    answers: dict[int, Allowed],
+    answers: Answers,
     mu: int,
 ) -> Screened:
     """Return what is left of these answers, ``mu`` added to every bracket.
@@ -94,7 +94,7 @@ def screened(
 
 
 def left_by(
-    answers: dict[int, Allowed],
+    answers: Answers,
     brackets: Callable[[int], list[int]],
     weights: list[Ends],
     masks: list[int],
@@ -102,7 +102,7 @@ def left_by(
 ) -> Screened:
     """Return what is left of answers with these brackets, by block.  (SPEC-7.15)"""
     left = {}
-    removed = list[int]()
+    removed = []
     for j, allowed in answers.items():
         terms = list(map(term_upper, weights, brackets(j)))  # f(b,j)
         kept, bound = _kept(terms, n)

@@ -8,8 +8,8 @@ from operator import sub
 
 from checker.cells.cell import Range, mask
 from checker.cells.paths import Paths
-from checker.ground import record
-from checker.ground.exact import Matrix, Row, bits
+from checker.ground import paired, record
+from checker.ground.exact import Row, longest
 from checker.ground.ledger import PLACE_BITS, Ledger
 
 Line = Sequence[int]
@@ -100,9 +100,8 @@ def _extremes(
     ]
 
 
-def _less(rows: Sequence[Row], bases: list[int]) -> list[Row]:
-    pairs = zip(rows, bases, strict=True)
-    return [tuple(value - base for value in row) for row, base in pairs]
+def _less(rows: Sequence[Line], bases: list[int]) -> list[Row]:
+    return [tuple(x - base for x in row) for row, base in paired(rows, bases)]
 
 
 def _running(rows: Sequence[Row], choose: Choose) -> list[Row]:
@@ -136,7 +135,7 @@ class Tables:
         width = len(paths.pvou[0])
         entries = len(paths.eqkp) * (free + 1 + width)
         ledger.charge(add=3 * entries, cmp=2 * entries)
-        ledger.hold(2 * entries, bits(Matrix(paths.eu_low, 0)))
+        ledger.hold(2 * entries, longest(paths.eu_low))
         most = max(free, 1)
         kappas = [sum(row[:free]) // most for row in paths.eqkp]
         self.places = _less(paths.eqkp, kappas)
@@ -172,17 +171,14 @@ class Tables:
             add=(len(others) + differ) * len(queries),
             cmp=2 * (len(others) + several) * len(queries),
         )
-        tops = []
-        for q in queries:
-            # 6.5: an upper end less a lower end
-            own = paths.eqke_low[q][m]
-            tops.append([end - own for end in _extremes(layout.score_tops, q, max)])
-        floors = list(tops)
-        for at, q in enumerate(queries) if differ else ():
-            # and a lower end less an upper end
-            own = paths.eqke_high[q][m]
-            ends = _extremes(layout.score_floors, q, min)
-            floors[at] = [end - own for end in ends]
+        # 6.5: an upper end less a lower end
+        own = [paths.eqke_low[q][m] for q in queries]
+        ends = [_extremes(layout.score_tops, q, max) for q in queries]
+        floors = tops = _less(ends, own)
+        if differ:  # and a lower end less an upper end
+            own = [paths.eqke_high[q][m] for q in queries]
+            ends = [_extremes(layout.score_floors, q, min) for q in queries]
+            floors = _less(ends, own)
         lows = map(min, zip(*floors, strict=True))
         highs = map(max, zip(*tops, strict=True))
-        return [*zip(lows, highs, strict=True), (0, 0)]
+        return [*paired(lows, highs), (0, 0)]

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from checker.cells.cell import Allowed, Failures, Inputs
 from checker.cells.weights import Ends, Scores, Weights, both_ends
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.exact import Row
 from checker.statement.scope import Scope
 
@@ -170,7 +170,7 @@ class Frame:
             negative = self.lows
         chosen = [
             [b for b in row if tokens & masks[b]]
-            for row, tokens in zip(positive, allowed, strict=True)
+            for row, tokens in paired(positive, allowed)
         ]
         entries = sum(map(len, chosen))
         self.ledger.charge(mul=entries, add=entries, cmp=entries)

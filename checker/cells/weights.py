@@ -11,9 +11,8 @@ from collections.abc import Sequence
 
 from checker.cells.tables import Layout, Line, Tables
 from checker.float32.cells import REAL, Slack
-from checker.ground import record
-from checker.ground.interval import exp_enclosure, inverse_sqrt, shift_up
-from checker.ground.ledger import Ledger
+from checker.ground import paired, record
+from checker.ground.interval import Exponentials, shift_up
 
 Ends = tuple[int, int]
 """The lower and the upper end of an enclosure."""
@@ -24,52 +23,33 @@ Weights = dict[int, Ends]
 OneEnd = dict[int, int]
 """One end of the weights of one position, by block."""
 
-
-@record
-class Exponentials:
-    """Enclosures of exponentials of scores over ``2^-scale``, divided by sqrt(d_head)."""
-
-    d_head: int
-    scale: int
-    ledger: Ledger
-
-    def ends(self, below: Sequence[Ends], precision: int) -> list[Ends]:
-        """Return per pair (low, high) bounds (lower, upper) on exp(-y/sqrt(d_head)) for all y
-        between, in units of 2^-precision.
-
-        Requires: 0 <= low <= high, exact score differences.
-        Cost:     two exponentials each.
-        """
-        self.ledger.charge(exp=2 * len(below))
-        root_low, root_high = inverse_sqrt(self.d_head, precision + 64)
-        scale = self.scale + precision + 64
-        found = []
-        for low, high in below:
-            # The largest y gives the lower end, the smallest the upper end.
-            lower = exp_enclosure(high * root_high, scale, precision)[0]
-            upper = exp_enclosure(low * root_low, scale, precision)[1]
-            found.append((lower, upper))
-        return found
+BothEnds = tuple[list[OneEnd], list[OneEnd]]
+"""The lower and the upper ends of weights, by position."""
 
 
-def weighed(tokens: list[Ends], place: Ends, bits: int) -> Weights:
-    """Return per block exp(H_b + h_i), the product of two enclosures, rounded outward."""
-    down, up = place
-    return {
-        b: (lower * down >> bits, shift_up(upper * up, bits))
-        for b, (lower, upper) in enumerate(tokens)
-    }
+def weighed(tokens: Sequence[Ends], places: Sequence[Ends], bits: int) -> BothEnds:
+    """Return per position and block the lower and the upper ends of exp(H_b + h_i), the product of
+    two enclosures, rounded outward.
+    """
+    down, up = zip(*tokens, strict=True)
+    lows = []
+    highs = []
+    for low, high in places:
+        lows.append({b: end * low >> bits for b, end in enumerate(down)})
+        above = [shift_up(end * high, bits) for end in up]
+        highs.append(dict(enumerate(above)))
+    return lows, highs
 
 
 def both_ends(lows: Sequence[OneEnd], highs: Sequence[OneEnd]) -> list[Weights]:
     """Return weights by position from their lower and their upper ends."""
     found = []
-    for low, high in zip(lows, highs, strict=True):
+    for low, high in paired(lows, highs):
         found.append({b: (low[b], high[b]) for b in high})
     return found
 
 
-def apart(weights: Sequence[Weights]) -> tuple[list[OneEnd], list[OneEnd]]:
+def apart(weights: Sequence[Weights]) -> BothEnds:
     """Return the lower and the upper ends of weights, by position."""
     lows = []
     highs = []
@@ -106,11 +86,10 @@ class Scores:
         spans: dict[int, Ends] = {}
         for q in queries:
             low = high = 0
-            if q != m:
+            if q != m:  # the same number twice if paths are exact
                 self.tables.ledger.charge(add=2 - paths.exact)
-                low = high = paths.eqke_high[q][q] - paths.eqke_low[q][m]
-            if q != m and not paths.exact:
                 low = paths.eqke_low[q][q] - paths.eqke_high[q][m]
+                high = paths.eqke_high[q][q] - paths.eqke_low[q][m]
             place = self.tables.places[q][-1]
             low += place
             high += place
@@ -119,9 +98,7 @@ class Scores:
             spans[b] = min(least, low), max(most, high)
         return spans
 
-    def weights(
-        self, queries: Line, layout: Layout
-    ) -> tuple[list[OneEnd], list[OneEnd]]:
+    def weights(self, queries: Line, layout: Layout) -> BothEnds:
         """Return per position and block lower and upper bounds on the weight of its tokens, for
         every query at once.  (SPEC-7.5)
 
@@ -151,18 +128,11 @@ class Scores:
         # 12.5: lower ends are those of scores less by this
         wide = self.slack.score_error
         below = [(token_top - high, token_top - low + wide) for low, high in spans]
-        token_lows, token_highs = zip(*self.exp_ends(below, bits), strict=True)
+        tokens = self.exp_ends(below, bits)
         below = [(rest - high, rest - low) for low, high in reach]
-        lows = []
-        highs = []
-        for down, up in self.exp_ends(below, bits):
-            # exp(H_b + h_i) is the product of two enclosures, rounded outward.
-            low_ends = [low * down >> bits for low in token_lows]
-            high_ends = [shift_up(high * up, bits) for high in token_highs]
-            lows.append(dict(enumerate(low_ends)))
-            highs.append(dict(enumerate(high_ends)))
+        lows, highs = weighed(tokens, self.exp_ends(below, bits), bits)
         below = [(top - high, top - low + wide) for low, high in own.values()]
-        last_lows, last_highs = zip(*self.exp_ends(below, bits), strict=True)
-        lows.append(dict(zip(own, last_lows, strict=True)))
-        highs.append(dict(zip(own, last_highs, strict=True)))
+        last = self.exp_ends(below, bits)
+        lows.append({b: low for b, (low, _) in paired(own, last)})
+        highs.append({b: high for b, (_, high) in paired(own, last)})
         return lows, highs

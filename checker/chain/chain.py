@@ -6,12 +6,12 @@ from checker.chain.frames import ChainCells, Hints
 from checker.chain.parts import Directions
 from checker.chain.plane import parse_tiling
 from checker.ground import record
-from checker.ground.decode import fields, listing
+from checker.ground.decode import Fields, fields, listing
 from checker.ground.errors import require, require_form
 from checker.ground.ledger import Ledger
 from checker.ground.norms import parse_matrix
 from checker.statement.model import Model
-from checker.statement.outcome import Outcome, Spread
+from checker.statement.outcome import Outcomes, Spread
 from checker.statement.statement import Statement
 
 
@@ -22,7 +22,7 @@ class Chain:
     hints: Hints
     roots: tuple[Cell, ...]
 
-    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
+    def outcomes(self, ledger: Ledger, spread: Spread) -> Outcomes:
         """Return what every leaf proves, in preorder; a part is a run of roots.
 
         Raises: Rejected (SPEC-6.6, SPEC-7.x, SPEC-15.x), Declined (SPEC-3.5, SPEC-8.2).
@@ -39,7 +39,7 @@ def _directions(value: object, where: str, count: int) -> Directions:
     """Return N and B of so many directions."""
     pair = [parse_matrix(item, where) for item in listing(value, where)]
     require_form(
-        len(pair) == 2 and len(pair[1].rows) == count,
+        len(pair) == 2 and pair[1].height == count,
         "SPEC-15.1",
         f"{where} is not a pair of matrices for {count} directions",
     )
@@ -47,7 +47,7 @@ def _directions(value: object, where: str, count: int) -> Directions:
 
 
 def parse_chain(
-    proof: dict[str, object],
+    proof: Fields,
     model: Model,
     statement: Statement,
     precision: int,

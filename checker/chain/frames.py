@@ -9,22 +9,23 @@ from collections.abc import Iterable
 from fractions import Fraction
 from operator import mul, neg, sub
 
-from checker.cells.cell import Allowed, Margin, mask
+from checker.cells.cell import Answers, Margin, mask
 from checker.cells.derive import Cells
 from checker.cells.parse import Cell
 from checker.cells.places import Places
 from checker.cells.screen import Screened, left_by
 from checker.cells.tables import Extremes
 from checker.cells.terms import Brackets, Frame, Term, multiplicities, term_upper
-from checker.cells.weights import Ends, Exponentials, Weights, apart, weighed
+from checker.cells.weights import BothEnds, Ends, weighed
 from checker.chain.line import line
-from checker.chain.parts import Directions, Rows, attention, reading, stream
+from checker.chain.parts import Directions, attention, reading, stream
 from checker.chain.plane import Tiling, plane
 from checker.float32 import cells as float32
 from checker.float32.cells import REAL
 from checker.ground import record
 from checker.ground.errors import require
-from checker.ground.exact import Matrix, bits
+from checker.ground.exact import Rows, longest
+from checker.ground.interval import Exponentials
 from checker.ground.ledger import Ledger
 from checker.statement.model import Model
 
@@ -99,7 +100,7 @@ class ChainCells(Cells):
         self.right = named.right
         self.precision = hints.precision
         self.exponentials = Exponentials(model.sizes["d_head"], scale, ledger)
-        count = given.tokens
+        count = given.embed.height
         self.asking = both(self.scored.queries, ledger)
         self.asked = both(self.scored.rows[:count], ledger)
         self.values = both(logits.rows[:count], ledger)
@@ -108,11 +109,9 @@ class ChainCells(Cells):
         # 3.5: a bracket is a sum of eight products and three constants at most; mu is apart
         spreads = self.rivals.spreads.values()
         spread = [max(row.values(), default=0) for row in spreads]
-        constants = Matrix(((*logits.constants, *spread),), 0)
-        rows = Matrix(logits.rows, 0)
-        answers = Matrix(logits.answers, 0)
-        longest = max(bits(rows) + bits(answers), bits(constants)) + 8
-        self.start(named, ledger, slack, logits.scale, self.precision + longest)
+        products = longest(logits.rows) + longest(logits.answers)
+        most = max(products, longest([logits.constants, spread])) + 8
+        self.start(named, ledger, slack, logits.scale, self.precision + most)
 
     def tested(self, right: int) -> Iterable[int]:
         """Return the answers against which a right one is tested.
@@ -135,7 +134,7 @@ class ChainCells(Cells):
             ends.append({b: end for b, end in last if held[b]})
         return frame
 
-    def screened(self, cell: Cell, answers: dict[int, Allowed], mu: int) -> Screened:
+    def screened(self, cell: Cell, answers: Answers, mu: int) -> Screened:
         """Return what a screen leaves.  (SPEC-7.15, SPEC-15.6)
 
         Cost: the cell; two comparisons per block and position; per rival its brackets, per block
@@ -143,8 +142,7 @@ class ChainCells(Cells):
               six more.
         """
         frame = ChainFrame(self, cell)
-        both = frame.weights
-        n = len(both)
+        n = len(frame.lows)
         count = len(frame.blocks)
         each = len(answers)
         self.ledger.charge(
@@ -154,8 +152,8 @@ class ChainCells(Cells):
         )
         weights = []
         for b in range(count):
-            ends = [row[b] for row in both]
-            weights.append((min(ends)[0], max(up for _, up in ends)))
+            low = min(row[b] for row in frame.lows)
+            weights.append((low, max(row[b] for row in frame.highs)))
 
         def brackets(j: int) -> list[int]:
             found = frame.brackets(j, mu, term_upper)
@@ -183,11 +181,12 @@ class ChainFrame(Frame):
         self.drop = chain.slack.raised(0)  # 12.5: B/rho
         self.masks = [mask(*block) for block in self.blocks]
         self.reaches = [reach(chain.values, *block) for block in self.blocks]
-        self.lows, self.highs = apart(self._weights())
+        self.lows, self.highs = self._weights()
         self.stretch = chain.rivals.stretch[chain.right[cell.maximum]]
 
-    def _weights(self) -> list[Weights]:
-        """Return bounds on the weight of every block at every position.  (SPEC-15.3)
+    def _weights(self) -> BothEnds:
+        """Return lower and upper bounds on the weight of every block at every position.
+        (SPEC-15.3)
 
         Cost: the extremes of the queries and of every block; per block and position an inner
               product, two exponentials, four additions and a comparison; two multiplications for
@@ -212,7 +211,7 @@ class ChainFrame(Frame):
         ledger.charge(mul=products, add=4 * count, cmp=count)
         tokens = self._ends(spans, chain.slack.score_error)  # 12.5
         ends = self._ends(places, 0)
-        return [weighed(tokens, place, chain.precision) for place in ends]
+        return weighed(tokens, ends, chain.precision)
 
     def _ends(self, spans: list[Ends], wide: int) -> list[Ends]:
         """Return the exponentials, over the largest of all."""
@@ -227,20 +226,21 @@ class ChainFrame(Frame):
         Cost: per direction three additions, and per block two multiplications and additions, per
               position one; per position an addition; four additions.
         """
-        logits = self.chain.logits
-        m = self.chain.right[self.maximum]
+        chain = self.chain
+        logits = chain.logits
+        m = chain.right[self.maximum]
         width = len(logits.answers[j])
-        count = width * (2 * len(self.blocks) + len(self.chain.places))
-        added = count + 3 * width + len(self.chain.places) + 4
-        self.ledger.charge(mul=count, add=added)
+        places = len(chain.places)
+        count = width * (2 * len(self.blocks) + places)
+        self.ledger.charge(mul=count, add=count + 3 * width + places + 4)
         gap = list(map(sub, logits.answers[j], logits.answers[m]))
-        spread = self.chain.rivals.spreads[m][j]
+        spread = chain.rivals.spreads[m][j]
         base = logits.constants[j] - logits.constants[m] + mu
-        shifts = [base + sum(map(mul, gap, row)) for row in self.chain.places]
-        up = [max(x, 0) for x in gap]
-        down = [max(-x, 0) for x in gap]
-        if term is term_upper:
-            above = [sum(map(mul, up + down, row)) for row in self.reaches]
-            return Brackets(above, [shift + spread for shift in shifts])
-        below = [-sum(map(mul, down + up, row)) for row in self.reaches]
-        return Brackets(below, [shift - spread for shift in shifts])
+        shifts = [base + sum(map(mul, gap, row)) for row in chain.places]
+        # from below: what bounds the negative from above
+        sign = 1 if term is term_upper else -1
+        ahead = [max(sign * x, 0) for x in gap]
+        back = [max(-sign * x, 0) for x in gap]
+        ways = ahead + back
+        blocks = [sign * sum(map(mul, ways, row)) for row in self.reaches]
+        return Brackets(blocks, [shift + sign * spread for shift in shifts])

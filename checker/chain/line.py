@@ -12,8 +12,8 @@ from itertools import accumulate
 from operator import sub
 
 from checker.chain.parts import Reading
-from checker.ground import record
-from checker.ground.exact import Matrix, Row, transposed
+from checker.ground import paired, record
+from checker.ground.exact import Matrix, transposed
 from checker.ground.ledger import Ledger
 
 Point = tuple[int, int, int]
@@ -40,23 +40,24 @@ def line(logits: Reading, unembed: Matrix, mu: int, ledger: Ledger) -> Rivals:
     """
     places = [row[0] for row in logits.answers]
     count = len(places)
-    ledger.charge(add=unembed.entries + 3 * count, cmp=count * count.bit_length())
+    sorting = count * count.bit_length()
+    ledger.charge(add=unembed.entries + 3 * count, cmp=sorting)
     order = sorted(range(count), key=places.__getitem__)
     columns = transposed(unembed).rows
-    steps = list[Row]()
+    steps = []
     last = order[0]
     for j in order:
         steps.append(tuple(map(sub, columns[j], columns[last])))
         last = j
     apart = Matrix(tuple(steps), unembed.scale)
     rho = logits.widths.of(apart, logits.scale, ledger)
-    added = dict(zip(order, accumulate(rho), strict=True))  # R
+    added = dict(paired(order, accumulate(rho)))  # R
     found = Rivals({j: {} for j in order}, dict.fromkeys(order, 1))
     for sign in (1, -1):
-        points = [
-            (sign * places[j], logits.constants[j] + sign * added[j], j)
-            for j in order[::sign]
-        ]
+        points = []
+        for j in order[::sign]:
+            height = logits.constants[j] + sign * added[j]
+            points.append((sign * places[j], height, j))
         for m, j, times in later(points, mu, ledger):
             found.spreads[m][j] = abs(added[j] - added[m])
             found.stretch[m] = max(found.stretch[m], times)

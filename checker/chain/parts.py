@@ -11,12 +11,21 @@ from operator import mul
 
 from checker.cells.places import Places
 from checker.float32.propagation import ceiling, frobenius, largest_norm, row_norms
-from checker.ground import record
-from checker.ground.exact import Matrix, Row, add_row, product, rescale, transposed
+from checker.ground import paired, record
+from checker.ground.exact import (
+    Matrix,
+    Row,
+    Rows,
+    below,
+    minus,
+    plus,
+    product,
+    rescale,
+    transposed,
+)
 from checker.ground.ledger import Ledger
-from checker.ground.norms import TABLE_SCALE, low_rank, minus, raised
+from checker.ground.norms import TABLE_SCALE, low_rank, raised
 
-Rows = tuple[Row, ...]
 Weights = dict[str, Matrix]
 Directions = tuple[Matrix, Matrix]
 """N and B, a column of N and a row of B for each direction."""
@@ -43,7 +52,7 @@ class Widths:
         count = entries + len(norms)
         ledger.charge(mul=count, add=count, cmp=entries)
         found = []
-        for row, norm in zip(apart.rows, norms, strict=True):
+        for row, norm in paired(apart.rows, norms):
             reached = sum(map(mul, self.reach, map(abs, row)))
             reached = raised(reached, apart.scale + self.scale, scale)
             found.append(ceiling(self.norm * norm, scale) + reached)
@@ -52,15 +61,11 @@ class Widths:
 
 @record
 class Stream:
-    """Rows of W_E, one for each place, then of W_pos; and the norm of the longest."""
+    """Rows of W_E, one for each place; these, then those of W_pos; and the norm of the longest."""
 
+    embed: Matrix
     rows: Matrix
-    tokens: int
     norm: Fraction
-
-    def embed(self) -> Matrix:
-        """Return the rows of W_E."""
-        return Matrix(self.rows.rows[: self.tokens], self.rows.scale)
 
 
 @record
@@ -86,18 +91,11 @@ class Attention:
 
 def stream(w: Weights, named: Places, ledger: Ledger) -> Stream:
     """Return the rows that the model adds up.  Cost: norms, and their comparisons."""
-    tokens = named.rows(w["W_E"])
-    scale = max(tokens.scale, w["W_pos"].scale)
-    parts = [rescale(part, scale, ledger).rows for part in (tokens, w["W_pos"])]
-    rows = Matrix(parts[0] + parts[1], scale)
-    ledger.charge(cmp=len(rows.rows))
-    return Stream(rows, len(tokens.rows), largest_norm(rows, ledger))
-
-
-def last_place(w: Weights) -> Matrix:
-    """Return the row of the last position."""
     places = w["W_pos"]
-    return Matrix(places.rows[-1:], places.scale)
+    rows = below(named.rows(w["W_E"]), places, ledger)
+    ledger.charge(cmp=rows.height)
+    embed = rows.cut(0, -places.height)
+    return Stream(embed, rows, largest_norm(rows, ledger))
 
 
 def along(
@@ -120,19 +118,18 @@ def attention(
 
     Cost: the products and additions of rows, two norms, five operations more.
     """
-    asked = product(last_place(w), w["W_Q"], ledger)
-    asked = add_row(asked, w["b_Q"], ledger)
-    scale = max(asked.scale, w["W_Q"].scale)
-    both = [rescale(part, scale, ledger).rows for part in (w["W_Q"], asked)]
-    kept, norm = along(Matrix(both[0] + both[1], scale), directions, ledger)
-    moving = Matrix(kept.rows[:-1], kept.scale)
-    own = Matrix(kept.rows[-1:], kept.scale)
-    queries = add_row(product(given.embed(), moving, ledger), own, ledger)
+    place = product(w["W_pos"].cut(-1), w["W_Q"], ledger)
+    asked = plus(place, w["b_Q"], ledger)
+    asking = below(w["W_Q"], asked, ledger)
+    kept, norm = along(asking, directions, ledger)
+    moved = product(given.embed, kept.cut(0, -1), ledger)
+    queries = plus(moved, kept.cut(-1), ledger)
     back = product(w["W_K"], transposed(directions[1]), ledger)
     keys = product(given.rows, back, ledger)
     # 15.3: (E + 1) R_Q |W_K| 2 E
     ledger.charge(mul=4, add=1)
-    norm *= (given.norm + 1) * frobenius(w["W_K"], ledger) * 2 * given.norm
+    norm *= frobenius(w["W_K"], ledger)
+    norm *= (given.norm + 1) * 2 * given.norm
     score = max(queries.scale + keys.scale, TABLE_SCALE)
     fine = rescale(queries, score - keys.scale, ledger)
     return Attention(fine.rows, keys.rows, ceiling(norm, score), score)
@@ -150,15 +147,17 @@ def reading(
     values = product(given.rows, kept, ledger)
     back = product(directions[1], w["W_O"], ledger)
     answers = transposed(product(back, w["W_U"], ledger))
-    fixed = add_row(last_place(w), w["b_O"], ledger)
-    fixed = add_row(product(w["b_V"], w["W_O"], ledger), fixed, ledger)
+    moved = product(w["b_V"], w["W_O"], ledger)
+    fixed = plus(w["W_pos"].cut(-1), w["b_O"], ledger)
+    fixed = plus(moved, fixed, ledger)
     whole = product(fixed, w["W_U"], ledger)
-    constants = add_row(whole, w["b_U"], ledger)
+    constants = plus(whole, w["b_U"], ledger)
     # 15.2: 2 E R_V |W_O|, and beta_a
-    embed = given.embed()
+    embed = given.embed
     ledger.charge(mul=3, cmp=2 * embed.entries)
     norm *= 2 * given.norm * frobenius(w["W_O"], ledger)
-    reach = tuple(max(map(abs, column)) for column in transposed(embed).rows)
+    columns = transposed(embed).rows
+    reach = tuple(max(map(abs, column)) for column in columns)
     scale = max(values.scale + answers.scale, constants.scale, TABLE_SCALE)
     return Reading(
         rescale(values, scale - answers.scale, ledger).rows,

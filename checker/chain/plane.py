@@ -9,11 +9,11 @@ above all answers, is checked one triangle and one edge at a time.
 from operator import add, mul, sub
 
 from checker.chain.line import Rivals
-from checker.chain.parts import Reading, Rows
+from checker.chain.parts import Reading
 from checker.ground import record
-from checker.ground.decode import fields, integers, listing, pairs
+from checker.ground.decode import Pair, fields, integers, listing, pairs
 from checker.ground.errors import require, require_form
-from checker.ground.exact import Matrix, transposed
+from checker.ground.exact import Matrix, Rows, transposed
 from checker.ground.ledger import Ledger
 from checker.ground.norms import centred
 
@@ -21,7 +21,7 @@ MAX_TRIANGLES = 8192
 """Twice as many as there can be answers.  (SPEC-3.5)"""
 
 Triangle = tuple[int, int, int]
-Edges = dict[tuple[int, int], int]
+Edges = dict[Pair, int]
 Near = dict[int, set[int]]
 
 
@@ -30,18 +30,19 @@ class Tiling:
     """Hinted triangles, and for every answer that is no corner the number of one that holds it."""
 
     triangles: tuple[Triangle, ...]
-    inside: tuple[tuple[int, int], ...]
+    inside: tuple[Pair, ...]
 
 
 def parse_tiling(value: object, answers: int) -> Tiling:
     """Return the triangles of a proof of chains.  (SPEC-15.5)"""
     found = fields(value, "plane", "inside triangles")
-    triangles = list[Triangle]()
+    triangles = []
     for item in listing(found["triangles"], "triangles", MAX_TRIANGLES):
         corners = integers(item, "a triangle", 0, answers - 1)
         three = len(corners) == 3
         require_form(three, "SPEC-15.5", "a triangle has not three corners")
-        triangles.append((corners[0], corners[1], corners[2]))
+        a, b, c = corners
+        triangles.append((a, b, c))
     inside = pairs(found["inside"], "inside", 0, MAX_TRIANGLES - 1)
     known = all(number < len(triangles) for _, number in inside)
     held = {j for corners in triangles for j in corners}

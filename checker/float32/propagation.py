@@ -1,5 +1,5 @@
-"""What an allowed float32 execution may do to products and attention weights, bounded by norms.
-(SPEC-12.2)
+"""What an allowed float32 execution may do to products, attention weights and neurons, bounded by
+norms.  (SPEC-12.2)
 
 Everything here is an upper bound.  Norms are rounded up to multiples of 2^-48; the other numbers
 are fractions, rounded up where they would grow long.
@@ -189,3 +189,43 @@ def kappa_of(n: int) -> Fraction:
     (SPEC-12.3, SPEC-13.7)
     """
     return shortened(Fraction((1 + UNIT) ** 2, 1 - gamma(n))) - 1 + TINY
+
+
+# --- neurons ----------------------------------------------------------------------
+
+
+@record
+class LogitDrift:
+    """B, how far a difference of two logits may be off, and what is reached on the way."""
+
+    bound: Fraction
+    reached: list[Fraction]
+
+
+def through_neurons(
+    w: dict[str, Matrix],
+    reading: AffineNorms,
+    y: Computed,
+    P: Fraction,
+    M: Matrix,
+    ledger: Ledger,
+) -> LogitDrift:
+    """Return B of a model whose MLP reads y.  (SPEC-13.7, SPEC-16.13)
+
+    ``reading``: W_in and b_in; ``P``: a bound on what is read; ``M`` is W_out W_U.
+    Cost: norms of weights, and of the columns of W_U and M twice, once centred.
+    """
+    # g: max(., 0) moves no entry further than e_p
+    g = Computed(P, reading.error(y))
+    # f: b_out and the computed y are two more terms, gamma_{m+2}
+    writing = affine_norms(w["W_out"], w["b_out"], ledger).with_term(y.reached)
+    f = writing.image(Computed(g.reached))
+    logits = logit_norms(w["W_U"], w["b_U"], ledger)
+    B = (
+        g.error * apart(M, ledger)
+        + (y.error + f.error) * apart(w["W_U"], ledger)
+        + 2 * logits.error(Computed(f.reached))
+    )
+    into_neurons = reading.reach(y.reached)
+    reached = [into_neurons, g.reached, f.reached, logits.reach(f.reached)]
+    return LogitDrift(B, reached)

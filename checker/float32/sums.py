@@ -15,16 +15,15 @@ from checker.float32.propagation import (
     AffineNorms,
     Computed,
     affine_norms,
-    apart,
     frobenius,
     kappa_of,
     largest_norm,
-    logit_norms,
     residual,
     row_norms,
     score_errors,
     short_names,
     shortened,
+    through_neurons,
 )
 from checker.ground.errors import require_support
 from checker.ground.exact import Matrix, add_row, product
@@ -167,29 +166,15 @@ def drift(
     outputs = model.sizes["d_vocab_out"]
     ledger.charge(mul=100, add=100, cmp=compared + 3 * outputs)
     stream = _stream(model, w, exp_errors, tokens, ledger)
-    y = stream.y
-    # g: P and e_p; max(., 0) moves no entry further.
     reading = affine_norms(w["W_in"], w["b_in"], ledger)
     base, *moved = pre
     P = _largest_of_parts(base, tokens.sizes, ledger)
     # Of the positions before the last the shares sum to at most one.
     ends = sum(tokens.sizes[:-1]), tokens.sizes[-1]
     P += sum((_largest_of_parts(table, ends, ledger) for table in moved), ZERO)
-    g = Computed(P, reading.error(y))
-    # f: b_out and the computed y are two more terms, gamma_{m+2}.
-    writing = affine_norms(w["W_out"], w["b_out"], ledger).with_term(y.reached)
-    f = writing.image(Computed(g.reached))
-    logits = logit_norms(w["W_U"], w["b_U"], ledger)
-    B = (
-        g.error * apart(M, ledger)
-        + (y.error + f.error) * apart(w["W_U"], ledger)
-        + 2 * logits.error(Computed(f.reached))
-    )
-    into_neurons = reading.reach(y.reached)
-    computed = f.reached
-    reached = into_neurons, g.reached, computed, logits.reach(computed)
-    largest = max(*stream.reached, *reached)
+    found = through_neurons(w, reading, stream.y, P, M, ledger)
+    largest = max(*stream.reached, *found.reached)
     require_support(
         largest < LARGEST, "SPEC-13.7", "a number might overflow in float32"
     )
-    return B
+    return found.bound

@@ -13,6 +13,7 @@ from checker.ground.errors import Malformed, require_form, require_support
 
 T = TypeVar("T")
 Pair = tuple[int, int]
+Fields = dict[str, object]
 MAX_DEPTH = 16
 MAX_ITEMS = 4096
 """Of one list, unless another limit is named.  (SPEC-3.5)"""
@@ -34,7 +35,7 @@ def _small_integer(text: str) -> int:
     return int(text)
 
 
-def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _no_duplicates(pairs: list[tuple[str, object]]) -> Fields:
     require_form(
         len({key for key, _ in pairs}) == len(pairs),
         "SPEC-3.2",
@@ -109,7 +110,7 @@ def typed(value: object, kind: type[T], where: str) -> T:
 
 def fields(
     value: object, where: str, required: str, optional: str | None = ""
-) -> dict[str, object]:
+) -> Fields:
     """Return ``value`` as an object with exactly the keys named (separated by spaces).  (SPEC-3.4)
 
     ``optional`` keys may be absent; None allows any other key, for tables whose keys are names.
@@ -154,14 +155,17 @@ def integers(
     )
 
 
+def couples(value: object, where: str) -> list[list[object]]:
+    """Return ``value`` as a list of lists of two.  (SPEC-3.4)"""
+    found = [listing(item, where) for item in listing(value, where)]
+    two = all(len(couple) == 2 for couple in found)
+    require_form(two, "SPEC-3.4", f"{where} is not a list of pairs")
+    return found
+
+
 def pairs(value: object, where: str, low: int, high: int) -> list[Pair]:
     """Return ``value`` as a list of pairs of JSON integers within bounds.  (SPEC-3.3, SPEC-3.4)"""
-    found = [integers(item, where, low, high) for item in listing(value, where)]
-    require_form(
-        all(len(pair) == 2 for pair in found),
-        "SPEC-3.4",
-        f"{where} is not a list of pairs",
-    )
+    found = [integers(couple, where, low, high) for couple in couples(value, where)]
     return [(first, second) for first, second in found]
 
 
@@ -178,7 +182,7 @@ def big(value: object, where: str) -> int:
     return int(written)
 
 
-def dyadic(value: object, where: str) -> tuple[int, int]:
+def dyadic(value: object, where: str) -> Pair:
     """Return (mantissa, exponent) of ``["mantissa", "exponent"]``, mantissa odd or the pair 0, 0.
     (SPEC-3.3)
     """
@@ -196,7 +200,7 @@ def dyadic(value: object, where: str) -> tuple[int, int]:
     return mantissa, exponent
 
 
-def hexadecimal(value: object, where: str) -> tuple[int, int]:
+def hexadecimal(value: object, where: str) -> Pair:
     """Return (mantissa, exponent <= 0) of a non-negative hexadecimal number such as "0x1.8p-3".
     (SPEC-3.3)
     """
@@ -210,7 +214,7 @@ def hexadecimal(value: object, where: str) -> tuple[int, int]:
     return int(whole + part, 16) << max(exponent, 0), min(exponent, 0)
 
 
-def ratio(written: str, where: str) -> tuple[int, int]:
+def ratio(written: str, where: str) -> Pair:
     """Return (p, q) of the text ``p/q`` or ``p`` with q > 0, for requirements given on the command
     line.
     """

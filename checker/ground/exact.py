@@ -1,15 +1,16 @@
 """Exact linear algebra on dyadic matrices: integers over one common power of two.  (SPEC-6.1)"""
 
-from collections.abc import Sequence
-from operator import add, mul
+from collections.abc import Callable, Iterable, Sequence
+from operator import add, mul, sub
 
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.errors import require_form, require_support
 from checker.ground.ledger import PLACE_BITS, Ledger, Room
 
 MAX_TABLE_BITS = 1 << 28
 
 Row = tuple[int, ...]
+Rows = tuple[Row, ...]
 
 
 @record
@@ -19,23 +20,41 @@ class Matrix:
     ``scale`` may be negative.
     """
 
-    rows: tuple[Row, ...]
+    rows: Rows
     scale: int
+
+    @property
+    def height(self) -> int:
+        """Return the number of rows."""
+        return len(self.rows)
+
+    @property
+    def width(self) -> int:
+        """Return the number of columns."""
+        return len(self.rows[0])
 
     @property
     def entries(self) -> int:
         """Return how many numbers it holds."""
-        return len(self.rows) * len(self.rows[0])
+        return self.height * self.width
+
+    def cut(self, first: int, end: int | None = None) -> "Matrix":
+        """Return the rows from ``first`` to before ``end``; negative numbers count from behind."""
+        return Matrix(self.rows[first:end], self.scale)
+
+    def chosen(self, numbers: Iterable[int]) -> "Matrix":
+        """Return the rows with these numbers."""
+        return Matrix(tuple(self.rows[i] for i in numbers), self.scale)
+
+
+def longest(rows: Iterable[Sequence[int]]) -> int:
+    """Return the bits of the largest number."""
+    return max((value.bit_length() for row in rows for value in row), default=0)
 
 
 def bits(a: Matrix) -> int:
     """Return the bits of the largest entry."""
-    return max((value.bit_length() for row in a.rows for value in row), default=0)
-
-
-def shape(a: Matrix) -> tuple[int, int]:
-    """Return the numbers of rows and of columns."""
-    return len(a.rows), len(a.rows[0])
+    return longest(a.rows)
 
 
 def require_room(entries: int, bits: int) -> None:
@@ -59,7 +78,7 @@ def hold(entries: int, bits: int, room: Room) -> None:
 def require_fit(a: Matrix, b: Matrix) -> None:
     """Refuse factors whose shapes do not fit, which only a hint can bring about.  (SPEC-6.6)"""
     require_form(
-        len(a.rows[0]) == len(b.rows),
+        a.width == b.height,
         "SPEC-6.6",
         "a hint does not fit the factor beside it",
     )
@@ -73,13 +92,12 @@ def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
             Declined (SPEC-3.5) if the result could take too much room, before it is formed.
     """
     require_fit(a, b)
-    inner, columns = shape(b)
-    widest = bits(a) + bits(b) + inner.bit_length()
-    hold(len(a.rows) * columns, widest, ledger)
+    widest = bits(a) + bits(b) + b.height.bit_length()
+    hold(a.height * b.width, widest, ledger)
     turned = transposed(b).rows
     rows = []
     for row in a.rows:
-        ledger.charge(mul=inner * columns, add=inner * columns)
+        ledger.charge(mul=b.entries, add=b.entries)
         rows.append(tuple(sum(map(mul, row, column)) for column in turned))
     return Matrix(tuple(rows), a.scale + b.scale)
 
@@ -89,18 +107,13 @@ def _zero_columns(a: Matrix, ledger: Ledger) -> set[int]:
 
     Cost: in each row a comparison for every column that holds only zeros above it.
     """
-    left = list(range(len(a.rows[0])))
+    left = list(range(a.width))
     for row in a.rows:
         ledger.charge(cmp=len(left))
         left = [i for i in left if row[i] == 0]
         if not left:
             break
     return set(left)
-
-
-def _chosen(a: Matrix, kept: Sequence[int]) -> Matrix:
-    """Return the matrix of some of the rows."""
-    return Matrix(tuple(a.rows[i] for i in kept), a.scale)
 
 
 def _without_zeros(
@@ -116,11 +129,10 @@ def _without_zeros(
     zeros |= _zero_columns(transposed(back), ledger)
     if not zeros:
         return front, back
-    indices = range(len(back.rows))
-    kept = [i for i in indices if i not in zeros] or [0]
-    ledger.take(len(front.rows) * len(kept) * PLACE_BITS)
-    columns = _chosen(transposed(front), kept)
-    return transposed(columns), _chosen(back, kept)
+    kept = [i for i in range(back.height) if i not in zeros] or [0]
+    ledger.take(front.height * len(kept) * PLACE_BITS)
+    columns = transposed(front).chosen(kept)
+    return transposed(columns), back.chosen(kept)
 
 
 def _association(sizes: Sequence[int]) -> tuple[int, int]:
@@ -140,8 +152,8 @@ def _in_order(factors: Sequence[Matrix], ledger: Ledger) -> Matrix:
     """Return the product of a chain in the order that takes the fewest multiplications."""
     if len(factors) == 1:
         return factors[0]
-    rows = [len(factor.rows) for factor in factors]
-    _, at = _association([*rows, len(factors[-1].rows[0])])
+    heights = [factor.height for factor in factors]
+    _, at = _association([*heights, factors[-1].width])
     front = _in_order(factors[:at], ledger)
     return product(front, _in_order(factors[at:], ledger), ledger)
 
@@ -174,20 +186,61 @@ def rescale(a: Matrix, scale: int, room: Room) -> Matrix:
     if finer == 0:
         return a
     hold(a.entries, bits(a) + finer, room)
-    rows = (tuple(value << finer for value in row) for row in a.rows)
-    return Matrix(tuple(rows), scale)
+    rows = tuple(tuple(value << finer for value in row) for row in a.rows)
+    return Matrix(rows, scale)
 
 
-def add_row(a: Matrix, row: Matrix, ledger: Ledger) -> Matrix:
-    """Return ``a`` with the single row of ``row`` added to every row.
+def aligned(matrices: Iterable[Matrix], room: Room) -> list[Matrix]:
+    """Return the matrices over their finest scale.  Raises: Declined (SPEC-3.5)."""
+    given = list(matrices)
+    scale = max(matrix.scale for matrix in given)
+    return [rescale(matrix, scale, room) for matrix in given]
+
+
+def below(a: Matrix, b: Matrix, room: Room) -> Matrix:
+    """Return the rows of ``a``, then those of ``b``."""
+    upper, lower = aligned((a, b), room)
+    return Matrix(upper.rows + lower.rows, upper.scale)
+
+
+def beside(a: Matrix, b: Matrix, room: Room) -> Matrix:
+    """Return the matrix ``[a | b]``."""
+    left, right = aligned((a, b), room)
+    return Matrix(tuple(map(add, left.rows, right.rows)), left.scale)
+
+
+def _entrywise(
+    combine: Callable[[int, int], int], a: Matrix, b: Matrix, ledger: Ledger
+) -> Matrix:
+    """Return the sums or differences of entries; a single row of ``b`` goes with every row.
 
     Cost: one addition per entry of ``a``.
     """
-    scale = max(a.scale, row.scale)
-    fine = rescale(a, scale, ledger)
-    (extra,) = rescale(row, scale, ledger).rows
-    widest = bits(Matrix((*fine.rows, extra), scale))
-    hold(a.entries, widest + 1, ledger)
+    left, right = aligned((a, b), ledger)
+    hold(a.entries, max(bits(left), bits(right)) + 1, ledger)
     ledger.charge(add=a.entries)
-    rows = (tuple(map(add, entries, extra)) for entries in fine.rows)
-    return Matrix(tuple(rows), scale)
+    others = right.rows * (a.height // b.height)
+    pairs = paired(left.rows, others)
+    rows = tuple(tuple(map(combine, *pair)) for pair in pairs)
+    return Matrix(rows, left.scale)
+
+
+def plus(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
+    """Return ``a + b``, or ``a`` with the only row of ``b`` added to every row.
+
+    Cost: one addition per entry of ``a``.
+    """
+    return _entrywise(add, a, b, ledger)
+
+
+def minus(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
+    """Return ``a - b``.
+
+    Requires: equal shapes.
+    Cost:     one addition per entry.
+    """
+    return _entrywise(sub, a, b, ledger)
+
+
+add_row = plus
+"""The name for a single row in other chapters."""

@@ -5,8 +5,15 @@ An enclosure at precision P is a pair of integers (lower, upper) standing for [l
 ``x >> s`` rounds toward minus infinity, ``-(-x >> s)`` toward plus infinity.
 """
 
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from math import isqrt
+
+from checker.ground import record
+from checker.ground.ledger import Ledger
+
+Enclosure = tuple[int, int]
+"""The lower and the upper end."""
 
 GUARD_BITS = 12
 """Bits beyond the precision for exponentials: with these, 96 bits take three Taylor terms."""
@@ -15,6 +22,8 @@ TABLE_BITS = 36
 has 2^27 times its error."""
 REST_BITS = 27
 """What digits leave of an argument is below 2^-27."""
+ROOT_BITS = 64
+"""Bits of 1/sqrt(d_head) beyond the precision of exponentials."""
 
 
 def shift_up(value: int, bits: int) -> int:
@@ -23,7 +32,7 @@ def shift_up(value: int, bits: int) -> int:
 
 
 @cache
-def inverse_sqrt(d: int, precision: int) -> tuple[int, int]:
+def inverse_sqrt(d: int, precision: int) -> Enclosure:
     """Return an enclosure of 1/sqrt(d) at ``precision`` bits.  (SPEC-6.2)
 
     Requires: d >= 1.
@@ -87,7 +96,7 @@ def exp_tables(precision: int) -> tuple[list[list[int]], int]:
     return tables, 4 * widest + 8 + 4
 
 
-def exp_enclosure(y: int, scale: int, precision: int) -> tuple[int, int]:
+def exp_enclosure(y: int, scale: int, precision: int) -> Enclosure:
     """Return an enclosure of exp(-y * 2^-scale) at ``precision`` bits, within [0, 1].  (SPEC-6.3)
 
     Requires: y >= 0, scale >= 0, precision >= 16.
@@ -101,7 +110,7 @@ def exp_enclosure(y: int, scale: int, precision: int) -> tuple[int, int]:
 
 
 @lru_cache(2)
-def exp_of_floor(r: int, precision: int) -> tuple[int, int]:
+def exp_of_floor(r: int, precision: int) -> Enclosure:
     """Return an enclosure of exp(-y) at ``precision`` bits for every y > 0 of which r u is the
     floor, u = 2^-W.  (SPEC-6.3)
 
@@ -129,3 +138,31 @@ def exp_of_floor(r: int, precision: int) -> tuple[int, int]:
     p = p * (taylor(rest, width, REST_BITS) - 4) >> width
     upper = shift_up(p + error, GUARD_BITS)
     return p >> GUARD_BITS, min(upper, 1 << precision)
+
+
+@record
+class Exponentials:
+    """Enclosures of exponentials of scores over ``2^-scale``, divided by sqrt(d_head)."""
+
+    d_head: int
+    scale: int
+    ledger: Ledger
+
+    def ends(self, below: Sequence[Enclosure], precision: int) -> list[Enclosure]:
+        """Return per pair (low, high) bounds (lower, upper) on exp(-y/sqrt(d_head)) for all y
+        between, in units of 2^-precision.
+
+        Requires: 0 <= low <= high, exact score differences.
+        Cost:     two exponentials each.
+        """
+        self.ledger.charge(exp=2 * len(below))
+        spare = precision + ROOT_BITS
+        root_low, root_high = inverse_sqrt(self.d_head, spare)
+        scale = self.scale + spare
+        found = []
+        for low, high in below:
+            # The largest y gives the lower end, the smallest the upper end.
+            lower = exp_enclosure(high * root_high, scale, precision)[0]
+            upper = exp_enclosure(low * root_low, scale, precision)[1]
+            found.append((lower, upper))
+        return found

@@ -1,20 +1,16 @@
-"""Hinted matrices, differences, roots and norms of rows, rounded up.
+"""Hinted matrices, roots and norms of rows, rounded up.
 (SPEC-6.5 to SPEC-6.7, SPEC-12.2)
 """
 
 from math import isqrt
-from operator import mul, sub
+from operator import mul
 
 from checker.ground.decode import fields, integer, integers, listing
 from checker.ground.errors import require_form
 from checker.ground.exact import (
     Matrix,
-    add_row,
-    bits,
-    hold,
+    plus,
     product,
-    rescale,
-    shape,
     transposed,
 )
 from checker.ground.interval import shift_up
@@ -47,25 +43,9 @@ def low_rank(left: Matrix, right: Matrix, whole: Matrix, ledger: Ledger) -> Matr
     Cost:   that of the product.
     Raises: Malformed (SPEC-6.6) if it would have another shape, before it is formed.
     """
-    fits = (len(left.rows), len(right.rows[0])) == shape(whole)
+    fits = (left.height, right.width) == (whole.height, whole.width)
     require_form(fits, "SPEC-6.6", "a hint has another shape")
     return product(left, right, ledger)
-
-
-def minus(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
-    """Return ``a - b``.
-
-    Requires: equal shapes.
-    Cost:     one addition per entry.
-    """
-    scale = max(a.scale, b.scale)
-    left = rescale(a, scale, ledger)
-    right = rescale(b, scale, ledger)
-    hold(a.entries, max(bits(left), bits(right)) + 1, ledger)
-    ledger.charge(add=a.entries)
-    pairs = zip(left.rows, right.rows, strict=True)
-    rows = (tuple(map(sub, *pair)) for pair in pairs)
-    return Matrix(tuple(rows), scale)
 
 
 def centred(a: Matrix, ledger: Ledger) -> Matrix:
@@ -74,9 +54,18 @@ def centred(a: Matrix, ledger: Ledger) -> Matrix:
 
     Cost: one multiplication per row, two additions per entry.
     """
-    ledger.charge(mul=len(a.rows), add=a.entries)
+    ledger.charge(mul=a.height, add=a.entries)
     means = tuple(-(sum(row) // len(row)) for row in a.rows)
-    return transposed(add_row(transposed(a), Matrix((means,), a.scale), ledger))
+    return transposed(plus(transposed(a), Matrix((means,), a.scale), ledger))
+
+
+def ranges(a: Matrix, ledger: Ledger) -> list[int]:
+    """Return of each row its largest minus its smallest entry.
+
+    Cost: two comparisons per entry, an addition per row.
+    """
+    ledger.charge(add=a.height, cmp=2 * a.entries)
+    return [max(row) - min(row) for row in a.rows]
 
 
 def raised(value: int, scale: int, target: int) -> int:

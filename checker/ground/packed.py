@@ -27,6 +27,7 @@ class Slots:
         """
         size = bits // 8 + 1
         kept = size - drop
+        self.columns = columns
         self.size = size
         self.width = columns * size
         self.half = 1 << 8 * size - 1

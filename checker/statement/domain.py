@@ -4,7 +4,7 @@
 
 from hashlib import sha256
 
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.decode import fields, integer, integers, listing, pairs, typed
 from checker.ground.errors import require_form
 from checker.statement.model import Model
@@ -186,5 +186,5 @@ def parse_domain(value: object, model: Model) -> Domain:
         "answers": OWN,
         "read": "last",
     }
-    named = dict(zip(answers, outputs, strict=True))
+    named = dict(paired(answers, outputs))
     return Domain(tokens, values, named, read, parts, usual)

@@ -20,7 +20,15 @@ here, but what ``cells.enclosed`` encloses on request instead of multiplying it 
 from math import prod
 
 from checker.ground import record
-from checker.ground.decode import fields, hexadecimal, integer, parse_canonical
+from checker.ground.decode import (
+    Fields,
+    Pair,
+    canonical,
+    fields,
+    hexadecimal,
+    integer,
+    parse_canonical,
+)
 from checker.ground.errors import require_form, require_support
 from checker.ground.exact import Matrix
 from checker.ground.ledger import Room
@@ -73,7 +81,6 @@ _HEAD = {
 _UNEMBED = {"unembed.W_U": "d_model d_vocab_out", "unembed.b_U": "d_vocab_out"}
 
 
-Config = dict[str, object]
 Sizes = dict[str, int]
 
 
@@ -84,7 +91,7 @@ class Model:
     ``double``: some are float64.  ``held``: the room that the weights take, in bits.
     """
 
-    config: Config
+    config: Fields
     sizes: Sizes
     weights: dict[str, Matrix]
     double: bool
@@ -108,7 +115,7 @@ class Model:
 
 def parse_config(
     metadata: dict[str, str], larger: Sizes = _SIZES
-) -> tuple[Config, Sizes]:
+) -> tuple[Fields, Sizes]:
     """Return the architecture and its sizes, every field of which must be one this checker
     supports; ``larger``: limits other than the usual ones.  (SPEC-4.3)
 
@@ -147,28 +154,26 @@ def parse_config(
     return config, sizes
 
 
-def _parse_sizes(config: Config, limits: Sizes) -> Sizes:
+def _parse_sizes(config: Fields, limits: Sizes) -> Sizes:
     """Return the fields that are sizes, each within its limit.  (SPEC-3.5)"""
-    sizes = {
-        name: integer(config[name], f"config field {name}", 1, 1 << 24)
-        for name in limits
-    }
-    for name, size in sizes.items():
-        require_support(
-            size <= limits[name],
-            "SPEC-3.5",
-            f"config field {name} is larger than {limits[name]}",
-        )
+    sizes = {}
+    for name, most in limits.items():
+        where = f"config field {name}"
+        size = integer(config[name], where, 1, 1 << 24)
+        require_support(size <= most, "SPEC-3.5", f"{where} is larger than {most}")
+        sizes[name] = size
     return sizes
 
 
 def _is_known(name: str, value: object) -> bool:
     """Return whether a field that is no number has a value this checker supports."""
     options = (_CHOICES | _OPTIONAL).get(name, ())
-    return any(value == known and type(value) is type(known) for known in options)
+    return canonical(value) in map(
+        canonical, options
+    )  # of 1 and true only one is known
 
 
-def _require_numbers(config: Config) -> None:
+def _require_numbers(config: Fields) -> None:
     """Decline an attention mix above one, and an eps of zero.  (SPEC-4.3)"""
     written = config.get("attention_mix", "0x0.0p+0")
     mantissa, exponent = hexadecimal(written, "config field attention_mix")
@@ -181,7 +186,7 @@ def _require_numbers(config: Config) -> None:
     require_support(eps > 0, "SPEC-4.3", "config field eps is zero")
 
 
-def _tensors(config: Config, sizes: Sizes) -> dict[str, str]:
+def _tensors(config: Fields, sizes: Sizes) -> dict[str, str]:
     """Return the tensors of an architecture by name, with their axes.
 
     Those named b_ may be absent, which means zero.
@@ -272,11 +277,11 @@ def load_model(data: bytes, *, pairs: bool = True) -> Model:
 def part(model: Model, name: str, head: int) -> Matrix:
     """Return the rows of one head of a stack."""
     stack = model.weights[f"blocks.0.attn.{name}"]
-    size = len(stack.rows) // model.sizes["n_heads"]
-    return Matrix(stack.rows[head * size : (head + 1) * size], stack.scale)
+    size = stack.height // model.sizes["n_heads"]
+    return stack.cut(head * size, (head + 1) * size)
 
 
-def mix(model: Model) -> tuple[int, int]:
+def mix(model: Model) -> Pair:
     """Return the attention mix c as (mantissa, exponent <= 0), in lowest terms."""
     written = model.config.get("attention_mix", "0x1.0p+0")
     mantissa, exponent = hexadecimal(written, "config field attention_mix")

@@ -42,6 +42,8 @@ class Outcome:
         )
 
 
+Outcomes = tuple[Outcome, ...]
+
 NOTHING = Outcome(0, 0, 0, None)
 """What is proved of no inputs."""
 
@@ -55,14 +57,14 @@ class Part:
     """
 
     size: int
-    derive: Callable[[], tuple[Outcome, ...]]
+    derive: Callable[[], Outcomes]
 
 
-Spread = Callable[[Sequence[Part]], Iterable[tuple[Outcome, ...]]]
+Spread = Callable[[Sequence[Part]], Iterable[Outcomes]]
 """Has parts derived, and yields their outcomes in the order of the parts.  (SPEC-8.3)"""
 
 
-def alone(parts: Sequence[Part]) -> Iterable[tuple[Outcome, ...]]:
+def alone(parts: Sequence[Part]) -> Iterable[Outcomes]:
     """Yield the outcomes of parts, one part after the other."""
     return (part.derive() for part in parts)
 

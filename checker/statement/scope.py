@@ -16,6 +16,7 @@ from checker.ground.decode import (
     parse_canonical,
 )
 from checker.ground.errors import require_form, require_support
+from checker.ground.exact import Rows
 from checker.statement.domain import LARGEST, Domain
 
 SCOPE_FORMAT = "certify.scope/1"
@@ -36,7 +37,7 @@ class Scope:
 
     label: str
     units: str
-    weights: tuple[tuple[int, ...], ...]
+    weights: Rows
     gap: int = 1
     copies: int = 0
     mark: int = 0
@@ -107,7 +108,7 @@ def _product_scope(weights: object, domain: Domain) -> Scope:
     return Scope(label, "units of input weight", parsed)
 
 
-def _ones(domain: Domain) -> tuple[tuple[int, ...], ...]:
+def _ones(domain: Domain) -> Rows:
     return tuple((1,) * len(tokens) for tokens in domain.tokens)
 
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import prod
 
 from checker.ground import record
-from checker.ground.decode import big, canonical, fraction, typed
+from checker.ground.decode import Fields, big, canonical, fraction, typed
 from checker.ground.errors import require, require_form, require_support
 from checker.statement.domain import Domain, parse_domain
 from checker.statement.model import Model
@@ -66,7 +66,7 @@ class Statement:
 
 
 def _exp_errors(
-    written: dict[str, object], semantics: str, model: Model
+    written: Fields, semantics: str, model: Model
 ) -> tuple[Fraction, Fraction] | None:
     """Return eps_exp and eta_exp, which are there exactly if the semantics is float32.
     (SPEC-5.4)
@@ -91,9 +91,7 @@ def _exp_errors(
     return known[0], known[1]
 
 
-def build_statement(
-    model: Model, model_sha256: str, written: dict[str, object]
-) -> Statement:
+def build_statement(model: Model, model_sha256: str, written: Fields) -> Statement:
     """Return the statement the certificate is about.  (SPEC-5.1 to SPEC-5.5, SPEC-5.7)
 
     Requires: ``written`` is the certificate's object ``statement``.

@@ -8,7 +8,7 @@ from hashlib import sha256
 from itertools import accumulate, product, starmap
 from math import prod
 
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.decode import canonical, fields, integer, integers, listing, typed
 from checker.ground.errors import require_form, require_support
 from checker.statement.domain import LARGEST, Domain, parse_ranges, shown
@@ -47,7 +47,7 @@ class Task:
     label: str
     fields: dict[str, str]
     sentence: str
-    answers: Callable[[Sequence[int]], Sequence[int]]
+    answers: Callable[[Values], Values]
     possible: set[int]
 
 
@@ -59,7 +59,8 @@ class Rule:
     """A right answer to the values of operands.
 
     ``answer``:   to these values.
-    ``possible``: every answer to operands that take these values, position by position.
+    ``possible``: every answer to operands that take these values, position by position; None for
+                  the answers to all of them.
     ``takes``:    the values that an operand may have; None for any.
     ``looks``:    what an answer to two operands takes, in images that are looked up; 0 where there
                   may be any number of operands.
@@ -69,8 +70,8 @@ class Rule:
     fields: dict[str, str]
     sentence: str
     answer: Answer
-    possible: Possible
-    takes: frozenset[int] | None = None
+    possible: Possible | None = None
+    takes: range | None = None
     looks: int = 0
 
 
@@ -99,19 +100,22 @@ def _bound(rule: Rule, model: Model, domain: Domain) -> Task:
     quick = looks <= MAX_LOOKS
     require_support(quick, "SPEC-5.2", f"the task {rule.label} has too many answers")
     known = rule.takes
-    taken = known is None or all(known.issuperset(row) for row in values)
+    taken = known is None or all(value in known for row in values for value in row)
     require_support(taken, "SPEC-5.2", f"a value is not one of the task {rule.label}")
 
-    def answers(places: Sequence[int]) -> list[int]:
+    def answers(places: Values) -> list[int]:
         """Return the answers to the operands up to each position that is read."""
-        picked = zip(domain.values, places, strict=True)
-        given = [row[place] for row, place in picked if row]
+        given = [row[at] for row, at in paired(domain.values, places) if row]
         found = {end: rule.answer(given[:end]) for end in ends}
         return [found[end] for end in ends]
 
     possible = set[int]()
     for end in set(ends):
-        possible |= rule.possible(values[:end])
+        given = values[:end]
+        if rule.possible:
+            possible |= rule.possible(given)
+        else:
+            possible.update(map(rule.answer, product(*given)))
     return Task(rule.label, rule.fields, rule.sentence, answers, possible)
 
 
@@ -125,11 +129,6 @@ def _maxima(values: Sequence[Values]) -> set[int]:
     """Return the numbers that may be the largest: none below the least of any position."""
     least = max(map(min, values))
     return {value for row in values for value in row if value >= least}
-
-
-def _pairs(answer: Answer) -> Possible:
-    """Return what finds the answers to two operands."""
-    return lambda values: set(map(answer, product(*values)))
 
 
 def _max_of_k(model: Model, domain: Domain) -> Rule:
@@ -163,7 +162,7 @@ def _balanced_brackets(model: Model, domain: Domain) -> Rule:
         f"tells correctly whether {n} brackets are balanced",
         lambda values: 1 if _balanced(values) else 0,
         lambda values: {0, 1},
-        takes=frozenset(range(2)),
+        takes=range(2),
     )
 
 
@@ -189,7 +188,7 @@ def _modular_addition(value: object) -> Rule:
     label = f"modular-addition:{p}"
     sentence = f"adds two numbers modulo {p} correctly"
     told = {"modulus": str(p)}
-    return Rule(label, told, sentence, answer, _pairs(answer), looks=1)
+    return Rule(label, told, sentence, answer, looks=1)
 
 
 def _power(letter: str, exponent: int) -> str:
@@ -242,7 +241,7 @@ def _polynomial(value: object) -> Rule:
     sentence = f"computes {shown(text)} modulo {p} correctly"
     digits = sum(i.bit_length() + j.bit_length() for _, i, j in terms)
     looks = LOOKS_OF_A_TERM * len(terms) + LOOKS_OF_A_BIT * digits
-    return Rule(label, told, sentence, answer, _pairs(answer), looks=looks)
+    return Rule(label, told, sentence, answer, looks=looks)
 
 
 def _parse_elements(value: object) -> list[Permutation]:
@@ -314,8 +313,7 @@ def _group(value: object) -> Rule:
         told,
         sentence,
         answer,
-        _pairs(answer),
-        takes=frozenset(range(len(elements))),
+        takes=range(len(elements)),
         looks=max(1, len(elements[0])),
     )
 
@@ -363,9 +361,9 @@ def _table(value: object, model: Model, domain: Domain) -> Task:
         answered, "SPEC-5.2", "the table does not answer every position that is read"
     )
 
-    def answers(places: Sequence[int]) -> Sequence[int]:
+    def answers(places: Values) -> Values:
         index = 0
-        for place, size in zip(places, sizes, strict=True):
+        for place, size in paired(places, sizes):
             index = index * size + place
         return rows[index]
 

@@ -16,18 +16,19 @@ Everything but s_hi is exact.  Multiplied by ``[W_in | W_U]`` these are tables b
 
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from operator import add
 
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.exact import (
     Matrix,
     Row,
-    add_row,
+    Rows,
+    aligned,
+    below,
+    beside,
     bits,
     hold,
+    plus,
     require_room,
-    rescale,
-    shape,
     transposed,
 )
 from checker.ground.ledger import Ledger
@@ -58,7 +59,7 @@ class Folded:
 
     sizes: list[int]
     residuals: Matrix
-    tables: list[tuple[Row, ...]]
+    tables: list[Rows]
     scale: int
     scores: list[Matrix]
     M: Matrix
@@ -77,36 +78,28 @@ def parts(rows: Iterable[Row], sizes: Sequence[int]) -> list[Part]:
 # --- matrices ---------------------------------------------------------------------
 
 
-def aligned(ledger: Ledger, *matrices: Matrix) -> list[Matrix]:
-    """Return the matrices over their finest scale, at least 2^0.  Raises: Declined (SPEC-3.5)."""
-    scale = max(0, *(matrix.scale for matrix in matrices))
-    return [rescale(matrix, scale, ledger) for matrix in matrices]
-
-
 @record
 class Factor:
     """A matrix as right factor, its rows packed.  (SPEC-6.1)"""
 
     slots: Slots
-    rows: tuple[int, ...]
-    columns: int
+    rows: Row
 
     def times(self, row: Sequence[int], ledger: Ledger) -> list[int]:
         """Return the product of a row with the matrix.
 
         Cost: a multiplication and an addition per entry of the matrix.
         """
-        entries = len(self.rows) * self.columns
+        entries = len(self.rows) * self.slots.columns
         ledger.charge(mul=entries, add=entries)
         return self.slots.combine(row, self.rows)
 
 
 def factor(b: Matrix, room: int, ledger: Ledger) -> Factor:
     """Return ``b``, packed, for rows of at most ``room`` bits.  Raises: Declined (SPEC-3.5)."""
-    inner, columns = shape(b)
-    slots = Slots(columns, room + bits(b) + inner.bit_length(), 0)
-    hold(inner, 8 * slots.width, ledger)
-    return Factor(slots, tuple(map(slots.pack, b.rows)), columns)
+    slots = Slots(b.width, room + bits(b) + b.height.bit_length(), 0)
+    hold(b.height, 8 * slots.width, ledger)
+    return Factor(slots, tuple(map(slots.pack, b.rows)))
 
 
 def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
@@ -117,31 +110,9 @@ def product(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     Raises:   Declined (SPEC-3.5) before it is formed.
     """
     right = factor(b, bits(a), ledger)
-    hold(len(a.rows) * right.columns, 8 * right.slots.size, ledger)
+    hold(a.height * b.width, 8 * right.slots.size, ledger)
     rows = tuple(tuple(right.times(row, ledger)) for row in a.rows)
     return Matrix(rows, a.scale + b.scale)
-
-
-def _beside(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
-    """Return the matrix ``[a | b]``."""
-    left, right = aligned(ledger, a, b)
-    return Matrix(tuple(map(add, left.rows, right.rows)), left.scale)
-
-
-def _below(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
-    """Return the rows of a, then those of b."""
-    upper, lower = aligned(ledger, a, b)
-    return Matrix(upper.rows + lower.rows, upper.scale)
-
-
-def _sum(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
-    """Return a + b.  Cost: one addition per entry."""
-    left, right = aligned(ledger, a, b)
-    hold(left.entries, max(bits(left), bits(right)) + 1, ledger)
-    ledger.charge(add=left.entries)
-    pairs = zip(left.rows, right.rows, strict=True)
-    rows = (tuple(map(add, a_row, b_row)) for a_row, b_row in pairs)
-    return Matrix(tuple(rows), left.scale)
 
 
 def _scaled(a: Matrix, factors: list[int], exponent: int, ledger: Ledger) -> Matrix:
@@ -153,11 +124,9 @@ def _scaled(a: Matrix, factors: list[int], exponent: int, ledger: Ledger) -> Mat
     widest = bits(a) + max(map(int.bit_length, factors))
     hold(a.entries, widest, ledger)
     ledger.charge(mul=a.entries)
-    rows = (
-        tuple(factor * value for value in row)
-        for row, factor in zip(a.rows, factors, strict=True)
-    )
-    return Matrix(tuple(rows), a.scale - exponent)
+    pairs = paired(a.rows, factors)
+    rows = tuple(tuple(factor * x for x in row) for row, factor in pairs)
+    return Matrix(rows, a.scale - exponent)
 
 
 # --- tables -----------------------------------------------------------------------
@@ -167,13 +136,10 @@ def _residuals(w: dict[str, Matrix], domain: Domain, ledger: Ledger) -> Matrix:
     """Return x_i of the allowed tokens, stacked."""
     embedding = w["W_E"]
     places = w["W_pos"]
-    rows = list[Row]()
-    scale = max(embedding.scale, places.scale)
-    for tokens, place in zip(domain.tokens, places.rows, strict=True):
-        allowed = tuple(embedding.rows[token] for token in tokens)
-        place_row = Matrix((place,), places.scale)
-        rows += add_row(Matrix(allowed, embedding.scale), place_row, ledger).rows
-    return Matrix(tuple(rows), scale)
+    rows: Rows = ()
+    for i, tokens in enumerate(domain.tokens):
+        rows += plus(embedding.chosen(tokens), places.chosen([i]), ledger).rows
+    return Matrix(rows, max(embedding.scale, places.scale))
 
 
 def _projected(
@@ -181,7 +147,7 @@ def _projected(
 ) -> Matrix:
     """Return ``x W + b`` of a head, its queries or its values."""
     image = product(x, part(model, f"W_{letter}", head), ledger)
-    return add_row(image, part(model, f"b_{letter}", head), ledger)
+    return plus(image, part(model, f"b_{letter}", head), ledger)
 
 
 def _scores(
@@ -194,16 +160,15 @@ def _scores(
     """Return the scores of a head: ``(x_{n-1} W_Q + b_Q) (x W_K)^T``; b_K adds a constant to a
     row.
     """
-    last = Matrix(x.rows[-size:], x.scale)
-    queries = _projected(model, "Q", head, last, ledger)
+    queries = _projected(model, "Q", head, x.cut(-size), ledger)
     keys = transposed(product(x, part(model, "W_K", head), ledger))
-    return aligned(ledger, product(queries, keys, ledger))[0]
+    return product(queries, keys, ledger)
 
 
 def _biases(w: dict[str, Matrix], ledger: Ledger) -> Matrix:
     """Return the row ``[b_in | b_out W_U + b_U]``, which every input gets once."""
     written = product(w["b_out"], w["W_U"], ledger)
-    return _beside(w["b_in"], add_row(written, w["b_U"], ledger), ledger)
+    return beside(w["b_in"], plus(written, w["b_U"], ledger), ledger)
 
 
 def _entries(model: Model, rows: int) -> int:
@@ -229,16 +194,15 @@ def _stream(
     """
     mantissa, exponent = mix(model)
     one = 1 << -exponent
-    before = len(x.rows) - size
-    zeros = (0,) * len(x.rows[0])
+    before = x.height - size
+    zeros = (0,) * x.width
     none = Matrix((zeros,) * before, 0)
-    last = Matrix(x.rows[before:], x.scale)
-    bias = model.by_role()["b_O"]
-    stream = _below(none, add_row(last, bias, ledger), ledger)
+    last = plus(x.cut(before), model.by_role()["b_O"], ledger)
+    stream = below(none, last, ledger)
     kept = [one - mantissa] * before + [one] * size
     for head, own in enumerate(values):
         Z = product(own, part(model, "W_O", head), ledger)
-        stream = _sum(stream, _scaled(Z, kept, exponent, ledger), ledger)
+        stream = plus(stream, _scaled(Z, kept, exponent, ledger), ledger)
     return stream
 
 
@@ -251,7 +215,7 @@ def _moved(
     Cost: two products, and a multiplication per entry of the values.
     """
     mantissa, exponent = mix(model)
-    before = len(values.rows) - size
+    before = values.height - size
     factors = [mantissa] * before + [-mantissa] * size
     through = product(part(model, "W_O", head), reading, ledger)
     return product(_scaled(values, factors, exponent, ledger), through, ledger)
@@ -273,20 +237,19 @@ def fold(model: Model, domain: Domain, ledger: Ledger) -> Folded:
     heads = range(model.sizes["n_heads"])
     values = [_projected(model, "V", head, x, ledger) for head in heads]
     stream = _stream(model, x, values, size, ledger)
-    reading = _beside(w["W_in"], w["W_U"], ledger)
+    reading = beside(w["W_in"], w["W_U"], ledger)
     base = product(stream, reading, ledger)
     # Every input has one row of the last position, and so the biases once.
-    before = Matrix(base.rows[:-size], base.scale)
-    last = Matrix(base.rows[-size:], base.scale)
-    tables = [_below(before, add_row(last, _biases(w, ledger), ledger), ledger)]
-    scores = list[Matrix]()
+    last = plus(base.cut(-size), _biases(w, ledger), ledger)
+    tables = [below(base.cut(0, -size), last, ledger)]
+    scores = []
     # Where c is zero, no head moves anything.
     for head in heads if mix(model)[0] else ():
         tables.append(_moved(model, head, values[head], reading, size, ledger))
         scores.append(_scores(model, head, x, size, ledger))
         require_room(len(heads) * scores[-1].entries, bits(scores[-1]))
-    scale = max(0, *(table.scale for table in tables))
+    scale = max(table.scale for table in tables)
     require_room(entries, max(bits(table) + scale - table.scale for table in tables))
-    rows = [table.rows for table in aligned(ledger, *tables)]
-    M = aligned(ledger, product(w["W_out"], w["W_U"], ledger))[0]
+    rows = [table.rows for table in aligned(tables, ledger)]
+    M = product(w["W_out"], w["W_U"], ledger)
     return Folded(sizes, x, rows, scale, scores, M)

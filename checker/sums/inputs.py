@@ -19,16 +19,16 @@ from operator import add, getitem, mul
 
 from checker.float32.propagation import ceiling
 from checker.float32.sums import Tokens, drift
-from checker.ground import record
-from checker.ground.decode import fields, integer, typed
+from checker.ground import paired, record
+from checker.ground.decode import Fields, fields, integer, typed
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, Row, bits, hold, rescale
+from checker.ground.exact import Matrix, Row, aligned, bits, hold, minus, rescale
 from checker.ground.ledger import Ledger
-from checker.ground.norms import TABLE_SCALE, low_rank, minus, parse_matrix
+from checker.ground.norms import TABLE_SCALE, low_rank, parse_matrix, ranges
 from checker.statement.model import Model, mix
-from checker.statement.outcome import MARGIN_BITS, Outcome, Part, Spread
+from checker.statement.outcome import MARGIN_BITS, Outcome, Outcomes, Part, Spread
 from checker.statement.statement import Statement
-from checker.sums.fold import Folded, aligned, fold, parts
+from checker.sums.fold import Folded, fold, parts
 from checker.sums.readout import Readout, readout
 from checker.sums.shares import Shares, shares_of
 from checker.sums.switches import (
@@ -51,7 +51,6 @@ _NEEDED = {
     "attn_only": False,
     "act_fn": "relu",
     "normalization_type": None,
-    "readout": "last",
 }
 _SUPPORTED = "one layer of attention and a ReLU MLP, no normalisation, readout last"
 
@@ -77,7 +76,7 @@ class Sums:
     hints: SwitchHints | None
     settle: bool
 
-    def outcomes(self, ledger: Ledger, spread: Spread) -> tuple[Outcome, ...]:
+    def outcomes(self, ledger: Ledger, spread: Spread) -> Outcomes:
         """Return what is proved of every input that has a weight, by first operand, then by second;
         a part is a run of inputs.
 
@@ -90,13 +89,11 @@ class Sums:
         ]
         return tuple(chain.from_iterable(spread(parts)))
 
-    def _derive(
-        self, found: "Evaluation", run: range, ledger: Ledger
-    ) -> tuple[Outcome, ...]:
+    def _derive(self, found: "Evaluation", run: range, ledger: Ledger) -> Outcomes:
         """Return what is proved of the inputs of a run that have a weight."""
         weights = self.statement.scope.weights
         every = product(*(range(len(row)) for row in weights))
-        outcomes = list[Outcome]()
+        outcomes = []
         for places in islice(every, run.start, run.stop):
             weight = prod(map(getitem, weights, places))
             if weight:
@@ -150,7 +147,7 @@ class Way:
         found = self.neurons.written(rows, row[: self.direct], ledger)
         outputs = len(found.values)
         ledger.charge(add=2 * outputs + 2, cmp=outputs)
-        pairs = zip(found.values, row[self.direct :], strict=True)
+        pairs = paired(found.values, row[self.direct :])
         logits = [value + (own << self.scale) for value, own in pairs]
         right = logits.pop(answer)
         gap = right - max(logits) << self.shift
@@ -192,7 +189,7 @@ class Evaluation:
         # Evaluated at the lower ends; what the widths move is e_att.  (SPEC-13.4)
         lower = [[low for low, _ in row] for row in ends]
         widths = [[high - low for low, high in row] for row in ends]
-        pairs = zip(self.effects, widths, strict=True)
+        pairs = paired(self.effects, widths)
         attention = sum(sum(map(mul, *pair)) for pair in pairs)
         (answer,) = self.statement.right(places)
         for way in self.ways:
@@ -214,27 +211,20 @@ class Evaluation:
 # --- what serves all inputs ---------------------------------------------------------
 
 
-def _ranges(rows: Sequence[Row], ledger: Ledger) -> list[int]:
-    """Return the range of each row.  Cost: two comparisons per entry, an addition per row."""
-    entries = len(rows) * len(rows[0])
-    ledger.charge(add=len(rows), cmp=2 * entries)
-    return [max(row) - min(row) for row in rows]
-
-
 def _effects(
-    folded: Folded, M: Matrix, ranges: list[int], ledger: Ledger
+    folded: Folded, M: Matrix, reach: list[int], ledger: Ledger
 ) -> list[list[int]]:
     """Return L_hi per head and position but the last, over the scale of margins: how much one unit
     in the last place of its share moves any.  (SPEC-13.4)
 
     Cost: per entry of the heads' tables a multiplication, an addition and two comparisons.
     """
-    neurons = len(ranges)
+    neurons = M.height
 
     def moves(row: Row) -> int:
         """Return ``f(z) = sum_i |(z W_in)_i| rng(M_i) + rng(z W_U)``."""
         direct = row[neurons:]
-        through_neurons: int = sum(map(mul, map(abs, row), ranges))
+        through_neurons: int = sum(map(mul, map(abs, row), reach))
         return through_neurons + (max(direct) - min(direct) << M.scale)
 
     effects = []
@@ -248,7 +238,7 @@ def _effects(
 
 def _reading(folded: Folded) -> list[Matrix]:
     """Return the columns of neurons of the tables."""
-    neurons = len(folded.M.rows)
+    neurons = folded.M.height
     tables = folded.tables
     return [
         Matrix(tuple(row[:neurons] for row in rows), folded.scale) for rows in tables
@@ -259,7 +249,7 @@ def _lowered(M: Matrix, lost: int) -> Matrix:
     """Return M without the lowest bits, after the least entry of each row was subtracted, which
     moves no difference.
     """
-    rows = list[Row]()
+    rows = []
     for row in M.rows:
         least = min(row)
         rows.append(tuple(entry - least >> lost for entry in row))
@@ -283,7 +273,7 @@ class _Ground:
         """Return a way whose neurons write numbers that lack ``lost`` bits of M's."""
         return Way(
             tables=tables,
-            direct=tables.columns - len(self.M.rows[0]),
+            direct=tables.slots.columns - self.M.width,
             neurons=neurons,
             scale=self.M.scale - lost,
             shift=tables.shift + lost,
@@ -300,7 +290,7 @@ class _Ground:
         ledger.charge(add=entries, cmp=entries)
         hold(entries, bits(self.M) + 1, ledger)
         lowered = _lowered(self.M, lost)
-        rest = [1 if lost else 0] * len(self.M.rows)
+        rest = [1 if lost else 0] * self.M.height
         tables = packed(self.folded, slice(None), fineness, ledger)
         written = readout(lowered, rest, None, tables.bits, ledger)
         return self.way(tables, written, lost)
@@ -314,10 +304,10 @@ class _Ground:
         """
         M = self.M
         # R = M - P Q, exactly.
-        rest = _ranges(minus(M, PQ, ledger).rows, ledger)
+        rest = ranges(minus(M, PQ, ledger), ledger)
         Q = rescale(pair.right, M.scale - pair.left.scale, ledger)
         # Switches know their neurons by token, and ask for no row of theirs.
-        known = len(M.rows) if proof.hints else 0
+        known = M.height if proof.hints else 0
         tables = packed(self.folded, slice(known, None), fineness, ledger)
         if not proof.hints:
             thin = readout(pair.left, rest, Q, tables.bits, ledger)
@@ -327,7 +317,7 @@ class _Ground:
         room = bits(pre) + len(sizes).bit_length()
         thin = readout(pair.left, rest, Q, room, ledger)
         # An error q_i in relu(pre_i) moves a difference by q_i (rng(R_i) + rng((P Q)_i)).
-        spread = list(map(add, rest, _ranges(PQ.rows, ledger)))
+        spread = list(map(add, rest, ranges(PQ, ledger)))
         switches = prepare(proof.hints, pre, sizes, thin, spread, ledger)
         return self.way(tables, switches, 0)
 
@@ -346,11 +336,12 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
     M = folded.M
     pair = proof.pair
     if pair:
-        M, PQ = aligned(ledger, M, low_rank(pair.left, pair.right, M, ledger))
-    ranges = _ranges(M.rows, ledger)
+        PQ = low_rank(pair.left, pair.right, M, ledger)
+        M, PQ = aligned((M, PQ), ledger)
+    reach = ranges(M, ledger)
     # Their sum, and an error for each of at most three ways.
-    ledger.charge(mul=3, add=len(ranges) + 1)
-    spread = sum(ranges) + (1 << M.scale)
+    ledger.charge(mul=3, add=len(reach) + 1)
+    spread = sum(reach) + (1 << M.scale)
     terms = len(sizes) + 2 * len(folded.scores) + 1
     least = ROUNDING_BITS + (terms * ((spread >> M.scale) + 1)).bit_length()
     rounded = Fineness(over, precision, least)
@@ -374,7 +365,7 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
         statement=proof.statement,
         starts=[0, *accumulate(sizes[:-1])],
         shares=[shares_of(rows, d_head, precision, ledger) for rows in folded.scores],
-        effects=_effects(folded, M, ranges, ledger),
+        effects=_effects(folded, M, reach, ledger),
         ways=ways,
         over=over,
         scale=scale,
@@ -386,7 +377,7 @@ def evaluation_of(proof: Sums, ledger: Ledger) -> Evaluation:
 
 
 def parse_sums(
-    proof: dict[str, object], model: Model, statement: Statement, precision: int
+    proof: Fields, model: Model, statement: Statement, precision: int
 ) -> Sums:
     """Return the proof of sums that these keys hold, about two operands.  (SPEC-13.1)
 
@@ -400,10 +391,9 @@ def parse_sums(
         "SPEC-13.1",
         "sums are about two operands, read at the last position",
     )
-    config = {"readout": "last", **model.config}
     for name, value in _NEEDED.items():
         require_support(
-            config.get(name) == value,
+            model.config.get(name) == value,
             "SPEC-13.1",
             f"config field {name}: sums are proved for {_SUPPORTED}",
         )

@@ -8,8 +8,8 @@ M.
 from collections.abc import Sequence
 from itertools import compress
 
-from checker.ground import record
-from checker.ground.exact import Matrix, bits
+from checker.ground import paired, record
+from checker.ground.exact import Matrix, Row, bits
 from checker.ground.ledger import Ledger
 from checker.ground.packed import weighed
 from checker.sums.fold import Factor, factor
@@ -33,7 +33,7 @@ class Readout:
     """
 
     left: Factor
-    counts: tuple[int, ...]
+    counts: Row
     right: Factor | None
 
     def written(
@@ -75,7 +75,7 @@ def readout(
     scale that makes P Q that of R.
     Raises: Declined (SPEC-3.5).
     """
-    pairs = zip(columns.rows, rest, strict=True)
+    pairs = paired(columns.rows, rest)
     left = Matrix(tuple((*row, end) for row, end in pairs), 0)
     counts = tuple(sum(map(bool, row)) for row in left.rows)
     summed = room + bits(left) + len(counts).bit_length()

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 
 from checker.ground import record
 from checker.ground.exact import Matrix, hold
-from checker.ground.interval import exp_enclosure, inverse_sqrt
+from checker.ground.interval import Enclosure, Exponentials
 from checker.ground.ledger import Ledger
 
 GUARD_BITS = 64
-"""Bits of exponentials beyond the precision of shares, and of sqrt(d_head) beyond these."""
-
-Enclosure = tuple[int, int]
+"""Bits of exponentials beyond the precision of shares."""
 
 
 @record
 class Scores:
-    """Scores of a head, before the division by sqrt(d_head)."""
+    """Scores of a head, before the division by sqrt(d_head): a row for each token of the last
+    position, of all tokens before it, stacked, and of itself.
+    """
 
     rows: Matrix
     d_head: int
@@ -33,26 +33,17 @@ class Scores:
         """
         count = len(values)
         hold(2 * count, self.bits, ledger)
-        ledger.charge(mul=2 * count, add=count, cmp=count, exp=2 * count)
-        root_low, root_high = inverse_sqrt(self.d_head, self.bits + GUARD_BITS)
-        fine = self.rows.scale + self.bits + GUARD_BITS
+        ledger.charge(mul=2 * count, add=count, cmp=count)
         top = max(values)
-        found = list[Enclosure]()
-        for value in values:
-            down = top - value
-            # A longer way down gives the lower end.
-            low = exp_enclosure(down * root_high, fine, self.bits)[0]
-            high = exp_enclosure(down * root_low, fine, self.bits)[1]
-            found.append((low, high))
-        return found
+        known = Exponentials(self.d_head, self.rows.scale, ledger)
+        return known.ends([(top - x, top - x) for x in values], self.bits)
 
 
 @record
 class Shares:
     """The shares of a head.
 
-    ``tables``: for each token of the last position the exponentials of all tokens before it,
-    stacked, and of itself.
+    ``tables``: the exponentials of the scores.
     """
 
     scores: Scores
@@ -75,19 +66,18 @@ class Shares:
         """
         n = len(before) + 1
         ledger.charge(mul=4 * n - 4, add=6 * n - 4, cmp=n)
-        table = self.tables[last]
-        row = self.scores.rows.rows[last]
-        own = len(row) - len(self.scores.rows.rows) + last
-        values = [row[at] for at in before] + [row[own]]
+        chosen = [*before, -1]
+        values = [self.scores.rows.rows[last][at] for at in chosen]
+        unit = 1 << self.precision
         if values.count(values[0]) == n:
-            return [(1 << self.precision, 1 << self.precision)] * (n - 1)
-        ends = [table[at] for at in before] + [table[-1]]
-        if sum(low for low, _ in ends) < 1 << self.precision:
+            return [(unit, unit)] * (n - 1)
+        ends = [self.tables[last][at] for at in chosen]
+        if sum(low for low, _ in ends) < unit:
             ends = self.scores.exponentials(values, ledger)
         lows = sum(low for low, _ in ends)
         highs = sum(high for _, high in ends)
-        one = n << self.precision
-        found = list[Enclosure]()
+        one = n * unit
+        found = []
         for low, high in ends[:-1]:
             least = one * low // (low + highs - high)
             most = -(-one * high // (high + lows - low))
@@ -100,11 +90,9 @@ def shares_of(scores: Matrix, d_head: int, precision: int, ledger: Ledger) -> Sh
 
     Cost: that of an exponential for each entry of the tables.
     """
-    known = Scores(scores, d_head, precision + GUARD_BITS)
-    count = len(scores.rows)
-    before = len(scores.rows[0]) - count
-    tables = [
-        known.exponentials((*row[:before], row[before + place]), ledger)
-        for place, row in enumerate(scores.rows)
-    ]
+    before = scores.width - scores.height
+    kept = enumerate(scores.rows, before)
+    rows = tuple((*row[:before], row[own]) for own, row in kept)
+    known = Scores(Matrix(rows, scores.scale), d_head, precision + GUARD_BITS)
+    tables = [known.exponentials(row, ledger) for row in rows]
     return Shares(known, precision, tables)

@@ -14,10 +14,10 @@ Not done here: nothing says that neurons fit their switch.  One that does not ha
 from collections.abc import Sequence
 from itertools import islice
 
-from checker.ground import record
-from checker.ground.decode import integers
+from checker.ground import paired, record
+from checker.ground.decode import Fields, integers
 from checker.ground.errors import require_form
-from checker.ground.exact import Matrix, Row, hold, rescale, transposed
+from checker.ground.exact import Matrix, Row, Rows, hold, rescale, transposed
 from checker.ground.ledger import Ledger
 from checker.ground.norms import parse_matrix
 from checker.sums.readout import Logits, Readout
@@ -32,23 +32,23 @@ MOST_NEURONS = 4096
 class SwitchHints:
     """Per neuron its switch and scale; ``tables`` has a row for each switch, stacked columns."""
 
-    switches: tuple[int, ...]
-    scales: tuple[int, ...]
+    switches: Row
+    scales: Row
     tables: Matrix
 
 
-def parse_switches(found: dict[str, object], neurons: int, tokens: int) -> SwitchHints:
+def parse_switches(found: Fields, neurons: int, tokens: int) -> SwitchHints:
     """Return the switches that a proof names; all positions have so many tokens together.
 
     Raises: Malformed (SPEC-3.x, SPEC-13.6), Declined (SPEC-3.5).
     """
     tables = parse_matrix(found["tables"], "tables", MOST_NEURONS)
-    last = len(tables.rows) - 1
+    last = tables.height - 1
     switches = integers(found["neurons"], "neurons", 0, last, MOST_NEURONS)
     scales = integers(found["scales"], "scales", 1, 2**31, MOST_NEURONS)
     as_many_neurons = len(switches) == len(scales) == neurons
     require_form(
-        as_many_neurons and len(tables.rows[0]) == tokens,
+        as_many_neurons and tables.width == tokens,
         "SPEC-13.6",
         "neurons, scales and tables are not as many as the model's neurons and tokens",
     )
@@ -78,14 +78,14 @@ class _Member:
 class Switch:
     """One switch: what its neurons write by token, packed; bounds on its error by steps of |t|."""
 
-    written: tuple[int, ...]
+    written: Row
     step: int
-    errors: tuple[int, ...]
+    errors: Row
 
 
 def _rest(pre: Row, alpha: int, table: Row, sizes: Sequence[int]) -> int:
     """Return E: the largest ``|pre - alpha t|`` of any input."""
-    rest = iter(value - alpha * t for value, t in zip(pre, table, strict=True))
+    rest = iter(value - alpha * t for value, t in paired(pre, table))
     parts = [list(islice(rest, size)) for size in sizes]
     return max(sum(map(max, parts)), -sum(map(min, parts)))
 
@@ -117,7 +117,7 @@ class EverySwitch:
 
     readout: Readout
     switches: list[Switch]
-    tables: tuple[Row, ...]
+    tables: Rows
 
     def written(
         self, rows: Sequence[int], activations: Sequence[int], ledger: Ledger
@@ -131,7 +131,7 @@ class EverySwitch:
         count = len(self.switches)
         ledger.charge(add=count * (len(rows) - 1), cmp=2 * count)
         values = map(sum, zip(*map(self.tables.__getitem__, rows), strict=True))
-        states = list(zip(self.switches, values, strict=True))
+        states = list(paired(self.switches, values))
         on = [switch.written for switch, t in states if t > 0]
         # Past the last step the error is zero.
         errors = [
@@ -139,8 +139,9 @@ class EverySwitch:
             for switch, t in states
             if abs(t) < LEVELS * switch.step
         ]
-        ledger.charge(mul=len(errors), add=len(errors))
-        ledger.charge(add=len(rows) * self.readout.left.columns * len(on))
+        many = len(errors)
+        width = self.readout.left.slots.columns
+        ledger.charge(mul=many, add=many + len(rows) * width * len(on))
         total = sum(written[row] for written in on for row in rows)
         return self.readout.logits(total, sum(errors), ledger)
 
@@ -167,9 +168,9 @@ def prepare(
         "SPEC-13.6",
         "the tables are finer than the activations",
     )
-    tokens = len(pre.rows)
+    tokens = pre.height
     neurons = len(spread)
-    hold(len(hints.tables.rows) * tokens, 8 * readout.left.slots.width, ledger)
+    hold(hints.tables.height * tokens, 8 * readout.left.slots.width, ledger)
     work = tokens * sum(readout.counts)
     entries = tokens * neurons
     levels = LEVELS * neurons

@@ -7,7 +7,7 @@ open is tried again with exact ones.
 
 from collections.abc import Sequence
 
-from checker.ground import record
+from checker.ground import paired, record
 from checker.ground.exact import Matrix, bits, hold
 from checker.ground.ledger import Ledger
 from checker.ground.packed import Slots
@@ -27,7 +27,6 @@ class PackedTables:
     """
 
     slots: Slots
-    columns: int
     base: list[int]
     moved: list[list[int]]
     bits: int
@@ -44,11 +43,12 @@ class PackedTables:
               and two additions.
         """
         *before, last = rows
-        count = len(before) * len(self.moved) * self.columns
-        ledger.charge(mul=count, add=len(before) * self.columns + 2 * count)
+        entries = len(before) * self.slots.columns
+        count = entries * len(self.moved)
+        ledger.charge(mul=count, add=entries + 2 * count)
         scalars = [1]
         terms = [sum(self.base[row] for row in rows)]
-        for table, own in zip(self.moved, shares, strict=True):
+        for table, own in paired(self.moved, shares):
             scalars += own
             terms += [table[row] + table[last] for row in before]
         return self.slots.combine(scalars, terms)
@@ -77,20 +77,18 @@ def packed(
     # Where tables are rounded, so are sums of rows, to whole bytes.
     dropped = fineness.precision // 8 if lost else 0
     unit = fineness.over << fineness.precision
-    rounded = list[Matrix]()
+    rounded = []
     for table in folded.tables:
         rows = (tuple(entry >> lost for entry in row[columns]) for row in table)
         rounded.append(Matrix(tuple(rows), 0))
     # A row of every position; of every head two, times shares that sum to at most one.
     terms = len(folded.sizes) + 2 * len(folded.scores)
     width = max(map(bits, rounded)) + (terms * unit).bit_length()
-    count = len(rounded[0].rows[0])
-    slots = Slots(count, width, dropped)
+    slots = Slots(rounded[0].width, width, dropped)
     hold(sum(folded.sizes) * len(rounded), 8 * slots.width, ledger)
     base, *moved = (list(map(slots.pack, table.rows)) for table in rounded)
     return PackedTables(
         slots=slots,
-        columns=count,
         base=[row * unit for row in base],
         moved=moved,
         bits=width - 8 * dropped,

@@ -14,6 +14,7 @@ from checker.cells.weights import Scores
 from checker.float32.cells import Slack
 from checker.ground.exact import Matrix, bits
 from checker.ground.ledger import Ledger
+from checker.statement.outcome import MARGIN_BITS
 from checker.wide.frame import WideFrame
 from checker.wide.heads import Heads
 from checker.wide.hints import Hints
@@ -59,13 +60,15 @@ class WideCells(Cells):
 
     def _least(self, margin: int | None, value: int | None) -> int | None:
         """Return the lesser margin, as for one head; under a final norm one of the sum is divided
-        by the largest S.  (SPEC-16.10)
+        by the largest S.  (SPEC-16.10, SPEC-16.14)
         """
         final = self.read.final
-        if value is not None and final:
-            _, most = final.ends
-            value = (value << self.paths.value_scale) // most
-        return super()._least(margin, value)
+        if value is None or not final:
+            return super()._least(margin, value)
+        _, most = final.ends
+        # both are over 2^-NORM_SCALE
+        shown = (self.slack.margin(value) << MARGIN_BITS) // most
+        return shown if margin is None else min(margin, shown)
 
     def _left(
         self,

@@ -16,8 +16,8 @@ from checker.statement.model import Model
 from checker.statement.outcome import MAX_CELLS
 from checker.statement.statement import Statement
 from checker.wide.derive import WideCells
-from checker.wide.float32 import wide_slacks
-from checker.wide.heads import heads_of, parts_of, require_wide
+from checker.wide.float32 import rounded_heads
+from checker.wide.heads import heads_of, require_wide
 from checker.wide.hints import parse_hints
 from checker.wide.methods import WIDE_METHODS
 
@@ -29,21 +29,13 @@ class WideForest(Forest):
     def derivation(self, ledger: Ledger) -> Cells:
         """Return what derives the outcomes of wide cells, with the tables of all heads.
 
-        Raises: Declined (SPEC-3.5, SPEC-8.2, SPEC-16.12).
+        Raises: Declined (SPEC-3.5, SPEC-8.2, SPEC-16.12, SPEC-16.14).
         """
         exp = self.statement.exp_errors
         heads = heads_of(self.model, self.named, ledger, TABLE_SCALE if exp else 0)
         slacks = [REAL] * len(heads.tables)
         if exp is not None:
-            first = [places[0] for places in heads.tables]
-            slacks = wide_slacks(
-                self.model,
-                parts_of(self.model),
-                exp,
-                [paths.score_scale for paths in first],
-                first[0].value_scale,
-                ledger,
-            )
+            heads, slacks = rounded_heads(self.model, exp, heads, ledger)
         return WideCells(heads, self.named, self.precision, ledger, slacks)
 
 
@@ -68,13 +60,6 @@ def parse_wide(
         "paths are not enclosed in a proof of wide cells",
     )
     require_wide(model)
-    config = model.config
-    attends = config["attn_only"] is True and config["normalization_type"] is None
-    require_support(
-        statement.exp_errors is None or attends,
-        "SPEC-16.12",
-        "wide cells are proved for float32 without an MLP and without normalisation",
-    )
     named = places_of(statement)
     sizes = model.sizes | {"places": len(named.tokens)}
     cells = listing(proof["wide"], "wide", MAX_CELLS)

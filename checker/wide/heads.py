@@ -8,12 +8,18 @@ from checker.cells.paths import Paths, decompose
 from checker.cells.places import Places
 from checker.ground import record
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, Row, add_row, product, rescale
+from checker.ground.exact import Matrix, add_row, product, rescale
 from checker.ground.ledger import Ledger
 from checker.statement.model import Model, part
 from checker.wide.final import Final, final_of, reading_columns
 from checker.wide.mlp import Neurons
-from checker.wide.norm import deviation, ends_of, normed_heads, scaled_rows
+from checker.wide.norm import (
+    deviation,
+    ends_of,
+    norm_row,
+    normed_heads,
+    scaled_rows,
+)
 
 MAX_HEADS = 4
 """A box of so many heads has eight vertices.  (SPEC-16.1)"""
@@ -138,12 +144,6 @@ def _with_neurons(
     return read, Neurons(effects, model.sizes["d_vocab_out"])
 
 
-def _row_of(model: Model, name: str, usual: int) -> Matrix:
-    """Return a vector of a norm as a row; "LNPre" has ones and zeros."""
-    usual_row: Row = (usual,) * model.sizes["d_model"]
-    return model.weights.get(name, Matrix((usual_row,), 0))
-
-
 def _normed(
     model: Model,
     heads: list[dict[str, Matrix]],
@@ -151,8 +151,8 @@ def _normed(
     ledger: Ledger,
 ) -> Heads:
     """Return the tables of a model with layer norm."""
-    before = _row_of(model, "blocks.0.ln1.w", 1)
-    shift = _row_of(model, "blocks.0.ln1.b", 0)
+    before = norm_row(model, "blocks.0.ln1.w", 1)
+    shift = norm_row(model, "blocks.0.ln1.b", 0)
     folded = []
     for head in heads:
         own = dict(head)
@@ -162,7 +162,7 @@ def _normed(
             own[f"W_{letter}"] = scaled_rows(head[f"W_{letter}"], before, ledger)
         folded.append(own)
     unembed = model.weights["unembed.W_U"]
-    after = _row_of(model, "ln_final.w", 1)
+    after = norm_row(model, "ln_final.w", 1)
     columns = reading_columns(unembed, after, ledger)
     positions = model.weights["pos_embed.W_pos"]
     last = Matrix(positions.rows[-1:], positions.scale)
@@ -174,7 +174,7 @@ def _normed(
     tables = normed_heads(model, folded, named, columns, direct, ledger)
     final = final_of(
         deviation(model),
-        _row_of(model, "ln_final.b", 0),
+        norm_row(model, "ln_final.b", 0),
         unembed,
         model.weights["unembed.b_U"],
         tables,

@@ -13,6 +13,7 @@ from checker.ground import record
 from checker.ground.decode import hexadecimal
 from checker.ground.exact import (
     Matrix,
+    Row,
     add_row,
     bits,
     hold,
@@ -65,6 +66,12 @@ def deviation(model: Model) -> Deviation:
     """Return how rows of this model are divided."""
     mantissa, exponent = hexadecimal(model.config["eps"], "config field eps")
     return Deviation(model.sizes["d_model"], mantissa, exponent)
+
+
+def norm_row(model: Model, name: str, usual: int) -> Matrix:
+    """Return a vector of a norm as a row; "LNPre" has ones and zeros."""
+    usual_row: Row = (usual,) * model.sizes["d_model"]
+    return model.weights.get(name, Matrix((usual_row,), 0))
 
 
 def centred_rows(a: Matrix, ledger: Ledger) -> Matrix:
@@ -241,9 +248,11 @@ class NormedScores(Scores):
         by_query = dict(zip(queries, bases, strict=True))
         spans.append(self._asked(last, by_query, blocks))
         top = max(high for row in spans for _, high in row.values())
+        # 16.12: lower ends are those of scores less by this
+        wide = self.slack.score_error
         rows = []
         for row in spans:
-            below = [(top - high, top - low) for low, high in row.values()]
+            below = [(top - high, top - low + wide) for low, high in row.values()]
             ends = self.exp_ends(below, self.precision)
             rows.append(dict(zip(row, ends, strict=True)))
         return apart(rows)

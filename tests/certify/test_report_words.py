@@ -250,7 +250,7 @@ def test_tables_and_elements_are_read_from_a_statement(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("p", [2, 7, 12])
 def test_waves_of_the_clock(p: int) -> None:
-    basis = fourier._cyclic(p)
+    basis = fourier.cyclic_basis(p)
     assert np.allclose(basis.columns.T @ basis.columns, np.eye(p - 1))
     numbers_to_p = np.arange(p)
     for k in range(1, p // 2 + 1):

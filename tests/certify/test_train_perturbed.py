@@ -30,6 +30,7 @@ from certify.training.perturbed import (  # noqa: E402
     margins_below,
     numbers_of,
     rounded,
+    rounded_array,
     without_norm,
 )
 
@@ -126,7 +127,9 @@ def test_rounding_is_to_the_nearest(seed: int, bits: int) -> None:
     step = 2.0 ** math.ceil(math.log2(float(tensor.abs().max()) / most))
     assert float((found - tensor).abs().max()) <= step / 2
     assert float((found / step).abs().max()) <= most
+    assert np.array_equal(rounded_array(tensor.numpy(), bits), found.numpy())
     assert torch.equal(rounded(torch, torch.zeros(3), bits), torch.zeros(3))
+    assert np.array_equal(rounded_array(np.zeros(3), bits), np.zeros(3))
 
 
 @RARELY

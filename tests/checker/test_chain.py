@@ -18,6 +18,7 @@ from typing import Any
 
 import chains
 import forests
+import make_vectors
 import models
 import numpy as np
 import pytest
@@ -364,6 +365,50 @@ def scores_of(paths: Paths, q: int, m: int, t: int, i: int) -> float:
     return float(Fraction(key, 1 << paths.score_scale)) / math.sqrt(paths.d_head)
 
 
+def factors(
+    chain: ChainCells, paths: Paths, frame: ChainFrame, asked: list[int]
+) -> tuple[float, float]:
+    """Return the logarithms of a least and a largest number that takes all weights of the inputs
+    with these queries to between their ends.
+    """
+    least, most = -math.inf, math.inf
+    unit = chain.precision * math.log(2)
+    for (b, (first, last)), i in itertools.product(enumerate(frame.blocks), range(len(paths.pvou))):
+        low, high = frame.weights[i][b]
+        for q, t in itertools.product(asked, range(first, last + 1)):
+            score = scores_of(paths, q, frame.maximum, t, i)
+            least = max(least, math.log(low) - unit - score if low else -math.inf)
+            most = min(most, math.log(high) - unit - score)
+    return least, most
+
+
+def test_weights_of_positions_with_different_keys_are_as_narrow_as_those_of_tokens() -> None:
+    places = [[0, Fraction(1, 16), 1], [0, Fraction(-1, 8), 1], [0, 0, 1]]
+    changes = {"pos_embed.W_pos": places}
+    given = vectors_chain.model(vectors_chain.LINE, n=3, changes=changes)
+    document = vectors_chain.document(make_vectors, given, vectors_chain.cells_of(4))
+    chain, paths, parsed = cells_over(given, document)
+    assert len(set(chain.keys)) == 3
+    for cell in every_cell(parsed.proof.roots):
+        asked = [q for first, last in cell.queries for q in range(first, last + 1)]
+        frame = ChainFrame(chain, cell)
+        least, most = factors(chain, paths, frame, asked)
+        assert least <= most + 1e-9
+        ends = [both for row in frame.weights for both in row.values()]
+        assert all(low <= high <= low + (low >> 20) + 8 for low, high in ends)
+
+
+def test_of_answers_that_are_equally_steep_the_farthest_is_the_rival() -> None:
+    # Those between are no corners of the hull; for the last but one the next is the farthest too.
+    points = [(0, 0, 0), (1, -1, 1), (3, -3, 2), (4, -5, 3)]
+    assert list(line_module.later(points, 0, ledger())) == [(2, 3, 1), (1, 2, 1), (0, 2, 3)]
+
+
+def test_an_answer_at_the_same_place_is_no_farther_than_the_nearest() -> None:
+    points = [(0, 0, 0), (0, -2, 1), (0, -1, 2)]
+    assert list(line_module.later(points, 0, ledger())) == [(1, 2, 1), (0, 2, 1)]
+
+
 def test_weights_and_brackets_bound_those_of_every_input() -> None:
     seen: Counter[str] = Counter()
     for seed in range(SEEDS):
@@ -380,17 +425,9 @@ def test_weights_and_brackets_bound_those_of_every_input() -> None:
             if right not in chain.rivals.spreads:
                 continue
             frame = ChainFrame(chain, cell)
+            assert frame.drop == 0  # 12.5: B/rho, nothing in real arithmetic
             asked = [q for first, last in cell.queries for q in range(first, last + 1)]
-            least, most = -math.inf, math.inf
-            for (b, (first, last)), i in itertools.product(
-                enumerate(frame.blocks), range(len(paths.pvou))
-            ):
-                low, high = frame.weights[i][b]
-                unit = chain.precision * math.log(2)
-                for q, t in itertools.product(asked, range(first, last + 1)):
-                    score = scores_of(paths, q, m, t, i)
-                    least = max(least, math.log(low) - unit - score if low else -math.inf)
-                    most = min(most, math.log(high) - unit - score)
+            least, most = factors(chain, paths, frame, asked)
             # One number for the cell takes all weights to between their ends.
             assert least <= most + 1e-9, (seed, cell.where)
             seen["narrow"] += most - least < 1e-6
@@ -458,6 +495,16 @@ def test_an_answer_on_an_edge_is_inside() -> None:
     rivals = plane_module.plane(logits, Matrix(((0,) * 4,), 0), tiles, ledger())
     assert set(rivals.spreads) == {0, 1, 2}
     assert all(3 in near for near in rivals.spreads.values())
+
+
+@pytest.mark.parametrize("triangle", [[0, 1, 2], [1, 2, 0], [2, 0, 1]])
+def test_an_answer_just_outside_is_not_inside(triangle: list[int]) -> None:
+    # Of twice the area, which is one, the corner (0, 0) has a share of -1.
+    places = ((0, 0), (1, 0), (0, 1), (1, 1))
+    logits = Reading((), places, (0, 0, 0, -9), Widths(Fraction(0), (0,), 0), 0)
+    tiles = plane_module.parse_tiling({"triangles": [triangle], "inside": [[3, 0]]}, 4)
+    with pytest.raises(Rejected, match="answer 3 is not inside"):
+        plane_module.plane(logits, Matrix(((0,) * 4,), 0), tiles, ledger())
 
 
 # --- float32, limits, the ledger --------------------------------------------------------

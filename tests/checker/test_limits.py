@@ -409,11 +409,11 @@ FORMED: dict[str, tuple[Callable[[Ledger], object], int]] = {
     "finer": (lambda ledger: exact.rescale(A, 5, ledger), 4 * (384 + 3 + 5)),
     "as fine": (lambda ledger: exact.rescale(A, 0, ledger), 0),
     "a row": (
-        lambda ledger: exact.add_row(A, exact.Matrix(((8, 0),), 2), ledger),
+        lambda ledger: exact.plus(A, exact.Matrix(((8, 0),), 2), ledger),
         4 * (384 + 3 + 2) + 4 * (384 + 5 + 1),
     ),
     "a difference": (
-        lambda ledger: norms.minus(A, exact.Matrix(((8, 0), (0, 0)), 2), ledger),
+        lambda ledger: exact.minus(A, exact.Matrix(((8, 0), (0, 0)), 2), ledger),
         4 * (384 + 3 + 2) + 4 * (384 + 5 + 1),
     ),
     "hints": (lambda ledger: norms.low_rank(A, A, A, ledger), 4 * (384 + 3 + 3 + 2)),

@@ -24,8 +24,8 @@ from models import Model, filled
 from sum_bounds import Page
 from test_terms import Counted, counted, ledger
 
+import checker.ground.interval
 import checker.sums.fold
-import checker.sums.shares
 import checker.sums.tables
 from checker import check
 from checker.ground.errors import Declined, Refusal
@@ -213,6 +213,7 @@ class PlainSlots:
     def __init__(self, columns: int, bits: int, drop: int) -> None:
         size = bits // 8 + 1
         self.size, self.width, self.half = size, columns * size, 1 << bits
+        self.columns = columns
         self.drop = 8 * drop
 
     def pack(self, values: Any) -> Any:
@@ -444,7 +445,7 @@ def test_the_division_of_scores_is_rounded_outward(monkeypatch: pytest.MonkeyPat
         asked.append((y, scale))
         return exp_enclosure(y, scale, precision)
 
-    monkeypatch.setattr(checker.sums.shares, "exp_enclosure", watched)
+    monkeypatch.setattr(checker.ground.interval, "exp_enclosure", watched)
     for d_head in (2, 3, 5):
         asked.clear()
         Scores(Matrix(((0, 7),), 2), d_head, 128).exponentials([0, 7], ledger())

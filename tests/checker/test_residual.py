@@ -601,7 +601,7 @@ def test_costs_are_the_formulas() -> None:
     peel = random_matrix(rng, 3, 1), random_matrix(rng, 1, 2)
     enclose([first, last], PathHint((1, 1), (peel, ()), RANGE), book)
     # c x and the subtraction; x Y; the table and its subtraction; the bound; the ends.
-    rest = norms.minus(first, multiply(peel, ledger()), ledger())
+    rest = exact.minus(first, multiply(peel, ledger()), ledger())
     looked = looks(peel[1], last) + looks(rest, last)
     assert spent(book) == (
         6 + 8 + 12 + 24 + 12,

@@ -26,7 +26,7 @@ import pytest
 from exhaustion import bracket, exact_paths, widened
 from models import Seeded
 
-from checker.cells import counting, screen, ties, weights
+from checker.cells import counting, screen, ties
 from checker.cells.cell import Inputs, Known, Margin
 from checker.cells.copies import Copies, Group
 from checker.cells.counting import Count, Share
@@ -39,7 +39,7 @@ from checker.cells.terms import Frame, Left, Terms, max_of_terms
 from checker.cells.ties import _sign, is_wrong
 from checker.cells.weights import Ends, Scores
 from checker.float32.cells import REAL, Slack
-from checker.ground import exact
+from checker.ground import exact, interval
 from checker.ground.decode import big, dyadic
 from checker.ground.errors import Declined, Malformed, Rejected
 from checker.ground.exact import Matrix
@@ -318,8 +318,8 @@ def test_each_end_of_a_weight_takes_its_own_end_of_the_root(
         asked.append((d, scale, precision))
         return len(asked), 10
 
-    monkeypatch.setattr(weights, "inverse_sqrt", lambda d, precision: (5, 7))
-    monkeypatch.setattr(weights, "exp_enclosure", numbered)
+    monkeypatch.setattr(interval, "inverse_sqrt", lambda d, precision: (5, 7))
+    monkeypatch.setattr(interval, "exp_enclosure", numbered)
     scores = scores_of(random_paths(random.Random(1), 2, 2))
     assert scores.exp_ends([(3, 11)], 64) == [(1, 10)]
     scale = scores.tables.paths.score_scale + 64 + 64
@@ -1208,7 +1208,7 @@ def test_a_product_costs_what_is_charged(shape: tuple[int, int, int]) -> None:
 def test_adding_a_row_costs_what_is_charged() -> None:
     book = ledger()
     Counted.reset()
-    found = exact.add_row(
+    found = exact.plus(
         Matrix(counted(((1, 2), (3, 4), (5, 6))), 1), Matrix(counted(((1, 1),)), 3), book
     )
     assert found == Matrix(((5, 9), (13, 17), (21, 25)), 3)

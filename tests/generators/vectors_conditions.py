@@ -11,7 +11,9 @@ from typing import Any
 
 import networks
 import questions
+import vectors_chain
 import vectors_leaves
+import vectors_wide
 from conditions import fulfils
 from models import Model
 from vectors_domain import BEHIND, EQUALS, among, context, domain_of
@@ -150,3 +152,23 @@ def refused(book: Any, make: Any) -> None:
         EQUALS,
         declined=True,
     )
+    unconditional(book, make)
+
+
+def unconditional(book: Any, make: Any) -> None:
+    """Chains and wide cells that nothing but their scope is wrong with."""
+    line = vectors_chain.model(vectors_chain.LINE)
+    chain = vectors_chain.document(make, line, vectors_chain.cells_of(4))
+    heads = vectors_wide.two_heads(5)
+    wide = vectors_wide.boxed(make, heads, make.completed(3, [], "brute-force"))
+    for kind, model, doc in (("chains", line, chain), ("wide cells", heads, wide)):
+        for name, condition in (("gap", {"min-gap": 2}), ("copies", {"max-copies": 1})):
+            _, total = about(model, domain_of(model), condition)
+            book.refuse(
+                "SPEC-5.3",
+                f"{kind.split()[0]}-over-{name}",
+                f"a proof of {kind} over a condition",
+                scoped(make, doc, condition, total),
+                model,
+                declined=True,
+            )

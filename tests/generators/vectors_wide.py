@@ -1,4 +1,4 @@
-"""Vectors for SPEC-16.1 to SPEC-16.12: models with several heads, layer norm or an MLP.
+"""Vectors for SPEC-16.1 to SPEC-16.14: models with several heads, layer norm or an MLP.
 
 `chapter` takes the book and the module `make_vectors`, which imports this file, so that there is no
 circle (see `vectors_paths.py`).  The truth is that of `networks.py`, by plain loops with 200 bits.
@@ -8,29 +8,31 @@ from __future__ import annotations
 
 import copy
 import random
-from typing import Any
+from typing import Any, cast
 
 import boxes
 import mutators
 import networks
 import oracle
 from models import Model
+from vectors_float32 import claimed
 
 from checker.cells.cell import Inputs, expand
 from checker.cells.places import places_of
 from checker.cells.weights import both_ends
 from checker.check import parse
-from checker.float32.cells import REAL
 from checker.ground.ledger import Ledger
 from checker.wide.derive import WideCells
+from checker.wide.forest import WideForest
 from checker.wide.frame import WideFrame
-from checker.wide.heads import heads_of
 from checker.wide.hints import Hints
 
 Document = dict[str, Any]
 ATTENTION = "blocks.0.attn."
+MLP = "blocks.0.mlp."
 PRECISION = 64
 MOST = 1 << 31
+LEAST_EPS = "0x1.0000000000000p-60"
 
 
 def two_heads(seed: int, norm: str | None = None, heads: int = 2, mlp: str | None = None) -> Model:
@@ -68,7 +70,7 @@ def document(made: Any, model: Model, cells: list[Document]) -> Document:
     return doc
 
 
-def boxed(made: Any, model: Model, cells: list[Document]) -> Document:
+def boxed(made: Any, model: Model, cells: list[Document], *, in_float32: bool = False) -> Document:
     """Return a certificate that claims nothing, with boxes as tight as they may be."""
     heads = model.config["n_heads"]
     widest = [[0, 1, 60]] * (heads - 1)
@@ -77,13 +79,12 @@ def boxed(made: Any, model: Model, cells: list[Document]) -> Document:
     hints |= {"neurons": [[-MOST, MOST]] * count} if count else {}
     loose = [cell if cell["method"] == "skip" else cell | hints for cell in cells]
     doc = document(made, model, loose)
+    doc = claimed(doc) if in_float32 else doc
     parsed = parse(model.bytes, mutators.encode(doc))
-    named, ledger = places_of(parsed.statement), Ledger(lambda done: None)
-    tables = heads_of(parsed.model, named, ledger)
-    slacks = [REAL] * len(tables.tables)
-    checker = WideCells(tables, named, PRECISION, ledger, slacks)
-    scores = checker.scores_of_heads
-    roots = {root.where: root for root in parsed.proof.roots}  # type: ignore[attr-defined]
+    named, proof = places_of(parsed.statement), cast(WideForest, parsed.proof)
+    checker = cast(WideCells, proof.derivation(Ledger(lambda done: None)))
+    tables, scores = checker.read, checker.scores_of_heads
+    roots = {root.where: root for root in proof.roots}
     unread = list(roots.values())
     found, bounds = {}, {}
     while unread:
@@ -209,6 +210,7 @@ def chapter(book: Any, made: Any) -> None:
     _neurons(book, made, two_heads(4, None, 1, "relu"))
     _refused(book, made, model, base)
     _declined(book, made, model, base)
+    _float32(book, made)
 
 
 def _more(book: Any, made: Any, folder: str, model: Model, what: str) -> None:
@@ -317,31 +319,6 @@ def _declined(book: Any, made: Any, model: Model, base: Document) -> None:
         doc = document(made, other, cells)
         why = f"wide cells are not proved for a model with {name}"
         book.refuse("SPEC-16.1", name, why, doc, other, declined=True)
-    exp = {"eps_exp": "1/4194304", "eta_exp": "1/85070591730234615865843651857942052864"}
-    single = copy.deepcopy(base)
-    single["statement"] |= {"semantics": "float32:any-order", **exp}
-    weakest = {"correct_lower": "0", "correct_upper": single["statement"]["total"]}
-    single["statement"] |= weakest
-    single["proof"]["operations"] = str(10**9)
-    for cell in single["proof"]["wide"]:
-        cell["box"] = [[0, 1, 60]]
-        cell["failures"] = ["0", single["statement"]["total"]]
-    book.accept(
-        "SPEC-16.12",
-        "several-heads",
-        "in float32 with sums in any order",
-        model,
-        tightened(made, model, single),
-        truth=truth_of(model),
-    )
-    for kind, other in (
-        ("norm", two_heads(3, "LNPre")),
-        ("mlp", two_heads(4, None, 1, "relu")),
-    ):
-        doc = boxed(made, other, whole(made, "brute-force"))
-        doc["statement"] |= {"semantics": "float32:any-order", **exp}
-        why = f"wide cells with {kind} are not proved for float32"
-        book.refuse("SPEC-16.12", kind, why, doc, other, declined=True)
     paths = {"ov": {"bound": {"rule": "range"}, "form": [1, 3], "peel": [[], []]}}
     book.refuse(
         "SPEC-16.1",
@@ -351,3 +328,76 @@ def _declined(book: Any, made: Any, model: Model, base: Document) -> None:
         model,
         declined=True,
     )
+
+
+def loosely(made: Any, model: Model) -> Document:
+    """Return a certificate about float32 that claims nothing, with hints that need not hold."""
+    count = model.config.get("d_mlp", 0)
+    hints: Document = {"box": [[0, 1, 60]] * (model.config["n_heads"] - 1)}
+    hints |= {"neurons": [[-MOST, MOST]] * count} if count else {}
+    cells = [cell | hints for cell in whole(made, "brute-force")]
+    return claimed(document(made, model, cells))
+
+
+def scaled(model: Model, name: str, factor: int) -> Model:
+    """Return the model with one tensor multiplied."""
+
+    def times(part: Any) -> Any:
+        return [times(x) for x in part] if isinstance(part, list) else part * factor
+
+    return Model(model.config, model.tensors | {name: times(model.tensors[name])})
+
+
+def constant(model: Model, eps: str) -> Model:
+    """Return the model with one token and position of equal entries, and another eps."""
+    rows = model.tensors["embed.W_E"]
+    places = model.tensors["pos_embed.W_pos"]
+    tensors = model.tensors | {
+        "embed.W_E": [[1] * len(rows[0]), *rows[1:]],
+        "pos_embed.W_pos": [[1] * len(rows[0]), *places[1:]],
+    }
+    return Model(model.config | {"eps": eps}, tensors)
+
+
+def _float32(book: Any, made: Any) -> None:
+    """Add claims about every float32 execution, and models about which there are none."""
+    several = two_heads(5)
+    neurons = two_heads(4, None, 1, "relu")
+    normed = two_heads(3, "LN", 1)
+    for folder, name, model in (
+        ("SPEC-16.12", "several-heads", several),
+        ("SPEC-16.13", "mlp-1", neurons),
+        ("SPEC-16.13", "mlp-2", two_heads(4, None, 2, "relu")),
+        ("SPEC-16.14", "lnpre", two_heads(3, "LNPre")),
+        ("SPEC-16.14", "ln", normed),
+        ("SPEC-16.14", "least-eps", Model(normed.config | {"eps": LEAST_EPS}, normed.tensors)),
+        ("SPEC-16.14", "nearly-constant", constant(normed, "0x1.0000000000000p-20")),
+    ):
+        doc = boxed(made, model, whole(made, "brute-force"), in_float32=True)
+        doc = tightened(made, model, doc)
+        why = "in float32 with sums in any order"
+        book.accept(folder, name, why, model, doc, truth=truth_of(model))
+        book.refuse(
+            "SPEC-5.6",
+            f"wide-float32-{name}",
+            "one right input more than is proved for float32",
+            made.added(doc, "statement/correct_lower", 1),
+            model,
+        )
+    huge = 1 << 70
+    for name, model in (
+        ("overflow-score", scaled(several, f"{ATTENTION}W_K", 1 << 123)),
+        ("overflow-value", scaled(scaled(several, f"{ATTENTION}W_V", huge), "embed.W_E", huge)),
+        ("overflow-neuron", scaled(scaled(neurons, f"{MLP}W_in", huge), f"{MLP}W_out", huge)),
+        ("overflow-logit", scaled(normed, "unembed.W_U", 1 << 123)),
+    ):
+        doc = loosely(made, model)
+        why = "a number might overflow"
+        book.refuse("SPEC-16.12", name, why, doc, model, declined=True)
+    for name, why, model in (
+        ("small-eps", "squares might underflow", constant(normed, "0x1.f000000000000p-61")),
+        ("constant", "a row is constant but for rounding", constant(normed, LEAST_EPS)),
+        ("overflow", "a square might overflow", scaled(normed, "embed.W_E", huge)),
+        ("overflow-end", "a square might overflow", scaled(normed, f"{ATTENTION}W_O", huge)),
+    ):
+        book.refuse("SPEC-16.14", name, why, loosely(made, model), model, declined=True)

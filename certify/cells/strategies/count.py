@@ -10,7 +10,7 @@ rounding error at a coarse grid is made here by discrete Fourier transform, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -140,12 +140,16 @@ def _shares(leaf: Leaf, probabilities: Array, price: float) -> tuple[list[Share]
     all that is left.
     """
     size = _share(leaf, probabilities)
-    for resolution in (COARSE, FINE):
+    if size < price:
+        return [[COARSE, []]], []
+    resolution = COARSE
+    apart = _estimate(leaf, probabilities, resolution)
+    joint = _estimate(_joined(leaf), probabilities, resolution)
+    most = min(size, float(apart.upper.sum()), float(joint.upper[0]))
+    if most >= UNCLEAR and most - float(apart.lower.max()) >= UNCLEAR:
+        resolution = FINE
         apart = _estimate(leaf, probabilities, resolution)
         joint = _estimate(_joined(leaf), probabilities, resolution)
-        most = min(size, float(apart.upper.sum()), float(joint.upper[0]))
-        if most - float(apart.lower.max()) < UNCLEAR:
-            break
     bins, costs = _allocate(apart.middle, apart.upper, price, resolution)
     together, joint_costs = _allocate(joint.middle, joint.upper, price, resolution)
     separate = float(costs.sum()) + min(float(apart.middle.sum()), size)
@@ -163,9 +167,29 @@ def _shares(leaf: Leaf, probabilities: Array, price: float) -> tuple[list[Share]
         blocks.append([COARSE, []])
     if apart.middle.max() < price:
         return blocks, []
-    bins, costs = _allocate(apart.middle, 2 * apart.middle - apart.lower, price, resolution)
-    likely = int(np.argmax(apart.middle - costs))
-    return blocks, [[int(bins[likely]), [int(leaf.answers[likely])]]]
+    likely, spent = _likeliest(apart, price)
+    return blocks, [[spent, [int(leaf.answers[likely])]]]
+
+
+def _likeliest(apart: _Estimate, price: float) -> tuple[int, int]:
+    """Return the answer whose lower count is worth most after its price, and its bins."""
+    first = np.array([int(apart.middle.argmax())])
+    # No count costs less than the price, so no other can be worth more than this leaves it.
+    _, (least,) = _lower_worth(apart, first, price)
+    chosen = np.union1d(first, np.flatnonzero(apart.middle - price > least))
+    bins, worth = _lower_worth(apart, chosen, price)
+    best = int(worth.argmax())
+    return int(chosen[best]), int(bins[best])
+
+
+def _lower_worth(
+    apart: _Estimate, chosen: NDArray[np.intp], price: float
+) -> tuple[NDArray[np.intp], Array]:
+    """Return the bins for lower counts of these answers, and what the counts are worth."""
+    some = replace(apart, deficits=apart.deficits[:, chosen], shares=apart.shares[chosen])
+    middle = apart.middle[chosen]
+    bins, costs = _allocate(middle, 2 * middle - some.lower, price, apart.bins)
+    return bins, middle - costs
 
 
 def _allocate(
