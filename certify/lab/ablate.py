@@ -17,16 +17,17 @@ from numpy.typing import NDArray
 
 from certify.errors import Unsupported
 from certify.evaluation.tally import clopper_pearson
+from certify.lab.ablate_pictures import draw
 from certify.lab.bench import CERTIFIED, NOT_TRIED, Bench, accuracy_of, not_tried
 from certify.lab.circles import planes_of
 from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
 from certify.lab.hypotheses import SHIPPED, judged, read_hypotheses
 from certify.lab.kinds import KINDS, Facts, Kind
-from certify.lab.pictures import Pictures
 from certify.lab.readers import Readers, logits_of, model_of, readers_of
 from certify.lab.replacing import (
     EDITS,
     NONE,
+    PESSIMAL,
     TRUE_MODEL,
     Path,
     drawn,
@@ -40,12 +41,11 @@ from certify.lab.shares import share_of
 from certify.model.file import Model
 from certify.model.forward import margins
 from certify.question.question import Question
-from certify.report.figure import BLUE, GREEN, PURPLE, VERMILION
 
 Floats = NDArray[np.float64]
 Tokens = NDArray[np.int64]
 
-PESSIMAL = "pessimal"
+ALL, BOUNDS = "all", "bounds"
 ADDITION = "modular-addition"
 WORTH_PROVING = 0.9
 """A changed model that is right less often is not certified: proofs about it take long."""
@@ -56,19 +56,22 @@ SURE = 2.576
 def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
     found: list[Unit] = []
     for subject in subjects:
+        sorts, certify = _sorts(subject.kind), asked.more["certify"]
         bounds = asked.more["hypotheses"]["pessimal"].get(_task(subject.kind), [])
+        if certify != ALL and BOUNDS not in certify:
+            bounds = []
         common = {
             "subject": subject.name,
             "kind": subject.kind.name,
             "model": subject.model,
             "draws": asked.draws,
             "size": SMALL_SIZE if asked.smoke else SIZE,
-            "certify": [NONE, "direct"] if asked.smoke else _sorts(subject.kind),
+            "certify": sorts if certify == ALL else certify,
         }
         if asked.smoke:
             bounds = [*bounds[:1], *bounds[1:][-1:]]
         parts = [
-            *_chosen(_sorts(subject.kind), together=asked.smoke),
+            *_chosen(sorts, together=asked.smoke),
             *_chosen(bounds, together=asked.smoke),
         ]
         for name, part in parts:
@@ -78,8 +81,8 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
 
 def _chosen(parts: Sequence[Any], *, together: bool) -> list[tuple[str, list[Any]]]:
     """Return units by name: each part by itself, or all together."""
-    if together:
-        return [("bounds" if parts and isinstance(parts[0], dict) else "paths", list(parts))]
+    if together and parts:
+        return [(BOUNDS if isinstance(parts[0], dict) else "paths", list(parts))]
     return [(f"bound of {one['path']}" if isinstance(one, dict) else one, [one]) for one in parts]
 
 
@@ -306,13 +309,15 @@ def _over(rows: Sequence[Facts]) -> Facts:
 def _verdicts(claim: Mapping[str, Any], rows: Sequence[Facts]) -> Facts:
     """Return how many models support a claim, and what was found of each."""
     whole = {
-        row["subject"]: accuracy_of(row["certified"]) for row in rows if row["method"] == TRUE_MODEL
+        row["subject"]: accuracy_of(row["certified"])
+        for row in rows
+        if row["method"] == TRUE_MODEL and row["certified"] is not None
     }
     found = []
     for row in rows:
         if claim["path"] not in (row["path"], row["sort"]) or claim["method"] != row["method"]:
             continue
-        value, low, high = _value(claim, row, whole[row["subject"]])
+        value, low, high = _value(claim, row, whole.get(row["subject"]))
         found.append(
             {
                 "subject": row["subject"],
@@ -378,180 +383,8 @@ def _rows(results: Facts) -> Iterable[Facts]:
 _MARGIN = ("mean", "variance", "within", "least")
 
 
-# --- pictures -------------------------------------------------------------------------
-
-
-def _draw(results: Facts, pictures: Pictures) -> None:
-    rows = [
-        {"subject": unit["subject"], **row} for unit in results["units"] for row in unit["rows"]
-    ]
-    names = list(dict.fromkeys((row["path"], row["method"]) for row in rows))
-    _draw_paths(rows, names, results, pictures)
-    _draw_shares(rows, [name for name in names if name[1] != PESSIMAL], results, pictures)
-    _draw_claims(results, pictures)
-
-
-def _these(rows: Sequence[Facts], name: tuple[str, str]) -> list[Facts]:
-    return [row for row in rows if (row["path"], row["method"]) == name]
-
-
-def _draw_paths(
-    rows: Sequence[Facts], names: Sequence[tuple[str, str]], results: Facts, pictures: Pictures
-) -> None:
-    """Draw accuracy with its interval and what is certified; beside it margins: mean and spread."""
-    models = len(results["models"])
-    title = f"Each path replaced: {results['asked']['kind']}, {models} model{'s'[: models > 1]}"
-    with pictures.picture(
-        "ablate-paths", title, panels=(1, 2), width=12.0, height=1.8 + 0.27 * len(names)
-    ) as (_, (left, right)):
-        for place, name in enumerate(names):
-            for number, row in enumerate(_these(rows, name)):
-                first = place == 0 and number == 0
-                if "accuracy" in row:
-                    one = row["accuracy"]
-                    around = [[one["estimate"] - one["low"]], [one["high"] - one["estimate"]]]
-                    left.errorbar(
-                        [one["estimate"]],
-                        [place],
-                        xerr=np.maximum(around, 0.0),
-                        color=BLUE,
-                        marker="o",
-                        markersize=5,
-                        linestyle="none",
-                        label="accuracy on the inputs, 99 % interval" if first else None,
-                    )
-                    margin = row["margin_estimate"]
-                    right.errorbar(
-                        [margin["mean"]],
-                        [place],
-                        xerr=[[margin["variance"] ** 0.5]],
-                        color=PURPLE,
-                        marker="D",
-                        markersize=4,
-                        linestyle="none",
-                        label="mean, one standard deviation either side" if first else None,
-                    )
-                certified = row["certified"]
-                if certified is not None and certified["verdict"] != NOT_TRIED:
-                    proved = accuracy_of(certified)
-                    left.plot(
-                        [proved or 0.0],
-                        [place + 0.25],
-                        color=VERMILION if proved is not None else "#999999",
-                        marker="s" if proved is not None else "x",
-                        markersize=5,
-                        linestyle="none",
-                    )
-        left.plot([], [], "s", color=VERMILION, label="certified: verified by the checker")
-        left.plot([], [], "x", color="#999999", label="no proof of anything")
-        left.set(
-            xlabel="accuracy (share of the inputs)",
-            xlim=(-0.03, 1.03),
-            yticks=range(len(names)),
-            yticklabels=[f"{path}: {method}" for path, method in names],
-        )
-        left.invert_yaxis()
-        left.legend(loc="upper center", bbox_to_anchor=(0.4, -0.08), fontsize=9, ncols=2)
-        right.set(
-            xlabel="margin (logits), over the inputs", yticks=range(len(names)), yticklabels=[]
-        )
-        right.set_ylim(left.get_ylim())
-        right.axvline(0.0, color="#000000", linewidth=1)
-        right.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), fontsize=9)
-
-
-def _draw_shares(
-    rows: Sequence[Facts], names: Sequence[tuple[str, str]], results: Facts, pictures: Pictures
-) -> None:
-    """Draw which factor explains how much of the variance of margins and of correctness."""
-    factors = list(rows[0]["shares"]["margin"])
-    with pictures.picture(
-        "ablate-shares",
-        f"Share of a variance that one factor of the input explains: {results['asked']['kind']}",
-        panels=(1, 3),
-        width=13.0,
-        height=1.8 + 0.27 * len(names),
-    ) as (figure, panels):
-        image = None
-        for panel, quantity in zip(panels, ("margin", "correct", "effect"), strict=True):
-            table = np.full((len(names), len(factors)), np.nan)
-            for place, name in enumerate(names):
-                for column, factor in enumerate(factors):
-                    table[place, column] = _mean_share(_these(rows, name), quantity, factor)
-            image = panel.imshow(table, cmap="Blues", vmin=0.0, vmax=1.0, aspect="auto")
-            for (place, column), value in np.ndenumerate(table):
-                text = "" if np.isnan(value) else f"{max(value, 0.0):.2f}"
-                dark = "white" if value > 0.6 else "black"
-                panel.text(column, place, text, ha="center", va="center", color=dark, fontsize=8)
-            about = {
-                "margin": "variance of the margin",
-                "correct": "variance of being right",
-                "effect": "variance of the change of margin",
-            }[quantity]
-            panel.set(title=about, xticks=range(len(factors)), yticks=range(len(names)))
-            panel.set_xticklabels(factors, rotation=30, ha="right")
-            panel.set_yticklabels(
-                [f"{path}: {method}" for path, method in names] if quantity == "margin" else []
-            )
-            panel.grid(visible=False)
-        figure.colorbar(image, ax=list(panels), label="share (epsilon squared), mean over models")
-
-
-def _mean_share(rows: Sequence[Facts], quantity: str, factor: str) -> float:
-    found = [row["shares"][quantity][factor]["share"] for row in rows]
-    known = [share for share in found if share is not None]
-    return sum(known) / len(known) if known else float("nan")
-
-
-_LOOKS = {"supported": (GREEN, "o"), "refuted": (VERMILION, "X"), "open": ("#999999", "s")}
-"""Colour and mark of a verdict."""
-
-
-def _draw_claims(results: Facts, pictures: Pictures) -> None:
-    """Draw every claim with what was found of each model, and where the claim draws the line."""
-    claims = results["summary"]["claims"]
-    with pictures.picture(
-        "ablate-claims",
-        "Claims that were fixed beforehand, and what was found",
-        width=12.0,
-        height=1.6 + 0.36 * max(1, len(claims)),
-    ) as (_, panel):
-        for place, claim in enumerate(claims):
-            side = "least" if "least" in claim else "most"
-            panel.plot(
-                [claim[side]],
-                [place],
-                marker=">" if side == "least" else "<",
-                color="#000000",
-                markersize=8,
-                linestyle="none",
-            )
-            for one in claim["found"]:
-                if one["value"] is not None:
-                    colour, mark = _LOOKS[one["verdict"]]
-                    panel.plot([one["value"]], [place], marker=mark, color=colour, alpha=0.8)
-        for verdict, (colour, mark) in _LOOKS.items():
-            panel.plot([], [], mark, color=colour, label=verdict)
-        panel.plot([], [], ">", color="#000000", label="claimed: at least")
-        panel.plot([], [], "<", color="#000000", label="claimed: at most")
-        labels = [
-            f"{claim['text']}  [{claim['path']}, {claim['method']}: {_measured(claim)}]"
-            for claim in claims
-        ]
-        panel.set(
-            yticks=range(len(claims)),
-            xlabel="what the claim measures, for each model",
-            xlim=(-0.03, 1.03),
-        )
-        panel.set_yticklabels(labels, fontsize=8)
-        panel.invert_yaxis()
-        panel.legend(loc="upper center", bbox_to_anchor=(0.3, -0.08), ncols=5, fontsize=9)
-
-
-def _measured(claim: Mapping[str, Any]) -> str:
-    if claim["measure"] == "share":
-        return f"{claim['factor']} in {claim['of']}"
-    return str(claim["measure"])
+def _certify(text: str) -> str | list[str]:
+    return ALL if text == ALL else [part for part in text.split(",") if part and part != "nothing"]
 
 
 EXPERIMENT = Experiment(
@@ -567,7 +400,7 @@ EXPERIMENT = Experiment(
     measure=_measure,
     summary=_summary,
     rows=_rows,
-    draw=_draw,
+    draw=draw,
     extras=(
         Extra(
             "hypotheses",
@@ -575,6 +408,14 @@ EXPERIMENT = Experiment(
             read_hypotheses(SHIPPED),
             read_hypotheses(SHIPPED),
             read_hypotheses,
+        ),
+        Extra(
+            "certify",
+            "Sorts of paths whose models are certified, by commas, with bounds for the pessimal"
+            " values; all; or nothing.",
+            ALL,
+            [NONE, "direct", BOUNDS],
+            _certify,
         ),
     ),
 )

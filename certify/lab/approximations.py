@@ -31,6 +31,7 @@ Tokens = NDArray[np.int64]
 Written = tuple[dict[str, Tensor], Config]
 
 QK, OV, DENOISED, GRIDS, PATHS = "qk", "ov", "denoised", "grids", "paths"
+ORIGINAL, CHECKPOINTS = "original", "checkpoints"
 SORTS = (QK, OV, DENOISED, GRIDS, PATHS)
 
 

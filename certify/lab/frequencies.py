@@ -12,23 +12,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from certify.sums.fourier import cyclic_basis
+
 Floats = NDArray[np.float64]
 
 
-def waves(p: int, frequency: int) -> Floats:
-    """Return an orthonormal basis of one frequency, [p, 2].
+def at(table: Floats, frequency: int) -> Floats:
+    """Return the part of a table [p, d] at a frequency.
 
     Requires: p odd, frequency in 1 .. (p-1)/2.
     """
-    angles = 2.0 * np.pi * frequency * np.arange(p) / p
-    found: Floats = np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.sqrt(2.0 / p)
-    return found
-
-
-def at(table: Floats, frequency: int) -> Floats:
-    """Return the part of a table [p, d] at a frequency."""
-    basis = waves(len(table), frequency)
-    found: Floats = basis @ (basis.T @ table)
+    basis = cyclic_basis(len(table))
+    columns = basis.columns[:, basis.of == basis.names.index(str(frequency))]
+    found: Floats = columns @ (columns.T @ table)
     return found
 
 

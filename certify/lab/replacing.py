@@ -22,6 +22,7 @@ Tokens = NDArray[np.int64]
 
 NONE, TRUE_MODEL = "none", "true"
 ZERO, MEAN, RESAMPLE, SCRUB = "zero", "mean", "resample", "scrub"
+PESSIMAL = "pessimal"
 EDITS, REPLACEMENTS = (ZERO, MEAN), (RESAMPLE, SCRUB)
 
 
