@@ -18,6 +18,7 @@ from certify.cells.estimates import Examined, Open, Tokens
 from certify.cells.forest import Cell, cell, near_and_far, runs, singles, starts
 from certify.cells.numbering import Numbering
 from certify.cells.problem import nothing_at
+from certify.cells.strategies import STRATEGIES as ONE_HEAD
 from certify.cells.strategies.brute_force import LARGEST_DOMAIN
 from certify.cells.strategies.count import settling
 from certify.cells.strategies.exact import enumerated_cell
@@ -179,16 +180,12 @@ def brute_force(problem: Problem) -> list[Cell]:
     return found
 
 
+PLAIN = ONE_HEAD["brute-force"]
+
 STRATEGIES = {
     strategy.name: strategy
     for strategy in (
-        Strategy(
-            "brute-force",
-            "every sequence, every wrong answer, nothing pruned",
-            "about V^k log V",
-            brute_force,
-            frozenset({SEMANTICS}),
-        ),
+        Strategy(PLAIN.name, PLAIN.idea, PLAIN.cost, brute_force, PLAIN.takes),
         Strategy(
             "exact",
             "pooled cells with searched lambdas, the rest by single queries: lower = upper",

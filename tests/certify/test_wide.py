@@ -23,10 +23,12 @@ from certify.errors import Unsupported
 from certify.model.config import Config
 from certify.model.file import load_model, save_model
 from certify.progress import silent
+from certify.question.float32 import NAME, Float32
 from certify.question.question import read_question
 from certify.question.scope import UNIFORM
 from certify.training.max_of_k import Recipe, train_max_of_k
 from certify.wide.estimates import LOOSER
+from certify.wide.slack import slack
 from certify.wide.strategies import STRATEGIES, Problem
 from certify.wide.tables import tables_of
 from checker.check import Theorem, check, parse
@@ -52,7 +54,7 @@ def model_of(seed: int, chosen: dict[str, Any]) -> Model:
     return model
 
 
-def proved(model: Model, name: str, folder: Path) -> Theorem:
+def proved(model: Model, name: str, folder: Path, semantics: Float32 | None = None) -> Theorem:
     """Return what the checker derives from a strategy's cells."""
     path = folder / "model.safetensors"
     path.write_bytes(model.bytes)
@@ -60,11 +62,15 @@ def proved(model: Model, name: str, folder: Path) -> Theorem:
     question = read_question("max-of-k", loaded.config)
     named = numbering_of(question.domain, loaded.config.d_vocab_out)
     weights = named.weights(question.domain, UNIFORM)
-    problem = Problem(named, weights, tables_of(loaded, named), 1.0, LOOSER[-1], silent)
+    tables = tables_of(loaded, named)
+    off = slack(loaded, semantics, tables.S[1])
+    problem = Problem(named, weights, tables, 1.0, LOOSER[-1], silent, off)
     cells = named.named(STRATEGIES[name].build(problem))
     document = networks.document(model, "max-of-k")
     del document["proof"]["leaves"]
     total = int(document["statement"]["total"])
+    if semantics is not None:
+        document["statement"] |= {"semantics": NAME, **semantics.statement()}
     document["proof"] |= {"wide": weakest(cells, total), "precision": 96, "strategy": name}
     return check(parse(model.bytes, canonical(document)), lambda done, declared: None)
 
@@ -80,6 +86,20 @@ def test_bounds_are_around_the_truth(chosen: dict[str, Any], tmp_path: Path) -> 
             assert found.correct_lower <= right <= found.correct_upper, (name, seed)
             if name in ("brute-force", "exact"):
                 assert found.correct_lower == found.correct_upper, (name, seed)
+
+
+@pytest.mark.parametrize("chosen", KINDS, ids=lambda chosen: "-".join(map(str, chosen.values())))
+def test_float32_bounds_are_around_the_truth(chosen: dict[str, Any], tmp_path: Path) -> None:
+    lost = 0
+    for seed in SEEDS:
+        model = model_of(seed, chosen)
+        margins = [networks.margin(model, "max-of-k", x) for x in networks.inputs(model)]
+        right = sum(margin > 0 for margin in margins)
+        for name in ("count", "exact"):
+            found = proved(model, name, tmp_path, Float32())
+            assert found.correct_lower <= right <= found.correct_upper, (name, seed)
+        lost += right - found.correct_lower
+    assert lost <= len(SEEDS), lost
 
 
 def test_tables_are_those_of_the_model(tmp_path: Path) -> None:

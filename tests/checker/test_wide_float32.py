@@ -47,6 +47,7 @@ from checker.wide.heads import Heads, heads_of
 USUAL = Fraction(1, 1 << 22), Fraction(1, 1 << 126)
 COARSE = Fraction(1, 64), Fraction(1, 1 << 40)
 KINDS = (None, "LNPre", "LN", "relu")
+NORMS = ("LNPre", "LN")
 ONE = 1 << 96
 
 
@@ -56,7 +57,10 @@ def model_of(seed: int, kind: str | None, **sizes: Any) -> Model:
     chosen: dict[str, Any] = {"n_heads": rng.choice((1, 2, 3)), "biases": rng.random() < 0.7}
     chosen["mlp" if kind == "relu" else "normalization_type"] = kind
     shape = {"vocab": 4, "outputs": 4, "n": 3, "d_model": rng.choice((2, 3, 5)), "d_head": 3}
-    return networks.of(rng, chosen, **(shape | {"spread": rng.choice((12, 40))} | sizes))
+    model = networks.of(rng, chosen, **(shape | {"spread": rng.choice((12, 40))} | sizes))
+    if kind not in NORMS:
+        return model
+    return vectors_wide.with_eps(model, ("0x1.4000000000000p-7", "0x1.8000000000000p+1")[seed % 2])
 
 
 def found_of(model: Model, exp: tuple[Fraction, Fraction]) -> tuple[Heads, Heads, list[Slack]]:
@@ -127,6 +131,28 @@ def test_what_may_overflow_is_declined(kind: str | None) -> None:
             assert declines(model) == overflows, (name, power)
             declined += overflows
     assert declined >= 10, declined
+
+
+def test_small_eps_and_constant_rows_are_declined() -> None:
+    normed = vectors_wide.two_heads(3, "LN", 1)
+    for eps, usual, constant in (
+        ("0x1.0000000000000p-10", False, False),
+        ("0x1.0000000000000p-60", False, True),
+        ("0x1.fffffffffffffp-61", True, True),
+    ):
+        assert declines(vectors_wide.with_eps(normed, eps)) == usual
+        assert declines(vectors_wide.constant(normed, eps)) == constant
+
+
+def test_squares_that_might_overflow_are_declined_from_the_bound_on() -> None:
+    x = propagation.Computed(Fraction(2**40), Fraction(2**20))
+    own = rounded.Normalisation(3, Fraction(2), Fraction(0), Fraction(1), ZERO)
+    e_c = own.centring(x)
+    room = 2**126 - (x.norm + e_c) ** 2
+    assert replace(own, eps=room - Fraction(1, 2**99)).centring(x) == e_c
+    with pytest.raises(Declined) as refusal:
+        replace(own, eps=room).centring(x)
+    assert refusal.value.rule == "SPEC-16.14"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -450,7 +476,6 @@ def biases_alike(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(float32, "through_norm", wrong)
 
 
-NORMS = ("LNPre", "LN")
 BY_EXECUTIONS = ((without_logits, USUAL), (without_scores, COARSE))
 BY_PAGES = (
     (centring_exact, "LNPre"),

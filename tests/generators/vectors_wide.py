@@ -348,6 +348,11 @@ def scaled(model: Model, name: str, factor: int) -> Model:
     return Model(model.config, model.tensors | {name: times(model.tensors[name])})
 
 
+def with_eps(model: Model, eps: str) -> Model:
+    """Return the model with another eps."""
+    return Model(model.config | {"eps": eps}, model.tensors)
+
+
 def constant(model: Model, eps: str) -> Model:
     """Return the model with one token and position of equal entries, and another eps."""
     rows = model.tensors["embed.W_E"]
@@ -370,7 +375,7 @@ def _float32(book: Any, made: Any) -> None:
         ("SPEC-16.13", "mlp-2", two_heads(4, None, 2, "relu")),
         ("SPEC-16.14", "lnpre", two_heads(3, "LNPre")),
         ("SPEC-16.14", "ln", normed),
-        ("SPEC-16.14", "least-eps", Model(normed.config | {"eps": LEAST_EPS}, normed.tensors)),
+        ("SPEC-16.14", "least-eps", with_eps(normed, LEAST_EPS)),
         ("SPEC-16.14", "nearly-constant", constant(normed, "0x1.0000000000000p-20")),
     ):
         doc = boxed(made, model, whole(made, "brute-force"), in_float32=True)
@@ -395,7 +400,7 @@ def _float32(book: Any, made: Any) -> None:
         why = "a number might overflow"
         book.refuse("SPEC-16.12", name, why, doc, model, declined=True)
     for name, why, model in (
-        ("small-eps", "squares might underflow", constant(normed, "0x1.f000000000000p-61")),
+        ("small-eps", "squares might underflow", with_eps(normed, "0x1.f000000000000p-61")),
         ("constant", "a row is constant but for rounding", constant(normed, LEAST_EPS)),
         ("overflow", "a square might overflow", scaled(normed, "embed.W_E", huge)),
         ("overflow-end", "a square might overflow", scaled(normed, f"{ATTENTION}W_O", huge)),
