@@ -116,8 +116,8 @@ def _basis(question: Question) -> Basis | None:
 
 
 def cyclic_basis(p: int) -> Basis:
-    """Return cosines and sines on the residues modulo ``p`` by their frequency, from 1, the constant
-    left out.
+    """Return cosines and sines on the residues modulo ``p`` by their frequency, from 1; the
+    constant is left out.
     """
     numbers = np.arange(p)
     columns, of = [], []

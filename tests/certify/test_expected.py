@@ -15,8 +15,9 @@ import pytest
 from certify import api
 from certify.cells import draft, expected
 from certify.certificate import finish
-from certify.certificate.client import Answer, run_checker
+from certify.certificate.client import Answer, ask, run_checker
 from certify.certificate.show import margin_of
+from certify.errors import ProvesNothing
 from certify.question.float32 import Float32
 from certify.question.scope import read_scope, scope_bytes
 
@@ -34,7 +35,6 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Answer]:
         found.append(ask(*arguments))
         return found[-1]
 
-    ask = finish.ask
     monkeypatch.setattr(finish, "ask", spied)
     return found
 
@@ -85,7 +85,7 @@ def test_weights_of_a_scope_are_expected(tmp_path: Path, runs: list[Answer]) -> 
     chance = random.Random(5)
     rows = [[chance.randint(0, 9) for _ in range(size)] for _ in range(places)]
     file = tmp_path / "scope.json"
-    file.write_bytes(scope_bytes([[*row[:-1], 1 << 40] for row in rows]))
+    file.write_bytes(scope_bytes(tuple((*row[:-1], 1 << 40) for row in rows)))
     scope = read_scope(f"product:{file}")
     made = counted(model, tmp_path, scope=scope)
     assert [answer.verified for answer in runs] == [True]
@@ -126,7 +126,7 @@ def too_little_said(found: dict[str, Any]) -> None:
     found["correct_lower"] = str(int(found["correct_lower"]) - 1)
 
 
-DAMAGES = {
+DAMAGES: dict[Damage, str] = {
     one_more_right: "SPEC-5.6",
     one_less_right: "SPEC-5.6",
     a_leaf_without_failures: "SPEC-7.13",
@@ -172,7 +172,7 @@ def test_whatever_is_expected_the_bounds_enclose_the_truth(
         model = kind(random.Random(seed))
         try:
             verdict = counted(model, tmp_path).verdict
-        except finish.ProvesNothing:
+        except ProvesNothing:
             continue
         truth = oracle.truth(model.tensors, model.config)
         assert verdict.correct_lower <= truth.correct <= verdict.correct_upper

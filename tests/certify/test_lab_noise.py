@@ -208,8 +208,12 @@ def test_what_is_measured_is_what_margins_say(seed: int, scale: float) -> None:
     model = random_model(CONFIG, seed, biases=True)
     found = decompose(model)
     paths = Paths(
-        *(getattr(found, name) * scale for name in ("EU", "EVOU", "PVOU", "EQKE", "EQKP")),
-        d_head=found.d_head,
+        found.EU * scale,
+        found.EVOU * scale,
+        found.PVOU * scale,
+        found.EQKE * scale,
+        found.EQKP * scale,
+        found.d_head,
     )
     tokens = sample_of(CONFIG.d_vocab, CONFIG.n_ctx, 300)
     assert measured(paths, tokens).right == int(np.sum(margins_of(paths, tokens) > 0))
