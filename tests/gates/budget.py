@@ -26,7 +26,7 @@ MOST_TOKENS = 69_599
 MOST_OF_A_FUNCTION = 450
 MOST_ON_A_LINE = 25
 MOST_COLUMNS = 100
-MOST_PER_LINE = 9.25  # on average over the lines that hold code
+MOST_PER_LINE = 9.0  # on average over the lines that hold code
 LAYOUT = {
     tokenize.COMMENT,
     tokenize.NL,

@@ -56,7 +56,7 @@ SUM = " + ".join("abcdefghijkl")  # 23 tokens
         ("# " + "x" * 98 + "\n" + LINE, []),
         ("# " + "x" * 99 + "\n" + LINE, ["m.py:1: 101 columns of 100"]),
         ("x = f(a, b, c)\n" + LINE, []),
-        ("x = f(a, b, c)\n", ["10.00 tokens a line, more than 9.25 on average"]),
+        ("x = f(a, b, c)\n", ["10.00 tokens a line, more than 9.0 on average"]),
         ("a, b = c, d\n", ["m.py:1: packs values: a, b = (c, d)"]),
         ("x = y[a < b]\n", ["m.py:1: is indexed by a comparison: y[a < b]"]),
     ],
