@@ -60,8 +60,11 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
             "model": subject.model,
             "trained": None if subject.options is None else dict(subject.options),
             "size": SMALL_SIZE if asked.smoke else SIZE,
+        }
+        asked_of = {
             "ranks": asked.more["ranks"],
             "bits": asked.more["bits"],
+            "certify": _certified_sorts(asked),
         }
         sorts: list[tuple[str, ...]] = [(ORIGINAL,), *((sort,) for sort in SORTS)]
         if asked.smoke:
@@ -69,7 +72,7 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
         if subject.options is not None:
             found.append(Unit(f"{subject.name}, {CHECKPOINTS}", {**common, "sorts": [CHECKPOINTS]}))
         for these in sorts:
-            about = {**common, "sorts": list(these), "certify": _certified_sorts(asked)}
+            about = {**common, **asked_of, "sorts": list(these)}
             name = these[0] if len(these) == 1 else "approximations"
             found.append(Unit(f"{subject.name}, {name}", about))
     return found
