@@ -210,7 +210,7 @@ def _costs(summary: Facts, rung: tuple[str, str], pictures: Pictures) -> None:
     shown = (
         ("entropy_estimate", "entropy of the softmax (nats)", "log"),
         ("calibration_error_estimate", "calibration error", "log"),
-        ("median_margin_estimate", "median margin (logits)", "log"),
+        ("median_margin_estimate", "median margin (logits)", "linear"),
         ("z_estimate", "QK residual: standard deviations\nabove shuffled factors", "linear"),
     )
     groups = list(dict.fromkeys(one["group"] for one in summary.values()))
@@ -315,6 +315,10 @@ def _washed(summary: Facts, pictures: Pictures) -> None:
                 )
                 strengths = [one["strength"] for one in these]
                 _with_bars(axes, strengths, [one[key] for one in these], group, colour, mark)
+            known = sorted({at for group in groups for at in STRENGTHS[group]})
+            axes.set_xscale("log")
+            axes.set_xticks(known, [f"{at:g}" for at in known])
+            axes.minorticks_off()
             axes.axhline(0.683, color="#555555", linestyle=":", linewidth=1)
             axes.text(
                 0.02,
@@ -326,7 +330,6 @@ def _washed(summary: Facts, pictures: Pictures) -> None:
             axes.set(
                 xlabel="standard deviation of the noise in training",
                 ylim=(-0.03, 1.03),
-                xscale="log",
                 title=name,
             )
         panels[0].set_ylabel("share of differences below one level")
