@@ -60,7 +60,7 @@ def model_of(seed: int, kind: str | None, **sizes: Any) -> Model:
     model = networks.of(rng, chosen, **(shape | {"spread": rng.choice((12, 40))} | sizes))
     if kind not in NORMS:
         return model
-    return vectors_wide.with_eps(model, ("0x1.4000000000000p-7", "0x1.8000000000000p+1")[seed % 2])
+    return vectors_wide.with_eps(model, ("0x1.4000000000000p-7", "0x1.8000000000000p+3")[seed % 2])
 
 
 def found_of(model: Model, exp: tuple[Fraction, Fraction]) -> tuple[Heads, Heads, list[Slack]]:
