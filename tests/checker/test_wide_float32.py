@@ -60,7 +60,11 @@ def model_of(seed: int, kind: str | None, **sizes: Any) -> Model:
     model = networks.of(rng, chosen, **(shape | {"spread": rng.choice((12, 40))} | sizes))
     if kind not in NORMS:
         return model
-    return vectors_wide.with_eps(model, ("0x1.4000000000000p-7", "0x1.8000000000000p+1")[seed % 2])
+    if kind == "LN" and seed % 4 == 0:  # weights that are whole numbers, and even
+        for name in ("blocks.0.ln1.w", "ln_final.w"):
+            model = vectors_wide.scaled(model, name, 256)
+    eps = "0x1.8000000000000p+60" if seed % 5 == 3 else "0x1.4000000000000p-7"
+    return vectors_wide.with_eps(model, eps)
 
 
 def found_of(model: Model, exp: tuple[Fraction, Fraction]) -> tuple[Heads, Heads, list[Slack]]:
