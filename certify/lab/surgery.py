@@ -235,7 +235,6 @@ def _draw(results: Facts, pictures: Pictures) -> None:
             axes.set_yticks(range(len(variants)), list(reversed(variants)))
             axes.set_ylim(-0.6, len(variants) - 0.4)
         errors.set(xscale="log", xlabel=f"share of inputs ({LEAST_ERROR:g} stands for none)")
-        errors.set_xlim(left=LEAST_ERROR / 2)
         errors.set_title("wrong in float64, and not certified right")
         lengths.set(xlabel="operations of the checker")
         lengths.set_xlim(0, 1.05 * lengths.get_xlim()[1])
