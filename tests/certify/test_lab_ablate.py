@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from certify.errors import BadInput, Unsupported
 from certify.lab.frequencies import at, residual
 from certify.lab.hypotheses import OPEN, REFUTED, SHIPPED, SUPPORTED, judged, read_hypotheses
-from certify.lab.readers import Seen, logits_of, model_of, passed, readers_of
+from certify.lab.readers import Readers, Seen, logits_of, model_of, passed, readers_of
 from certify.lab.replacing import (
     Path as ModelPath,
 )
@@ -111,7 +111,7 @@ def test_readers_are_written_as_the_same_function(
     assert np.allclose(logits(written, inputs()), logits(original, inputs()), atol=1e-9)
 
 
-def stored(tmp_path: Path, readers, original: Model, *, compact: bool = False) -> Model:
+def stored(tmp_path: Path, readers: Readers, original: Model, *, compact: bool = False) -> Model:
     """Return readers, written as a model and read again."""
     tensors, config = model_of(readers, original.config, np.float64, compact=compact)
     file = tmp_path / "written.safetensors"
@@ -157,8 +157,8 @@ def test_nothing_is_rounded_when_readers_are_written(tmp_path: Path) -> None:
         rows = -1 if names[0].startswith("pos") else slice(None)
         assert wide_product[rows] == slim_product[rows]
     for first in ("embed.W_E", "pos_embed.W_pos"):
-        names = [first, *(f"blocks.0.attn.W_{letter}" for letter in "VO"), "unembed.W_U"]
-        assert product(*(wide[name] for name in names)) == product(*(slim[name] for name in names))
+        chain = [first, *(f"blocks.0.attn.W_{letter}" for letter in "VO"), "unembed.W_U"]
+        assert product(*(wide[name] for name in chain)) == product(*(slim[name] for name in chain))
         keys = [first, "blocks.0.attn.W_K"]
         assert product(*(wide[name] for name in keys)) == product(*(slim[name] for name in keys))
     query = [(entry, "blocks.0.attn.W_Q") for entry in ("embed.W_E", "pos_embed.W_pos")]
@@ -301,12 +301,12 @@ def test_a_frequency_is_replaced_alone(tmp_path: Path) -> None:
 def by_definition(values: Sequence[float], labels: Sequence[int]) -> Fraction:
     """Return eta squared in rationals."""
     numbers = [Fraction(value) for value in values]
-    mean = sum(numbers) / len(numbers)
-    total = sum((number - mean) ** 2 for number in numbers)
+    mean = sum(numbers, Fraction(0)) / len(numbers)
+    total = sum(((number - mean) ** 2 for number in numbers), Fraction(0))
     between = Fraction(0)
     for group in set(labels):
         own = [one for one, label in zip(numbers, labels, strict=True) if label == group]
-        between += len(own) * (sum(own) / len(own) - mean) ** 2
+        between += len(own) * (sum(own, Fraction(0)) / len(own) - mean) ** 2
     return between / total
 
 

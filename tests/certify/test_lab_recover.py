@@ -139,14 +139,15 @@ def test_when_a_training_was_as_good() -> None:
 def test_the_step_lies_where_it_says(losses: list[float], target: float) -> None:
     steps = [0, *(2**place for place in range(len(losses) - 1))]
     found = step_as_good(steps, losses, target)
+    first, between = found["first"], found["between"]
     good = {step for step, loss in zip(steps, losses, strict=True) if loss <= target}
-    assert found["first"] == (min(good) if good else None)
+    assert first == (min(good) if good else None)
     if found["lasting"] is not None:
         assert {step for step in steps if step >= found["lasting"]} <= good
-    if found["between"] is not None:
-        below = [step for step in steps if step < found["first"]]
-        assert (below[-1] if below else 0) <= found["between"] + 1e-3
-        assert found["between"] <= found["first"] + 1e-3
+    if first is not None and between is not None:
+        below = [step for step in steps if step < first]
+        assert (below[-1] if below else 0) <= between + 1e-3
+        assert between <= first + 1e-3
 
 
 def test_checkpoints_are_even_on_a_log_scale() -> None:
