@@ -61,9 +61,7 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
         if certify != ALL and BOUNDS not in certify:
             bounds = []
         common = {
-            "subject": subject.name,
-            "kind": subject.kind.name,
-            "model": subject.model,
+            **subject.about(),
             "draws": asked.draws,
             "size": SMALL_SIZE if asked.smoke else SIZE,
             "certify": sorts if certify == ALL else certify,

@@ -209,9 +209,7 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
         Unit(
             f"{subject.name}, {variant}",
             {
-                "subject": subject.name,
-                "kind": subject.kind.name,
-                "model": subject.model,
+                **subject.about(),
                 "variant": variant,
                 "strategies": asked.more["strategies"][: None if variant in REDUCED else 1],
                 "most": 1 if asked.smoke else None,

@@ -24,6 +24,10 @@ class Subject:
     model: str
     options: Mapping[str, Any] | None = None
 
+    def about(self) -> Facts:
+        """Return what a unit about it depends on."""
+        return {"subject": self.name, "kind": self.kind.name, "model": self.model}
+
     def facts(self) -> Facts:
         """Return it as JSON values."""
         trained = None if self.options is None else dict(self.options)
@@ -133,3 +137,19 @@ def read_seeds(text: str) -> tuple[int, ...]:
 
 
 MOST_SEEDS = 10_000
+
+
+def read_numbers(text: str) -> list[int]:
+    """Return the whole numbers from 1 on that are written by commas.
+
+    Errors: ``ValueError``.
+    """
+    found = [int(part) for part in text.split(",") if part]
+    if not found or min(found) < 1:
+        raise ValueError("whole numbers from 1, by commas")
+    return found
+
+
+def read_names(text: str) -> list[str]:
+    """Return the names that are written by commas, without the space around them."""
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -21,7 +21,7 @@ from certify.api import evaluate
 from certify.cells.enclosures import is_name
 from certify.lab.bench import Bench
 from certify.lab.circuits import model_of
-from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
+from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit, read_names, read_numbers
 from certify.lab.kinds import KINDS, SMALL_MAX, Facts, Kind
 from certify.lab.noise_pictures import draw
 from certify.lab.residual import (
@@ -77,9 +77,7 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
     found = []
     for subject in subjects:
         about = {
-            "subject": subject.name,
-            "kind": subject.kind.name,
-            "model": subject.model,
+            **subject.about(),
             "rank": asked.more["rank"],
             "ov-rank": asked.more["ov-rank"],
             "inputs": size,
@@ -93,9 +91,7 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
         for rank in asked.more["ranks"]:
             about = {
                 "part": RANKS,
-                "subject": subject.name,
-                "kind": subject.kind.name,
-                "model": subject.model,
+                **subject.about(),
                 "rank": rank,
                 "ov-rank": asked.more["ov-rank"],
             }
@@ -103,9 +99,7 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
         for bound in asked.more["bounds"]:
             about = {
                 "part": BOUNDS,
-                "subject": subject.name,
-                "kind": subject.kind.name,
-                "model": subject.model,
+                **subject.about(),
                 "rank": asked.more["rank"],
                 "ov-rank": asked.more["ov-rank"],
                 "bound": bound,
@@ -552,13 +546,6 @@ def _certified_columns(found: Facts, certified: Facts) -> Facts:
     }
 
 
-def _numbers(text: str) -> list[int]:
-    found = [int(part) for part in text.split(",") if part]
-    if any(number < 1 for number in found):
-        raise ValueError("ranks are at least 1")
-    return found
-
-
 def _rank(text: str) -> int:
     if int(text) < 1:
         raise ValueError("a rank is at least 1")
@@ -572,7 +559,7 @@ def _count(text: str) -> int:
 
 
 def _texts(text: str) -> list[str]:
-    found = [part for part in text.split(",") if part]
+    found = read_names(text)
     for name in found:
         if not is_name(QK, name):
             raise ValueError("there is no such enclosure of the QK circuit")
@@ -595,7 +582,7 @@ EXPERIMENT = Experiment(
     extras=(
         Extra("rank", "Directions of the embeddings that are kept of QK.", 2, 2, _rank),
         Extra("ov-rank", "Singular directions that are kept of OV.", 8, 4, _rank),
-        Extra("ranks", "Ranks of QK whose proofs are made.", [1, 2, 4, 8, 16], [2], _numbers),
+        Extra("ranks", "Ranks of QK whose proofs are made.", [1, 2, 4, 8, 16], [2], read_numbers),
         Extra(
             "bounds",
             "Enclosures of QK whose sub-cubic proofs are made.",

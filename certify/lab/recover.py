@@ -31,7 +31,7 @@ from certify.lab.approximations import (
     step_as_good,
 )
 from certify.lab.bench import Bench
-from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
+from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit, read_numbers
 from certify.lab.kinds import KINDS, Facts, Kind
 from certify.lab.readers import model_of, readers_of
 from certify.lab.recover_pictures import draw
@@ -55,9 +55,7 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
     found: list[Unit] = []
     for subject in subjects:
         common = {
-            "subject": subject.name,
-            "kind": subject.kind.name,
-            "model": subject.model,
+            **subject.about(),
             "trained": None if subject.options is None else dict(subject.options),
             "size": SMALL_SIZE if asked.smoke else SIZE,
         }
@@ -292,13 +290,6 @@ def _fraction(good: Facts, steps: int | None) -> float | None:
     return None if between is None or not steps else between / steps
 
 
-def _numbers(text: str) -> list[int]:
-    found = [int(part) for part in text.split(",") if part]
-    if not found or min(found) < 1:
-        raise ValueError("whole numbers from 1, by commas")
-    return found
-
-
 EXPERIMENT = Experiment(
     name="recover",
     about="""Approximate a model - low rank, denoised, quantised, each path left out - and measure
@@ -314,7 +305,7 @@ EXPERIMENT = Experiment(
     rows=_rows,
     draw=draw,
     extras=(
-        Extra("ranks", "Ranks of QK and OV, by commas.", [1, 2, 4, 8, 16], [1, 4], _numbers),
-        Extra("bits", "Bits of the grids of weights.", [8, 6, 5, 4, 3], [8, 6], _numbers),
+        Extra("ranks", "Ranks of QK and OV, by commas.", [1, 2, 4, 8, 16], [1, 4], read_numbers),
+        Extra("bits", "Bits of the grids of weights.", [8, 6, 5, 4, 3], [8, 6], read_numbers),
     ),
 )

@@ -12,7 +12,7 @@ from typing import Any
 
 from certify.api import evaluate
 from certify.lab.bench import UNIFORM, Bench, accuracy_of
-from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
+from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit, read_names, read_numbers
 from certify.lab.kinds import KINDS, Facts
 from certify.lab.pictures import Pictures
 from certify.report.figure import SERIES
@@ -30,9 +30,7 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
         Unit(
             f"{subject.name}, {scope}, {strategy}",
             {
-                "subject": subject.name,
-                "kind": subject.kind.name,
-                "model": subject.model,
+                **subject.about(),
                 "scope": scope,
                 "strategy": strategy,
             },
@@ -135,14 +133,6 @@ def _mean(results: Facts, name: str, place: int, strategy: str) -> dict[str, flo
     }
 
 
-def _numbers(text: str) -> list[int]:
-    return [int(part) for part in text.split(",") if part]
-
-
-def _names(text: str) -> list[str]:
-    return text.split(",")
-
-
 EXPERIMENT = Experiment(
     name="scope",
     about="""Certify models under conditions on their inputs: where does the explanation hold, and
@@ -157,14 +147,16 @@ EXPERIMENT = Experiment(
     rows=_rows,
     draw=_draw,
     extras=(
-        Extra("gaps", "Values of G for min-gap:G, by commas.", [2, 3, 4, 6, 8, 12], [2], _numbers),
-        Extra("copies", "Values of C for max-copies:C.", [1, 2, 3], [1], _numbers),
+        Extra(
+            "gaps", "Values of G for min-gap:G, by commas.", [2, 3, 4, 6, 8, 12], [2], read_numbers
+        ),
+        Extra("copies", "Values of C for max-copies:C.", [1, 2, 3], [1], read_numbers),
         Extra(
             "strategies",
             "Proof strategies, by commas.",
             ["cubic", "subcubic", "cascade"],
             ["cascade"],
-            _names,
+            read_names,
         ),
     ),
 )

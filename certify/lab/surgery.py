@@ -60,9 +60,7 @@ def _units(asked: Asked, subjects: Sequence[Subject]) -> list[Unit]:
         ]
         for variant, circuit, sort in variants:
             about = {
-                "subject": subject.name,
-                "kind": subject.kind.name,
-                "model": subject.model,
+                **subject.about(),
                 "variant": variant,
                 "circuit": circuit,
                 "sort": sort,

@@ -24,7 +24,7 @@ from certify.errors import BadInput
 from certify.evaluation.tally import BATCH
 from certify.lab.bench import Bench, accuracy_of
 from certify.lab.circuits import circuits_of
-from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
+from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit, read_names
 from certify.lab.kinds import KINDS, Facts, Kind
 from certify.lab.residual import deviations, moments, statistic
 from certify.lab.samples import SIZE, SMALL_SIZE, Measured, sample_of
@@ -393,10 +393,6 @@ COLUMNS = (
 )
 
 
-def _list(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def _whole(text: str) -> int:
     found = int(text)
     if not 2 <= found <= 4096:
@@ -430,14 +426,14 @@ EXPERIMENT = Experiment(
             "Names of variants or groups of them, by commas, or all.",
             [ALL],
             [ALL],
-            _list,
+            read_names,
         ),
         Extra(
             "rungs",
             "Names of rungs of the ladder, by commas, or all.",
             [ALL],
             [EXACT, CASCADE],
-            _list,
+            read_names,
         ),
         Extra("vocab", "Tokens, if not as many as the kind has.", None, None, _whole),
     ),
