@@ -421,6 +421,7 @@ def copies(tmp_path: Path, vocab: int = 8, n: int = 3) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     """Kill a run once a proof is there; the rest gives the bytes of a run with two jobs."""
     pytest.importorskip("matplotlib")
@@ -437,6 +438,14 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     )
     for name in ("results.json", "results.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_the_smallest_run_is_verified(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    given_model = ("--models", str(copies(tmp_path)))
+    subprocess.run(
+        lab(tmp_path / "a", "--jobs", "2", *given_model), check=True, capture_output=True
+    )
     results = json.loads((tmp_path / "a/results.json").read_text())
     assert results["complete"]
     assert {claim["text"] for claim in results["summary"]["claims"]} == {

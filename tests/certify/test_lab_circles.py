@@ -133,6 +133,7 @@ def test_residues_without_a_fourier_view_are_refused() -> None:
         planes(tensors(0), "modular-addition:7")
 
 
+@pytest.mark.slow
 def test_a_smoke_run_that_goes_on_is_the_same_with_two_jobs(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     smoke(first, "1")
@@ -144,6 +145,11 @@ def test_a_smoke_run_that_goes_on_is_the_same_with_two_jobs(tmp_path: Path) -> N
     smoke(second, "2")
     for name in ("results.json", "results.csv", "circles-planes-0.svg", "circles-certified-0.png"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_the_smallest_run_is_verified(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    smoke(first, "2")
     results = json.loads((first / "results.json").read_bytes())
     assert results["complete"]
     for unit in results["units"]:

@@ -341,6 +341,7 @@ def _verified(estimate: Mapping[str, Any], certified: Mapping[str, Any]) -> None
     assert int(certified["lower"]) <= estimate["right"] <= int(certified["upper"])
 
 
+@pytest.mark.slow
 def test_the_smallest_run_of_modular_addition(tmp_path: Path) -> None:
     results = _ran(tmp_path / "out", "--smoke", "--kind", "modadd59-constant")
     (model,) = results["summary"]["models"].values()
@@ -350,6 +351,7 @@ def test_the_smallest_run_of_modular_addition(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "noise-band.png").exists()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     model = tmp_path / "small.safetensors"
     save_model(model, random_tensors(CONFIG, 3), CONFIG)

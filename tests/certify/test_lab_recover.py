@@ -181,6 +181,7 @@ def lab(out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "certify", "lab", "recover", "--smoke", "--out", str(out), *more]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     """Kill a run once its model is trained: the rest gives the bytes of another number of jobs."""
     pytest.importorskip("torch")
@@ -192,13 +193,20 @@ def test_a_run_that_was_killed_goes_on(tmp_path: Path) -> None:
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     subprocess.run(lab(first, "--jobs", "2"), check=True, capture_output=True)
-    results = json.loads((first / "results.json").read_text())
     before = {name: (first / name).read_bytes() for name in ("results.json", "results.csv")}
     for done in (first / "jobs").glob("*.json"):  # all units again, of what is kept
         if "result" in (kept := json.loads(done.read_text())) and "used" in kept:
             done.unlink()
     subprocess.run(lab(first), check=True, capture_output=True)
     assert before == {name: (first / name).read_bytes() for name in before}
+
+
+def test_the_smallest_run_is_verified(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    pytest.importorskip("matplotlib")
+    first = tmp_path / "a"
+    subprocess.run(lab(first, "--jobs", "2"), check=True, capture_output=True)
+    results = json.loads((first / "results.json").read_text())
     assert results["complete"]
     said = results["summary"]["models"][0]
     by_name = {one["name"]: one for one in said["approximations"]}
