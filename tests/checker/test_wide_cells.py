@@ -21,7 +21,7 @@ import forests
 import pytest
 from boxes import MOST, bounds_of, side_of
 from exhaustion import Input
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from models import Choices, Drawn, Seeded
 from test_cells import Watched, build_rows, layout, ledger
@@ -40,6 +40,7 @@ from checker.wide.frame import WideFrame
 from checker.wide.heads import Heads
 from checker.wide.hints import Hints, parse_hints
 from checker.wide.methods import WIDE_METHODS, WideBruteForce, WideCopies
+from checker.wide.norm import times
 
 EXAMPLES = int(os.environ.get("CERTIFY_EXAMPLES", "60"))
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -352,3 +353,16 @@ def test_an_error_that_was_made_is_seen(
             except AssertionError:
                 return
     pytest.fail(f"{SEEDS} forests do not tell {mutant.__name__}")
+
+
+@given(
+    st.tuples(st.integers(-50, 50), st.integers(0, 30)),
+    st.tuples(st.integers(1, 50), st.integers(0, 30)),
+)
+@example((-1, 2), (1, 1))
+def test_a_product_with_a_positive_factor_has_its_own_two_ends(
+    first: tuple[int, int], second: tuple[int, int]
+) -> None:
+    ends, factor = ((low, low + width) for low, width in (first, second))
+    products = [one * other for one in ends for other in factor]
+    assert times(ends, factor) == (min(products), max(products))
