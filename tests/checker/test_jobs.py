@@ -472,7 +472,8 @@ def test_progress_is_of_all_workers() -> None:
 # --- from outside --------------------------------------------------------------------
 
 SLOW = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background are deaf to it
 from checker import jobs
 from checker.__main__ import main
 from checker.cells.derive import Cells
