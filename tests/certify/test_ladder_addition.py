@@ -135,7 +135,7 @@ def test_a_rung_that_does_not_apply_is_a_row(tmp_path: Path) -> None:
 
 
 def test_other_models_are_refused(tmp_path: Path) -> None:
-    model_file = trained(tmp_path / "model.safetensors", None)
+    model_file = trained(tmp_path / "model.safetensors", CONSTANT)
     out = tmp_path / "l.json"
     code, _, errors = run(model_file, "--task", "max-of-k", "--out", out)
     assert (code, out.exists()) == (20, False)

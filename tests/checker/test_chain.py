@@ -276,7 +276,7 @@ def test_the_rivals_in_a_plane_are_enough() -> None:
         ("yield m, level[2], 1", "pass", "beaten"),
         # What is left is added up over all steps between two answers, not over one.
         ("accumulate(rho)", "rho", "beaten"),
-        ("sign * added[j], j)", "added[j], j)", "beaten"),
+        ("sign * added[j]", "added[j]", "beaten"),
         ("abs(added[j] - added[m])", "0", "beaten"),
         # mu counts once, not once for each unit of u.
         ("h - mu, m", "h, m", "beaten"),
