@@ -112,6 +112,7 @@ def test_recipes_are_columns(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert (unknown.exit_code, "no recipe none" in unknown.output) == (2, True)
 
 
+@pytest.mark.slow
 def test_scaling_is_tabulated(folder: Path) -> None:
     arguments = ["--folder", folder, "--vocab", "4,6", "--k", "4", "--recipe", "published"]
     arguments += ["--strategy", "exact,count", "--efforts", "1,2", "--gaps", "1"]

@@ -47,6 +47,7 @@ def test_what_is_proved_is_true(seed: int, tmp_path: Path) -> None:
     assert found.verdict.correct_lower <= truth.correct <= found.verdict.correct_upper
 
 
+@pytest.mark.slow
 def test_most_of_these_models_are_proved_right_for_the_most_part(tmp_path: Path) -> None:
     shown = 0
     for seed in range(12):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from small_models import random_tensors
 
@@ -111,6 +111,7 @@ def test_circles_are_a_fixed_point(seed: int) -> None:
     found = tensors(seed)
     found["embed.W_E"] = waves(seed, 1, 3).astype(np.float32)
     there = planes(found)
+    assume(len(there.key) > 1)  # neurons drawn at random may all read one of the two frequencies
     for variant in (DOUBLES, CIRCLES):
         np.testing.assert_allclose(embedding_of(there, variant), waves(seed, 1, 3), atol=1e-5)
     geometry = geometry_of(there)

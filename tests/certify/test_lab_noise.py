@@ -372,7 +372,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     ("words", "line"),
     [
         (["--rank", "0"], "a rank is at least 1"),
-        (["--ranks", "0,1"], "ranks are at least 1"),
+        (["--ranks", "0,1"], "whole numbers from 1"),
         (["--bounds", "tight"], "no such enclosure"),
         (["--rank-models", "-1"], "is not negative"),
     ],

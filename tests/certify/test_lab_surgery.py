@@ -63,6 +63,7 @@ def test_margins_of_sums_are_those_of_all_pairs() -> None:
     assert margins_on(model, kind, tokens).min() == pytest.approx(15.144475498913728, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_every_variant_differs_in_its_circuit_alone(tmp_path: Path) -> None:
     file = tmp_path / "small.safetensors"
     save_model(file, random_tensors(CONFIG, 3), CONFIG)
@@ -111,7 +112,11 @@ def test_every_variant_differs_in_its_circuit_alone(tmp_path: Path) -> None:
     ("words", "variants"),
     [
         ((), ["original", "written", "qk zero", "direct zero", "ov zero", "all zero"]),
-        (("--kind", "modadd59-constant"), ["original", "written", "embedding zero"]),
+        pytest.param(
+            ("--kind", "modadd59-constant"),
+            ["original", "written", "embedding zero"],
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_the_smallest_run(words: tuple[str, ...], variants: list[str], tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from certify.model.config import Config
 from certify.question.question import read_question
 from certify.wide.rungs import rungs
 
-KINDS: tuple[dict[str, Any], ...] = (
-    {"n_heads": 2, "normalization_type": "LNPre"},
+KINDS = (
+    pytest.param({"n_heads": 2, "normalization_type": "LNPre"}, marks=pytest.mark.slow),
     {"mlp": "relu"},
 )
 

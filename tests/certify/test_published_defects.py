@@ -68,7 +68,14 @@ def test_w1_is_decided_exactly(tmp_path: Path) -> None:
     assert found.verdict.correct_lower == found.verdict.correct_upper == RIGHT
 
 
-@pytest.mark.parametrize("strategy", [name for name in STRATEGIES if name != "brute-force"])
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name == "subcubic" else name
+        for name in STRATEGIES
+        if name != "brute-force"
+    ],
+)
 def test_w1_is_not_certified(strategy: str, tmp_path: Path) -> None:
     model: Any = Stored(ADVERSARIAL)
     # Nearly everything is wrong, which makes the search for a plan long: so little effort, and not
