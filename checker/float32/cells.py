@@ -20,11 +20,10 @@ from checker.float32.propagation import (
     logit_norms,
     residual,
     score_errors,
-    short_names,
 )
 from checker.ground import record
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, add_row, product
+from checker.ground.exact import Matrix, plus, product
 from checker.ground.ledger import Ledger
 from checker.statement.model import Model
 
@@ -69,7 +68,7 @@ def either(w: dict[str, Matrix], letter: str, ledger: Ledger) -> Fraction:
     Cost: two products, a sum of rows, norms.
     """
     weight = w[f"W_{letter}"]
-    tokens = add_row(product(w["W_E"], weight, ledger), w[f"b_{letter}"], ledger)
+    tokens = plus(product(w["W_E"], weight, ledger), w[f"b_{letter}"], ledger)
     places = product(w["W_pos"], weight, ledger)
     return largest_norm(tokens, ledger) + largest_norm(places, ledger)
 
@@ -136,15 +135,15 @@ def slack(
     h = sizes["d_head"]
     compared = 5 * sizes["d_vocab"] + 3 * sizes["n_ctx"] + 2 * sizes["d_vocab_out"]
     ledger.charge(mul=100, add=100, cmp=compared)
-    w = short_names(model)
+    w = model.by_role()
     maps = {
         letter: affine_norms(w[f"W_{letter}"], w[f"b_{letter}"], ledger)
         for letter in "QKV"
     }
     place = Matrix(w["W_pos"].rows[-1:], w["W_pos"].scale)
-    rows = add_row(w["W_E"], place, ledger)
+    rows = plus(w["W_E"], place, ledger)
     last = residual(largest_norm(rows, ledger))
-    queries = add_row(product(rows, w["W_Q"], ledger), w["b_Q"], ledger)
+    queries = plus(product(rows, w["W_Q"], ledger), w["b_Q"], ledger)
     query = Computed(largest_norm(queries, ledger), maps["Q"].error(last))
     x = residual(largest_norm(w["W_E"], ledger) + largest_norm(w["W_pos"], ledger))
     key, value = (

@@ -13,7 +13,6 @@ from checker.ground import record
 from checker.ground.exact import Matrix, transposed
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE, centred, root_up, squares
-from checker.statement.model import Model
 
 ZERO = Fraction(0)
 UNIT = Fraction(1, 1 << 24)
@@ -38,12 +37,6 @@ def ceiling(value: Fraction, scale: int) -> int:
 def shortened(value: Fraction) -> Fraction:
     """Return ``value`` rounded up to a multiple of 2^-96."""
     return Fraction(ceiling(value, SHORT_BITS), 1 << SHORT_BITS)
-
-
-def short_names(model: Model) -> dict[str, Matrix]:
-    """Return the weights of a model with one layer: ``W_E`` for ``embed.W_E``."""
-    weights = model.weights.items()
-    return {name.rpartition(".")[2]: weight for name, weight in weights}
 
 
 # --- norms ------------------------------------------------------------------------

@@ -21,12 +21,11 @@ from checker.float32.propagation import (
     residual,
     row_norms,
     score_errors,
-    short_names,
     shortened,
     through_neurons,
 )
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, add_row, product
+from checker.ground.exact import Matrix, plus, product
 from checker.ground.ledger import Ledger
 from checker.statement.model import Model, mix, part
 
@@ -108,7 +107,7 @@ def _values(w: dict[str, Matrix], tokens: Tokens, ledger: Ledger) -> Fraction:
     heads = [stack.rows[i::d] for i in range(d)]
     weights = Matrix(tuple(sum(rows, ()) for rows in heads), stack.scale)
     row = Matrix((sum(bias.rows, ()),), bias.scale)
-    values = add_row(product(tokens.residuals, weights, ledger), row, ledger)
+    values = plus(product(tokens.residuals, weights, ledger), row, ledger)
     return _largest_of_parts(values, tokens.sizes, ledger)
 
 
@@ -161,7 +160,7 @@ def drift(
     Cost:     a product, sums of rows, norms, their comparisons, and 200 operations and 101 for
               every head.
     """
-    w = short_names(model)
+    w = model.by_role()
     compared = (2 + len(pre)) * sum(tokens.sizes)
     outputs = model.sizes["d_vocab_out"]
     ledger.charge(mul=100, add=100, cmp=compared + 3 * outputs)

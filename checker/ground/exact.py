@@ -206,7 +206,8 @@ def below(a: Matrix, b: Matrix, room: Room) -> Matrix:
 def beside(a: Matrix, b: Matrix, room: Room) -> Matrix:
     """Return the matrix ``[a | b]``."""
     left, right = aligned((a, b), room)
-    return Matrix(tuple(map(add, left.rows, right.rows)), left.scale)
+    rows = tuple(one + other for one, other in paired(left.rows, right.rows))
+    return Matrix(rows, left.scale)
 
 
 def _entrywise(
@@ -240,7 +241,3 @@ def minus(a: Matrix, b: Matrix, ledger: Ledger) -> Matrix:
     Cost:     one addition per entry.
     """
     return _entrywise(sub, a, b, ledger)
-
-
-add_row = plus
-"""The name for a single row in other chapters."""

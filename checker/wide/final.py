@@ -5,7 +5,7 @@ from math import isqrt
 from checker.cells.paths import Paths, Rows
 from checker.cells.weights import Ends
 from checker.ground import record
-from checker.ground.exact import Matrix, Row, add_row, product, rescale, transposed
+from checker.ground.exact import Matrix, Row, plus, product, rescale, transposed
 from checker.ground.interval import shift_up
 from checker.ground.ledger import Ledger
 from checker.wide.norm import (
@@ -85,7 +85,7 @@ def final_of(
     Cost: b W_U and an addition per output; a multiplication and an addition per entry of the
           columns of Y.
     """
-    beta = add_row(product(shift, unembed, ledger), bias, ledger)
+    beta = plus(product(shift, unembed, ledger), bias, ledger)
     (row,) = beta.rows
     exact = [(value, value) for value in row]
     (low,), (high,) = ends_of([exact], beta.scale)

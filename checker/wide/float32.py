@@ -25,13 +25,12 @@ from checker.float32.propagation import (
     logit_norms,
     residual,
     score_errors,
-    short_names,
     shortened,
     through_neurons,
 )
 from checker.ground import record
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, add_row, product
+from checker.ground.exact import Matrix, plus, product
 from checker.ground.ledger import Ledger
 from checker.statement.model import Model
 from checker.wide.heads import Heads, parts_of
@@ -79,7 +78,7 @@ def _head(
     }
     query, key, value = (own.image(x) for own in maps.values())
     if read.asked is not None:
-        queries = add_row(product(read.asked, w["W_Q"], ledger), w["b_Q"], ledger)
+        queries = plus(product(read.asked, w["W_Q"], ledger), w["b_Q"], ledger)
         query = Computed(largest_norm(queries, ledger), maps["Q"].error(read.last))
         key = Computed(either(w, "K", ledger), key.error)
         value = Computed(either(w, "V", ledger), value.error)
@@ -160,9 +159,9 @@ def rounded_heads(
     count = len(heads.tables)
     compared = 5 * sizes["d_vocab"] + 3 * sizes["n_ctx"] + 2 * sizes["d_vocab_out"]
     ledger.charge(mul=100, add=100, cmp=compared * count)
-    whole = short_names(model)
+    whole = model.by_role()
     place = Matrix(whole["W_pos"].rows[-1:], whole["W_pos"].scale)
-    asked = add_row(whole["W_E"], place, ledger)
+    asked = plus(whole["W_E"], place, ledger)
     last = residual(largest_norm(asked, ledger))
     R = largest_norm(whole["W_E"], ledger) + largest_norm(whole["W_pos"], ledger)
     x = residual(R)

@@ -8,7 +8,7 @@ from checker.cells.paths import Paths, decompose
 from checker.cells.places import Places
 from checker.ground import record
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, add_row, product, rescale
+from checker.ground.exact import Matrix, beside, plus, product
 from checker.ground.ledger import Ledger
 from checker.statement.model import Model, part
 from checker.wide.final import Final, final_of, reading_columns
@@ -87,7 +87,7 @@ def _constant(
     found = start
     for head in heads:
         moved = product(head["b_V"], head["W_O"], ledger)
-        found = add_row(found, moved, ledger)
+        found = plus(found, moved, ledger)
     return found
 
 
@@ -113,15 +113,6 @@ def heads_of(model: Model, named: Places, ledger: Ledger, fine: int = 0) -> Head
     return Heads(found, None, neurons)
 
 
-def _beside(left: Matrix, right: Matrix, ledger: Ledger) -> Matrix:
-    """Return the columns of two matrices side by side."""
-    scale = max(left.scale, right.scale)
-    fine = rescale(left, scale, ledger).rows
-    other = rescale(right, scale, ledger).rows
-    rows = (a + b for a, b in zip(fine, other, strict=True))
-    return Matrix(tuple(rows), scale)
-
-
 def _with_neurons(
     model: Model,
     ledger: Ledger,
@@ -135,10 +126,10 @@ def _with_neurons(
         return {}, None
     w = model.by_role()
     moved = product(w["b_out"], w["W_U"], ledger)
-    bias = add_row(w["b_U"], moved, ledger)
+    bias = plus(w["b_U"], moved, ledger)
     read = {
-        "unembed.W_U": _beside(w["W_U"], w["W_in"], ledger),
-        "unembed.b_U": _beside(bias, w["b_in"], ledger),
+        "unembed.W_U": beside(w["W_U"], w["W_in"], ledger),
+        "unembed.b_U": beside(bias, w["b_in"], ledger),
     }
     effects = product(w["W_out"], w["W_U"], ledger)
     return read, Neurons(effects, model.sizes["d_vocab_out"])
@@ -158,7 +149,7 @@ def _normed(
         own = dict(head)
         for letter in "QKV":  # W' = diag(w) W, b' = b W + b_W
             moved = product(shift, head[f"W_{letter}"], ledger)
-            own[f"b_{letter}"] = add_row(moved, head[f"b_{letter}"], ledger)
+            own[f"b_{letter}"] = plus(moved, head[f"b_{letter}"], ledger)
             own[f"W_{letter}"] = scaled_rows(head[f"W_{letter}"], before, ledger)
         folded.append(own)
     unembed = model.weights["unembed.W_U"]
@@ -166,9 +157,9 @@ def _normed(
     columns = reading_columns(unembed, after, ledger)
     positions = model.weights["pos_embed.W_pos"]
     last = Matrix(positions.rows[-1:], positions.scale)
-    asked = add_row(named.rows(model.weights["embed.W_E"]), last, ledger)
+    asked = plus(named.rows(model.weights["embed.W_E"]), last, ledger)
     constant = _constant(folded, model.weights[f"{_ATTENTION}b_O"], ledger)
-    exact = product(add_row(asked, constant, ledger), columns, ledger)
+    exact = product(plus(asked, constant, ledger), columns, ledger)
     both = [[(value, value) for value in row] for row in exact.rows]
     direct = ends_of(both, exact.scale)
     tables = normed_heads(model, folded, named, columns, direct, ledger)

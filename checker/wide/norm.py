@@ -14,10 +14,10 @@ from checker.ground.decode import hexadecimal
 from checker.ground.exact import (
     Matrix,
     Row,
-    add_row,
     bits,
     hold,
     multiply,
+    plus,
     product,
     transposed,
 )
@@ -277,7 +277,7 @@ def normed_heads(
     own = deviation(model)
     keys = []
     for row in positions.rows:
-        rows = add_row(embed, Matrix((row,), positions.scale), ledger)
+        rows = plus(embed, Matrix((row,), positions.scale), ledger)
         keys.append(normed(rows, own, ledger))
     places = len(keys)
     no_scores = ((0,) * places,) * len(embed.rows)

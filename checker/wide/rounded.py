@@ -24,7 +24,7 @@ from checker.float32.propagation import (
 from checker.ground import record
 from checker.ground.decode import hexadecimal
 from checker.ground.errors import require_support
-from checker.ground.exact import Matrix, add_row, rescale
+from checker.ground.exact import Matrix, plus, rescale
 from checker.ground.ledger import Ledger
 from checker.ground.norms import squares
 from checker.statement.model import Model
@@ -111,7 +111,7 @@ def least_deviation(model: Model, ledger: Ledger) -> Fraction:
     own = deviation(model)
     found = []
     for row in positions.rows:
-        rows = add_row(embed, Matrix((row,), positions.scale), ledger)
+        rows = plus(embed, Matrix((row,), positions.scale), ledger)
         centred = centred_rows(rows, ledger)
         ledger.charge(cmp=len(rows.rows))
         low, _ = own.ends(min(squares(centred, ledger)), centred.scale)
