@@ -43,6 +43,10 @@ DONE = "DONE"
 TIME_LIMIT = 3600.0
 """Seconds for one training or one proof, unless told otherwise."""
 UNIFORM = "uniform"
+OUTCOME = ("verdict", "reason", "lower", "upper", "total", "accuracy_lower")
+"""Columns of tables: what came of a proof."""
+LENGTH = ("operations", "bytes", "certificate_sha256")
+"""And how long it is, and which."""
 
 
 class Bench:

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certify.errors import Unsupported
-from certify.lab.bench import Bench, accuracy_of
+from certify.lab.bench import LENGTH, OUTCOME, Bench, accuracy_of
 from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
 from certify.lab.kinds import KINDS, Facts
 from certify.lab.pictures import Pictures
@@ -379,20 +379,7 @@ def _rows(results: Facts) -> Iterable[Facts]:
                 }
 
 
-COLUMNS = (
-    "verdict",
-    "reason",
-    "lower",
-    "upper",
-    "total",
-    "accuracy_lower",
-    "margin_lower",
-    "operations",
-    "bytes",
-    "certificate_sha256",
-    "model_sha256",
-    "line",
-)
+COLUMNS = (*OUTCOME, "margin_lower", *LENGTH, "model_sha256", "line")
 
 # --- pictures ------------------------------------------------------------------------
 

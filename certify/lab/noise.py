@@ -19,7 +19,7 @@ import numpy as np
 
 from certify.api import evaluate
 from certify.cells.enclosures import is_name
-from certify.lab.bench import Bench
+from certify.lab.bench import LENGTH, OUTCOME, Bench
 from certify.lab.circuits import model_of
 from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit, read_names, read_numbers
 from certify.lab.kinds import KINDS, SMALL_MAX, Facts, Kind
@@ -536,13 +536,12 @@ def _rows_of_proofs(unit: Facts) -> Iterator[Facts]:
 
 
 def _certified_columns(found: Facts, certified: Facts) -> Facts:
-    names = ("strategy", "options", "verdict", "reason", "lower", "upper", "total")
-    more = ("accuracy_lower", "operations", "bytes", "certificate_sha256", "model_sha256", "line")
+    names = ("strategy", "options", *OUTCOME, *LENGTH, "model_sha256", "line")
     return {
         "exhaustive_estimate" if found["estimate"]["exhaustive"] else "sampled_estimate": found[
             "estimate"
         ]["accuracy"],
-        **{name: certified[name] for name in (*names, *more)},
+        **{name: certified[name] for name in names},
     }
 
 

@@ -30,7 +30,7 @@ from certify.lab.approximations import (
     checkpoints_of,
     step_as_good,
 )
-from certify.lab.bench import Bench
+from certify.lab.bench import OUTCOME, Bench
 from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit, read_numbers
 from certify.lab.kinds import KINDS, Facts, Kind
 from certify.lab.readers import model_of, readers_of
@@ -275,10 +275,7 @@ def _rows(results: Facts) -> Iterable[Facts]:
                 },
                 "fraction_of_training": _fraction(good, model.get("steps")),
                 "model_sha256": row["model_sha256"],
-                **{
-                    name: certified.get(name)
-                    for name in ("verdict", "reason", "lower", "upper", "total", "accuracy_lower")
-                },
+                **{name: certified.get(name) for name in OUTCOME},
                 **{name: certified.get(name) for name in ("operations", "certificate_sha256")},
                 "line": certified.get("line"),
             }

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from certify.api import evaluate
-from certify.lab.bench import UNIFORM, Bench, accuracy_of
+from certify.lab.bench import LENGTH, OUTCOME, UNIFORM, Bench, accuracy_of
 from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit, read_names, read_numbers
 from certify.lab.kinds import KINDS, Facts
 from certify.lab.pictures import Pictures
@@ -81,11 +81,7 @@ def _rows(results: Facts) -> Iterable[Facts]:
             "scope": unit["scope"],
             "strategy": unit["strategy"],
             "accuracy_estimate": unit["estimate"]["accuracy"],
-            **{
-                name: certified[name]
-                for name in ("verdict", "reason", "lower", "upper", "total", "accuracy_lower")
-            },
-            **{name: certified[name] for name in ("operations", "bytes", "certificate_sha256")},
+            **{name: certified[name] for name in (*OUTCOME, *LENGTH)},
             "model_sha256": certified["model_sha256"],
             "line": certified["line"],
         }

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from certify.lab.bench import Bench, accuracy_of
+from certify.lab.bench import LENGTH, OUTCOME, Bench, accuracy_of
 from certify.lab.circuits import model_of
 from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit
 from certify.lab.kinds import KINDS, Facts, Kind
@@ -184,15 +184,14 @@ def _numbers(unit: Facts) -> dict[str, float]:
 def _rows(results: Facts) -> Iterable[Facts]:
     for unit in results["units"]:
         sample, certified = unit["sample_estimate"], unit["certified"]
-        names = ("strategy", "options", "verdict", "reason", "lower", "upper", "total")
-        more = ("accuracy_lower", "operations", "bytes", "certificate_sha256")
+        names = ("strategy", "options", *OUTCOME, *LENGTH)
         yield {
             **{name: unit[name] for name in ("subject", "variant", "circuit", "sort", "d_model")},
             "accuracy_estimate": unit["estimate"]["accuracy"],
             "right_estimate": unit["estimate"]["right"],
             "of": unit["estimate"]["inputs"],
             "exhaustive": unit["estimate"]["exhaustive"],
-            **{name: certified[name] for name in (*names, *more)},
+            **{name: certified[name] for name in names},
             "sampled": sample["inputs"],
             "became_wrong_estimate": sample["became_wrong"],
             "became_right_estimate": sample["became_right"],

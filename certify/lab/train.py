@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from certify.errors import BadInput
 from certify.evaluation.tally import BATCH
-from certify.lab.bench import Bench, accuracy_of
+from certify.lab.bench import OUTCOME, Bench, accuracy_of
 from certify.lab.circuits import circuits_of
 from certify.lab.experiment import Asked, Experiment, Extra, Subject, Unit, read_names
 from certify.lab.kinds import KINDS, Facts, Kind
@@ -380,17 +380,7 @@ def _rows(results: Facts) -> Iterable[Facts]:
             }
 
 
-COLUMNS = (
-    "verdict",
-    "reason",
-    "lower",
-    "upper",
-    "total",
-    "accuracy_lower",
-    "margin_lower",
-    "operations",
-    "bytes",
-)
+COLUMNS = (*OUTCOME, "margin_lower", "operations", "bytes")
 
 
 def _whole(text: str) -> int:
