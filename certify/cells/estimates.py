@@ -7,8 +7,11 @@ by the checker, not believed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,23 +108,15 @@ class Cells:
             np.minimum.accumulate(self.places.min(axis=1)),
         )
 
-    def spans(self, maximum: int, queries: Tokens, starts: Tokens) -> tuple[Array, Array, float]:
-        """Return per block the extremes of the scores less the maximum's, over the queries, and the
-        operations.
+    def scores(self, maximum: int, queries: Tokens) -> tuple[Array, Array]:
+        """Return upper and lower ends of the scores of the tokens up to a maximum, less the
+        maximum's [queries, maximum + 1]; one array if no path is enclosed.
         """
         s, m = self.s, maximum
-        high = (
-            np.maximum.reduceat(s.E_high[queries, : m + 1], starts, axis=1)
-            - s.E_low[queries, m][:, None]
-        )
-        low = (
-            np.minimum.reduceat(s.E_low[queries, : m + 1], starts, axis=1)
-            - s.E_high[queries, m][:, None]
-        )
-        high[:, -1] = low[:, -1] = 0.0
-        wide = np.diff(starts) > 1
-        work = len(queries) * float(np.where(wide, 6, 3 if s.exact else 4).sum())
-        return high.max(axis=0), low.min(axis=0), work
+        high: Array = s.E_high[queries, : m + 1] - s.E_low[queries, m][:, None]
+        if s.exact:
+            return high, high
+        return high, s.E_low[queries, : m + 1] - s.E_high[queries, m][:, None]
 
     def everything(self, maximum: int) -> Open:
         """Return every wrong answer with every token up to the maximum."""
@@ -135,161 +130,61 @@ class Cells:
         held[:, self.near[maximum] : maximum] = False
         return held
 
-    def screen(self, maximum: int, starts: Tokens) -> tuple[Open, float]:
-        """Return what the screen of one maximum leaves, and the operations.  (SPEC-7.15)"""
+    def screens(self, maximum: int, layouts: Sequence[Tokens]) -> Iterator[tuple[Open, float]]:
+        """Yield what the screen of one maximum leaves, and the operations, for each layout.
+        (SPEC-7.15)
+        """
         s, m, n = self.s, maximum, self.positions
-        high, low, work = self.spans(m, np.arange(m + 1), starts)
+        scores_high, scores_low = self.scores(m, np.arange(m + 1))
+        tokens_high, tokens_low = scores_high.max(axis=0), scores_low.min(axis=0)
         direct_high, direct_low, most, least = (part[m] for part in self.prefixes)
-        top = high.max() + most
-        upper, lower = np.exp(high + most - top), np.exp(low + least - top - 2 * s.slack.theta)
-        floors = (
-            np.minimum.reduceat(s.A_low[: m + 1, m], starts)
-            + direct_low[m]
-            + s.D[:, m].min()
-            - s.slack.bracket
-        )
-        values = (
-            np.maximum.reduceat(s.A_high[: m + 1], starts, axis=0)
-            + direct_high
-            + s.D.max(axis=0)
-            - floors[:, None]
-        )
-        terms = np.where(values > 0, upper[:, None], lower[:, None]) * values
-        own, best = terms[-1], terms.max(axis=0)
-        slack = SLACK * (np.abs(own) + n * np.abs(best))
-        beaten = own + (n - 1) * best
-        keep = beaten >= -slack
-        keep[m], beaten[m] = False, NOTHING
-        answers = np.flatnonzero(keep)
-        sums = terms + own + max(n - 2, 0) * best
-        blocks = (sums >= -slack)[:, answers]
-        blocks[-1] = True
-        tokens = np.repeat(blocks, np.diff(np.append(starts, m + 1)), axis=0).T
-        count, wide = len(starts), int((np.diff(starts) > 1).sum())
-        work += (self.outputs - 1) * (6 * count + wide + n + 8) + 4 * count
-        left = Open(answers, tokens & self.beside(m)[:, None])
-        lost = sums[:-1, answers].max(initial=NOTHING, where=~blocks[:-1])
-        largest = max(beaten.max(initial=NOTHING, where=~keep), lost)
-        margin = left.after(float(largest), n * float(upper.max()))
-        return replace(left, margin=margin), work
-
-    def _weight_ends(
-        self, maximum: int, queries: Tokens, starts: Tokens
-    ) -> tuple[Array, Array, float]:
-        """Return upper and lower ends of the weights [n, blocks], nothing and infinity for a block
-        without a query at the last position, and the operations of the spans.
-        """
-        s, m, free = self.s, maximum, self.positions - 1
-        high, low, work = self.spans(m, queries, starts)
-        places = self.places[queries]
-        own_high = (
-            np.where(queries == m, 0, s.E_high[queries, queries] - s.E_low[queries, m])
-            + places[:, free]
-        )
-        own_low = (
-            np.where(queries == m, 0, s.E_low[queries, queries] - s.E_high[queries, m])
-            + places[:, free]
-        )
-        blocks = np.searchsorted(starts, queries, side="right") - 1
-        last_high, last_low = np.full(len(starts), NOTHING), np.full(len(starts), np.inf)
-        np.maximum.at(last_high, blocks, own_high)
-        np.minimum.at(last_low, blocks, own_low)
-        top = max(float(high.max() + places[:, :free].max(initial=NOTHING)), float(own_high.max()))
-        upper = np.exp(np.vstack([high + places[:, :free].max(axis=0)[:, None], last_high]) - top)
-        lower = np.exp(
-            np.vstack([low + places[:, :free].min(axis=0)[:, None], last_low])
-            - top
-            - 2 * s.slack.theta
-        )
-        return upper, lower, work
-
-    def _bracket_tops(
-        self, maximum: int, queries: Tokens, starts: Tokens, answers: Tokens
-    ) -> Array:
-        """Return upper bounds on the brackets of these answers [n, J, blocks], before slack."""
-        s, m, j = self.s, maximum, answers
-        floors = np.minimum.reduceat(s.A_low[: m + 1, m], starts)
-        tops = np.maximum.reduceat(s.A_high[: m + 1, j], starts, axis=0).T - floors
-        direct = (s.U_high[np.ix_(queries, j)] - s.U_low[queries, m][:, None]).max(axis=0)
-        found: Array = tops[None] + ((s.D[:, j] - s.D[:, m][:, None]) + direct)[:, :, None]
-        return found
-
-    def lower_terms(self, cell: Examined, answers: Tokens) -> Array:
-        """Return lower bounds on the terms of these answers among those that are left
-        [n, answers, blocks].  (SPEC-7.10)
-
-        Requires: one query, single tokens, no path enclosed; ``answers`` index ``cell.left``.
-        """
-        chosen = cell.left.answers[answers]
-        upper, lower, _ = self._weight_ends(cell.maximum, cell.queries, cell.starts)
-        brackets = self._bracket_tops(cell.maximum, cell.queries, cell.starts, chosen)
-        values = brackets - self.s.slack.bracket
-        with np.errstate(invalid="ignore"):
-            terms = np.where(values > 0, lower[:, None], upper[:, None]) * values
-        return np.where(np.isfinite(cell.terms[:, answers]), terms, NOTHING)
-
-    def examine(self, maximum: int, queries: Tokens, starts: Tokens, left: Open) -> Examined:
-        """Return a cell after its extreme test, with what it removes.  (SPEC-7.5, SPEC-7.6)
-
-        Requires: ``queries`` ascending, all below the maximum or the maximum alone; ``starts`` the
-                  first tokens of the
-                  blocks, the last being the maximum.
-        Cost:     n |J| blocks, vectorised.
-        """
-        m, free, j = maximum, self.positions - 1, left.answers
-        upper, lower, work = self._weight_ends(m, queries, starts)
-        values = self._bracket_tops(m, queries, starts, j) + self.s.slack.bracket
-        there = np.logical_or.reduceat(left.allowed, starts, axis=2)
-        there[free] &= np.isfinite(lower[free])
-        with np.errstate(invalid="ignore"):
+        added = s.D.max(axis=0)
+        beside = self.beside(m)[:, None]
+        for starts in layouts:
+            high = np.maximum.reduceat(tokens_high, starts)
+            low = np.minimum.reduceat(tokens_low, starts)
+            high[-1] = low[-1] = 0.0
+            top = high.max() + most
+            upper, lower = np.exp(high + most - top), np.exp(low + least - top - 2 * s.slack.theta)
+            floors = (
+                np.minimum.reduceat(s.A_low[: m + 1, m], starts)
+                + direct_low[m]
+                + s.D[:, m].min()
+                - s.slack.bracket
+            )
+            values = (
+                np.maximum.reduceat(s.A_high[: m + 1], starts, axis=0)
+                + direct_high
+                + added
+                - floors[:, None]
+            )
             terms = np.where(values > 0, upper[:, None], lower[:, None]) * values
-        terms[~there] = NOTHING
-        wide = int((np.diff(starts) > 1).sum())
-        entries = float(there.sum())
-        heaviest = float(upper.max(axis=1).sum())
-        work += 2 * len(queries) * (free + 3) + 6 * (free + 1) * len(starts)
-        work += len(j) * (2 * len(queries) + len(starts) + wide + 13 * self.positions) + 6 * entries
-        return self._tested(maximum, queries, starts, left, terms, work, heaviest)
+            own, best = terms[-1], terms.max(axis=0)
+            slack = SLACK * (np.abs(own) + n * np.abs(best))
+            beaten = own + (n - 1) * best
+            keep = beaten >= -slack
+            keep[m], beaten[m] = False, NOTHING
+            answers = np.flatnonzero(keep)
+            sums = terms[:, answers] + own[answers] + max(n - 2, 0) * best[answers]
+            blocks = sums >= -slack[answers]
+            blocks[-1] = True
+            lost = sums[:-1].max(initial=NOTHING, where=~blocks[:-1])
+            largest = max(beaten.max(initial=NOTHING, where=~keep), lost)
+            left = Open(answers, _by_token(blocks.T, starts) & beside)
+            margin = left.after(float(largest), n * float(upper.max()))
+            yield replace(left, margin=margin), self._work_of_screen(starts)
 
-    def _tested(
-        self,
-        m: int,
-        queries: Tokens,
-        starts: Tokens,
-        left: Open,
-        terms: Array,
-        work: float,
-        heaviest: float = np.inf,
-    ) -> Examined:
-        """Return the cell with the answers and blocks removed that the extreme test removes; no sum
-        of weights exceeds ``heaviest``.
-        """
-        free = self.positions - 1
-        forced = bool(queries[-1] != m)
-        best = terms.max(axis=2)
-        total = best.sum(axis=0)
-        with np.errstate(invalid="ignore"):
-            gains = terms[:free, :, -1] - best[:free] if forced else np.zeros((1, terms.shape[1]))
-        gains = np.where(np.isnan(gains), NOTHING, gains)
-        ordered = np.sort(np.vstack([gains, np.full((2, terms.shape[1]), NOTHING)]), axis=0)[::-1]
-        size = np.where(np.isfinite(best), np.abs(best), 0.0).sum(axis=0) * SLACK
-        with np.errstate(invalid="ignore"):
-            keep = total + ordered[0] >= -size
-            gain = np.broadcast_to(ordered[0], (free + 1, terms.shape[1])).copy()
-            if forced:
-                gain[:free] = np.where(gains == ordered[0], ordered[1], ordered[0])
-            bound = (total - best)[:, :, None] + terms + gain[:, :, None]
-            if forced:
-                bound[:free, :, -1] = (total - best)[:free] + terms[:free, :, -1]
-            there = np.isfinite(terms)
-            stay = (bound >= -size[None, :, None]) & there
-            beaten = (total + ordered[0]).max(initial=NOTHING, where=~keep)
-        lost = bound.max(initial=NOTHING, where=there & ~stay & keep[:, None])
-        margin = left.after(float(max(beaten, lost)), heaviest)
-        stay, terms = stay[:, keep], np.where(stay, terms, NOTHING)[:, keep]
-        tokens = np.repeat(stay, np.diff(np.append(starts, m + 1)), axis=2)
-        found = Open(left.answers[keep], tokens, margin)
-        return Examined(m, queries, starts, found, terms, work)
+    def _work_of_screen(self, starts: Tokens) -> float:
+        """Return the operations of the screen of one maximum."""
+        blocks, queries = len(starts), int(starts[-1]) + 1
+        of_an_answer = 6 * blocks + wide(starts) + self.positions + 8
+        work = queries * self.work_of_spans(starts) + (self.outputs - 1) * of_an_answer
+        return float(work + 4 * blocks)
+
+    def work_of_spans(self, starts: Tokens) -> int:
+        """Return the operations of the extremes of one query's scores in the blocks."""
+        several = wide(starts)
+        return 6 * several + (3 if self.s.exact else 4) * (len(starts) - 1 - several)
 
     def weights(self, cell: Examined) -> Array:
         """Return how much the tokens of each block count at each position [n, blocks], the queries
@@ -304,10 +199,77 @@ class Cells:
 
     def size(self, maximum: int, queries: Tokens) -> float:
         """Return how much the inputs of a cell count."""
-        held = self.probabilities[:, : maximum + 1] * self.beside(maximum)
-        up_to = held[:-1].sum(axis=1).prod()
-        below = held[:-1, :maximum].sum(axis=1).prod() if queries[-1] != maximum else 0.0
-        return float((up_to - below) * held[-1, queries].sum())
+        held = self.probabilities[-1, : maximum + 1] * self.beside(maximum)[-1]
+        return self.of_others(maximum, queries) * float(held[queries].sum())
+
+    def of_others(self, maximum: int, queries: Tokens) -> float:
+        """Return how much the tokens before the last position count, where some must be the maximum
+        if no query is.
+        """
+        held = self.probabilities[:-1, : maximum + 1] * self.beside(maximum)[:-1]
+        up_to = held.sum(axis=1).prod()
+        below = held[:, :maximum].sum(axis=1).prod() if queries[-1] != maximum else 0.0
+        return float(up_to - below)
+
+
+def wide(starts: Tokens) -> int:
+    """Return how many blocks below the maximum have several tokens."""
+    return int(np.count_nonzero(np.diff(starts) > 1))
+
+
+def tested(
+    maximum: int,
+    queries: Tokens,
+    starts: Tokens,
+    left: Open,
+    terms: Array,
+    work: float,
+    heaviest: float,
+) -> Examined:
+    """Return a cell with the answers and blocks removed that the extreme test removes; no sum of
+    weights exceeds ``heaviest``.  (SPEC-7.6)
+    """
+    free = len(terms) - 1
+    best = terms.max(axis=2)
+    total = best.sum(axis=0)
+    size = SLACK * np.where(np.isfinite(best), np.abs(best), 0.0).sum(axis=0)
+    forced = bool(queries[-1] != maximum)
+    first, gain = _gains(terms, best, forced=forced)
+    keep = total + first >= -size
+    answers = np.flatnonzero(keep)
+    beaten = (total + first).max(initial=NOTHING, where=~keep)
+    # An answer that is kept has a term at every position, so what follows is no NaN.
+    terms, size, others = terms[:, answers], size[answers], total[answers] - best[:, answers]
+    bound = others[:, :, None] + terms + gain[:, answers, None]
+    if forced:
+        bound[:free, :, -1] = others[:free] + terms[:free, :, -1]
+    stay = bound >= -size[:, None]
+    lost = bound.max(initial=NOTHING, where=~stay)
+    margin = left.after(float(max(beaten, lost)), heaviest)
+    found = Open(left.answers[answers], _by_token(stay, starts), margin)
+    return Examined(maximum, queries, starts, found, np.where(stay, terms, NOTHING), work)
+
+
+def _by_token(blocks: Flags, starts: Tokens) -> Flags:
+    """Return by token [..., maximum + 1] what is known by block [..., blocks]."""
+    if len(starts) == starts[-1] + 1:
+        return blocks
+    return np.repeat(blocks, np.diff(np.append(starts, starts[-1] + 1)), axis=-1)
+
+
+def _gains(terms: Array, best: Array, *, forced: bool) -> tuple[Array, Array]:
+    """Return what the best sum of terms gains, which is nothing or less, if some free position must
+    hold the maximum: per answer [J], and if it is to be another position than each [n, J].
+    """
+    free, answers = len(terms) - 1, terms.shape[1]
+    if not forced:
+        return np.zeros(answers), np.zeros((free + 1, answers))
+    with np.errstate(invalid="ignore"):
+        gains = terms[:free, :, -1] - best[:free]
+    gains[np.isnan(gains)] = NOTHING
+    nothing = np.full((2, answers), NOTHING)
+    second, first = np.sort(np.vstack([gains, nothing]), axis=0)[-2:]
+    return first, np.vstack([np.where(gains == first, second, first), first])
 
 
 def enumeration(cell: Examined) -> tuple[int, float]:
@@ -343,7 +305,7 @@ def enumerated(cell: Examined, weights: Array, at: int) -> tuple[float, float]:
     for i in reversed(range(free)):
         failing = failing @ weights[i][present[i + 1]]
     found = int(flags.reshape(*flags.shape[: at + 1], -1).any(axis=-1).sum())
-    words = -(-(width ** (free - at)) // 64)
+    words = _words(free - at, width)
     work = found * (at + 2) + 12.0 * (free - at) * found * words
     return float(failing @ weights[-1][present[0]]), work
 
@@ -358,10 +320,8 @@ def _failing(terms: list[Array]) -> Flags:
     nothing = np.zeros((len(terms[0]), 1))
     heads, tails = _sums(terms[:half]), _sums([nothing, *terms[half:]])
     found = np.zeros((heads.shape[1], tails.shape[1]), dtype=bool)
-    for head, tail in zip(heads, tails, strict=True):
-        rows = np.flatnonzero(head >= -TIE - tail.max())[:, None]
-        columns = np.flatnonzero(tail >= -TIE - head.max())
-        found[rows, columns] |= head[rows] + tail[columns] >= -TIE
+    for head, needed in zip(heads, -TIE - tails, strict=True):
+        found |= head[:, None] >= needed
     return found
 
 
@@ -378,27 +338,36 @@ def cut(sizes: NDArray[np.intp], width: int) -> tuple[int, float]:
 
     ``sizes`` [n, J]: the number of terms per position, the last position first, and answer.
     """
-    free = len(sizes) - 1
-    average = np.maximum(sizes.sum(axis=1) // sizes.shape[1], 1)[:, None]
-    places = [at for at in range(free + 1) if width ** (free - at) <= MOST_SUFFIXES]
-    best = min(places, key=lambda at: float(_masks(average, width, at).sum()))
-    return best, float(_masks(sizes, width, best).sum())
-
-
-def _masks(sizes: NDArray[np.intp], width: int, at: int) -> Array:
-    """Return the operations of the masks of each answer, cut behind so many free positions."""
-    heads, tails = (
-        np.cumprod(part, axis=0, dtype=np.float64) for part in (sizes[: at + 1], sizes[at + 1 :])
-    )
+    average = np.maximum(sizes.sum(axis=1) // sizes.shape[1], 1)
+    at = _cheapest(tuple(average.tolist()), width)
+    heads = np.cumprod(sizes[: at + 1], axis=0, dtype=np.float64)
+    tails = np.cumprod(sizes[at + 1 :], axis=0, dtype=np.float64)
     tail = tails[-1] if len(tails) else np.ones(sizes.shape[1])
-    words = float(-(-(width ** (len(sizes) - 1 - at)) // 64))
-    found: Array = (
-        heads.sum(axis=0)
-        + tails.sum(axis=0)
-        + 2
-        + (heads[-1] + tail) * (np.floor(np.log2(tail)) + 1 + words)
-    )
-    return found
+    steps = np.floor(np.log2(tail)) + 1 + _words(len(sizes) - 1 - at, width)
+    masks = heads.sum(axis=0) + tails.sum(axis=0) + 2 + (heads[-1] + tail) * steps
+    return at, float(masks.sum())
+
+
+@lru_cache(maxsize=1 << 12)
+def _cheapest(sizes: tuple[int, ...], width: int) -> int:
+    """Return where masks cost least for an answer with so many terms per position."""
+    free = len(sizes) - 1
+    places = [at for at in range(free + 1) if width ** (free - at) <= MOST_SUFFIXES]
+    return min(places, key=lambda at: _masks(sizes, width, at))
+
+
+def _masks(sizes: tuple[int, ...], width: int, at: int) -> float:
+    """Return the operations of the masks of an answer, cut behind so many free positions."""
+    heads = list(accumulate(sizes[: at + 1], mul))
+    tails = list(accumulate(sizes[at + 1 :], mul))
+    tail = tails[-1] if tails else 1
+    steps = tail.bit_length() + _words(len(sizes) - 1 - at, width)
+    return float(sum(heads) + sum(tails) + 2 + (heads[-1] + tail) * steps)
+
+
+def _words(positions: int, width: int) -> int:
+    """Return how many words a mask has."""
+    return -(-int(width**positions) // 64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from certify.cells.below import lower_terms
 from certify.cells.estimates import Cells, Examined, Open
 from certify.cells.forest import Cell, Share
 from certify.cells.scaled import Array
@@ -75,7 +76,7 @@ def counted(cells: Cells, cell: Examined, one: Cell) -> Expected:
     unsure = size * UNSURE
     upper, work = _by_bins(_joined(cell, one["blocks"]), weights, forced, np.floor)
     named = [(bins, _at(cell, answers)) for bins, answers in one.get("lower", ())]
-    lowest = [(bins, cells.lower_terms(cell, answers)) for bins, answers in named]
+    lowest = [(bins, lower_terms(cells, cell, answers)) for bins, answers in named]
     apart = [(bins, terms[:, [j]]) for bins, terms in lowest for j in range(terms.shape[1])]
     lower, more = _by_bins(apart, weights, forced, np.ceil)
     return Expected(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
+from certify.cells.below import Below
 from certify.cells.estimates import Cells, Examined, Open, Tokens
 from certify.cells.expected import NO_INPUT, beaten, counted, handed_down
 from certify.cells.forest import Cell, Layout, cell, near_and_far, runs, singles, starts, tree
@@ -86,23 +87,15 @@ def screen(cells: Cells, maximum: int) -> tuple[Layout, Open, float]:
     """Return the layout of the screen that costs least with what follows, what it leaves, and its
     operations.
     """
-    found: list[tuple[float, int, Open, float, Tokens]] = []
-    for near, share in SCREENS:
-        first = starts_of(maximum, near, share)
-        left, work = cells.screen(maximum, first)
-        found.append(
-            (
-                work + len(left.answers) * (2 * maximum + COST_OF_ANSWER),
-                len(found),
-                left,
-                work,
-                first,
-            )
-        )
-    _, _, left, work, first = min(found, key=lambda one: one[:2])
-    return runs(first), left, work
+    layouts = [starts_of(maximum, *shape) for shape in SCREENS]
+    found = list(cells.screens(maximum, layouts))
+    prices = [work + len(left.answers) * (2 * maximum + COST_OF_ANSWER) for left, work in found]
+    best = prices.index(min(prices))
+    left, work = found[best]
+    return runs(layouts[best]), left, work
 
 
+@lru_cache(maxsize=256)
 def starts_of(maximum: int, near: int, share: float) -> Tokens:
     """Return the starts of ``near`` single tokens below the maximum and then blocks of a share of
     their distance to it.
@@ -166,18 +159,20 @@ def _screened(problem: Problem, settle: Settle, m: int) -> Iterator[Cell]:
     parts: list[Cell] = []
     if below and len(left.answers):
         coarse = near_and_far(m, NEAR_TOKENS, FIRST_BLOCK, GROWTH)
-        pooled = cells.examine(m, np.array(below), np.array(starts(coarse)), left)
+        queries = np.array(below)
+        pooled = Below(cells, m, queries, left).examine(queries, np.array(starts(coarse)))
         if len(pooled.left.answers):
             expected = handed_down(pooled.operations)
             parts = [cell("split", below, coarse, children=len(below), expected=expected)]
-            parts += [_single(cells, settle, m, q, pooled.left) for q in below]
+            single = Below(cells, m, queries, pooled.left)
+            parts += [_single(single, settle, q) for q in below]
         else:
             parts = [_extreme(cells, m, below, coarse, pooled.left, pooled.operations)]
     elif below:
         parts = [_extreme(cells, m, below, singles(m), left, 0.0)]
     for q in own:
         if len(left.answers):
-            parts.append(_single(cells, settle, m, q, left))
+            parts.append(_single(Below(cells, m, np.array([q]), left), settle, q))
         else:
             parts.append(_extreme(cells, m, [q], singles(m), left, 0.0))
     children = len(idle) + bool(below) + len(own)
@@ -186,8 +181,9 @@ def _screened(problem: Problem, settle: Settle, m: int) -> Iterator[Cell]:
     yield from tree(m, root, [*idle, *parts])
 
 
-def _single(cells: Cells, settle: Settle, m: int, q: int, left: Open) -> Cell:
-    found = cells.examine(m, np.array([q]), np.arange(m + 1), left)
+def _single(below: Below, settle: Settle, q: int) -> Cell:
+    cells, m = below.cells, below.maximum
+    found = below.examine(np.array([q]), np.arange(m + 1))
     if not len(found.left.answers):
         return _extreme(cells, m, [q], singles(m), found.left, found.operations)
     one = settle(found)

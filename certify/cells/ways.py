@@ -73,6 +73,6 @@ def _left(scaled: Scaled, probabilities: Array) -> float:
     cells = Cells(scaled, probabilities)
     found = 0.0
     for maximum in range(len(scaled.E_low)):
-        left, _ = cells.screen(maximum, starts_of(maximum, *LAYOUT))
+        ((left, _),) = cells.screens(maximum, [starts_of(maximum, *LAYOUT)])
         found += len(left.answers) * (2 * maximum + COST_OF_ANSWER)
     return found

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from certify.cells.estimates import NOTHING, Examined, Flags, Open, Tokens
+from certify.cells.estimates import NOTHING, Examined, Flags, Open, Tokens, tested
 from certify.cells.estimates import Cells as OneHead
 from certify.cells.scaled import Array
 from certify.wide.comparison import Comparison, Ends
@@ -219,12 +219,12 @@ class Cells(OneHead):
         pairs = Open(
             np.arange(len(answers) * count), np.concatenate([left.allowed] * count, axis=1)
         )
-        tested = self._tested(m, queries, starts, pairs, terms, 0.0)
+        found = tested(m, queries, starts, pairs, terms, 0.0, np.inf)
         hints = {
             int(answers[at]): [int(value) for value in np.rint(lambdas[:, at] * UNITS)]
             for at in np.flatnonzero(named)
         }
-        return replace(_joined(tested, answers, box, hints), neurons=neurons)
+        return replace(_joined(found, answers, box, hints), neurons=neurons)
 
     def _bent(
         self, head: HeadTables, m: int, starts: Tokens, answers: Tokens, planes: Planes
@@ -286,23 +286,23 @@ class Cells(OneHead):
 
 
 def _joined(
-    tested: Examined, answers: Tokens, box: tuple[Side, ...], hints: dict[int, list[int]]
+    found: Examined, answers: Tokens, box: tuple[Side, ...], hints: dict[int, list[int]]
 ) -> WideExamined:
     """Return what is left of answers where pairs are left."""
     count = len(answers)
-    pairs = tested.left.answers
+    pairs = found.left.answers
     which = pairs % count
     kept = np.unique(which)
-    allowed = np.zeros((len(tested.left.allowed), len(kept), tested.maximum + 1), dtype=bool)
+    allowed = np.zeros((len(found.left.allowed), len(kept), found.maximum + 1), dtype=bool)
     for at, answer in enumerate(kept):
-        allowed[:, at] = tested.left.allowed[:, which == answer].any(axis=1)
+        allowed[:, at] = found.left.allowed[:, which == answer].any(axis=1)
     return WideExamined(
-        tested.maximum,
-        tested.queries,
-        tested.starts,
+        found.maximum,
+        found.queries,
+        found.starts,
         Open(answers[kept], allowed),
-        tested.terms,
-        tested.operations,
+        found.terms,
+        found.operations,
         box,
         hints,
         answers[which],

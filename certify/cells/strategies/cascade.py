@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from certify.cells.estimates import Cells, Examined, Open, Tokens, counting, enumerated, enumeration
+from certify.cells.below import Below
+from certify.cells.estimates import Examined, Open, Tokens, counting, enumerated, enumeration
 from certify.cells.forest import Cell, Layout, cell, runs, tree
 from certify.cells.problem import Problem, nothing_at, screen, skipped, starts_of
 
@@ -94,19 +95,32 @@ def plans(problem: Problem, worth: float, leaves: Leaves) -> Iterator[Plan]:
         yield _Search(problem, m, worth, leaves).plan()
 
 
+@dataclass(frozen=True, slots=True)
+class Fine:
+    """What groups of a cell with single tokens have shown: where gaps end, and the share of the
+    domain that they leave open, which no larger blocks make less.
+    """
+
+    gaps: set[int]
+    loss: float
+
+
 class Offers:
     """Plans for some queries below one maximum: the best so far, and what it takes to be better.
 
-    ``left``: what is left of the answers.  ``quick``: whether a rough estimate will do.
-    ``settled``: layouts that cannot give a better plan, however fine the estimate.
+    ``below``: what is left of the answers.  ``quick``: whether a rough estimate will do.
+    ``settled``: layouts that cannot give a better plan, however fine the estimate.  ``fine``: what
+    is known of single tokens, if they were looked at.
     """
 
-    def __init__(self, maximum: int, queries: Tokens, left: Open, best: Plan, worth: float) -> None:
-        """``best``: the plan that is to be beaten; ``worth``: of certifying a whole domain."""
-        self.maximum, self.queries, self.left, self.best = maximum, queries, left, best
+    def __init__(self, below: Below, queries: Tokens, worth: float) -> None:
+        """``worth``: of certifying a whole domain; the first plan is to leave the queries out."""
+        self.below, self.queries, self.size = below, queries, below.size(queries)
+        self.best = Plan((cell("skip", queries.tolist()),), self.size, 0.0)
         self.quick = True
-        self.settled: set[tuple[int, ...]] = set()
-        self._worth, self._price = worth, best.value(worth)
+        self.settled: set[bytes] = set()
+        self.fine: Fine | None = None
+        self._worth, self._price = worth, self.best.value(worth)
 
     def consider(self, plan: Plan) -> None:
         """Keep a plan that is better than the best so far."""
@@ -118,12 +132,12 @@ class Offers:
         """Offer a plan with one cell."""
         self.consider(Plan((one,), loss, work))
 
-    def hopeless(self, work: float) -> bool:
-        """Return whether no plan that costs so much can be the best, whatever it leaves open."""
-        return work >= self._price
+    def hopeless(self, work: float, loss: float = 0.0) -> bool:
+        """Return whether no plan that costs so much and leaves so much open can be the best."""
+        return work + self._worth * loss >= self._price
 
 
-Leaves = Callable[[Cells, Offers], None]
+Leaves = Callable[[Offers], None]
 """Offers plans with one cell; may leave out what is hopeless."""
 
 
@@ -183,76 +197,93 @@ class _Search:
         """Return the best plan for the queries of one part, given what the screen left."""
         if not len(left.answers):
             return self._beaten(queries)
-        direct = self._leaves(queries, left, None, PATIENCE)
+        below = Below(self.cells, self.m, queries, left)
+        direct = self._leaves(below)
         first = starts_of(self.m, *ROOT)
-        whole = self.cells.examine(self.m, queries, first, left)
+        whole = below.examine(queries, first)
         if not len(whole.left.answers):
             found = cell("extreme", queries.tolist(), runs(first))
             return self._best(direct, Plan((found,), 0.0, whole.operations))
-        below = self._leaves(queries, whole.left, None, PATIENCE)
-        root = cell("split", queries.tolist(), runs(first), children=sum(below.tops()))
-        split = Plan((root, *below.cells), below.loss, below.work + whole.operations)
+        leaves = self._leaves(Below(self.cells, self.m, queries, whole.left))
+        root = cell("split", queries.tolist(), runs(first), children=sum(leaves.tops()))
+        split = Plan((root, *leaves.cells), leaves.loss, leaves.work + whole.operations)
         return self._best(direct, split)
 
     def _beaten(self, queries: Tokens) -> Plan:
         return Plan((cell("extreme", queries.tolist(), [[self.m, 1]] if self.m else []),), 0.0, 0.0)
 
-    def _leaves(self, queries: Tokens, left: Open, rough: Offers | None, patience: int) -> Plan:
-        """Return the best plan found with these queries in one leaf, or halved along some axis, and
-        so on; ``rough``: what ``_quick`` returns of them, if that is known.
+    def _leaves(self, below: Below) -> Plan:
+        """Return the best plan found for the leaves of all queries."""
+        return _Leaves(self, below).plan()
+
+
+class _Leaves:
+    """The search for the leaves of all queries, given what is left of the answers."""
+
+    def __init__(self, search: _Search, below: Below) -> None:
+        self.search, self.below = search, below
+        self._known: dict[bytes, Offers] = {}
+
+    def plan(self) -> Plan:
+        """Return the best plan found."""
+        return self._best(self._quick(self.below.queries), PATIENCE)
+
+    def _best(self, rough: Offers, patience: int) -> Plan:
+        """Return the best plan found with some queries in one leaf, or halved along some axis, and
+        so on; ``rough``: what ``_quick`` returns of them.
         """
-        rough = rough or self._quick(queries, left)
-        whole = rough.best
-        if len(queries) < 2 or whole.loss * self.worth < HOPELESS * whole.work:
+        whole, queries, worth = rough.best, rough.queries, self.search.worth
+        if len(queries) < 2 or whole.loss * worth < HOPELESS * whole.work:
             return self._leaf(rough)
         halves: list[tuple[float, int, list[Offers]]] = []
-        for axis in self.axes:
+        for axis in self.search.axes:
             order = np.argsort(axis[queries], kind="stable")
-            both = [self._quick(np.sort(queries[half]), left) for half in np.array_split(order, 2)]
-            value = sum(half.best.value(self.worth) for half in both)
+            both = [self._quick(np.sort(queries[half])) for half in np.array_split(order, 2)]
+            value = sum(half.best.value(worth) for half in both)
             halves.append((value, len(halves), both))
         value, _, both = min(halves, key=lambda half: half[:2])
-        patience = PATIENCE if value < whole.value(self.worth) else patience - 1
+        patience = PATIENCE if value < whole.value(worth) else patience - 1
         if patience:
-            finer = [self._leaves(half.queries, left, half, patience) for half in both]
-            rough.consider(joined(finer))
+            rough.consider(joined([self._best(half, patience) for half in both]))
         return self._leaf(rough)
 
-    def _quick(self, queries: Tokens, left: Open) -> Offers:
-        """Return offers of plans with one cell, roughly estimated."""
-        skipped = Plan((cell("skip", queries.tolist()),), self.cells.size(self.m, queries), 0.0)
-        offers = Offers(self.m, queries, left, skipped, self.worth)
-        self.leaves(self.cells, offers)
-        return offers
+    def _quick(self, queries: Tokens) -> Offers:
+        """Return offers of plans with one cell, roughly estimated.
+
+        They are made once for the same queries: axes often agree, and no half is halved twice.
+        """
+        name = queries.tobytes()
+        if name not in self._known:
+            self._known[name] = Offers(self.below, queries, self.search.worth)
+            self.search.leaves(self._known[name])
+        return self._known[name]
 
     def _leaf(self, offers: Offers) -> Plan:
         """Return the best plan when those with one cell are estimated more finely."""
         offers.quick = False
-        self.leaves(self.cells, offers)
+        self.search.leaves(offers)
         return offers.best
 
 
-def pooled(cells: Cells, offers: Offers) -> None:
+def pooled(offers: Offers) -> None:
     """Offer ways to bound the failures of one cell: layouts, and what to do with the answers they
     leave.
     """
-    maximum, queries = offers.maximum, offers.queries
-    layouts = {
-        tuple(first.tolist()): first
-        for first in (starts_of(maximum, *shape) for shape in (QUICK if offers.quick else LAYOUTS))
-    }
+    below, queries = offers.below, offers.queries
+    shapes = QUICK if offers.quick else LAYOUTS
+    layouts = {first.tobytes(): first for first in (starts_of(below.maximum, *s) for s in shapes)}
     for name, first in layouts.items():
         if name in offers.settled:
             continue
-        examined = cells.examine(maximum, queries, first, offers.left)
+        examined = below.examine(queries, first)
         if not len(examined.left.answers):
             offers.add(examined.operations, 0.0, cell("extreme", queries.tolist(), runs(first)))
         elif not offers.hopeless(examined.operations):
             if _tuples(examined) > MOST_TUPLES:
                 for bins in QUICK_BINS if offers.quick else BINS:
-                    _count(cells, examined, bins, offers)
+                    _count(examined, bins, offers)
                 continue
-            _enumerate(cells, examined, offers)
+            _enumerate(examined, offers)
         offers.settled.add(name)
 
 
@@ -262,30 +293,30 @@ def _tuples(examined: Examined) -> float:
     return float(there.sum(axis=1, dtype=np.float64).prod())
 
 
-def _enumerate(cells: Cells, examined: Examined, offers: Offers) -> None:
+def _enumerate(examined: Examined, offers: Offers) -> None:
     """Offer to enumerate a cell's tuples."""
     at, least = enumeration(examined)
     if offers.hopeless(examined.operations + least):
         return
-    loss, more = enumerated(examined, cells.weights(examined), at)
-    one = cell("enumerate", examined.queries.tolist(), runs(examined.starts))
-    offers.add(examined.operations + least + more, loss, one)
+    loss, more = enumerated(examined, offers.below.weights(examined), at)
+    if not offers.hopeless(examined.operations + least + more, loss):
+        one = cell("enumerate", examined.queries.tolist(), runs(examined.starts))
+        offers.add(examined.operations + least + more, loss, one)
 
 
-def _count(cells: Cells, examined: Examined, bins: int, offers: Offers) -> None:
+def _count(examined: Examined, bins: int, offers: Offers) -> None:
     """Offer to count a cell's failures on one grid: the likeliest answers apart, the others
     together.
     """
     likely = np.argsort(-examined.terms.max(axis=2).sum(axis=0), kind="stable")
     terms, answers = examined.terms[:, likely], examined.left.answers[likely]
-    weights = cells.weights(examined)
+    weights = offers.below.weights(examined)
     alone = counting(terms[:, :MOST_APART], weights, bins, forced=examined.forced)
     every = counting(terms.max(axis=1, keepdims=True), weights, bins, forced=examined.forced)
     if offers.hopeless(examined.operations + min(alone.work.min(), every.work[0])):
         return
     losses = alone.failing()
     order = np.argsort(-losses, kind="stable")
-    size = cells.size(examined.maximum, examined.queries)
     for apart in sorted({min(count, len(order)) for count in (*APART, MOST_APART)}):
         first = order[:apart]
         rest = np.concatenate([order[apart:], np.arange(len(order), len(answers))])
@@ -300,4 +331,4 @@ def _count(cells: Cells, examined: Examined, bins: int, offers: Offers) -> None:
             loss += joint.failing()[0]
             named.append([bins, []])
         one = cell("count", examined.queries.tolist(), runs(examined.starts), blocks=named)
-        offers.add(float(work), min(float(loss), size), one)
+        offers.add(float(work), min(float(loss), offers.size), one)

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from certify.cells.estimates import Cells, Examined, Tokens
+from certify.cells.estimates import Examined, Tokens
 from certify.cells.forest import Cell, cell, ranges, runs
 from certify.cells.problem import Problem, pooled_then_single, skipped, starts_of
 from certify.cells.scaled import SLACK, Array
-from certify.cells.strategies.cascade import Offers, plans
+from certify.cells.strategies.cascade import Fine, Offers, plans
 
 WORTH = 2.5e8
 """Operations that certifying a whole domain is worth to ``subcubic`` at effort 1."""
@@ -56,27 +56,36 @@ def subcubic(problem: Problem) -> list[Cell]:
     return [*problem.without_inputs(), *(one for plan in found for one in plan.cells)]
 
 
-def _gaps(cells: Cells, offers: Offers) -> None:
+def _gaps(offers: Offers) -> None:
     """Offer a cell with only the blocks that its gaps need: found with single tokens, then tried
     with larger blocks.
     """
-    maximum, queries = offers.maximum, offers.queries
-    fine = cells.examine(maximum, queries, np.arange(maximum + 1), offers.left)
-    groups, _, _ = grouped(fine, cells.weights(fine), any_tokens=False)
-    ends = {held[-1][1] + 1 for _, held in groups if held}
+    below, queries = offers.below, offers.queries
+    maximum = below.maximum
+    if offers.fine is None:
+        examined = below.examine(queries, np.arange(maximum + 1))
+        groups, right, _ = grouped(examined, below.weights(examined), any_tokens=False)
+        gaps = {held[-1][1] + 1 for _, held in groups if held}
+        offers.fine = Fine(gaps, max(offers.size - right, 0.0))
+    gaps, least = offers.fine.gaps, offers.fine.loss
     for share in QUICK_SHARES if offers.quick else SHARES:
         far = {
-            int(start) for start in starts_of(maximum, 0, share) if start <= max(ends, default=0)
+            int(start) for start in starts_of(maximum, 0, share) if start <= max(gaps, default=0)
         }
-        first = np.array(sorted({0, maximum, *ends, *far}))
-        examined = cells.examine(maximum, queries, first, offers.left)
+        first = np.array(sorted({0, maximum, *gaps, *far}))
+        name = first.tobytes()
+        if name in offers.settled or offers.hopeless(below.least_work(queries, first), least):
+            continue
+        offers.settled.add(name)
+        examined = below.examine(queries, first)
         if not len(examined.left.answers):
             offers.add(examined.operations, 0.0, cell("extreme", queries.tolist(), runs(first)))
             continue
-        groups, right, work = grouped(examined, cells.weights(examined), any_tokens=False)
-        loss = max(cells.size(maximum, queries) - right, 0.0)
-        one = cell("copies", queries.tolist(), runs(first), groups=groups)
-        offers.add(examined.operations + work, loss, one)
+        groups, right, work = grouped(examined, below.weights(examined), any_tokens=False)
+        loss = max(offers.size - right, 0.0)
+        if not offers.hopeless(examined.operations + work, loss):
+            one = cell("copies", queries.tolist(), runs(first), groups=groups)
+            offers.add(examined.operations + work, loss, one)
 
 
 def grouped(
@@ -87,26 +96,27 @@ def grouped(
     Per number c of free positions without the maximum, the blocks are taken in ascending order (or,
     for ``any_tokens``, from the least to the most dangerous), as many as keep every wrong answer
     beaten.
-    Cost: n |J| blocks log n for each c.
+    Cost: n^2 |J| blocks, for each c if ``any_tokens``.
     """
     positions, count, width = examined.terms.shape
     free = positions - 1
-    finite = np.where(np.isfinite(examined.terms), examined.terms, 0.0)
-    floor = -(positions + 1) * np.abs(finite).max(axis=(0, 2)) - 1.0
-    terms = np.where(np.isfinite(examined.terms), examined.terms, floor[:, None])
-    own, last = terms[:free, :, -1], terms[free].max(axis=1)
-    size = positions * np.abs(finite).max(axis=(0, 2)) * SLACK
+    there = np.isfinite(examined.terms)
+    largest = np.abs(examined.terms).max(axis=(0, 2), initial=0.0, where=there)
+    floor = -(positions + 1) * largest - 1.0
+    terms = np.where(there, examined.terms, floor[:, None])
+    others, own, last = terms[:free, :, :-1], terms[:free, :, -1], terms[free].max(axis=1)
+    size = positions * largest * SLACK
+    order = np.arange(width - 1)
+    sums = _worst(others if any_tokens else np.maximum.accumulate(others, axis=2), own, last)
     groups: list[Any] = []
     right = 0.0
     work = 3.0 * terms.size + 2.0 * count * positions
     for c in range(free + 1 - examined.forced):
-        order = np.arange(width - 1)
+        worst = sums[c]
         if any_tokens:
-            order = np.argsort(
-                _worst(terms[:free, :, :-1], own, last, c).max(axis=0), kind="stable"
-            )
-        together = np.maximum.accumulate(terms[:free][:, :, order], axis=2)
-        beaten = (_worst(together, own, last, c) < -size[:, None]).all(axis=0)
+            order = np.argsort(worst.max(axis=0), kind="stable")
+            worst = _worst(np.maximum.accumulate(others[:, :, order], axis=2), own, last)[c]
+        beaten = (worst < -size[:, None]).all(axis=0)
         taken = order[: int(np.argmin(beaten)) if not beaten.all() else len(beaten)]
         if (c and not len(taken)) or (not c and not (own.sum(axis=0) + last < -size).all()):
             continue
@@ -117,22 +127,36 @@ def grouped(
     return groups, right, work
 
 
-def _worst(others: Array, own: Array, last: Array, copies: int) -> Array:
-    """Return per answer and block the largest sum with so many free positions in the block, the
-    others the maximum.
+def _worst(others: Array, own: Array, last: Array) -> Array:
+    """Return per answer and block the largest sum with 0, 1, ... free positions in the block, the
+    others the maximum [n, J, blocks].
     """
-    gains = -np.sort(-(others - own[:, :, None]), axis=0)
-    found: Array = own.sum(axis=0)[:, None] + gains[:copies].sum(axis=0) + last[:, None]
+    gains = _descending(others - own[:, :, None])
+    none = np.zeros((1, *gains.shape[1:]))
+    sums = np.concatenate([none, np.cumsum(gains, axis=0)])
+    found: Array = own.sum(axis=0)[:, None] + sums + last[:, None]
     return found
+
+
+def _descending(rows: Array) -> Array:
+    """Return an array sorted along its first axis, which is short, largest first."""
+    found = list(rows)
+    for least in range(len(found)):
+        for at in range(len(found) - 1, least, -1):
+            pair = found[at - 1], found[at]
+            found[at - 1], found[at] = np.maximum(*pair), np.minimum(*pair)
+    return np.array(found).reshape(rows.shape)
 
 
 def _share(weights: Array, chosen: Tokens, copies: int) -> float:
     """Return the weight of the inputs with exactly so many free positions in the chosen blocks, the
     others the maximum.
     """
-    polynomial = np.zeros(copies + 1)
-    polynomial[0] = 1.0
+    polynomial = [1.0] + copies * [0.0]
     for row in weights[:-1]:
-        others = row[chosen].sum()
-        polynomial = polynomial * row[-1] + others * np.concatenate([[0.0], polynomial[:-1]])
-    return float(polynomial[copies] * weights[-1].sum())
+        own, others = float(row[-1]), float(row[chosen].sum())
+        raised = [0.0, *polynomial[:-1]]
+        polynomial = [
+            kept * own + others * added for kept, added in zip(polynomial, raised, strict=True)
+        ]
+    return polynomial[copies] * float(weights[-1].sum())
