@@ -116,18 +116,24 @@ class Blocks:
         found[-1] = np.add.reduceat(last, self.starts)
         return found
 
-    def examine(self, queries: Tokens) -> Examined:
-        """Return a cell after its extreme test.  (SPEC-7.5, SPEC-7.6)"""
-        below, s, free = self.below, self.below.cells.s, self.below.cells.positions - 1
+    def terms(self, queries: Tokens) -> tuple[Array, float]:
+        """Return upper bounds on the terms of each answer [n, J, blocks], nothing where a block has
+        none, and on the sum of weights.
+        """
+        free = self.below.cells.positions - 1
         upper, lower = self.ends(queries)
-        values = self.brackets(queries) + s.slack.bracket
+        values = self.brackets(queries) + self.below.cells.s.slack.bracket
         there = self._there.copy()
         there[free] &= np.isfinite(lower[free])
         with np.errstate(invalid="ignore"):
             terms = np.where(values > 0, upper[:, None], lower[:, None]) * values
-        terms[~there] = NOTHING
-        work = below.least_work(queries, self.starts) + 6.0 * np.count_nonzero(there)
-        heaviest = float(upper.max(axis=1).sum())
+        return np.where(there, terms, NOTHING), float(upper.max(axis=1).sum())
+
+    def examine(self, queries: Tokens) -> Examined:
+        """Return a cell after its extreme test.  (SPEC-7.5, SPEC-7.6)"""
+        below = self.below
+        terms, heaviest = self.terms(queries)
+        work = below.least_work(queries, self.starts) + 6.0 * np.count_nonzero(np.isfinite(terms))
         return tested(below.maximum, queries, self.starts, below.left, terms, work, heaviest)
 
     def _rows(self, queries: Tokens) -> Tokens:

@@ -10,6 +10,7 @@ attention intervals, which were where the published derivations could fail.  Sou
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,9 @@ def cubic(problem: Problem) -> list[Cell]:
     """
 
     def settle(examined: Examined) -> Cell:
-        groups, _, _ = grouped(examined, problem.cells.weights(examined), any_tokens=True)
+        weights = problem.cells.weights(examined)
+        forced = examined.forced
+        groups, _, _ = grouped(examined.terms, weights, forced=forced, any_tokens=True)
         return cell("copies", examined.queries.tolist(), runs(examined.starts), groups=groups)
 
     return pooled_then_single(problem, settle, lambda m, q: cell("skip", [q]))
@@ -61,10 +64,11 @@ def _gaps(offers: Offers) -> None:
     with larger blocks.
     """
     below, queries = offers.below, offers.queries
-    maximum = below.maximum
+    maximum, forced = below.maximum, bool(queries[-1] != below.maximum)
     if offers.fine is None:
-        examined = below.examine(queries, np.arange(maximum + 1))
-        groups, right, _ = grouped(examined, below.weights(examined), any_tokens=False)
+        blocks = below.blocks(np.arange(maximum + 1))
+        terms, _ = blocks.terms(queries)
+        groups, right, _ = grouped(terms, blocks.weights(queries), forced=forced, any_tokens=False)
         gaps = {held[-1][1] + 1 for _, held in groups if held}
         offers.fine = Fine(gaps, max(offers.size - right, 0.0))
     gaps, least = offers.fine.gaps, offers.fine.loss
@@ -81,7 +85,8 @@ def _gaps(offers: Offers) -> None:
         if not len(examined.left.answers):
             offers.add(examined.operations, 0.0, cell("extreme", queries.tolist(), runs(first)))
             continue
-        groups, right, work = grouped(examined, below.weights(examined), any_tokens=False)
+        weights = below.weights(examined)
+        groups, right, work = grouped(examined.terms, weights, forced=forced, any_tokens=False)
         loss = max(offers.size - right, 0.0)
         if not offers.hopeless(examined.operations + work, loss):
             one = cell("copies", queries.tolist(), runs(first), groups=groups)
@@ -89,63 +94,63 @@ def _gaps(offers: Offers) -> None:
 
 
 def grouped(
-    examined: Examined, weights: Array, *, any_tokens: bool
+    terms: Array, weights: Array, *, forced: bool, any_tokens: bool
 ) -> tuple[list[Any], float, float]:
     """Return groups for a cell, the weight of the inputs in them, and the operations.  (SPEC-7.14)
 
+    ``terms`` [n, J, blocks]; ``forced``: whether a free position must hold the maximum.
     Per number c of free positions without the maximum, the blocks are taken in ascending order (or,
     for ``any_tokens``, from the least to the most dangerous), as many as keep every wrong answer
     beaten.
     Cost: n^2 |J| blocks, for each c if ``any_tokens``.
     """
-    positions, count, width = examined.terms.shape
+    positions, count, width = terms.shape
     free = positions - 1
-    there = np.isfinite(examined.terms)
-    largest = np.abs(examined.terms).max(axis=(0, 2), initial=0.0, where=there)
+    there = np.isfinite(terms)
+    largest = np.abs(terms).max(axis=(0, 2), initial=0.0, where=there)
     floor = -(positions + 1) * largest - 1.0
-    terms = np.where(there, examined.terms, floor[:, None])
+    terms = np.where(there, terms, floor[:, None])
     others, own, last = terms[:free, :, :-1], terms[:free, :, -1], terms[free].max(axis=1)
     size = positions * largest * SLACK
     order = np.arange(width - 1)
-    sums = _worst(others if any_tokens else np.maximum.accumulate(others, axis=2), own, last)
-    groups: list[Any] = []
-    right = 0.0
-    work = 3.0 * terms.size + 2.0 * count * positions
-    for c in range(free + 1 - examined.forced):
-        worst = sums[c]
+    chosen: list[tuple[int, Tokens]] = []
+    if (own.sum(axis=0) + last < -size).all():
+        chosen.append((0, order[:0]))
+    worst = _worst(others if any_tokens else np.maximum.accumulate(others, axis=2), own, last)
+    for c in range(1, free + 1 - forced):
+        sums = worst[c - 1]
         if any_tokens:
-            order = np.argsort(worst.max(axis=0), kind="stable")
-            worst = _worst(np.maximum.accumulate(others[:, :, order], axis=2), own, last)[c]
-        beaten = (worst < -size[:, None]).all(axis=0)
-        taken = order[: int(np.argmin(beaten)) if not beaten.all() else len(beaten)]
-        if (c and not len(taken)) or (not c and not (own.sum(axis=0) + last < -size).all()):
-            continue
-        chosen = taken if c else taken[:0]
-        groups.append([c, ranges(chosen.tolist())])
-        right += _share(weights, chosen, c)
-        work += count * (free * (len(chosen) + 8.0) + 4.0) + 3.0 * free * (c + 1)
-    return groups, right, work
+            order = np.argsort(sums.max(axis=0), kind="stable")
+            together = np.maximum.accumulate(others[:, :, order], axis=2)
+            sums = _worst(together, own, last)[c - 1]
+        beaten = (sums < -size[:, None]).all(axis=0)
+        taken = len(beaten) if beaten.all() else int(np.argmin(beaten))
+        if taken:
+            chosen.append((c, order[:taken]))
+    work = 3.0 * terms.size + 2.0 * count * positions
+    work += sum(
+        count * (free * (len(blocks) + 8.0) + 4.0) + 3.0 * free * (c + 1) for c, blocks in chosen
+    )
+    right = sum(_share(weights, blocks, c) for c, blocks in chosen)
+    return [[c, ranges(blocks.tolist())] for c, blocks in chosen], right, work
 
 
-def _worst(others: Array, own: Array, last: Array) -> Array:
-    """Return per answer and block the largest sum with 0, 1, ... free positions in the block, the
-    others the maximum [n, J, blocks].
+def _worst(others: Array, own: Array, last: Array) -> list[Array]:
+    """Return per answer and block the largest sum with 1, 2, ... free positions in the block, the
+    others the maximum, each [J, blocks].
     """
-    gains = _descending(others - own[:, :, None])
-    none = np.zeros((1, *gains.shape[1:]))
-    sums = np.concatenate([none, np.cumsum(gains, axis=0)])
-    found: Array = own.sum(axis=0)[:, None] + sums + last[:, None]
-    return found
+    gains = accumulate(_descending(list(others - own[:, :, None])))
+    return [own.sum(axis=0)[:, None] + gain + last[:, None] for gain in gains]
 
 
-def _descending(rows: Array) -> Array:
-    """Return an array sorted along its first axis, which is short, largest first."""
+def _descending(rows: list[Array]) -> list[Array]:
+    """Return a few arrays sorted place by place, the largest first."""
     found = list(rows)
     for least in range(len(found)):
         for at in range(len(found) - 1, least, -1):
             pair = found[at - 1], found[at]
             found[at - 1], found[at] = np.maximum(*pair), np.minimum(*pair)
-    return np.array(found).reshape(rows.shape)
+    return found
 
 
 def _share(weights: Array, chosen: Tokens, copies: int) -> float:
