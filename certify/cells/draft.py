@@ -96,9 +96,9 @@ def draft(job: Job, progress: Progress) -> Drafting:
     paths = named.renamed(decompose(model))
     weights = named.weights(domain, job.scope)
 
-    def attempt(way: Way, effort: float) -> Attempting:
+    def attempt(way: Way, effort: float, most: float = math.inf) -> Attempting:
         for cautious in (True,) if not way.scaled.trusted else (False, True):
-            problem = Problem(named, weights, way.scaled, effort, cautious, progress)
+            problem = Problem(named, weights, way.scaled, effort, cautious, progress, most)
             cells = named.named(job.strategy.build(problem))
             progress(named.places, named.places, "")
             drafted = document(job, cells, way.hints)
@@ -123,7 +123,8 @@ def draft(job: Job, progress: Progress) -> Drafting:
     for way in ways:
         try:
             if options.budget is None:
-                made.append((yield from attempt(way, options.chosen_effort)))
+                most = min((_price(job, one) for one in made), default=math.inf)
+                made.append((yield from attempt(way, options.chosen_effort, most)))
             else:
                 tried = _within(options.budget, partial(attempt, way), options.chosen_effort)
                 made += yield from tried
@@ -142,9 +143,13 @@ def _best(job: Job, made: Sequence[_Attempt]) -> _Attempt | None:
     """
     if job.options.budget is not None or job.strategy.worth is None:
         return max(made, key=lambda found: found.lower, default=None)
-    worth = job.strategy.worth * job.options.chosen_effort
-    total = job.scope.total(job.question.domain)
-    return min(made, key=lambda found: found.price(worth, total))
+    return min(made, key=partial(_price, job))
+
+
+def _price(job: Job, found: _Attempt) -> float:
+    """Return what a proof costs, and what it leaves open where that has a worth."""
+    worth = (job.strategy.worth or 0.0) * job.options.chosen_effort
+    return found.price(worth, job.scope.total(job.question.domain))
 
 
 def _no_proof(job: Job) -> CertifyError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -14,7 +15,12 @@ from certify.cells.expected import NO_INPUT, beaten, counted, handed_down
 from certify.cells.forest import Cell, Layout, cell, near_and_far, runs, singles, starts, tree
 from certify.cells.numbering import Numbering
 from certify.cells.scaled import Scaled
+from certify.errors import Unsupported
 from certify.progress import Progress
+
+
+class TooDear(Unsupported):
+    """Raised where a plan can no longer be better than one that is known."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Problem:
     ``named``: how tokens are numbered.  ``weights`` [n_ctx, places]: how much each place counts.
     ``effort``: a higher effort gives a tighter bound and a longer check.
     ``cautious``: trust no estimate, so that no leaf claims what only an estimate supports.
+    ``most``: the price, in operations, of a proof that is to be beaten.
     """
 
     named: Numbering
@@ -33,6 +40,7 @@ class Problem:
     effort: float
     cautious: bool
     progress: Progress
+    most: float = math.inf
 
     @cached_property
     def cells(self) -> Cells:

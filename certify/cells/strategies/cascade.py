@@ -20,7 +20,7 @@ import numpy as np
 from certify.cells.below import Below
 from certify.cells.estimates import Examined, Open, Tokens, counting, enumerated, enumeration
 from certify.cells.forest import Cell, Layout, cell, runs, tree
-from certify.cells.problem import Problem, nothing_at, screen, skipped, starts_of
+from certify.cells.problem import Problem, TooDear, nothing_at, screen, skipped, starts_of
 
 WORTH = 3e9
 """Operations that certifying a whole domain is worth at effort 1."""
@@ -95,9 +95,17 @@ def build(problem: Problem) -> list[Cell]:
 
 
 def plans(problem: Problem, worth: float, leaves: Leaves) -> Iterator[Plan]:
-    """Yield the best plan found for each maximum, with the cells that ``leaves`` offers."""
+    """Yield the best plan found for each maximum, with the cells that ``leaves`` offers.
+
+    Errors: ``TooDear`` as soon as those found are dearer than the proof that is to be beaten.
+    """
+    price = 0.0
     for m in problem.maxima():
-        yield _Search(problem, m, worth, leaves).plan()
+        found = _Search(problem, m, worth, leaves).plan()
+        price += found.value(worth)
+        if price > problem.most:
+            raise TooDear(f"plans up to maximum {m} cost {price:.0f} operations")
+        yield found
 
 
 @dataclass(frozen=True, slots=True)
