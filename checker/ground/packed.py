@@ -21,11 +21,12 @@ class Slots:
     """
 
     def __init__(self, columns: int, bits: int, drop: int) -> None:
-        """Lay out the slots.
+        """Lay out the slots, in words of 64 bits where that will do: those are read at once.
 
         Requires: columns >= 1, 0 <= 8 drop < bits.
         """
-        size = bits // 8 + 1
+        self.words = not drop and bits < 64
+        size = 8 if self.words else bits // 8 + 1
         kept = size - drop
         self.columns = columns
         self.size = size
@@ -33,7 +34,8 @@ class Slots:
         self.half = 1 << 8 * size - 1
         self.middle = 1 << 8 * kept - 1
         self.offset = int.from_bytes((bytes(size - 1) + b"\x80") * columns, "little")
-        self.split = Struct(f"{drop}x{kept}s" * columns).unpack
+        one = "q" if self.words else f"{drop}x{kept}s"
+        self.split = Struct("<" + one * columns).unpack
 
     def pack(self, values: Sequence[int]) -> int:
         """Return the packed row of these values.
@@ -49,9 +51,12 @@ class Slots:
         Requires: the sum is below ``2^bits`` in size in every column.
         Sound because each slot of the sum plus ``offset`` is then between 0 and ``2 half``, for
         ``2^bits <= half``: the bytes of the whole are those of the slots, one after the other, and
-        nothing carries.
+        nothing carries.  A word with its highest bit turned is its number in two's complement.
         """
         total = weighed(scalars, rows) + self.offset
+        if self.words:
+            total ^= self.offset
+            return list(self.split(total.to_bytes(self.width, "little")))
         from_bytes = int.from_bytes
         parts = self.split(total.to_bytes(self.width, "little"))
         return [from_bytes(part, "little") - self.middle for part in parts]

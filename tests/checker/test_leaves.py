@@ -187,12 +187,13 @@ def test_activations_are_tight() -> None:
         assert activated(function, Ball([3 << 64, -(1 << 62), 0], 0), 64).radius < 1 << 10
 
 
-@pytest.mark.parametrize("bits", [1, 7, 8, 9, 64, 200])
+@pytest.mark.parametrize("bits", [1, 7, 8, 9, 63, 64, 200])
 def test_slots_hold_every_sum_that_fits(bits: int) -> None:
     rng = random.Random(bits)
     most = (1 << bits) - 1
     for drop in range((bits - 1) // 8 + 1):
         slots = Slots(5, bits, drop)
+        assert slots.words == (bits < 64 and drop == 0)
         rows = [
             [rng.choice([-most, most, 0, rng.randint(-most, most)]) for _ in range(5)]
             for _ in range(3)
