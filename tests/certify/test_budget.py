@@ -5,6 +5,7 @@ refused in one line.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ from usual import usual_places
 
 import certify
 from certify.canonical import canonical
+from certify.cells.below import Below
 from certify.cells.draft import document
 from certify.cells.forest import cell, tree
 from certify.cells.numbering import numbering_of
-from certify.cells.problem import Problem
+from certify.cells.problem import Problem, TooDear
 from certify.cells.scaled import scale
 from certify.cells.strategies import STRATEGIES, cascade, copies
 from certify.certificate.job import BUDGET
@@ -65,10 +67,7 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
     """Some maxima of a trained model, the others skipped: the operations, and the failures that are
     left.
     """
-    model = load_model(TRAINED)
-    numbered = numbering_of(read_domain(model.config), model.config.d_vocab_out)
-    weights = [[1] * 64] * 4
-    problem = Problem(numbered, weights, scale(decompose(model)), 1.0, False, silent)
+    model, problem = load_model(TRAINED), trained()
     planned = {m: cascade._Search(problem, m, worth, leaves).plan() for m in MAXIMA}
     skipped = [
         (m, part) for m in range(64) if m not in MAXIMA for part in (range(m), [m]) if len(part)
@@ -98,6 +97,42 @@ def test_estimates_are_close_to_what_is_charged(leaves: Any, worth: float) -> No
     windows = sum(len(level) * len(level[0]) for table in tables for level in table.levels[1:])
     assert abs(work - windows - sum(plan.work for plan in planned.values())) < 0.15 * work
     assert lost / 64**4 == pytest.approx(sum(plan.loss for plan in planned.values()), abs=1e-9)
+
+
+def trained() -> Problem:
+    """Return the problem of a trained model, of every input alike."""
+    model = load_model(TRAINED)
+    numbered = numbering_of(read_domain(model.config), model.config.d_vocab_out)
+    return Problem(numbered, [[1] * 64] * 4, scale(decompose(model)), 1.0, False, silent)
+
+
+@pytest.mark.parametrize("leaves", [cascade.pooled, copies._gaps])
+def test_a_plan_is_given_up_where_it_is_dearer(
+    leaves: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Problem, "maxima", lambda _: iter(MAXIMA[:3]))
+    problem, worth = trained(), 1e8
+    found = list(cascade.plans(problem, worth, leaves))
+    price = sum(plan.value(worth) for plan in found)
+    assert list(cascade.plans(replace(problem, most=price), worth, leaves)) == found
+    with pytest.raises(TooDear):
+        list(cascade.plans(replace(problem, most=0.999 * price), worth, leaves))
+
+
+def test_a_cell_is_examined_alike_among_few_queries_and_among_many() -> None:
+    cells, m = trained().cells, 41
+    left, _ = next(cells.screens(m, [np.array([0, m])]))
+    many = Below(cells, m, np.arange(m), left)
+    for queries in (np.array([0]), np.array([3, 17, 40]), np.arange(m)):
+        few = Below(cells, m, queries, left)
+        assert many.size(queries) == few.size(queries) == cells.size(m, queries)
+        for starts in (np.arange(m + 1), np.array([0, 5, 30, 38, m])):
+            found, alone = (below.examine(queries, starts) for below in (many, few))
+            assert found.operations == alone.operations >= many.least_work(queries, starts)
+            assert np.array_equal(found.terms, alone.terms)
+            assert np.array_equal(found.left.answers, alone.left.answers)
+            assert np.array_equal(found.left.allowed, alone.left.allowed)
+            assert np.array_equal(many.weights(found), cells.weights(found))
 
 
 @pytest.mark.parametrize("strategy", FRUGAL)

@@ -99,6 +99,28 @@ def test_an_ordinary_model_is_multiplied_out(
     assert found.data == proved(model).data
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_way_that_is_dearer_is_never_checked(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual, checked = draft.document, []
+
+    def spied(job: Any, cells: Any, hints: Any) -> Any:
+        checked.append(sorted(hints))
+        return usual(job, cells, hints)
+
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(models.good_model(random.Random(seed), vocab=(6, 6), k=(3, 3)).bytes)
+    model = load_model(path)
+    found = proved(model)
+    monkeypatch.setattr(draft, "document", spied)
+    # As if its screens left no answers.
+    monkeypatch.setattr(ways, "_left", lambda *_: 0.0)
+    assert found.data == proved(model).data
+    assert checked[0] == []
+    assert not [paths for paths in checked if "direct" in paths]
+
+
 def test_a_way_that_is_refused_is_dropped(provable: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     usual = draft.document
 
