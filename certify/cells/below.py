@@ -31,13 +31,19 @@ class Below:
         """Return how much the inputs with these queries count."""
         return float(self._others * self.held[-1, queries].sum())
 
-    def least_work(self, queries: Tokens, starts: Tokens) -> float:
-        """Return no more than the operations of a cell, which are more by six for each entry that
-        is there.
+    def work(self, starts: Tokens) -> tuple[int, int]:
+        """Return the operations of a cell with this layout, and of each of its queries, beside six
+        for each entry that is there.
         """
-        n, answers, blocks = self.cells.positions, len(self.left.answers), len(starts)
-        work = len(queries) * (self.cells.work_of_spans(starts) + 2 * (n + 2)) + 6 * n * blocks
-        return float(work + answers * (2 * len(queries) + blocks + wide(starts) + 13 * n))
+        n, answers = self.cells.positions, len(self.left.answers)
+        blocks, several = len(starts), wide(starts)
+        of_a_query = self.cells.work_of_spans(starts) + 2 * (n + 2) + 2 * answers
+        return 6 * n * blocks + answers * (blocks + several + 13 * n), of_a_query
+
+    def least_work(self, queries: Tokens, starts: Tokens) -> float:
+        """Return no more than the operations of a cell."""
+        fixed, of_a_query = self.work(starts)
+        return float(fixed + of_a_query * len(queries))
 
     def blocks(self, starts: Tokens) -> Blocks:
         """Return the tables of one layout, by the first tokens of its blocks, the last being the
@@ -88,6 +94,7 @@ class Blocks:
         columns = s.A_high[: m + 1, below.left.answers]
         self._tops = np.maximum.reduceat(columns, starts, axis=0).T - floors
         self._weights = np.add.reduceat(below.held, starts, axis=1)
+        self._work = below.work(starts)
         self._there = np.logical_or.reduceat(below.left.allowed, starts, axis=2)
 
     def ends(self, queries: Tokens) -> tuple[Array, Array]:
@@ -133,7 +140,9 @@ class Blocks:
         """Return a cell after its extreme test.  (SPEC-7.5, SPEC-7.6)"""
         below = self.below
         terms, heaviest = self.terms(queries)
-        work = below.least_work(queries, self.starts) + 6.0 * np.count_nonzero(np.isfinite(terms))
+        fixed, of_a_query = self._work
+        entries = np.count_nonzero(np.isfinite(terms))
+        work = float(fixed + of_a_query * len(queries) + 6 * entries)
         return tested(below.maximum, queries, self.starts, below.left, terms, work, heaviest)
 
     def _rows(self, queries: Tokens) -> Tokens:

@@ -297,17 +297,18 @@ def enumerated(cell: Examined, weights: Array, at: int) -> tuple[float, float]:
     last_first = (free, *range(free))
     present = [np.flatnonzero(np.isfinite(cell.terms[i]).any(axis=0)) for i in last_first]
     terms = [cell.terms[i][:, blocks] for i, blocks in zip(last_first, present, strict=True)]
-    flags = _failing(terms).reshape([len(blocks) for blocks in present])
+    failing = _failing(terms)
+    flags = failing.reshape([len(blocks) for blocks in present])
     if cell.forced and free:
         lacking = [np.flatnonzero(blocks != width - 1) for blocks in present[1:]]
         flags[np.ix_(np.arange(len(present[0])), *lacking)] = False
-    failing = flags.astype(np.float64)
-    for i in reversed(range(free)):
-        failing = failing @ weights[i][present[i + 1]]
+    counts = [weights[i][blocks] for i, blocks in zip(last_first, present, strict=True)]
+    half = _half(positions)
+    loss = _products(counts[:half]) @ (failing @ _products(counts[half:]))
     found = int(flags.reshape(*flags.shape[: at + 1], -1).any(axis=-1).sum())
     words = _words(free - at, width)
     work = found * (at + 2) + 12.0 * (free - at) * found * words
-    return float(failing @ weights[-1][present[0]]), work
+    return float(loss), work
 
 
 def _failing(terms: list[Array]) -> Flags:
@@ -316,13 +317,28 @@ def _failing(terms: list[Array]) -> Flags:
 
     ``terms``: per position [J, blocks].
     """
-    half = (len(terms) + 1) // 2
+    half = _half(len(terms))
     nothing = np.zeros((len(terms[0]), 1))
     heads, tails = _sums(terms[:half]), _sums([nothing, *terms[half:]])
     found = np.zeros((heads.shape[1], tails.shape[1]), dtype=bool)
-    for head, needed in zip(heads, -TIE - tails, strict=True):
-        found |= head[:, None] >= needed
+    needed = -TIE - tails
+    for head, tail, least in zip(heads, needed, needed.min(axis=1), strict=True):
+        rows = np.flatnonzero(head >= least)
+        found[rows] |= head[rows, None] >= tail
     return found
+
+
+def _half(positions: int) -> int:
+    """Return how many positions are in the first half of a tuple."""
+    return (positions + 1) // 2
+
+
+def _products(weights: list[Array]) -> Array:
+    """Return the product of the weights of each tuple."""
+    products = np.ones(1)
+    for row in weights:
+        products = np.multiply.outer(products, row).ravel()
+    return products
 
 
 def _sums(terms: list[Array]) -> Array:
