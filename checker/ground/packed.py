@@ -9,6 +9,9 @@ a slot to each of them.
 from collections.abc import Iterable, Sequence
 from struct import Struct
 
+WORD = 8
+"""So many bytes are read as one number."""
+
 
 def weighed(scalars: Iterable[int], rows: Iterable[int]) -> int:
     """Return ``sum_j scalars[j] * row_j``, in as many steps: a row may have millions of bits."""
@@ -25,15 +28,18 @@ class Slots:
 
         Requires: columns >= 1, 0 <= 8 drop < bits.
         """
-        size = bits // 8 + 1
-        kept = size - drop
+        # Eight bytes that are kept are read as one number.
+        kept = max(bits // 8 + 1 - drop, WORD)
+        size = drop + kept
         self.columns = columns
         self.size = size
         self.width = columns * size
         self.half = 1 << 8 * size - 1
         self.middle = 1 << 8 * kept - 1
         self.offset = int.from_bytes((bytes(size - 1) + b"\x80") * columns, "little")
-        self.split = Struct(f"{drop}x{kept}s" * columns).unpack
+        word = "Q" if kept == WORD else f"{kept}s"
+        self.words = kept == WORD
+        self.split = Struct("<" + f"{drop}x{word}" * columns).unpack
 
     def pack(self, values: Sequence[int]) -> int:
         """Return the packed row of these values.
@@ -52,6 +58,9 @@ class Slots:
         nothing carries.
         """
         total = weighed(scalars, rows) + self.offset
-        from_bytes = int.from_bytes
         parts = self.split(total.to_bytes(self.width, "little"))
-        return [from_bytes(part, "little") - self.middle for part in parts]
+        middle = self.middle
+        if self.words:
+            return [part - middle for part in parts]
+        from_bytes = int.from_bytes
+        return [from_bytes(part, "little") - middle for part in parts]

@@ -22,7 +22,7 @@ from models import Model
 from checker.check import Theorem, check, parse
 from checker.ground.errors import Declined, Rejected
 from checker.ground.exact import bits
-from checker.ground.interval import exp_enclosure
+from checker.ground.interval import lower_exponentials
 from checker.ground.ledger import Ledger
 from checker.ground.packed import Slots
 from checker.leaves import leaves
@@ -225,7 +225,7 @@ def test_balls_are_those_of_the_page(at: int, precision: int) -> None:
     rng = random.Random(f"page {at}")
     plain = networks.of(rng, PAIRS[at], dtype="F64", spread=20 + at)
     for model in (plain, finer(rng, plain)):
-        page = leaf_bounds.Reading(model, precision, exp_enclosure, slope)
+        page = leaf_bounds.Reading(model, precision, lower_exponentials, slope)
         network = network_of(model, precision)
         for tokens in networks.inputs(model)[at % 9 :: 9]:
             found, due = network.read(list(tokens)), page.logits(tokens)
@@ -241,7 +241,7 @@ def test_scores_that_are_nearly_exact_move_shares_by_four_delta() -> None:
         rng = random.Random(f"delta {at}")
         model = networks.of(rng, {"n_heads": 2}, dtype="F64", spread=rng.choice((2, 400)))
         precision = rng.choice((16, 24, 64))
-        page = leaf_bounds.Reading(model, precision, exp_enclosure, slope)
+        page = leaf_bounds.Reading(model, precision, lower_exponentials, slope)
         layer = Layer(load_model(model.bytes), "blocks.0.", precision, 0)
         size = 1 << precision - rng.choice((0, 6))
         rows = [[rng.randint(-size, size) for _ in range(3)] for _ in range(3)]
@@ -259,7 +259,7 @@ def test_where_the_radius_is_as_large_as_the_norm_nothing_is_known() -> None:
     """At R = d r nothing bounds the root from below: the ball is all that an image can be."""
     model = networks.of(random.Random(0), {"normalization_type": "LNPre"}, d_model=3, vocab=2)
     norm, eps = Norm(load_model(model.bytes), "ln_final", 16), float.fromhex(model.config["eps"])
-    page, edges = leaf_bounds.Reading(model, 16, exp_enclosure, slope), 0
+    page, edges = leaf_bounds.Reading(model, 16, lower_exponentials, slope), 0
     for last in range(30):
         middles = [-70001, 70003, last]
         N = [3 * middle - sum(middles) for middle in middles]
