@@ -9,6 +9,7 @@ import random
 from fractions import Fraction
 from hashlib import sha256
 from math import floor, isqrt, prod
+from operator import mul
 from typing import Any
 
 import leaf_bounds
@@ -234,8 +235,8 @@ def test_balls_are_those_of_the_page(at: int, precision: int) -> None:
             ]
 
 
-def test_scores_that_are_nearly_exact_move_shares_by_four_delta() -> None:
-    """Where `4 delta` is less than 2, it counts; where it is more, 2 does."""
+def test_scores_that_are_nearly_exact_move_shares_by_delta() -> None:
+    """Where `delta` is less than 2, it counts; where it is more, 2 does."""
     seen = set()
     for at in range(40):
         rng = random.Random(f"delta {at}")
@@ -251,7 +252,7 @@ def test_scores_that_are_nearly_exact_move_shares_by_four_delta() -> None:
         for position, own in zip(kept, due, strict=True):
             found, expected = layer._attention(position, kept), page.attention(own, due)
             assert (found.middles, found.radius) == (expected.middles, expected.radius)
-            seen.add(page.delta(own, due) * 4 < 2 << precision)
+            seen.add(page.delta(own, due) < 2 << precision)
     assert seen == {True, False}
 
 
@@ -419,10 +420,10 @@ def test_a_table_of_wrong_answers_proves_the_model_wrong_everywhere() -> None:
 # --- exactly so much --------------------------------------------------------------
 
 
-def test_middles_below_two_to_the_32_are_accepted() -> None:
+def test_middles_below_two_to_the_16_are_accepted() -> None:
     model = load_model(networks.of(random.Random("edge"), {}, vocab=2, n=2, outputs=2).bytes)
     affine = Affine(model, ["unembed.W_U"], 64)
-    largest = (1 << 96) - 1
+    largest = (1 << 80) - 1
     columns = list(zip(*model.weights["unembed.W_U"].rows, strict=True))
     for sign in (1, -1):
         found = affine(Ball([sign * largest] * 3, 0))
@@ -432,6 +433,28 @@ def test_middles_below_two_to_the_32_are_accepted() -> None:
         with pytest.raises(Declined) as refusal:
             affine(Ball([0, sign * (largest + 1), 0], 0))
         assert refusal.value.rule == "SPEC-14.3"
+
+
+@pytest.mark.parametrize("precision", [32, 40, 64, 72, 80, 88, 96])
+@pytest.mark.parametrize(("weight", "bias"), [(1, 0), (Fraction(1, 2**20), 2**18), (3 * 2**20, 1)])
+def test_slots_hold_the_largest_images(precision: int, weight: Any, bias: Any) -> None:
+    """Sums as large as the norm and the bias allow, with either sign, in every column."""
+    model = networks.of(random.Random("edge"), {"biases": True}, vocab=2, n=2, outputs=4)
+    signs = [[1, -1, 1, -1], [1, -1, -1, 1], [-1, 1, -1, -1]]
+    tensors = {
+        "unembed.W_U": [[weight * sign for sign in row] for row in signs],
+        "unembed.b_U": [bias, -bias, bias, -bias],
+    }
+    loaded = load_model(Model(model.config, {**model.tensors, **tensors}, "F64").bytes)
+    affine = Affine(loaded, ["unembed.W_U"], precision)
+    largest = (1 << precision + 16) - 1
+    for column in zip(*signs, strict=True):
+        middles = [largest * sign for sign in column]
+        sums = [sum(map(mul, middles, other)) for other in zip(*signs, strict=True)]
+        assert affine(Ball(middles, 0)).middles == [
+            floor(weight * total + sign * bias * 2**precision)
+            for total, sign in zip(sums, (1, -1, 1, -1), strict=True)
+        ]
 
 
 def test_what_is_held_at_once_is_limited_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -484,7 +507,7 @@ def test_affine_maps_of_whole_balls(precision: int) -> None:
                     )
 
 
-PINNED = "be9bc3f9d68ba97e"
+PINNED = "a000930d917bd241"
 
 
 def test_balls_are_what_they_were() -> None:
@@ -504,11 +527,12 @@ def test_balls_are_what_they_were() -> None:
 
 class Fake:
     """A network whose logits are given: the right answer's, the other's, and the radius, for each
-    precision.
+    precision; ``recalled`` says at which precisions the stack was asked to be empty.
     """
 
     def __init__(self, balls: dict[int, tuple[int, int]]) -> None:
         self.balls, self.tried, self.tokens = balls, list[int](), list[int]()
+        self.recalled = list[int]()
 
     def __call__(self, model: object, precision: int, reads: object, ledger: object) -> Fake:
         self.tried.append(precision)
@@ -516,6 +540,7 @@ class Fake:
 
     def recall(self, tokens: list[int]) -> None:
         self.tokens = tokens
+        self.recalled.append(self.tried[-1])
 
     def read(self, tokens: list[int]) -> list[Ball]:
         middle, radius = self.balls.get(self.tried[-1], (0, 1))
@@ -549,6 +574,69 @@ def test_signs_and_the_precisions_that_are_tried(
     found = theorem(model, networks.document(model, "max-of-k")).outcomes[0]
     assert (found.lower, found.upper, found.margin) == outcome
     assert fake.tried == tried
+    # Once where a part begins; at each finer precision, where nothing is shared.
+    assert fake.recalled == tried
+
+
+UNIT = 1 << 44
+"""2^-20 at 64 bits."""
+
+
+@pytest.mark.parametrize(
+    ("balls", "tried", "margin"),
+    [
+        # 7 units are shown, and claimed.
+        ({64: (9 * UNIT, UNIT)}, [64], 7),
+        ({64: (9 * UNIT - 1, UNIT), 128: (7 << 108, 0)}, [64, 128], 7),
+        # Between 6 and 8 or more are shown: 7 may be true, and is or is not.
+        ({64: (8 * UNIT, UNIT), 128: ((7 << 108) + 2, 1)}, [64, 128], 7),
+        ({64: (8 * UNIT, UNIT), 128: (7 << 108, 0)}, [64, 128], 7),
+        ({64: (8 * UNIT, UNIT), 128: ((7 << 108) + 1, 1), 256: (1 << 240, 1)}, [64, 128, 256], 15),
+        ({64: (8 * UNIT, UNIT), 128: ((7 << 108) - 1, 0)}, [64, 128], None),
+        # At most a unit less one part than 7 is shown: false at once.
+        ({64: (7 * UNIT - 3, 1)}, [64], None),
+        ({64: (7 * UNIT - 2, 1), 128: (7 << 108, 0)}, [64, 128], 7),
+        # Neither sign nor margin is seen.
+        ({64: (0, UNIT), 128: (7 << 108, 0)}, [64, 128], 7),
+        ({64: (0, 9 * UNIT), 128: (6 << 108, 1)}, [64, 128], None),
+        # Right, whatever the precision, and never known to have the margin.
+        (
+            {64 << at: (7 << 44 + (64 << at) - 64, 1) for at in range(7)},
+            [64 << at for at in range(7)],
+            None,
+        ),
+    ],
+)
+def test_precisions_that_are_tried_for_a_margin(
+    balls: dict[int, tuple[int, int]],
+    tried: list[int],
+    margin: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = Fake(balls)
+    monkeypatch.setattr("checker.leaves.leaves.Network", fake)
+    model = networks.of(random.Random("fake"), {}, vocab=1, n=1, outputs=2)
+    claims = [{"inputs": "1", "method": "right", "margin": ["7", "-20"]}]
+    document = networks.document(model, "max-of-k", claims)
+    if margin is None:
+        with pytest.raises(Rejected) as refusal:
+            theorem(model, document)
+        assert refusal.value.rule == "SPEC-14.7"
+    else:
+        assert theorem(model, document).outcomes[0].margin == margin
+    assert fake.tried == tried
+
+
+def test_what_was_shown_right_stays_right_where_a_finer_precision_shows_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = Fake({64: (8 * UNIT, UNIT)})
+    monkeypatch.setattr("checker.leaves.leaves.Network", fake)
+    model = networks.of(random.Random("fake"), {}, vocab=1, n=1, outputs=2)
+    claims = [{"inputs": "1", "method": "right", "margin": ["7", "-20"]}]
+    with pytest.raises(Rejected, match="a larger margin than 6/"):
+        theorem(model, networks.document(model, "max-of-k", claims))
+    assert fake.tried == [64 << at for at in range(7)]
 
 
 def test_the_margin_claimed_may_be_what_is_shown_and_no_more(
