@@ -23,7 +23,13 @@ import pytest
 from irrational import ORACLES, Point
 
 from checker.ground import interval
-from checker.ground.interval import exp_enclosure, exp_tables, inverse_sqrt, taylor
+from checker.ground.interval import (
+    exp_enclosure,
+    exp_tables,
+    inverse_sqrt,
+    lower_exponentials,
+    taylor,
+)
 
 WIDTH = 4  # units of 2^-precision
 
@@ -292,6 +298,25 @@ def test_integers_and_tiny_arguments_at_the_ends_of_the_tables(precision: int) -
     some += [(2 * last + 1, 1, precision), (((last + 1) << 5000) - 1, 5000, precision)]
     assert violations(exp_enclosure, some, "arb") == []
     assert exp_enclosure(1, 10_000, precision) == (one - 1, one)
+
+
+# --- many at once -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", [16, 27, 40, 96])
+def test_lower_exponentials_are_the_products_of_the_page(precision: int) -> None:
+    """Every unit of the product counts where it is next to a step: of so many some are."""
+    rng = random.Random(f"many {precision}")
+    last = 694 * precision // 1000
+    some = [0, 1, (1 << precision) - 1, last << precision, (last + 1 << precision) - 1]
+    some += [last + 1 << precision, 10**30 << precision]
+    some += [rng.randrange(3 << precision) for _ in range(12_000)]
+    found, below = lower_exponentials(iter(some), precision)
+    products = [page_product(Fraction(y, 2**precision), precision) for y in some]
+    assert found == [p >> 12 if p is not None else 0 for p in products]
+    assert below == page_tables(precision)[1] // 2**12 + 2
+    for y, low in zip(some[:300], found, strict=False):
+        assert low <= irrational.floor_by_arb(y, precision, precision) < low + below
 
 
 # --- the test can fail ------------------------------------------------------------

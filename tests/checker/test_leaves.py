@@ -250,6 +250,13 @@ def test_scores_that_are_nearly_exact_move_shares_by_delta() -> None:
         kept = [layer.project(Ball(row, radius)) for row in rows]
         due = [page.project("blocks.0.", leaf_bounds.Ball(row, radius)) for row in rows]
         for position, own in zip(kept, due, strict=True):
+            assert [layer._scores(position, other) for other in kept] == [
+                [
+                    floor(sum(map(mul, query, key)) * layer.root * page.u**2)
+                    for query, key in zip(own.queries, other.keys, strict=True)
+                ]
+                for other in due
+            ]
             found, expected = layer._attention(position, kept), page.attention(own, due)
             assert (found.middles, found.radius) == (expected.middles, expected.radius)
             seen.add(page.delta(own, due) < 2 << precision)
