@@ -40,11 +40,11 @@ MAXIMUM_INPUTS = 1 << 20
 PRECISIONS = (*range(64, 129, 8), 192, 256, 512, 1024, 2048, 4096)
 """Tried in this order: the first that costs no more than a unit of margin is the cheapest."""
 
-SAMPLE, LEAST_INPUTS, MOST_PRECISION = 16, 1024, 128
+SAMPLE, LEAST_INPUTS, MOST_PRECISION = 32, 1024, 128
 """So many inputs show what fewer bits cost; that is tried for no fewer inputs and no more bits."""
-LEAST_PRECISION, MOST_TWICE = 32, 1 / 32
-"""The least precision of leaves (SPEC-3.5), and the share of the operations that may be spent on
-evaluating inputs twice.
+LEAST_PRECISION, STEP, MOST_TWICE = 32, 16, 1 / 32
+"""The least precision of leaves (SPEC-3.5), how many bits are added where too few were taken, and
+the share of the operations that may be spent on evaluating inputs twice.
 """
 
 TRUSTED, MOST_OPEN, WEAKEST = 1e-6, 1024, 8
@@ -61,13 +61,14 @@ TOO_MUCH_WORK = "SPEC-8.2"
 
 @dataclass(frozen=True, slots=True)
 class _Pilot:
-    """A precision, which inputs are known at it one by one, and the operations that are spent on
-    more of it.
+    """A precision, which inputs are known at it one by one, the operations that are spent on more
+    of it, and the margins that it shows of all inputs, in units of 2^-20.
     """
 
     precision: int
     some: Indices
     surplus: int
+    margins: NDArray[np.int64]
 
 
 @dataclass(slots=True)
@@ -107,17 +108,20 @@ def draft(job: Job, progress: Progress) -> Drafting:
         )
     domain = _estimated(job, progress)
     precisions = list(PRECISIONS)
+    fewest = LEAST_PRECISION
     while precisions:
         pilot = yield from _pilot(job, domain, precisions)
-        pilot = yield from _coarsened(job, domain, pilot)
-        document = document_of(job, pilot.precision, leaves=_runs(domain))
+        pilot = yield from _coarsened(job, domain, pilot, fewest)
+        document = document_of(job, pilot.precision, leaves=_runs(domain, pilot.margins))
         _claim(document, job, domain, pilot)
         progress(inputs, inputs, "")
         answer = yield Claim(document, 0)
         # Somewhere else the precision did not do: what floats said is tried again with more of it.
         if answer.code != REJECTED and TOO_MUCH_WORK not in answer.last_line:
             return
-        precisions.pop(0)
+        if pilot.precision == precisions[0]:
+            precisions.pop(0)
+        fewest = pilot.precision + STEP
 
 
 def _estimated(job: Job, progress: Progress) -> _Domain:
@@ -185,7 +189,7 @@ def _pilot(job: Job, domain: _Domain, precisions: list[int]) -> Generator[Draft,
     for index, cell, is_open in zip(some.tolist(), outcomes, undecided, strict=True):
         domain.methods[index] = "skip" if is_open else "right" if cell[1] == "0" else "wrong"
         domain.margins[index] = cell[3] or 0
-    return _Pilot(precisions[0], some, _surplus(facts, job, some, precisions[0]))
+    return _Pilot(precisions[0], some, _surplus(facts, job, some, precisions[0]), domain.margins)
 
 
 def _surplus(facts: dict[str, Any], job: Job, some: Indices, precision: int) -> int:
@@ -194,10 +198,13 @@ def _surplus(facts: dict[str, Any], job: Job, some: Indices, precision: int) -> 
     return spent - operations_of(job.model, job.question.domain, some, precision)
 
 
-def _coarsened(job: Job, domain: _Domain, pilot: _Pilot) -> Generator[Draft, Answer, _Pilot]:
-    """Return a pilot of the fewest bits at which next to no input is evaluated twice.
+def _coarsened(
+    job: Job, domain: _Domain, pilot: _Pilot, fewest: int
+) -> Generator[Draft, Answer, _Pilot]:
+    """Return a pilot of the fewest bits, from ``fewest`` on, at which next to no input is evaluated
+    twice.
 
-    Of ``domain``, margins are lowered to what these bits show, but none below the least of all.
+    Its margins are lowered to what these bits show, but none below the least of all.
     """
     sizes, least = domain.sizes()
     counted = np.flatnonzero(domain.counts)
@@ -209,7 +216,7 @@ def _coarsened(job: Job, domain: _Domain, pilot: _Pilot) -> Generator[Draft, Ans
     trusted = domain.counts & (sizes > least)
     right = trusted & (domain.methods == "right")
     lowest = int(np.min(domain.margins, initial=1 << 62, where=right))
-    first = max(8 * -(-pilot.precision // 16), LEAST_PRECISION)
+    first = max(8 * -(-pilot.precision // 16), fewest)
     for precision in range(first, pilot.precision, 8):
         facts = (yield Draft(document_of(job, precision, leaves=leaves))).facts()
         shown = np.array(
@@ -226,8 +233,9 @@ def _coarsened(job: Job, domain: _Domain, pilot: _Pilot) -> Generator[Draft, Ans
         twice = int(np.count_nonzero(units < wanted))
         again = twice * operations_of(job.model, asked, counted[:1], 2 * precision)
         if again <= MOST_TWICE * operations_of(job.model, asked, counted, precision):
-            domain.margins[right] = np.maximum(domain.margins[right] - lost, lowest)
-            return _Pilot(precision, some, _surplus(facts, job, some, precision) + again)
+            margins = np.where(right, np.maximum(domain.margins - lost, lowest), domain.margins)
+            surplus = _surplus(facts, job, some, precision) + again
+            return _Pilot(precision, some, surplus, margins)
     return pilot
 
 
@@ -247,7 +255,7 @@ def _leaf(inputs: int, method: str, margin: int | None = None) -> dict[str, Any]
     return found if margin is None else {**found, "margin": dyadic(margin, -MARGIN_BITS)}
 
 
-def _runs(domain: _Domain) -> list[dict[str, Any]]:
+def _runs(domain: _Domain, margins: NDArray[np.int64]) -> list[dict[str, Any]]:
     """Return one leaf for each run of inputs with the same method; inputs that do not count go with
     those before them.
     """
@@ -255,7 +263,7 @@ def _runs(domain: _Domain) -> list[dict[str, Any]]:
     methods = domain.methods[counted]
     first = np.flatnonzero(np.concatenate([[True], methods[1:] != methods[:-1]]))
     starts = [0, *counted[first[1:]].tolist(), len(domain.counts)]
-    least = np.minimum.reduceat(domain.margins[counted], first).tolist()
+    least = np.minimum.reduceat(margins[counted], first).tolist()
     return [
         _leaf(end - begin, method, max(margin, 0) if method == "right" else None)
         for begin, end, method, margin in zip(

@@ -156,18 +156,19 @@ def lower_exponentials(
     tables, error = exp_tables(precision)
     third, second, first, whole = tables
     width = precision + GUARD_BITS
-    shift = precision - REST_BITS
-    mask = (1 << shift + GUARD_BITS) - 1
+    shift = width - REST_BITS
+    mask = (1 << shift) - 1
     unit = 1 << width
     terms = range((width - 1) // REST_BITS, 0, -1)
     found = []
     for y in arguments:
-        digits = y >> shift if shift >= 0 else y << -shift
+        r = y << GUARD_BITS
+        digits = r >> shift
         units = digits >> 27
         if units >= len(whole):
             found.append(0)
             continue
-        rest = y << GUARD_BITS & mask
+        rest = r & mask
         t = unit
         for j in terms:
             t = unit - (rest * t >> width) // j
