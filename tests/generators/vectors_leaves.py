@@ -95,7 +95,9 @@ def tight(make: Any, model: Model, doc: Document) -> Document:
 
 def at_precision(make: Any, doc: Document, precision: int) -> Document:
     """Return the certificate at another precision, with as many operations as that may take."""
-    return make.put(make.put(doc, "proof/precision", precision), "proof/operations", str(10**11))
+    found: Document = make.put(doc, "proof/precision", precision)
+    found["proof"]["operations"] = str(10**11)
+    return found
 
 
 def truth(
