@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.certificate.client import REJECTED, Answer
+from certify.certificate.client import REJECTED, VERIFIED, Answer
 from certify.certificate.document import Document, document_of, dyadic
 from certify.certificate.finish import Claim, Draft, Drafting, nothing
 from certify.certificate.job import Job
@@ -117,9 +117,9 @@ def draft(job: Job, progress: Progress) -> Drafting:
         progress(inputs, inputs, "")
         answer = yield Claim(document, 0)
         # Somewhere else the precision did not do: what floats said is tried again with more of it.
-        if answer.code != REJECTED and TOO_MUCH_WORK not in answer.last_line:
-            return
         if pilot.precision == precisions[0]:
+            if answer.code != REJECTED and TOO_MUCH_WORK not in answer.last_line:
+                return
             precisions.pop(0)
         fewest = pilot.precision + STEP
 
@@ -218,7 +218,10 @@ def _coarsened(
     lowest = int(np.min(domain.margins, initial=1 << 62, where=right))
     first = max(8 * -(-pilot.precision // 16), fewest)
     for precision in range(first, pilot.precision, 8):
-        facts = (yield Draft(document_of(job, precision, leaves=leaves))).facts()
+        answer = yield Draft(document_of(job, precision, leaves=leaves))
+        if answer.code != VERIFIED:  # activations that are too large for so few bits
+            continue
+        facts = answer.facts()
         shown = np.array(
             [
                 -1 if cell[3] is None else cell[3]

@@ -16,9 +16,6 @@ from checker.ground.exact import Matrix
 from checker.ground.packed import Slots
 from checker.statement.model import Model
 
-WHOLE_BITS = 16
-"""What is packed into slots is below 2^16, or the proof is declined.  (SPEC-14.3)"""
-
 Rows = list[list[int]]
 
 
@@ -45,10 +42,16 @@ def largest(values: Sequence[int]) -> int:
     return max(top, -min(values))
 
 
+def whole_bits(precision: int) -> int:
+    """Return how many bits what is packed into slots may have before the point.  (SPEC-14.3)"""
+    return 32 if precision >= 64 else 16
+
+
 def require_small(top: int, precision: int, what: str) -> None:
-    """Decline middles of 2^16 and more.  (SPEC-14.3)"""
-    fits = top >> precision + WHOLE_BITS == 0
-    require_support(fits, "SPEC-14.3", f"{what} is 2^16 or larger")
+    """Decline middles that have more bits before the point.  (SPEC-14.3)"""
+    most = whole_bits(precision)
+    fits = top >> precision + most == 0
+    require_support(fits, "SPEC-14.3", f"{what} is 2^{most} or larger")
 
 
 def rounded_down(matrix: Matrix, scale: int) -> Rows:
@@ -92,16 +95,17 @@ class Affine:
         bias = _beside([rounded_down(b, kept) for b in biases], 1)[0]
         columns = zip(*wide, strict=True)
         self.norm = max(sum(map(abs, column)) for column in columns)
-        # Middles are below 2^(precision + 16), and so is the factor of the bias.
+        # Middles are below 2^middle, and so is the factor of the bias.
+        middle = precision + whole_bits(precision)
         terms = (self.norm + largest(bias)).bit_length()
-        self.slots = Slots(len(bias), precision + WHOLE_BITS + terms, self.drop)
+        self.slots = Slots(len(bias), middle + terms, self.drop)
         self.rows = list(map(self.slots.pack, (*wide, bias)))
         self.work = (self.inputs + 1) * len(bias)
 
     def __call__(self, ball: Ball) -> Ball:
         """Return a ball around the images of a ball.
 
-        Raises: Declined (SPEC-14.3) if a middle is 2^16 or larger.
+        Raises: Declined (SPEC-14.3) if a middle is too large.
         """
         one = 1 << self.precision
         top = ball.top()

@@ -9,7 +9,14 @@ from checker.ground import record
 from checker.ground.interval import inverse_sqrt, lower_exponentials
 from checker.ground.packed import Slots
 from checker.leaves.activation import activated
-from checker.leaves.balls import WHOLE_BITS, Affine, Ball, Norm, largest, require_small
+from checker.leaves.balls import (
+    Affine,
+    Ball,
+    Norm,
+    largest,
+    require_small,
+    whole_bits,
+)
 from checker.statement.model import Model, mix
 
 MOST_BEGUN = 64
@@ -62,8 +69,9 @@ class Layer:
         names = [f"{block}attn.W_{which}" for which in "QKV"]
         self.projected = Affine(model, names, precision, self.heads)
         self.out = Affine(model, [f"{block}attn.W_O"], precision)
-        # Shares of at most one and values below 2^16, one of each for every position.
-        room = 2 * precision + 1 + WHOLE_BITS + sizes["n_ctx"].bit_length()
+        # Shares of at most one and values below 2^middle, one of each for every position.
+        middle = precision + whole_bits(precision)
+        room = precision + 1 + middle + sizes["n_ctx"].bit_length()
         self.slots = Slots(self.width, room, precision // 8)
         self.norms = [Norm(model, f"{block}ln{which}", precision) for which in (1, 2)]
         self.function = str(model.config["act_fn"])

@@ -245,6 +245,22 @@ def test_where_too_few_bits_were_taken_more_are(
     assert (asked, proof(out)["precision"]) == ([64, 32, 64, 48], 48)
 
 
+def test_large_activations_take_64_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fewer the checker declines them (SPEC-14.3)."""
+    monkeypatch.setattr(draft, "LEAST_INPUTS", 8)
+    monkeypatch.setattr(draft, "SAMPLE", 8)
+    model = networks.of(random.Random("few 0"), {"mlp": "relu"}, vocab=2, n=3, outputs=2)
+    scaled = {"blocks.0.mlp.W_in": 2**20, "blocks.0.mlp.W_out": Fraction(1, 2**20)}
+    tensors = {
+        name: [[v * scaled.get(name, 1) for v in row] for row in value] if name in scaled else value
+        for name, value in model.tensors.items()
+    }
+    model = Model(model.config, tensors)
+    out = tmp_path / "out.json"
+    proved(written(tmp_path, model), out, "balanced-brackets")
+    assert proof(out)["precision"] >= 64
+
+
 def test_two_models_agree(tmp_path: Path) -> None:
     rng = random.Random("two")
     one = networks.of(rng, {"mlp": "relu"}, vocab=2, n=4, outputs=2)

@@ -428,10 +428,11 @@ def test_a_table_of_wrong_answers_proves_the_model_wrong_everywhere() -> None:
 # --- exactly so much --------------------------------------------------------------
 
 
-def test_middles_below_two_to_the_16_are_accepted() -> None:
+@pytest.mark.parametrize(("precision", "whole"), [(32, 16), (56, 16), (64, 32), (72, 32)])
+def test_middles_that_fit_are_accepted(precision: int, whole: int) -> None:
     model = load_model(networks.of(random.Random("edge"), {}, vocab=2, n=2, outputs=2).bytes)
-    affine = Affine(model, ["unembed.W_U"], 64)
-    largest = (1 << 80) - 1
+    affine = Affine(model, ["unembed.W_U"], precision)
+    largest = (1 << precision + whole) - 1
     columns = list(zip(*model.weights["unembed.W_U"].rows, strict=True))
     for sign in (1, -1):
         found = affine(Ball([sign * largest] * 3, 0))
@@ -455,7 +456,7 @@ def test_slots_hold_the_largest_images(precision: int, weight: Any, bias: Any) -
     }
     loaded = load_model(Model(model.config, {**model.tensors, **tensors}, "F64").bytes)
     affine = Affine(loaded, ["unembed.W_U"], precision)
-    largest = (1 << precision + 16) - 1
+    largest = (1 << precision + (32 if precision >= 64 else 16)) - 1
     for column in zip(*signs, strict=True):
         middles = [largest * sign for sign in column]
         sums = [sum(map(mul, middles, other)) for other in zip(*signs, strict=True)]

@@ -508,22 +508,28 @@ def refused(book: Any, make: Any) -> None:
         make.put(whole, "proof/paths", {}),
         model,
     )
-    for name in ("weights", "values"):
-        # In the first model W_in, in the second W_V, make activations of 2^16 and more.
+    for name, precision, whole in (
+        ("weights", 64, 32),
+        ("values", 64, 32),
+        ("weights-for-few-bits", 56, 16),
+        ("values-for-few-bits", 56, 16),
+    ):
+        # In one model W_in, in the other W_V, make activations of 2^whole and more.
         tensors = copy.deepcopy(model.tensors)
-        where = "blocks.0.mlp.W_in" if name == "weights" else "blocks.0.attn.W_V"
+        where = "blocks.0.mlp.W_in" if name.startswith("weights") else "blocks.0.attn.W_V"
+        factor = 2 ** (whole + 8)
         tensors[where] = [
-            [[v * 2**20 for v in row] for row in part]
+            [[v * factor for v in row] for row in part]
             if isinstance(part[0], list)
-            else [v * 2**20 for v in part]
+            else [v * factor for v in part]
             for part in tensors[where]
         ]
         large = Model(model.config, tensors)
         book.refuse(
             "SPEC-14.3",
             f"large-{name}",
-            "activations of 2^16",
-            networks.document(large, "max-of-k", [leaf(8)]),
+            f"activations of 2^{whole}",
+            networks.document(large, "max-of-k", [leaf(8)], precision=precision),
             large,
             declined=True,
         )
