@@ -508,16 +508,16 @@ def refused(book: Any, make: Any) -> None:
         make.put(whole, "proof/paths", {}),
         model,
     )
-    for name, precision, whole in (
+    for name, precision, large_bits in (
         ("weights", 64, 32),
         ("values", 64, 32),
         ("weights-for-few-bits", 56, 16),
         ("values-for-few-bits", 56, 16),
     ):
-        # In one model W_in, in the other W_V, make activations of 2^whole and more.
+        # In one model W_in, in the other W_V, make activations of 2^large_bits and more.
         tensors = copy.deepcopy(model.tensors)
         where = "blocks.0.mlp.W_in" if name.startswith("weights") else "blocks.0.attn.W_V"
-        factor = 2 ** (whole + 8)
+        factor = 2 ** (large_bits + 8)
         tensors[where] = [
             [[v * factor for v in row] for row in part]
             if isinstance(part[0], list)
@@ -528,7 +528,7 @@ def refused(book: Any, make: Any) -> None:
         book.refuse(
             "SPEC-14.3",
             f"large-{name}",
-            f"activations of 2^{whole}",
+            f"activations of 2^{large_bits}",
             networks.document(large, "max-of-k", [leaf(8)], precision=precision),
             large,
             declined=True,
