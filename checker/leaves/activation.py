@@ -39,13 +39,13 @@ def slope(precision: int) -> int:
 def activated(function: str, ball: Ball, precision: int) -> Ball:
     """Return a ball around the activations of a ball.  (SPEC-14.5)
 
-    Requires: ``function`` is relu; gelu_new, with z = sqrt(8/pi) (x + 0.044715 x^3); or silu, with
-              z = x.
+    Requires: ``function`` is relu; gelu_new, with z = sqrt(8/pi) (x + 0.044715 x^3) and at least 32
+              bits; or silu, with z = x.
 
     Proof of the error for a middle x.  For gelu_new, z is wrong by at most
     ``15.6 abs(z) + 1.1`` units; the logistic function moves at most a quarter of that, less than
     ``blur``.
-    E = exp(-abs(z)) is too small by at most ``below``, and 1/(1 + E) and E/(1 + E) are wrong by no
+    w is at most ``below`` less than E = exp(-abs(z)), so 1/(1 + E) and E/(1 + E) are wrong by no
     more, for their derivatives are at most 1.  Multiplied by x, and rounded once for the value and
     once for the error: ``+ 2``.
     """
