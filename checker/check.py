@@ -130,8 +130,11 @@ def parse(model_bytes: bytes, certificate_bytes: bytes) -> Parsed:
         "strategy is not a short printable name",
     )
     precision = integer(proof["precision"], "precision", 0, 1 << 24)
+    least = 32 if kind == "leaves" else 64
     require_support(
-        64 <= precision <= 4096, "SPEC-3.5", "precision is not between 64 and 4096"
+        least <= precision <= 4096,
+        "SPEC-3.5",
+        f"precision is not between {least} and 4096",
     )
     operations = big(proof["operations"], "operations")
     require_support(

@@ -179,10 +179,9 @@ def _work(parts: Sequence[Part], ledger: Ledger, tickets: int, writing: int) -> 
         while drawn := os.read(tickets, 1):
             try:
                 rows = answered(drawn[0], parts, ledger)
-            except Refusal as refusal:
+            except Refusal:
                 rows = [[drawn[0]]]
-                if refusal.rule != "jobs":  # it stands: nobody needs later parts
-                    os.read(tickets, 256)
+                os.read(tickets, 256)  # it stands: nobody needs later parts
             said = [[None if n is None else str(n) for n in row] for row in rows]
             file.write(canonical(said))
             file.flush()

@@ -3,10 +3,16 @@
 Floats find which inputs are right, how large the margins are, and which precision is needed; the
 checker does the rest, once.  A small draft comes first: the inputs on which floats cannot be
 trusted and the weakest of the others, each a leaf of its own.  It shows what these inputs are, and
-whether the precision costs margin.  The claims of the certificate are then known but for the
-margins of the other inputs, of which floats minus a little are claimed, and the number of
-operations follows from the formula of SPEC-14.8.  So the whole domain is evaluated by the checker
-only once.
+whether the precision costs margin.
+
+That precision is needed only where a margin is about the least of all: elsewhere fewer bits show
+enough, and the checker takes more by itself where they do not.  So a second draft, of the same
+inputs and a sample of the others, finds out how much margin fewer bits cost, and the fewest are
+taken that leave next to nothing to evaluate twice.
+
+The claims of the certificate are then known but for the margins of the other inputs, of which
+floats minus a little are claimed, and the number of operations follows from the formula of
+SPEC-14.8.  So the whole domain is evaluated by the checker only once.
 """
 
 from __future__ import annotations
@@ -19,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from certify.certificate.client import REJECTED, Answer
+from certify.certificate.client import REJECTED, VERIFIED, Answer
 from certify.certificate.document import Document, document_of, dyadic
 from certify.certificate.finish import Claim, Draft, Drafting, nothing
 from certify.certificate.job import Job
@@ -34,6 +40,13 @@ MAXIMUM_INPUTS = 1 << 20
 PRECISIONS = (*range(64, 129, 8), 192, 256, 512, 1024, 2048, 4096)
 """Tried in this order: the first that costs no more than a unit of margin is the cheapest."""
 
+SAMPLE, LEAST_INPUTS, MOST_PRECISION = 32, 1024, 128
+"""So many inputs show what fewer bits cost; that is tried for no fewer inputs and no more bits."""
+LEAST_PRECISION, STEP, MOST_TWICE = 32, 16, 1 / 32
+"""The least precision of leaves (SPEC-3.5), how many bits are added where too few were taken, and
+the share of the operations that may be spent on evaluating inputs twice.
+"""
+
 TRUSTED, MOST_OPEN, WEAKEST = 1e-6, 1024, 8
 MARGIN_BITS = 20
 """Margins are multiples of 2^-20; floats are trusted where a margin is above 1e-6 of the largest,
@@ -46,6 +59,18 @@ TOO_MUCH_WORK = "SPEC-8.2"
 """The clause by which a checker declines that needs more operations than were declared."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Pilot:
+    """A precision, which inputs are known at it one by one, the operations that are spent on more
+    of it, and the margins that it shows of all inputs, in units of 2^-20.
+    """
+
+    precision: int
+    some: Indices
+    surplus: int
+    margins: NDArray[np.int64]
+
+
 @dataclass(slots=True)
 class _Domain:
     """Every input: its estimate, whether it counts, and what is claimed of it (``margins`` in units
@@ -56,6 +81,14 @@ class _Domain:
     counts: NDArray[np.bool_]
     methods: NDArray[np.str_]
     margins: NDArray[np.int64]
+
+    def sizes(self) -> tuple[NDArray[np.float64], float]:
+        """Return the sizes of the margins in floats, infinite where an input does not count, and
+        the largest that are not to be trusted.
+        """
+        sizes = np.where(np.isfinite(self.estimates), np.abs(self.estimates), 0.0)
+        sizes[~self.counts] = np.inf
+        return sizes, TRUSTED * float(np.max(sizes, initial=1.0, where=self.counts))
 
 
 def draft(job: Job, progress: Progress) -> Drafting:
@@ -75,17 +108,20 @@ def draft(job: Job, progress: Progress) -> Drafting:
         )
     domain = _estimated(job, progress)
     precisions = list(PRECISIONS)
+    fewest = LEAST_PRECISION
     while precisions:
-        surplus = yield from _pilot(job, domain, precisions)
-        runs = _runs(domain)
-        document = document_of(job, precisions[0], leaves=runs)
-        _claim(document, job, domain, precisions[0], surplus)
+        pilot = yield from _pilot(job, domain, precisions)
+        pilot = yield from _coarsened(job, domain, pilot, fewest)
+        document = document_of(job, pilot.precision, leaves=_runs(domain, pilot.margins))
+        _claim(document, job, domain, pilot)
         progress(inputs, inputs, "")
         answer = yield Claim(document, 0)
         # Somewhere else the precision did not do: what floats said is tried again with more of it.
-        if answer.code != REJECTED and TOO_MUCH_WORK not in answer.last_line:
-            return
-        precisions.pop(0)
+        if pilot.precision == precisions[0]:
+            if answer.code != REJECTED and TOO_MUCH_WORK not in answer.last_line:
+                return
+            precisions.pop(0)
+        fewest = pilot.precision + STEP
 
 
 def _estimated(job: Job, progress: Progress) -> _Domain:
@@ -111,22 +147,19 @@ def _estimated(job: Job, progress: Progress) -> _Domain:
     return _Domain(estimates, counts, methods, np.floor(units).astype(np.int64) - 4)
 
 
-def _pilot(job: Job, domain: _Domain, precisions: list[int]) -> Generator[Draft, Answer, int]:
-    """Settle the inputs on which floats cannot be trusted; return the operations spent on doubling
-    precision.
+def _pilot(job: Job, domain: _Domain, precisions: list[int]) -> Generator[Draft, Answer, _Pilot]:
+    """Settle the inputs on which floats cannot be trusted.
 
     ``precisions`` loses those that cost margin.
     """
-    sizes = np.where(np.isfinite(domain.estimates), np.abs(domain.estimates), 0.0)
-    sizes[~domain.counts] = np.inf
-    largest = float(np.max(sizes, initial=1.0, where=domain.counts))
+    sizes, least = domain.sizes()
     order = np.argsort(sizes, kind="stable")
-    doubtful = int(np.count_nonzero(sizes <= TRUSTED * largest))
+    doubtful = int(np.count_nonzero(sizes <= least))
     if doubtful > MOST_OPEN:
         domain.methods[order[MOST_OPEN:doubtful]] = "skip"
     some = np.concatenate([order[: min(doubtful, MOST_OPEN)], order[doubtful : doubtful + WEAKEST]])
     some = np.sort(some[domain.counts[some]])
-    trusted = sizes[some] > TRUSTED * largest
+    trusted = sizes[some] > least
     leaves = _one_by_one(some, len(sizes))
     while True:
         answer = yield Draft(document_of(job, precisions[0], leaves=leaves))
@@ -156,8 +189,57 @@ def _pilot(job: Job, domain: _Domain, precisions: list[int]) -> Generator[Draft,
     for index, cell, is_open in zip(some.tolist(), outcomes, undecided, strict=True):
         domain.methods[index] = "skip" if is_open else "right" if cell[1] == "0" else "wrong"
         domain.margins[index] = cell[3] or 0
+    return _Pilot(precisions[0], some, _surplus(facts, job, some, precisions[0]), domain.margins)
+
+
+def _surplus(facts: dict[str, Any], job: Job, some: Indices, precision: int) -> int:
+    """Return the operations that a draft of some inputs spent on more precision."""
     spent: int = facts["operations"]["total"]
-    return spent - operations_of(job.model, job.question.domain, some, precisions[0])
+    return spent - operations_of(job.model, job.question.domain, some, precision)
+
+
+def _coarsened(
+    job: Job, domain: _Domain, pilot: _Pilot, fewest: int
+) -> Generator[Draft, Answer, _Pilot]:
+    """Return a pilot of the fewest bits, from ``fewest`` on, at which next to no input is evaluated
+    twice.
+
+    Its margins are lowered to what these bits show, but none below the least of all.
+    """
+    sizes, least = domain.sizes()
+    counted = np.flatnonzero(domain.counts)
+    if len(counted) < LEAST_INPUTS or pilot.precision > MOST_PRECISION:
+        return pilot
+    spread = counted[:: len(counted) // SAMPLE]
+    some = np.union1d(pilot.some, spread[domain.methods[spread] != "skip"])
+    asked, leaves = job.question.domain, _one_by_one(some, len(sizes))
+    trusted = domain.counts & (sizes > least)
+    right = trusted & (domain.methods == "right")
+    lowest = int(np.min(domain.margins, initial=1 << 62, where=right))
+    first = max(8 * -(-pilot.precision // 16), fewest)
+    for precision in range(first, pilot.precision, 8):
+        answer = yield Draft(document_of(job, precision, leaves=leaves))
+        if answer.code != VERIFIED:  # activations that are too large for so few bits
+            continue
+        facts = answer.facts()
+        shown = np.array(
+            [
+                -1 if cell[3] is None else cell[3]
+                for cell, leaf in zip(facts["cells"], leaves, strict=False)
+                if leaf["method"] == "either"
+            ]
+        )
+        # What was lost of margins; twice as much may be lost elsewhere.
+        lost = 2 * np.max(domain.margins[some] - shown, initial=0, where=right[some]) + 2
+        wanted = np.where(domain.methods == "right", lowest + lost, lost)
+        units = np.where(trusted, sizes, np.inf) * 2.0**MARGIN_BITS
+        twice = int(np.count_nonzero(units < wanted))
+        again = twice * operations_of(job.model, asked, counted[:1], 2 * precision)
+        if again <= MOST_TWICE * operations_of(job.model, asked, counted, precision):
+            margins = np.where(right, np.maximum(domain.margins - lost, lowest), domain.margins)
+            surplus = _surplus(facts, job, some, precision) + again
+            return _Pilot(precision, some, surplus, margins)
+    return pilot
 
 
 def _one_by_one(some: Indices, inputs: int) -> list[dict[str, Any]]:
@@ -176,7 +258,7 @@ def _leaf(inputs: int, method: str, margin: int | None = None) -> dict[str, Any]
     return found if margin is None else {**found, "margin": dyadic(margin, -MARGIN_BITS)}
 
 
-def _runs(domain: _Domain) -> list[dict[str, Any]]:
+def _runs(domain: _Domain, margins: NDArray[np.int64]) -> list[dict[str, Any]]:
     """Return one leaf for each run of inputs with the same method; inputs that do not count go with
     those before them.
     """
@@ -184,7 +266,7 @@ def _runs(domain: _Domain) -> list[dict[str, Any]]:
     methods = domain.methods[counted]
     first = np.flatnonzero(np.concatenate([[True], methods[1:] != methods[:-1]]))
     starts = [0, *counted[first[1:]].tolist(), len(domain.counts)]
-    least = np.minimum.reduceat(domain.margins[counted], first).tolist()
+    least = np.minimum.reduceat(margins[counted], first).tolist()
     return [
         _leaf(end - begin, method, max(margin, 0) if method == "right" else None)
         for begin, end, method, margin in zip(
@@ -193,7 +275,7 @@ def _runs(domain: _Domain) -> list[dict[str, Any]]:
     ]
 
 
-def _claim(document: Document, job: Job, domain: _Domain, precision: int, surplus: int) -> None:
+def _claim(document: Document, job: Job, domain: _Domain, pilot: _Pilot) -> None:
     """Fill in the bounds that the leaves prove, and the operations that this takes."""
     asked, scope = job.question.domain, job.scope
     right, wrong = (
@@ -211,8 +293,8 @@ def _claim(document: Document, job: Job, domain: _Domain, precision: int, surplu
     without_weight = 2 * len(asked.tokens) * (read - len(evaluated))
     if scope.conditional:  # every input is looked at
         without_weight += 3 * len(asked.tokens) * read
-    operations = operations_of(job.model, asked, evaluated, precision) + without_weight
-    document["proof"]["operations"] = str(operations + surplus)
+    operations = operations_of(job.model, asked, evaluated, pilot.precision) + without_weight
+    document["proof"]["operations"] = str(operations + pilot.surplus)
 
 
 def _weight_of(chosen: Indices, asked: Domain, scope: Scope) -> int:

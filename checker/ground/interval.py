@@ -5,7 +5,7 @@ An enclosure at precision P is a pair of integers (lower, upper) standing for [l
 ``x >> s`` rounds toward minus infinity, ``-(-x >> s)`` toward plus infinity.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from math import isqrt
 
@@ -138,6 +138,45 @@ def exp_of_floor(r: int, precision: int) -> Enclosure:
     p = p * (taylor(rest, width, REST_BITS) - 4) >> width
     upper = shift_up(p + error, GUARD_BITS)
     return p >> GUARD_BITS, min(upper, 1 << precision)
+
+
+def lower_exponentials(
+    arguments: Iterable[int], precision: int
+) -> tuple[list[int], int]:
+    """Return lower bounds on exp(-y u) for all arguments y, u = 2^-precision, and how far one may
+    be below the truth, in units of u.  (SPEC-6.3, SPEC-14.4)
+
+    Requires: arguments >= 0, precision >= 16.
+
+    Proof.  As for ``exp_of_floor``, of which these are the lower ends, without what a call and an
+    upper end take: p is too small by at most ``error``, less than ``error >> GUARD_BITS`` and one
+    more in units of u, and the last shift loses less than one.  What lies beyond the last table is
+    below 1.
+    """
+    tables, error = exp_tables(precision)
+    third, second, first, whole = tables
+    width = precision + GUARD_BITS
+    shift = width - REST_BITS
+    mask = (1 << shift) - 1
+    unit = 1 << width
+    terms = range((width - 1) // REST_BITS, 0, -1)
+    found = []
+    for y in arguments:
+        r = y << GUARD_BITS
+        digits = r >> shift
+        units = digits >> 27
+        if units >= len(whole):
+            found.append(0)
+            continue
+        rest = r & mask
+        t = unit
+        for j in terms:
+            t = unit - (rest * t >> width) // j
+        p = whole[units] * first[digits >> 18 & 511] >> width
+        p = p * second[digits >> 9 & 511] >> width
+        p = p * third[digits & 511] >> width
+        found.append(p * (t - 4) >> width + GUARD_BITS)
+    return found, (error >> GUARD_BITS) + 2
 
 
 @record

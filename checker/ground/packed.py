@@ -9,6 +9,9 @@ a slot to each of them.
 from collections.abc import Iterable, Sequence
 from struct import Struct
 
+WORD = 8
+"""So many bytes, if that will do, are kept of each slot: they are read as one number."""
+
 
 def weighed(scalars: Iterable[int], rows: Iterable[int]) -> int:
     """Return ``sum_j scalars[j] * row_j``, in as many steps: a row may have millions of bits."""
@@ -21,21 +24,21 @@ class Slots:
     """
 
     def __init__(self, columns: int, bits: int, drop: int) -> None:
-        """Lay out the slots, in words of 64 bits where that will do: those are read at once.
+        """Lay out the slots.
 
         Requires: columns >= 1, 0 <= 8 drop < bits.
         """
-        self.words = not drop and bits < 64
-        size = 8 if self.words else bits // 8 + 1
-        kept = size - drop
+        kept = max(bits // 8 + 1 - drop, WORD)
+        size = drop + kept
         self.columns = columns
         self.size = size
         self.width = columns * size
         self.half = 1 << 8 * size - 1
         self.middle = 1 << 8 * kept - 1
         self.offset = int.from_bytes((bytes(size - 1) + b"\x80") * columns, "little")
-        one = "q" if self.words else f"{drop}x{kept}s"
-        self.split = Struct("<" + one * columns).unpack
+        self.words = kept == WORD
+        one = "q" if self.words else f"{kept}s"
+        self.split = Struct("<" + f"{drop}x{one}" * columns).unpack
 
     def pack(self, values: Sequence[int]) -> int:
         """Return the packed row of these values.

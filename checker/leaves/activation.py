@@ -3,8 +3,8 @@
 from functools import cache
 from math import isqrt
 
-from checker.ground.interval import exp_enclosure
-from checker.leaves.balls import Ball
+from checker.ground.interval import lower_exponentials
+from checker.leaves.balls import Ball, largest
 
 GUARD = 32
 MILLION = 10**6
@@ -39,34 +39,34 @@ def slope(precision: int) -> int:
 def activated(function: str, ball: Ball, precision: int) -> Ball:
     """Return a ball around the activations of a ball.  (SPEC-14.5)
 
-    Requires: ``function`` is relu; gelu_new, with z = sqrt(8/pi) (x + 0.044715 x^3); or silu, with
-              z = x.
+    Requires: ``function`` is relu; gelu_new, with z = sqrt(8/pi) (x + 0.044715 x^3) and at least 32
+              bits; or silu, with z = x.
 
-    Proof of the error for a middle x.  For gelu_new, t is wrong by at most one and z by at most
-    ``abs(t)/2^(precision - 1) + 1.6 + 1``; the logistic function moves at most a quarter of that,
-    less than ``blur``.
-    E = exp(-abs(z)) is wrong by at most ``high - low``, and 1/(1 + E) by no more, for its
-    derivative is at most 1; rounding adds less than one.  Multiplied by x, and rounded once for the
-    value and once for the error: ``+ 2``.
+    Proof of the error for a middle x.  For gelu_new, z is wrong by at most
+    ``15.6 abs(z) + 1.1`` units; the logistic function moves at most a quarter of that, less than
+    ``blur``.
+    w is at most ``below`` less than E = exp(-abs(z)), so 1/(1 + E) and E/(1 + E) are wrong by no
+    more, for their derivatives are at most 1.  Multiplied by x, and rounded once for the value and
+    once for the error: ``+ 2``.
     """
     if function == "relu":
         # Lipschitz constant 1.
-        return Ball([max(value, 0) for value in ball.middles], ball.radius)
-    found = list[int]()
-    error = 0
+        positive = [x if x > 0 else 0 for x in ball.middles]
+        return Ball(positive, ball.radius)
+    zs = ball.middles
+    blur = 0
+    if function == "gelu_new":
+        a = slope(precision)
+        b = 44715 * a // MILLION
+        twice = 2 * precision
+        zs = [x * (a + (b * x * x >> twice)) >> precision for x in zs]
+        blur = 4 * (largest(zs) >> precision) + 5
     one = 1 << precision
-    million = MILLION << 2 * precision
-    for x in ball.middles:
-        z = x
-        blur = 0
-        if function == "gelu_new":
-            t = x * (million + 44715 * x * x) // million
-            z = slope(precision) * t >> precision
-            blur = (abs(t) >> precision + 1) + 2
-        low, high = exp_enclosure(abs(z), precision, precision)
-        logistic = (one << precision) // (one + low)
-        found.append(x * (logistic if z >= 0 else one - logistic) >> precision)
-        moved = abs(x) * (high - low + 1 + blur)
-        error = max(error, (moved >> precision) + 2)
+    weights, below = lower_exponentials(map(abs, zs), precision)
+    found = list[int]()
+    for x, z, w in zip(ball.middles, zs, weights, strict=True):
+        scaled = x << precision if z >= 0 else x * w
+        found.append(scaled // (one + w))
+    error = (ball.top() * (below + blur) >> precision) + 2
     # Lipschitz constant 2.
     return Ball(found, 2 * ball.radius + error)

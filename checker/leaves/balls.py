@@ -16,9 +16,6 @@ from checker.ground.exact import Matrix
 from checker.ground.packed import Slots
 from checker.statement.model import Model
 
-WHOLE_BITS = 32
-"""What is packed into slots is below 2^32, or the proof is declined.  (SPEC-14.3)"""
-
 Rows = list[list[int]]
 
 
@@ -45,10 +42,16 @@ def largest(values: Sequence[int]) -> int:
     return max(top, -min(values))
 
 
+def whole_bits(precision: int) -> int:
+    """Return how many bits what is packed into slots may have before the point.  (SPEC-14.3)"""
+    return 32 if precision >= 64 else 16
+
+
 def require_small(top: int, precision: int, what: str) -> None:
-    """Decline middles of 2^32 and more.  (SPEC-14.3)"""
-    fits = top >> precision + WHOLE_BITS == 0
-    require_support(fits, "SPEC-14.3", f"{what} is 2^32 or larger")
+    """Decline middles that have more bits before the point.  (SPEC-14.3)"""
+    most = whole_bits(precision)
+    fits = top >> precision + most == 0
+    require_support(fits, "SPEC-14.3", f"{what} is 2^{most} or larger")
 
 
 def rounded_down(matrix: Matrix, scale: int) -> Rows:
@@ -92,17 +95,17 @@ class Affine:
         bias = _beside([rounded_down(b, kept) for b in biases], 1)[0]
         columns = zip(*wide, strict=True)
         self.norm = max(sum(map(abs, column)) for column in columns)
-        # Middles below 2^(precision + 32), weights, and so many terms.
-        entry = max(map(largest, (*wide, bias)))
-        terms = entry.bit_length() + (self.inputs + 1).bit_length()
-        self.slots = Slots(len(bias), precision + WHOLE_BITS + terms, self.drop)
+        # Middles are below 2^middle, and so is the factor of the bias.
+        middle = precision + whole_bits(precision)
+        terms = (self.norm + largest(bias)).bit_length()
+        self.slots = Slots(len(bias), middle + terms, self.drop)
         self.rows = list(map(self.slots.pack, (*wide, bias)))
         self.work = (self.inputs + 1) * len(bias)
 
     def __call__(self, ball: Ball) -> Ball:
         """Return a ball around the images of a ball.
 
-        Raises: Declined (SPEC-14.3) if a middle is 2^32 or larger.
+        Raises: Declined (SPEC-14.3) if a middle is too large.
         """
         one = 1 << self.precision
         top = ball.top()
@@ -123,7 +126,8 @@ class Norm:
         self.precision = precision
         d = model.sizes["d_model"]
         self.weight = model.weights.get(f"{name}.w")
-        self.bias = model.weights.get(f"{name}.b")
+        bias = model.weights.get(f"{name}.b")
+        self.bias = rounded_down(bias, precision)[0] if bias else []
         written = model.config.get("eps", "0x0.0p+0")
         mantissa, exponent = hexadecimal(written, "config field eps")
         # d^2 eps / u^2, rounded down.
@@ -135,16 +139,14 @@ class Norm:
         if not self.work:
             return ball
         normal = self._normal(ball)
-        if self.weight is None or self.bias is None:
+        if self.weight is None:
             return normal
         (weight,) = self.weight.rows
         scale = self.weight.scale
-        (bias,) = rounded_down(self.bias, self.precision)
-        products = map(mul, normal.middles, weight)
         # The floors of the product, of the bias and of the radius cost one each.
         radius = (normal.radius * largest(weight) >> scale) + 3
-        scaled = (value >> scale for value in products)
-        return Ball(list(map(add, scaled, bias)), radius)
+        entries = zip(normal.middles, weight, self.bias, strict=True)
+        return Ball([(x * w >> scale) + b for x, w, b in entries], radius)
 
     def _normal(self, ball: Ball) -> Ball:
         """Return ``(x - mean) / sqrt(variance + eps)``, N over R."""
@@ -152,14 +154,14 @@ class Norm:
         d = len(ball.middles)
         r = ball.radius
         total = sum(ball.middles)
-        t = isqrt(d) + 1
         N = [d * value - total for value in ball.middles]
         R = isqrt(sum(map(mul, N, N)) // d + self.eps)
         spare = R - d * r
         if spare > 0:
-            # What r moves, and 2 t: R is the floor of a root of a floor.
-            moved = d * r * (t + 2) + 2 * t
-            radius = (moved << p) // spare + 2
+            # What r moves, and 2 M: R is the floor of a root of a floor.
+            M = largest(N)
+            moved = d * r * (2 * R + M) + 2 * M
+            radius = (moved << p) // (R * spare) + 2
             return Ball([(value << p) // R for value in N], radius)
         # Every entry of an image is below t.
-        return Ball([0] * d, t << p)
+        return Ball([0] * d, isqrt(d) + 1 << p)

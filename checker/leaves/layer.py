@@ -6,13 +6,19 @@ from functools import lru_cache
 from operator import mul
 
 from checker.ground import record
-from checker.ground.interval import exp_enclosure, inverse_sqrt
+from checker.ground.interval import inverse_sqrt, lower_exponentials
 from checker.ground.packed import Slots
 from checker.leaves.activation import activated
-from checker.leaves.balls import WHOLE_BITS, Affine, Ball, Norm, require_small
+from checker.leaves.balls import (
+    Affine,
+    Ball,
+    Norm,
+    largest,
+    require_small,
+    whole_bits,
+)
 from checker.statement.model import Model, mix
 
-exponential = lru_cache(1 << 14)(exp_enclosure)
 MOST_BEGUN = 64
 """So many positions are remembered before the first layer, and the scores between them."""
 
@@ -33,16 +39,15 @@ class Position:
     """What one layer keeps of one position: queries and keys per head, values packed per head.
     One is the same as another only if it is that object.
 
-    ``score_radius`` and ``score_top`` are the radius and the largest middle of queries and keys,
-    ``value_radius`` and ``value_top`` the same of the values.
+    ``radius`` is that of all of them, ``size`` the largest sum of absolute middles of a query or a
+    key, ``value_top`` the largest middle of the values.
     """
 
     queries: list[list[int]]
     keys: list[list[int]]
     values: list[int]
-    score_radius: int
-    score_top: int
-    value_radius: int
+    radius: int
+    size: int
     value_top: int
 
 
@@ -61,12 +66,12 @@ class Layer:
         self.mix, exponent = mix(model)
         self.shift = -exponent
         self.rest = (1 << self.shift) - self.mix
-        names = [f"{block}attn.W_Q", f"{block}attn.W_K"]
-        self.scoring = Affine(model, names, precision, self.heads)
-        self.moving = Affine(model, [f"{block}attn.W_V"], precision, self.heads)
+        names = [f"{block}attn.W_{which}" for which in "QKV"]
+        self.projected = Affine(model, names, precision, self.heads)
         self.out = Affine(model, [f"{block}attn.W_O"], precision)
-        # Shares of at most one and values below 2^32, one of each for every position.
-        room = 2 * precision + 1 + WHOLE_BITS + sizes["n_ctx"].bit_length()
+        # Shares of at most one and values below 2^middle, one of each for every position.
+        middle = precision + whole_bits(precision)
+        room = precision + 1 + middle + sizes["n_ctx"].bit_length()
         self.slots = Slots(self.width, room, precision // 8)
         self.norms = [Norm(model, f"{block}ln{which}", precision) for which in (1, 2)]
         self.function = str(model.config["act_fn"])
@@ -83,8 +88,7 @@ class Layer:
         (SPEC-14.8)
         """
         smooth = 0 if self.function == "relu" else units
-        maps = self.scoring.work + self.moving.work
-        self.projecting = Work(maps, self.norms[0].work)
+        self.projecting = Work(self.projected.work, self.norms[0].work)
         others = 2 * d_model + (self.norms[1].work if units else 0)
         self.finishing = Work(
             self.out.work + sum(part.work for part in self.mlp),
@@ -96,21 +100,18 @@ class Layer:
 
     def project(self, ball: Ball) -> Position:
         """Return queries, keys and values of one position."""
-        normal = self.norms[0](ball)
-        width = self.width
+        image = self.projected(self.norms[0](ball))
+        cut = _cut(image.middles, self.width)
         heads = self.heads
-        scoring = self.scoring(normal)
-        moving = self.moving(normal)
-        top = moving.top()
+        values = cut[2 * heads :]
+        top = max(map(largest, values))
         require_small(top, self.precision, "a value")
-        cut = _cut(scoring.middles, width)
         return Position(
             queries=cut[:heads],
-            keys=cut[heads:],
-            values=list(map(self.slots.pack, _cut(moving.middles, width))),
-            score_radius=scoring.radius,
-            score_top=scoring.top(),
-            value_radius=moving.radius,
+            keys=cut[heads : 2 * heads],
+            values=list(map(self.slots.pack, values)),
+            radius=image.radius,
+            size=max(sum(map(abs, part)) for part in cut[: 2 * heads]),
             value_top=top,
         )
 
@@ -127,53 +128,53 @@ class Layer:
         """Return the mixed values of all heads, side by side.  (SPEC-14.4)"""
         p = self.precision
         delta = self._score_error(position, seen)
-        value_radius = max(other.value_radius for other in seen)
+        rho = max(other.radius for other in seen)
         value_top = max(other.value_top for other in seen)
         found = list[int]()
         blur = 0
         heads = zip(*(self.scores(position, other) for other in seen), strict=True)
         for head, scores in enumerate(heads):
-            shares, width = self._shares(scores)
+            shares, below = self._shares(scores)
             # E: what the errors of scores, of exponentials and of two floors move all shares.
-            error = min(4 * delta, 2 << p) + 2 * len(seen) * (width + 1)
+            error = min(delta, 2 << p) + 2 * len(seen) * (below + 1)
             found += self.slots.combine(shares, [other.values[head] for other in seen])
-            moved = (sum(shares) + error) * value_radius + error * value_top
+            moved = (sum(shares) + error) * rho + error * value_top
             blur = max(blur, moved)
         # The floors of the middle and of the radius cost one each.
         return Ball(found, (blur >> p) + 2)
 
     def _score_error(self, position: Position, seen: Sequence[Position]) -> int:
         """Return delta, by how much any score may be wrong.  (SPEC-14.4)"""
-        r = position.score_radius
-        Q = position.score_top
-        D = self.width
-        rho = max(other.score_radius for other in seen)
-        K = max(other.score_top for other in seen)
-        dots = D * (r * (K + rho) + rho * Q)
+        r = position.radius
+        Q = position.size
+        rho = max(other.radius for other in seen)
+        K = max(other.size for other in seen)
+        dots = r * (K + self.width * rho) + rho * Q
         # R + 1 is above 1 / sqrt(D), R wrong by less than one.
-        moved = dots * (self.root + 1) + D * Q * K
+        moved = dots * (self.root + 1) + Q * K
         return (moved >> 2 * self.precision) + 2
 
     def _scores(self, position: Position, other: Position) -> list[int]:
         """Return S of a query and a key, for every head.  (SPEC-14.4)"""
         pairs = zip(position.queries, other.keys, strict=True)
-        dots = (sum(map(mul, query, key)) for query, key in pairs)
-        return [dot * self.root >> 2 * self.precision for dot in dots]
+        root = self.root
+        shift = 2 * self.precision
+        return [sum(map(mul, query, key)) * root >> shift for query, key in pairs]
 
     def _shares(self, scores: Sequence[int]) -> tuple[list[int], int]:
-        """Return A_j, what each position gets, and e, the widest enclosure of an exponential.
+        """Return A_j, what each position gets, and e, what a weight may be too small by.
         (SPEC-14.4)
         """
         p = self.precision
         top = max(scores)
-        ends = [exponential(top - score, p, p) for score in scores]
-        total = sum(low for low, _ in ends)
-        width = max(high - low for low, high in ends)
+        weights, below = lower_exponentials([top - score for score in scores], p)
+        total = sum(weights)
         # c floor(w / sum) + 1 - c
+        mix = self.mix
         rest = self.rest << p
-        softmax = ((low << p) // total for low, _ in ends)
-        shares = [self.mix * share + rest >> self.shift for share in softmax]
-        return shares, width
+        shift = self.shift
+        shares = [mix * ((w << p) // total) + rest >> shift for w in weights]
+        return shares, below
 
 
 def _cut(values: list[int], width: int) -> list[list[int]]:

@@ -134,11 +134,8 @@ class Leaves:
     def _network(self, ledger: Ledger, bits: int) -> Network:
         """Return the network at this precision, prepared.
 
-        Raises: Declined (SPEC-3.5); Declined (jobs) to a worker for a finer one than the first,
-                whose positions depend on other parts.  (SPEC-8.3)
+        Raises: Declined (SPEC-3.5).
         """
-        known = bits == self.precision or not ledger.apart
-        require_support(known, "jobs", "a finer network depends on other parts")
         return Network(self.model, bits, self.statement.domain.read, ledger)
 
     def _derive(
@@ -177,7 +174,7 @@ class Leaves:
                 continue
             tokens = self._tokens(places)
             answers = self.statement.right(places)
-            found = self._decide(networks, tokens, answers, weight)
+            found = self._decide(networks, tokens, answers, weight, leaf.claimed())
             require(
                 leaf.admits(found),
                 "SPEC-14.7",
@@ -216,16 +213,24 @@ class Leaves:
         return places[::-1]
 
     def _decide(
-        self, networks: Networks, tokens: list[int], answers: list[int], weight: int
+        self,
+        networks: Networks,
+        tokens: list[int],
+        answers: list[int],
+        weight: int,
+        claimed: int,
     ) -> Outcome:
         """Return what is shown of one input with these right outputs, at the first precision that
-        shows anything.  (SPEC-14.7)
+        shows what it is, and whether it has the margin that is claimed.  (SPEC-14.7)
 
         Cost: that of SPEC-14.8, at every precision that is tried.
         """
         precision = self.precision
+        found = Outcome(0, weight, weight, None)
         while precision <= MAX_PRECISION:
             network = networks(precision)
+            if precision > self.precision:
+                network.recall([])  # nothing is shared
             least = list[int]()
             most = list[int]()
             for ball, answer in zip(network.read(tokens), answers, strict=True):
@@ -234,15 +239,19 @@ class Leaves:
                 # Two logits, each within the radius of its middle.
                 least.append(gap - 2 * ball.radius)
                 most.append(gap + 2 * ball.radius)
+            shown = min(least) << MARGIN_BITS >> precision
             if min(least) > 0:
-                return Outcome(0, 0, weight, min(least) << MARGIN_BITS >> precision)
+                found = Outcome(0, 0, weight, shown)
+                # Claimed of no more, or of more than it can be.
+                if not shown < claimed <= min(most) << MARGIN_BITS >> precision:
+                    break
             # A tie is wrong.
             if min(most) <= 0 or any(map(network.is_level, answers)):
                 return Outcome(weight, weight, weight, None)
             precision *= 2
             if held_bits(self.model, precision) > MAX_HELD_BITS:
                 break
-        return Outcome(0, weight, weight, None)
+        return found
 
     def lines(self) -> list[str]:
         """Return what was parsed, for a human audit."""

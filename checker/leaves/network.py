@@ -11,7 +11,7 @@ from operator import add, eq
 
 from checker.ground.errors import require_support
 from checker.ground.exact import bits
-from checker.ground.ledger import Ledger
+from checker.ground.ledger import NUMBER_BITS, Ledger
 from checker.leaves.activation import activated
 from checker.leaves.balls import Affine, Ball, Norm, rounded_down
 from checker.leaves.layer import MOST_BEGUN, Layer, Position, Work
@@ -55,10 +55,9 @@ class Network:
             "SPEC-3.5",
             "the model is too large for this precision",
         )
-        ledger.hold(1, held_bits(model, precision))
-        # Embeddings are not packed: so many numbers, whose bits are counted above.
+        # Embeddings are not packed: so many numbers, whose bits are counted with the weights.
         places = model.sizes["d_vocab"] + model.sizes["n_ctx"]
-        ledger.hold(places * model.sizes["d_model"], 0)
+        numbers = 1 + places * model.sizes["d_model"]
         self.precision = precision
         self.ledger = ledger
         w = model.weights
@@ -72,7 +71,9 @@ class Network:
         # those of all tokens are few they are formed once, and their scores.
         few = self.n * model.sizes["d_vocab"] <= MOST_BEGUN
         known = MOST_BEGUN if few else 0
-        ledger.hold(known, position_bits(model.sizes, precision))
+        kept = known * (NUMBER_BITS + position_bits(model.sizes, precision))
+        room = held_bits(model, precision) + numbers * NUMBER_BITS + kept
+        ledger.once(precision, 0, room)
         self.begun = lru_cache(known)(self._begin)
         self.layers = [
             Layer(model, f"blocks.{at}.", precision, 0 if at else known**2)
@@ -176,7 +177,9 @@ class Network:
                 self._charge(1, layer.finishing)
                 self._charge(len(seen), layer.attending)
                 balls[i] = layer.finish(balls[i], new[i], seen)
-        self.residuals += map(self.norm, balls)
+                if last:
+                    balls[i] = self.norm(balls[i])
+        self.residuals += balls
 
     def is_level(self, answer: int) -> bool:
         """Return whether another answer has the same logit as this one at the input last read.

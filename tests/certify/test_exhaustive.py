@@ -20,6 +20,7 @@ from models import Model
 
 from certify.command import main
 from certify.errors import BadInput, Unsupported
+from certify.leaves import draft
 from certify.model.file import load_model
 from certify.question.domain import read_domain
 from certify.question.table import decode_table
@@ -191,6 +192,73 @@ def test_tiny_margins_are_settled_by_precision(tmp_path: Path) -> None:
     said = proved(written(tmp_path, model), tmp_path / "out.json", "max-of-k")
     right = str(sum(bool(margin > 0) for margin in margins))
     assert (said["correct_lower"], said["correct_upper"]) == (right, right)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_bits_are_taken_where_margins_leave_room(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The margin of the verdict is that of many bits, or a unit less."""
+    monkeypatch.setattr(draft, "LEAST_INPUTS", 128)
+    monkeypatch.setattr(draft, "MOST_TWICE", 1 / 4)
+    chosen = {
+        "mlp": ("relu", "gelu_new", None)[seed],
+        "normalization_type": (None, "LN", None)[seed],
+        "readout": (None, "last", "sum-pool-mlp")[seed],
+        "n_layers": 2,
+    }
+    model = networks.of(random.Random(f"few {seed}"), chosen, vocab=2, n=7, outputs=2, spread=16)
+    out = tmp_path / "out.json"
+    said = proved(written(tmp_path, model), out, "balanced-brackets")
+    assert proof(out)["precision"] < 64
+    document = networks.document(model, "balanced-brackets", precision=256)
+    fine = check(
+        parse(
+            model.bytes,
+            json.dumps(document, sort_keys=True, separators=(",", ":")).encode() + b"\n",
+        ),
+        lambda done, declared: None,
+    )
+    assert int(said["correct_lower"]) == fine.correct_lower
+    assert fine.margin is not None
+    assert 0 <= fine.margin - round(float(said["margin_lower"]) * 2**20) <= 1
+    theorem = check(parse(model.bytes, out.read_bytes()), lambda done, declared: None)
+    assert int(proof(out)["operations"]) < 1.3 * theorem.ledger.total
+
+
+def test_where_too_few_bits_were_taken_more_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim that takes more operations than are declared is made again, with more bits."""
+    monkeypatch.setattr(draft, "LEAST_INPUTS", 128)
+    monkeypatch.setattr(draft, "MOST_TWICE", 1 / 4)
+    surplus, asked = draft._surplus, list[int]()
+
+    def short(facts: Any, job: Any, some: Any, precision: int) -> int:
+        asked.append(precision)
+        return surplus(facts, job, some, precision) - (10**5 if precision < 48 else 0)
+
+    monkeypatch.setattr(draft, "_surplus", short)
+    model = networks.of(random.Random("few 0"), {"mlp": "relu"}, vocab=2, n=7, outputs=2)
+    out = tmp_path / "out.json"
+    proved(written(tmp_path, model), out, "balanced-brackets")
+    assert (asked, proof(out)["precision"]) == ([64, 32, 64, 48], 48)
+
+
+def test_large_activations_take_64_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fewer the checker declines them (SPEC-14.3)."""
+    monkeypatch.setattr(draft, "LEAST_INPUTS", 8)
+    monkeypatch.setattr(draft, "SAMPLE", 8)
+    model = networks.of(random.Random("few 0"), {"mlp": "relu"}, vocab=2, n=3, outputs=2)
+    scaled = {"blocks.0.mlp.W_in": 2**20, "blocks.0.mlp.W_out": Fraction(1, 2**20)}
+    tensors = {
+        name: [[v * scaled.get(name, 1) for v in row] for row in value] if name in scaled else value
+        for name, value in model.tensors.items()
+    }
+    model = Model(model.config, tensors)
+    out = tmp_path / "out.json"
+    proved(written(tmp_path, model), out, "balanced-brackets")
+    assert proof(out)["precision"] >= 64
 
 
 def test_two_models_agree(tmp_path: Path) -> None:

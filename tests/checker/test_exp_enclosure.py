@@ -23,7 +23,13 @@ import pytest
 from irrational import ORACLES, Point
 
 from checker.ground import interval
-from checker.ground.interval import exp_enclosure, exp_tables, inverse_sqrt, taylor
+from checker.ground.interval import (
+    exp_enclosure,
+    exp_tables,
+    inverse_sqrt,
+    lower_exponentials,
+    taylor,
+)
 
 WIDTH = 4  # units of 2^-precision
 
@@ -292,6 +298,41 @@ def test_integers_and_tiny_arguments_at_the_ends_of_the_tables(precision: int) -
     some += [(2 * last + 1, 1, precision), (((last + 1) << 5000) - 1, 5000, precision)]
     assert violations(exp_enclosure, some, "arb") == []
     assert exp_enclosure(1, 10_000, precision) == (one - 1, one)
+
+
+# --- many at once -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", [16, 27, 40, 96])
+def test_lower_exponentials_are_the_products_of_the_page(precision: int) -> None:
+    rng = random.Random(f"many {precision}")
+    last = 694 * precision // 1000
+    some = [0, 1, (1 << precision) - 1, last << precision, (last + 1 << precision) - 1]
+    some += [last + 1 << precision, 10**30 << precision]
+    some += [rng.randrange(3 << precision) for _ in range(500)]
+    found, below = lower_exponentials(iter(some), precision)
+    products = [page_product(Fraction(y, 2**precision), precision) for y in some]
+    assert found == [p >> 12 if p is not None else 0 for p in products]
+    assert below == page_tables(precision)[1] // 2**12 + 2
+    for y, low in zip(some, found, strict=True):
+        assert low <= irrational.floor_by_arb(y, precision, precision) < low + below
+
+
+@pytest.mark.parametrize("precision", [16, 40, 42, 43, 56, 96])
+def test_many_lower_exponentials_are_those_of_one(precision: int) -> None:
+    """Every unit of the product counts where it is next to a step: of so many some are."""
+    rng = random.Random(f"steps {precision}")
+    some = [rng.randrange(1, 1 << precision) for _ in range(60_000)]
+    found, _ = lower_exponentials(some, precision)
+    assert found == [exp_enclosure(y, precision, precision)[0] for y in some]
+
+
+def test_coarser_tables_move_lower_exponentials_by_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interval, "TABLE_BITS", 0)
+    exp_tables.cache_clear()
+    _, below = lower_exponentials([], 64)
+    exp_tables.cache_clear()
+    assert below == page_tables(64, 0)[1] // 2**12 + 2 > 1000
 
 
 # --- the test can fail ------------------------------------------------------------

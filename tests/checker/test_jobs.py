@@ -24,11 +24,13 @@ import networks
 import processor
 import pytest
 
+from certify.certificate.document import dyadic
 from checker import jobs
 from checker.__main__ import main
 from checker.check import check, parse
-from checker.ground.errors import Declined, Refusal, Rejected, require_support
+from checker.ground.errors import Declined, Refusal, Rejected
 from checker.ground.ledger import MAX_HELD_BITS, Ledger
+from checker.leaves.leaves import Leaves
 from checker.statement.outcome import MOST_PARTS, Outcome, Part, alone, runs
 
 SIZE = 10
@@ -155,7 +157,9 @@ def ended(model: bytes, certificate: bytes, count: int) -> tuple[object, ...]:
 
 @pytest.mark.parametrize("at", range(12))
 def test_random_leaves_end_the_same_with_every_budget(at: int) -> None:
-    """Leaves in pieces, ties (a finer network, which a worker has not), and too few operations."""
+    """Leaves in pieces, ties (a finer network, which a worker has to form), and too few
+    operations.
+    """
     rng = random.Random(f"jobs {at}")
     chosen: dict[str, object] = {"attention_dir": rng.choice(("causal", "bidirectional"))}
     if at % 3 == 0:
@@ -179,6 +183,45 @@ def test_random_leaves_end_the_same_with_every_budget(at: int) -> None:
         document["proof"]["operations"] = str(operations)
         data = mutators.encode(document)
         assert ended(model.bytes, data, 3) == ended(model.bytes, data, 1)
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_margins_that_take_a_finer_network_end_the_same(
+    at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The finer network is formed by whoever needs it; its room is counted once."""
+    rng = random.Random(f"finer {at}")
+    chosen = {"attention_dir": ("causal", "bidirectional")[at % 2], "n_layers": 2}
+    model = networks.of(rng, chosen, vocab=3, n=3, outputs=3, d_model=2, d_head=1)
+    single = [{"inputs": "1", "method": "either"}] * 27
+    fine = networks.document(model, "max-of-k", single, precision=128)
+    theorem = check(parse(model.bytes, mutators.encode(fine)), lambda done, declared: None)
+    leaves = [
+        {"inputs": "1", "method": "wrong"}
+        if outcome.margin is None
+        else {"inputs": "1", "method": "right", "margin": dyadic(outcome.margin, -20)}
+        for outcome in theorem.outcomes[:-1]
+    ]
+    document = networks.document(model, "max-of-k", leaves, precision=32)
+    whole = parse(model.bytes, mutators.encode(document))
+    alone = check(whole, lambda done, declared: None)
+    assert alone.margin == theorem.margin
+    assert len(alone.ledger.common) > 1
+    where = []
+    derive = Leaves._derive
+
+    def watched(*given: Any) -> tuple[Outcome, ...]:
+        where.append(os.getpid())
+        return derive(*given)
+
+    monkeypatch.setattr(Leaves, "_derive", watched)
+    for operations in (alone.ledger.total, alone.ledger.total - 1):
+        document["proof"]["operations"] = str(operations)
+        data = mutators.encode(document)
+        one = ended(model.bytes, data, 1)
+        where.clear()
+        assert ended(model.bytes, data, 3) == one
+        assert operations < alone.ledger.total or not where
 
 
 @pytest.mark.parametrize("name", ["max-of-4-seed-0/cascade", "modadd59-constant-seed-0/low-rank"])
@@ -222,20 +265,6 @@ def test_work_beyond_what_is_declared_is_seen_in_the_sum() -> None:
         side_by_side(book, [part(book, number) for number in range(10)])
     fits = ledger(10 * 10 + 5)
     assert len(side_by_side(fits, [part(fits, number) for number in range(10)])) == 10
-
-
-def test_what_depends_on_other_parts_is_left_to_the_parent_and_the_others_are_not() -> None:
-    book = ledger()
-    where = []
-
-    def derive(number: int) -> tuple[Outcome, ...]:
-        require_support(number != 2 or not book.apart, "jobs", "it depends on other parts")
-        where.append(number)
-        return (Outcome(0, 0, SIZE, None),)
-
-    parts = [Part(SIZE, lambda number=number: derive(number)) for number in range(6)]  # type: ignore[misc]
-    assert len(side_by_side(book, parts)) == 6
-    assert where == [2]
 
 
 def test_room_is_for_all_together() -> None:

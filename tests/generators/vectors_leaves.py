@@ -46,12 +46,17 @@ def random_model(seed: int, chosen: Document | None = None, **sizes: Any) -> Mod
 
 
 def split(
-    make: Any, model: Model, task: Any, weights: Any = None, domain: Document | None = None
+    make: Any,
+    model: Model,
+    task: Any,
+    weights: Any = None,
+    domain: Document | None = None,
+    precision: int = 64,
 ) -> Document:
     """Return a certificate with one leaf for each run of inputs that are right, or wrong, and the
     strongest claims.
     """
-    asked: Document = {"weights": weights, "domain": domain}
+    asked: Document = {"weights": weights, "domain": domain, "precision": precision}
     count = len(networks.inputs(model, domain))
     loose = networks.document(model, task, [leaf(1)] * count, **asked)
     outcomes = make.theorem_of(model.bytes, make.mutators.encode(loose)).outcomes[:-1]
@@ -86,6 +91,13 @@ def tight(make: Any, model: Model, doc: Document) -> Document:
         "correct_upper": str(theorem.correct_upper),
     }
     return doc
+
+
+def at_precision(make: Any, doc: Document, precision: int) -> Document:
+    """Return the certificate at another precision, with as many operations as that may take."""
+    found: Document = make.put(doc, "proof/precision", precision)
+    found["proof"]["operations"] = str(10**11)
+    return found
 
 
 def truth(
@@ -231,6 +243,24 @@ def accepted(book: Any, make: Any) -> None:
     )
     mixed = networks.document(model, "max-of-k", [leaf(3), leaf(2, "skip"), leaf(3)])
     accept("SPEC-14.2", "methods", "inputs that are skipped", model, "max-of-k", mixed)
+    accept(
+        "SPEC-3.5",
+        "leaves-precision-32",
+        "precision at its limit; margins of 64 bits, which 32 do not show",
+        model,
+        "max-of-k",
+        at_precision(make, split(make, model, "max-of-k"), 32),
+        exact=True,
+    )
+    accept(
+        "SPEC-14.7",
+        "margin-of-finer-precision",
+        "margins of 128 bits, claimed at 40: inputs are evaluated again where they need it",
+        model,
+        "max-of-k",
+        at_precision(make, split(make, model, "max-of-k", precision=128), 40),
+        exact=True,
+    )
     twin = changed(random_model(13), unembed_W_U=[[1, 1], [2, 2], [-1, -1]])
     ties = networks.document(twin, "max-of-k", [leaf(4, "wrong")])
     accept(
@@ -404,6 +434,14 @@ def refused(book: Any, make: Any) -> None:
             model,
             declined=True,
         )
+    book.refuse(
+        "SPEC-3.5",
+        "leaves-precision-24",
+        "precision past its limit",
+        make.put(doc, "proof/precision", 24),
+        model,
+        declined=True,
+    )
     float32 = make.put(
         make.put(doc, "statement/semantics", "float32:any-order"), "statement/eps_exp", "1/4194304"
     )
@@ -470,23 +508,28 @@ def refused(book: Any, make: Any) -> None:
         make.put(whole, "proof/paths", {}),
         model,
     )
-    for name, factor in (("weights", 16), ("values", 12)):
-        # Multiples of 1/16: in the first model W_in, in the second W_V, make activations of 2^32
-        # and more.
+    for name, precision, large_bits in (
+        ("weights", 64, 32),
+        ("values", 64, 32),
+        ("weights-for-few-bits", 56, 16),
+        ("values-for-few-bits", 56, 16),
+    ):
+        # In one model W_in, in the other W_V, make activations of 2^large_bits and more.
         tensors = copy.deepcopy(model.tensors)
-        where = "blocks.0.mlp.W_in" if name == "weights" else "blocks.0.attn.W_V"
+        where = "blocks.0.mlp.W_in" if name.startswith("weights") else "blocks.0.attn.W_V"
+        factor = 2 ** (large_bits + 8)
         tensors[where] = [
-            [[v * 2**40 for v in row] for row in part]
+            [[v * factor for v in row] for row in part]
             if isinstance(part[0], list)
-            else [v * 2**40 for v in part]
+            else [v * factor for v in part]
             for part in tensors[where]
         ]
         large = Model(model.config, tensors)
         book.refuse(
             "SPEC-14.3",
             f"large-{name}",
-            f"activations of 2^32, {factor}",
-            networks.document(large, "max-of-k", [leaf(8)]),
+            f"activations of 2^{large_bits}",
+            networks.document(large, "max-of-k", [leaf(8)], precision=precision),
             large,
             declined=True,
         )
@@ -516,6 +559,14 @@ def refused(book: Any, make: Any) -> None:
         ("all-wrong", "proof/leaves", [leaf(8, "wrong")], "all are said to be wrong"),
     ):
         book.refuse("SPEC-14.7", name, why, make.put(doc, path, value), model)
+    coarse = at_precision(make, doc, 40)
+    for name, raised, why in (
+        ("margin-of-finer-precision", 1, "a margin larger by 2^-20 than what any precision shows"),
+        ("margin-of-no-precision", 2**20, "a margin that is larger than 40 bits leave possible"),
+    ):
+        more = make.dyadic(int(claim[0]) * 2 ** (int(claim[1]) + 20) + raised)
+        path = f"proof/leaves/{first}/margin"
+        book.refuse("SPEC-14.7", name, why, make.put(coarse, path, more), model)
     twin = changed(random_model(13), unembed_W_U=[[1, 1], [2, 2], [-1, -1]])
     tied = networks.document(twin, "max-of-k", [leaf(4, "right", ["-1", "0"])])
     book.refuse("SPEC-14.7", "tie-is-right", "a tie is wrong, whatever the margin", tied, twin)

@@ -2,10 +2,9 @@
 logit.
 
 Nothing is shared with `checker/`, but two functions are handed in whose results the page leaves
-open within bounds: enclosures of exp, and an integer near sqrt(8/pi).  Everything that is floored
+open within bounds: lower bounds on exp, and an integer near sqrt(8/pi).  Everything that is floored
 is written as the floor of a fraction, so that each term of each radius is a term of a sum here, at
-its place on the page.  (Queries and keys of all heads are one image: they have one radius, and one
-largest middle.)
+its place on the page.  (Queries, keys and values of all heads are one image: they have one radius.)
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import networks
 from models import Model
 
 Rows = list[list[Fraction]]
-Enclose = Callable[[int, int, int], tuple[int, int]]
+Weigh = Callable[[list[int], int], tuple[list[int], int]]
 Slope = Callable[[int], int]
 
 
@@ -39,13 +38,22 @@ class Ball:
 
 @dataclass(frozen=True)
 class Seen:
-    """Queries, keys and values of one position, per head, and the balls they are cut from."""
+    """Queries, keys and values of one position, per head, and their radius."""
 
     queries: list[list[int]]
     keys: list[list[int]]
     values: list[list[int]]
-    scoring: Ball
-    moving: Ball
+    radius: int
+
+    @property
+    def size(self) -> int:
+        """Return the largest sum of absolute middles of a query or key."""
+        return max(sum(map(abs, row)) for row in self.queries + self.keys)
+
+    @property
+    def top(self) -> int:
+        """Return the largest absolute value of a middle of the values."""
+        return max(abs(value) for row in self.values for value in row)
 
 
 def plus(a: Ball, b: Ball) -> Ball:
@@ -56,10 +64,10 @@ def plus(a: Ball, b: Ball) -> Ball:
 class Reading:
     """A model at one precision."""
 
-    def __init__(self, model: Model, precision: int, enclose: Enclose, slope: Slope) -> None:
+    def __init__(self, model: Model, precision: int, weigh: Weigh, slope: Slope) -> None:
         self.model, self.config, self.p = model, model.config, precision
         self.every = model.every
-        self.enclose, self.slope = enclose, slope
+        self.weigh, self.slope = weigh, slope
         self.u = Fraction(1, 2**precision)
         hidden = len(model.tensors["head.W_1"][0]) if "head.W_1" in model.tensors else 1
         self.shapes = {name: shape for name, shape, _ in networks.shapes(model.config, hidden)}
@@ -120,10 +128,10 @@ class Reading:
         eps = Fraction(float.fromhex(self.config["eps"]))
         N = [d * x - sum(X) for x in X]
         R = isqrt(floor(Fraction(sum(v * v for v in N), d)) + floor(d * d * eps / u**2))
-        t = isqrt(d) + 1
+        t, M = isqrt(d) + 1, max(map(abs, N))
         if d * r < R:
             middles = [floor(Fraction(v) / (R * u)) for v in N]
-            radius = floor((d * r * (t + 2) + 2 * t) / ((R - d * r) * u)) + 2
+            radius = floor((d * r * (2 * R + M) + 2 * M) / (R * (R - d * r) * u)) + 2
         else:
             middles, radius = [0] * d, t * 2**self.p
         if kind == "LNPre":
@@ -136,23 +144,19 @@ class Reading:
 
     def project(self, block: str, ball: Ball) -> Seen:
         x = self.normal(f"{block}ln1", ball)
-        scoring = self.affine(x, f"{block}attn.W_Q", f"{block}attn.W_K", heads=True)
-        moving = self.affine(x, f"{block}attn.W_V", heads=True)
+        image = self.affine(x, *(f"{block}attn.W_{which}" for which in "QKV"), heads=True)
         D, H = self.config["d_head"], self.config["n_heads"]
 
-        def pieces(row: list[int]) -> list[list[int]]:
-            return [row[at : at + D] for at in range(0, len(row), D)]
-
-        cut = pieces(scoring.middles)
-        return Seen(cut[:H], cut[H:], pieces(moving.middles), scoring, moving)
+        cut = [image.middles[at : at + D] for at in range(0, 3 * H * D, D)]
+        return Seen(cut[:H], cut[H : 2 * H], cut[2 * H :], image.radius)
 
     def delta(self, own: Seen, seen: Sequence[Seen]) -> int:
         """Return by how much a score may be wrong."""
         D, u = int(self.config["d_head"]), self.u
         R = isqrt(floor(Fraction(4**self.p, D)))
-        K, Q = max(other.scoring.top for other in seen), own.scoring.top
-        rho, r = max(other.scoring.radius for other in seen), own.scoring.radius
-        whole: int = floor((D * (r * (K + rho) + rho * Q) * (R + 1) + D * Q * K) * u**2)
+        K, Q = max(other.size for other in seen), own.size
+        rho, r = max(other.radius for other in seen), own.radius
+        whole: int = floor(((r * (K + D * rho) + rho * Q) * (R + 1) + Q * K) * u**2)
         return whole + 2
 
     def attention(self, own: Seen, seen: Sequence[Seen]) -> Ball:
@@ -160,26 +164,23 @@ class Reading:
         c = Fraction(float.fromhex(self.config.get("attention_mix", "0x1.0p+0")))
         R = isqrt(floor(Fraction(4**self.p, D)))
         delta = self.delta(own, seen)
-        V = max(other.moving.top for other in seen)
-        r_V = max(other.moving.radius for other in seen)
+        V, rho = max(other.top for other in seen), max(other.radius for other in seen)
         found, radii = [], []
         for head, query in enumerate(own.queries):
             dots = [
                 sum(a * b for a, b in zip(query, other.keys[head], strict=True)) for other in seen
             ]
             S = [floor(dot * R * u**2) for dot in dots]
-            ends = [self.enclose(max(S) - s, self.p, self.p) for s in S]
-            w = [low for low, _ in ends]
-            e = max(high - low for low, high in ends)
+            w, e = self.weigh([max(S) - s for s in S], self.p)
             A = [floor(c * floor(Fraction(v) / (sum(w) * u)) + (1 - c) / u) for v in w]
-            E = min(Fraction(4 * delta), Fraction(2) / u) + 2 * n * (e + 1)
+            E = min(Fraction(delta), Fraction(2) / u) + 2 * n * (e + 1)
             for k in range(D):
                 found.append(
                     floor(
                         sum(a * other.values[head][k] for a, other in zip(A, seen, strict=True)) * u
                     )
                 )
-            radii.append(floor(((sum(A) + E) * r_V + E * V) * u) + 2)
+            radii.append(floor(((sum(A) + E) * rho + E * V) * u) + 2)
         return Ball(found, max(radii))
 
     # --- activations, 14.5 --------------------------------------------------------
@@ -187,17 +188,18 @@ class Reading:
     def active(self, function: str, ball: Ball) -> Ball:
         if function == "relu":
             return Ball([max(x, 0) for x in ball.middles], ball.radius)
-        one, u, middles, errors = 2**self.p, self.u, [], []
-        for x in ball.middles:
-            z, blur = x, 0
-            if function == "gelu_new":
-                t = floor(x + Fraction(44715, 10**6) * x**3 * u**2)
-                z, blur = floor(self.slope(self.p) * t * u), floor(abs(t) * u / 2) + 2
-            low, high = self.enclose(abs(z), self.p, self.p)
-            share = floor(Fraction(one * one, one + low))
-            middles.append(floor(x * (share if z >= 0 else one - share) * u))
-            errors.append(floor(abs(x) * (high - low + 1 + blur) * u) + 2)
-        return Ball(middles, 2 * ball.radius + max(errors))
+        u, zs, blur = self.u, ball.middles, 0
+        if function == "gelu_new":
+            a = self.slope(self.p)
+            b = floor(Fraction(44715 * a, 10**6))
+            zs = [floor(x * (a + floor(b * x**2 * u**2)) * u) for x in zs]
+            blur = 4 * floor(max(map(abs, zs)) * u) + 5
+        weights, e = self.weigh([abs(z) for z in zs], self.p)
+        middles = [
+            floor(Fraction(x if z >= 0 else x * w * u) / (1 + w * u))
+            for x, z, w in zip(ball.middles, zs, weights, strict=True)
+        ]
+        return Ball(middles, 2 * ball.radius + floor(ball.top * (e + blur) * u) + 2)
 
     # --- the network, 4.5 ---------------------------------------------------------
 
