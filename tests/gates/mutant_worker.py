@@ -12,7 +12,9 @@ of JSON each.  A damage is tried in a fork of it, so that the next begins where 
 * `cold`: the same for a mutant that changes what happens while modules are imported: nothing of the
   checker and of the tests is imported before the fork.
 
-With an allowance, no test begins after the tests of a damage have used so many seconds.  A test may take ten times the seconds that it took when it was recorded and a few more, counted as
+With an allowance, no test begins after the tests of a damage have used so many seconds.
+
+A test may take ten times the seconds that it took when it was recorded and a few more, counted as
 time of the processor, and the memory of a fork is limited: whoever needs more has been noticed.
 """
 
