@@ -412,7 +412,9 @@ def chain_of(given: Model, last: int, queries: Any, **hints: Any) -> tuple[Chain
             cells.append({**own, **count, "queries": queries, "failures": ["0", "1000000"]})
             others = [[[q, q]] for q in left]
         cells += [{**own, "method": "skip", "queries": skipped} for skipped in others]
-    chain, _, parsed = cells_over(given, vectors_chain.document(make_vectors, given, cells, **hints))
+    chain, _, parsed = cells_over(
+        given, vectors_chain.document(make_vectors, given, cells, **hints)
+    )
     return chain, next(cell for cell in parsed.proof.roots if cell.maximum == last)
 
 

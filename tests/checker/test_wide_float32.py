@@ -110,6 +110,63 @@ def test_the_checker_finds_what_the_pages_say(
         assert room >= 0
 
 
+@pytest.mark.parametrize("kind", [None, "relu"])
+def test_one_coordinate_is_enough(kind: str | None) -> None:
+    model = model_of(0, kind, d_model=1)
+    _, _, found = found_of(model, USUAL)
+    high = wide_bounds.bounds(model, USUAL, up=True)
+    assert [own.logit_error for own in found] == [ceil(high.B * 2**48)] * len(found)
+
+
+class Compared:
+    """A number to be compared with, that is larger than any."""
+
+    def __init__(self) -> None:
+        self.seen: list[Fraction] = []
+
+    def __gt__(self, other: Fraction) -> bool:
+        self.seen.append(other)
+        return True
+
+
+SMALL = ("unembed.W_U", "blocks.0.mlp.W_in", "blocks.0.mlp.W_out", f"{ATTENTION}W_O")
+
+
+@pytest.mark.parametrize("kind", [None, "LN", "relu"])
+@pytest.mark.parametrize("part", ["", "embed.W_E", "unembed.b_U", *SMALL])
+@pytest.mark.parametrize("power", [-70, 0, 20])
+def test_what_is_reached_is_the_largest_number_of_the_pages(
+    kind: str | None, part: str, power: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(2, kind, spread=16)
+    if part in model.tensors:
+        model = scaled(model, part, 1 << power) if power > 0 else model
+        shrunk = {
+            name: perturbed(random.Random(0), x, Fraction(2) ** power)
+            for name, x in model.tensors.items()
+            if name == part and power < 0
+        }
+        model = Model(model.config, model.tensors | shrunk)
+    compared: Any = Compared()
+    with monkeypatch.context() as patch:
+        patch.setattr(float32, "LARGEST", compared)
+        before, _, found = found_of(model, USUAL)
+    (largest,) = compared.seen
+    low, high = (wide_bounds.bounds(model, USUAL, reach_of(before), up=up) for up in (False, True))
+    assert low.largest <= largest <= high.largest
+    # Scores and logits may be over scales of their own.
+    for head, own in enumerate(found):
+        paths = before.tables[head][0]
+        assert own.score_error == ceil(high.width(head) * 2**paths.score_scale)
+        assert own.logit_error == ceil(high.B * 2**paths.value_scale)
+    monkeypatch.setattr(float32, "LARGEST", largest + Fraction(1, 2**200))
+    found_of(model, USUAL)
+    monkeypatch.setattr(float32, "LARGEST", largest)
+    with pytest.raises(Declined) as refusal:
+        found_of(model, USUAL)
+    assert refusal.value.rule == "SPEC-16.12"
+
+
 def scaled(model: Model, name: str, factor: int) -> Model:
     return vectors_wide.scaled(model, name, factor)
 

@@ -430,6 +430,15 @@ def test_code_is_exchanged_in_place() -> None:
     assert module.TABLE["one"](1) == 2
 
 
+def test_a_function_that_loses_an_outer_name_is_not_exchanged() -> None:
+    source = "class A:\n    def f(self):\n        return super().f() + 1\n"
+    module = ModuleType("toy")
+    exec(compile(source, "toy.py", "exec"), module.__dict__)  # noqa: S102
+    table = mutant_worker.exchangeable(module, source)
+    assert mutant_worker.fits(table, source.replace("+ 1", "+ 2"))
+    assert not mutant_worker.fits(table, source.replace("super().f() + 1", "1"))
+
+
 def test_a_function_that_something_else_wraps_is_not_exchanged() -> None:
     source = "def hidden(f):\n    return 3\n\n\n@hidden\ndef g():\n    return 1\n"
     module = ModuleType("toy")
@@ -509,6 +518,7 @@ def test_an_allowance_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(mutant_worker, "exchange", exchanged)
     monkeypatch.setattr(mutant_worker, "table_of", lambda _: {"f": []})
+    monkeypatch.setattr(mutant_worker, "fits", lambda *_: True)
     monkeypatch.setattr(mutant_worker, "damaged", lambda _, __, work: work())
     monkeypatch.setattr(mutant_worker, "passes", passes)
     request: dict[str, Any] = {"file": "x.py", "source": "", "functions": ["f"], "tests": [0, 1]}
