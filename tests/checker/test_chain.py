@@ -520,7 +520,8 @@ def test_what_directions_leave_is_that_of_the_page(seed: int) -> None:
     role = loaded.by_role()
     pair = parse_matrix(hint[0], "N"), parse_matrix(hint[1], "B")
     given = stream(role, named, ledger())
-    scored, logits = (form(role, given, pair, ledger()) for form in (attention, reading))
+    scored = attention(role, given, pair, ledger())
+    logits = reading(role, given, pair, ledger())
     w = {name: np.array(x, dtype=float) for name, x in model.tensors.items()}
     left, right = (np.array(part["rows"], dtype=float) for part in hint)
     embed, places = w["embed.W_E"], w["pos_embed.W_pos"]

@@ -431,7 +431,8 @@ def derived(model: Model, cells: list[dict[str, Any]]) -> tuple[WideCells, Any]:
 
 
 def longest_of(*tables: Any) -> int:
-    return max(abs(x) for rows in tables for row in rows for x in row).bit_length()
+    longest: int = max(abs(x) for rows in tables for row in rows for x in row).bit_length()
+    return longest
 
 
 @pytest.mark.parametrize(("name", "head"), [("W_V", 0), ("W_V", 1), ("b_U", 0)])
