@@ -42,7 +42,7 @@ from checker.ground.errors import Declined
 from checker.statement.model import load_model
 from checker.wide import float32, forest, norm, rounded
 from checker.wide.float32 import rounded_heads
-from checker.wide.heads import Heads, heads_of
+from checker.wide.heads import Heads, heads_of, require_wide
 
 USUAL = Fraction(1, 1 << 22), Fraction(1, 1 << 126)
 COARSE = Fraction(1, 64), Fraction(1, 1 << 40)
@@ -116,6 +116,39 @@ def test_one_coordinate_is_enough(kind: str | None) -> None:
     _, _, found = found_of(model, USUAL)
     high = wide_bounds.bounds(model, USUAL, up=True)
     assert [own.logit_error for own in found] == [ceil(high.B * 2**48)] * len(found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_position_is_enough(kind: str | None) -> None:
+    model = model_of(1, kind, n=1, vocab=3, outputs=3)
+    cells = vectors_wide.whole(make_vectors, "enumerate")
+    doc = vectors_wide.boxed(make_vectors, model, cells)
+    theorem = make_vectors.theorem_of(model.bytes, mutators.encode(doc))
+    assert theorem.correct_lower == vectors_wide.truth_of(model).correct
+
+
+def test_whole_numbers_may_be_even() -> None:
+    model = vectors_wide.two_heads(5)
+    for name in ("unembed.W_U", "unembed.b_U"):
+        model = scaled(model, name, 1 << 48)
+    for fine in (0, 48):
+        sizes = usual_places({"d_vocab": 3, "n_ctx": 3})
+        heads = heads_of(load_model(model.bytes), sizes, ledger(), fine)
+        assert {paths.value_scale for (paths,) in heads.tables} == {fine}
+    doc = vectors_wide.boxed(make_vectors, model, vectors_wide.whole(make_vectors, "brute-force"))
+    theorem = make_vectors.theorem_of(model.bytes, mutators.encode(doc))
+    assert theorem.correct_lower == vectors_wide.truth_of(model).correct
+
+
+@pytest.mark.parametrize(("heads", "declined"), [(1, False), (4, False), (5, True)])
+def test_wide_cells_are_about_four_heads_at_most(heads: int, declined: bool) -> None:
+    model = networks.of(random.Random(1), {"n_heads": heads}, vocab=3, n=2, d_model=2, d_head=1)
+    if not declined:
+        require_wide(load_model(model.bytes))
+        return
+    with pytest.raises(Declined) as refusal:
+        require_wide(load_model(model.bytes))
+    assert refusal.value.rule == "SPEC-16.1"
 
 
 class Compared:

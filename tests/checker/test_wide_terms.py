@@ -348,7 +348,44 @@ def test_a_neuron_may_read_its_bound_and_no_more() -> None:
     assert own._is_read(0, (exact, exact)) is False
 
 
-@pytest.mark.parametrize("bits", [-3, 0, 2])
+@pytest.mark.parametrize(("sums", "holds"), [(0, True), (-1, True), (1, False)])
+def test_a_neuron_may_not_exceed_its_bound_by_the_least(
+    sums: int, holds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads = heads_of(Seeded(random.Random(1)), 2, enclosed=False)
+    own = framed(heads, 4, [(2, 2)], BLOCKS["single"], Hints((Side(0, 1, 0),), {}))
+    own.neurons = Neurons(Matrix(((0,) * VOCAB,), 0), VOCAB)
+    monkeypatch.setattr(frame_module, "largest_sum", lambda *_: sums)
+    assert own._is_read(0, (0, 1)) is holds
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_block_that_no_window_covers_costs_one_comparison_more(count: int) -> None:
+    rng = random.Random(count)
+    vocab, m = 9, 8
+    heads = [exhaustion.random_paths(Seeded(rng), vocab, PLACES) for _ in range(count)]
+    hints = Hints((Side(0, 1, 0),) * (count - 1), {})
+    named = usual_places({"d_vocab": vocab, "n_ctx": PLACES})
+    tables = Heads([[paths] for paths in heads], None, None)
+    book = ledger()
+    cells = WideCells(tables, named, PRECISION, book, [REAL] * count)
+    costs = []
+    # Both have two blocks of several tokens; in the second no power of two.
+    for blocks in ([(0, 3), (4, 7)], [(0, 2), (3, 7)]) * 2:
+        before = book.total
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(frame_module, "require_box", lambda *_: None)
+            frame = cells.frame(cell_of(m, [(1, 1)], blocks, hints))
+        assert isinstance(frame, WideFrame)
+        formed = book.total
+        frame.upper_pairs(0, (511,) * PLACES, 0)
+        costs.append((formed - before, book.total - formed))
+    # Windows are formed once; then values take it in the weights and once in every head.
+    (even, even_terms), (odd, odd_terms) = costs[2:]
+    assert (odd - even, odd_terms - even_terms) == (2 * (1 + count), 2 * count)
+
+
+@pytest.mark.parametrize("bits", [-3, -1, 0, 1, 2])
 def test_rounding_goes_one_way_whatever_the_scale(bits: int) -> None:
     for value in range(-9, 10):
         exact = Fraction(value) / Fraction(2) ** bits
@@ -400,6 +437,7 @@ def test_hints_at_their_limits_are_read() -> None:
         ([0, MOST + 1, 0], [], [0, 1], "SPEC-3.3"),
         ([-1, 1, 0], [], [0, 1], "SPEC-3.3"),
         ([-1, -1, 0], [], [0, 1], "SPEC-3.3"),
+        ([0, -1, 0], [], [0, 1], "SPEC-3.3"),
         ([0, 1, 129], [], [0, 1], "SPEC-3.3"),
         ([0, 1, -129], [], [0, 1], "SPEC-3.3"),
         ([0, 1, 0], [[4, [0]]], [0, 1], "SPEC-3.3"),
