@@ -41,6 +41,7 @@ from checker.ground.ledger import CEILING, Ledger
 from checker.statement import container, model
 from checker.statement import scope as scopes
 from checker.statement.outcome import MAX_CELLS
+from checker.wide import norm
 
 
 def refusal(model_bytes: bytes, certificate: bytes) -> tuple[type[Refusal], str]:
@@ -404,6 +405,7 @@ def test_all_tensors_of_a_model_are_counted_together(monkeypatch: pytest.MonkeyP
 
 
 A, B = exact.Matrix(((7, 1), (0, -7)), 0), exact.Matrix(((15, 1, 1), (1, 1, 1)), 0)
+ROW = exact.Matrix(((1, -1),), 0)
 FORMED: dict[str, tuple[Callable[[Ledger], object], int]] = {
     "product": (lambda ledger: exact.product(A, B, ledger), 6 * (384 + 3 + 4 + 2)),
     "finer": (lambda ledger: exact.rescale(A, 5, ledger), 4 * (384 + 3 + 5)),
@@ -417,6 +419,20 @@ FORMED: dict[str, tuple[Callable[[Ledger], object], int]] = {
         4 * (384 + 3 + 2) + 4 * (384 + 5 + 1),
     ),
     "hints": (lambda ledger: norms.low_rank(A, A, A, ledger), 4 * (384 + 3 + 3 + 2)),
+    "a centred row": (lambda ledger: norm.centred_rows(A, ledger), 4 * (384 + 3 + 2 + 2)),
+    "scaled rows": (lambda ledger: norm.scaled_rows(A, ROW, ledger), 4 * (384 + 3 + 1)),
+    # The product, 49 and 0; then two ends and their roundings, with reciprocals of 128 bits.
+    "values of rows": (
+        lambda ledger: norm.values_at(norm.Normed(A, [(1, 2)] * 2), A, ledger),
+        4 * (384 + 3 + 3 + 2) + 16 * (384 + 6 + 128),
+    ),
+    # The products, 50 the largest, and that of a row; then the same with two reciprocals.
+    "scores of rows": (
+        lambda ledger: norm.scores_at(
+            A, ROW, A, norm.Normed(A, [(1, 2)] * 2), norm.Normed(A, [(1, 2)] * 2), ledger
+        ),
+        4 * (384 + 3 + 3 + 2) + 2 * (384 + 1 + 3 + 2) + 16 * (384 + 6 + 128 + 128),
+    ),
 }
 
 

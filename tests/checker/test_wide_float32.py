@@ -127,19 +127,6 @@ def test_one_position_is_enough(kind: str | None) -> None:
     assert theorem.correct_lower == vectors_wide.truth_of(model).correct
 
 
-def test_whole_numbers_may_be_even() -> None:
-    model = vectors_wide.two_heads(5)
-    for name in ("unembed.W_U", "unembed.b_U"):
-        model = scaled(model, name, 1 << 48)
-    for fine in (0, 48):
-        sizes = usual_places({"d_vocab": 3, "n_ctx": 3})
-        heads = heads_of(load_model(model.bytes), sizes, ledger(), fine)
-        assert {paths.value_scale for (paths,) in heads.tables} == {fine}
-    doc = vectors_wide.boxed(make_vectors, model, vectors_wide.whole(make_vectors, "brute-force"))
-    theorem = make_vectors.theorem_of(model.bytes, mutators.encode(doc))
-    assert theorem.correct_lower == vectors_wide.truth_of(model).correct
-
-
 @pytest.mark.parametrize(("heads", "declined"), [(1, False), (4, False), (5, True)])
 def test_wide_cells_are_about_four_heads_at_most(heads: int, declined: bool) -> None:
     model = networks.of(random.Random(1), {"n_heads": heads}, vocab=3, n=2, d_model=2, d_head=1)
