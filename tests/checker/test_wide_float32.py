@@ -236,6 +236,54 @@ def test_squares_that_might_overflow_are_declined_from_the_bound_on() -> None:
     assert refusal.value.rule == "SPEC-16.14"
 
 
+@pytest.mark.parametrize("kind", NORMS)
+def test_parts_of_a_normalisation_are_those_of_the_page(kind: str) -> None:
+    rng = random.Random(kind)
+    for seed in range(6):
+        model = model_of(seed, kind)
+        page = wide_bounds.Page(model, USUAL, ZERO, up=True)
+        for name in ("blocks.0.ln1", "ln_final"):
+            own = rounded.normalisation(load_model(model.bytes), name, ledger())
+            assert own.eps == page.variance_offset
+            x = [Fraction(rng.randrange(1 << 20), 1 << rng.randrange(60)) for _ in range(2)]
+            assert own.centring(propagation.Computed(*x)) == page.centring(wide_bounds.Row(*x))
+            for moved in (ZERO, x[0]):
+                expected = page.normed(name, moved)
+                assert own.row(moved) == propagation.Computed(expected.norm, expected.error)
+
+
+def test_what_underflows_is_never_nothing() -> None:
+    """Where all else is a multiple of 2^-96 already, 2^-140 more is one multiple more."""
+    own = rounded.Normalisation(3, Fraction(2), Fraction(1), Fraction(1), ZERO)
+    short = Fraction(1, 1 << 96)
+    assert own.centring(propagation.Computed(ZERO, ZERO)) == short
+    # e_m = e_n + gamma_2 (root + e_n) + t, e_n = v + gamma_11 root + t
+    for missing in (TINY, TINY * (1 + gamma(2))):
+        e_n = (5 - gamma(2) * own.root - missing) / (1 + gamma(2))
+        moved = e_n - gamma(11) * own.root
+        assert own.row(moved).error == 5 + short
+
+
+@pytest.mark.parametrize("value", [1, 2, 3, 4, 9, 10, 1023, 1024])
+def test_a_root_is_rounded_up_to_a_multiple_of_2_to_the_minus_64(value: int) -> None:
+    found = rounded.root_above(value)
+    assert (found - Fraction(1, 1 << 64)) ** 2 <= value < found**2
+
+
+def test_a_row_that_might_be_constant_is_declined(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(model_of(1, "LN").bytes)
+    own = rounded.normalisation(model, "blocks.0.ln1", ledger())
+    R = Fraction(7)
+    e_c = own.centring(propagation.residual(R))
+    least = e_c * own.root / own.width
+    monkeypatch.setattr(rounded, "least_deviation", lambda *_: least + 1)
+    assert rounded.read_rows(model, R, ledger()) == own.row(e_c)
+    monkeypatch.setattr(rounded, "least_deviation", lambda *_: least)
+    with pytest.raises(Declined) as refusal:
+        rounded.read_rows(model, R, ledger())
+    assert refusal.value.rule == "SPEC-16.14"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_estimates_are_those_of_the_pages(kind: str | None, tmp_path: Path) -> None:
     for seed in range(6):

@@ -12,6 +12,7 @@ from math import ceil, floor
 from types import SimpleNamespace
 from typing import Any
 
+import networks
 import pytest
 import vectors_wide
 from test_cells import ledger
@@ -50,6 +51,30 @@ def test_a_deviation_lies_between_its_ends(exponent: int, scale: int, length: in
 def test_rows_are_centred_without_a_division() -> None:
     found = norm.centred_rows(Matrix(((1, 2, 6), (0, 0, -3)), 4), ledger())
     assert found == Matrix(((-6, -3, 9), (3, 3, -6)), 4)
+    assert norm.centred_rows(Matrix(((1, 2, 6),), 4), ledger()) == Matrix(((-6, -3, 9),), 4)
+
+
+def root_of_odd(value: int, bits: int) -> int:
+    """Return a square root modulo ``2^bits`` of a number that is 1 modulo 8."""
+    found = 1
+    for bit in range(3, bits + 1):
+        if (found * found - value) % (1 << bit):
+            found += 1 << bit - 2
+    return found
+
+
+def test_a_quotient_just_below_a_square_has_the_smaller_root() -> None:
+    # d^3 eps + |c|^2 is n; here 17 k^2 - 1 is n 2^192, and a quotient of n and 17 almost k^2.
+    d, own = 17, Deviation(17, 1, 0)
+    k = root_of_odd(pow(d, -1, 1 << 192), 192)
+    n, rest = divmod(d * k * k - 1, 1 << 192)
+    assert rest == 0
+    low, _ = own.ends(n - d**3, 0)
+    assert low == k - 1
+    # 2^257 / n is almost 9.
+    n = -(-(1 << 257) // 9)
+    low, _ = Deviation(2, 1, 0).inverse(n - 8, 0)
+    assert low == 2
 
 
 @pytest.mark.parametrize("scale", [90, 96, 99])
@@ -175,6 +200,23 @@ def test_weights_are_those_of_the_extremes_of_scores(
         lows = [{b: top - high for b, (_, high) in row.items()} for row in spans]
         highs = [{b: top - low + slack.score_error for b, (low, _) in row.items()} for row in spans]
         assert found == (lows, highs)
+
+
+def test_a_norm_without_weights_adds_nothing_to_outputs() -> None:
+    model = vectors_wide.two_heads(3, "LNPre")
+    found = heads_of(load_model(model.bytes), usual_places({"d_vocab": 3, "n_ctx": 3}), ledger())
+    assert found.final is not None
+    bias = tuple(int(Fraction(x) * TABLE) for x in model.tensors["unembed.b_U"])
+    assert (found.final.beta_low, found.final.beta_high) == (bias, bias)
+
+
+def test_a_row_of_one_number_is_nothing_less_its_mean() -> None:
+    rng = random.Random(2)
+    chosen = {"n_heads": 1, "normalization_type": "LN"}
+    model = networks.of(rng, chosen, vocab=3, n=2, d_model=1, d_head=1)
+    found = heads_of(load_model(model.bytes), usual_places({"d_vocab": 3, "n_ctx": 2}), ledger())
+    for paths in found.tables[0]:
+        assert {x for row in paths.evou_low for x in row} == {0}
 
 
 def test_positions_add_nothing_to_tables_of_their_own() -> None:

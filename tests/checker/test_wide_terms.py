@@ -23,10 +23,12 @@ from checker.cells.counting import Count
 from checker.cells.parse import Cell
 from checker.cells.paths import Paths
 from checker.cells.terms import Left
-from checker.float32.cells import REAL
+from checker.cells.weights import Scores
+from checker.float32.cells import REAL, Slack
 from checker.ground.errors import Refusal
 from checker.ground.exact import Matrix
 from checker.wide import frame as frame_module
+from checker.wide import single
 from checker.wide.derive import WideCells
 from checker.wide.final import Final
 from checker.wide.frame import WideFrame
@@ -35,6 +37,7 @@ from checker.wide.hints import Hints, Side, parse_hints
 from checker.wide.methods import WideCount, WideEnumerate
 from checker.wide.mlp import Neurons, chord, down, ramp, up
 from checker.wide.norm import NORM_SCALE, Deviation
+from checker.wide.single import Single
 
 VOCAB, PLACES, NEURONS, PRECISION = 5, 3, 2, 64
 LAMBDA, BOUND, SLOPE = 16, 12, 8
@@ -512,3 +515,192 @@ def test_failures_are_counted_together_and_vertex_by_vertex(
     frame.vertices = 1
     assert count.failures(left) == Failures(2, min(joint, size))
     assert len(seen) == 1
+
+
+# --- single inputs -----------------------------------------------------------------
+
+
+def mean_of(values: Any, weights: Any, bits: int) -> tuple[int, int]:
+    """Return both ends of a weighted mean over ``bits`` bits more, of numbers between ends."""
+    pairs = list(zip(values, weights, strict=True))
+    least = sum(min(v[0] * w[0], v[0] * w[1]) for v, w in pairs)
+    most = sum(max(v[1] * w[0], v[1] * w[1]) for v, w in pairs)
+    totals = [sum(w[end] for w in weights) for end in (0, 1)]
+    low = min(Fraction(least << bits, total) for total in totals)
+    high = max(Fraction(most << bits, total) for total in totals)
+    return floor(low), ceil(high)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_single_input_is_read_as_the_page_says(seed: int) -> None:
+    rng = random.Random(f"single {seed}")
+    heads = heads_of(Seeded(rng), rng.choice((1, 2, 3)), enclosed=seed % 3 > 0)
+    tokens = tuple(rng.randrange(VOCAB) for _ in range(PLACES))
+    bits = rng.choice((6, 40))
+    low = [[rng.randrange(1, 1 << bits) for _ in range(PLACES)] for _ in heads]
+    weights = [[(x, x + rng.randrange(1 << bits // 2)) for x in row] for row in low]
+    own = Single(
+        tokens,
+        heads[0],
+        [[(paths, w) for w in row] for paths, row in zip(heads, weights, strict=True)],
+        bits,
+    )
+    q = tokens[-1]
+    ends: dict[Any, tuple[int, int]] = {}
+    for j, right in itertools.product(range(VOCAB + 1), (None, 0)):
+        least, most = heads[0].eu_low[q][j], heads[0].eu_high[q][j]
+        if right is not None:
+            least -= heads[0].eu_high[q][right]
+            most -= heads[0].eu_low[q][right]
+        found = [least << bits, most << bits]
+        for paths, row in zip(heads, weights, strict=True):
+            values = []
+            for place, t in zip(paths.pvou, tokens, strict=True):
+                shift = place[j] - (0 if right is None else place[right])
+                under, over = paths.evou_low[t][j], paths.evou_high[t][j]
+                if right is not None:
+                    under -= paths.evou_high[t][right]
+                    over -= paths.evou_low[t][right]
+                values.append((under + shift, over + shift))
+            mean = mean_of(values, row, bits)
+            found = [found[0] + mean[0], found[1] + mean[1]]
+        column = single._entry(j) if right is None else single._difference(j, right)
+        assert own.ends(column) == tuple(found)
+        ends[j, right] = found[0], found[1]
+    neurons = Neurons(Matrix(((0,) * 3,) * 2, 0), VOCAB - 1)
+    assert own.reads(neurons) == [ends[VOCAB - 1, None], ends[VOCAB, None]]
+    final = Final(EPS, (1, 2), (0,) * (VOCAB - 1), (1,) * (VOCAB - 1))
+    assert replace(final, beta_high=final.beta_low, ends=(5, 7)).even
+    assert own.spread(replace(final, beta_high=final.beta_low, ends=(5, 7))) == (5, 7)
+    nearest = farthest = Fraction(0)
+    for low_, high in (ends[VOCAB - 1, None], ends[VOCAB, None]):
+        nearest += Fraction(0 if low_ <= 0 <= high else min(abs(low_), abs(high))) ** 2
+        farthest += Fraction(max(abs(low_), abs(high))) ** 2
+    below, above = own.spread(final)
+    # S^2 = |Y|^2 / d + d^2 eps, in units of 2^-96
+    unit = Fraction(1, 1 << bits)
+    squares = [sum_ * unit**2 / 2 + 4 * Fraction(1 << 192) for sum_ in (nearest, farthest)]
+    assert below**2 <= squares[0] < (below + 1) ** 2
+    assert (above - 1) ** 2 <= squares[1] < above**2
+
+
+def test_weights_are_blurred_if_those_of_a_head_may_be_nothing() -> None:
+    (paths,) = heads_of(Seeded(random.Random(1)), 1, enclosed=False)
+
+    def blurred(*lows: tuple[int, ...]) -> bool:
+        heads = [[(paths, (low, 9)) for low in row] for row in lows]
+        return Single((0, 1, 2), paths, heads, 8).blurred
+
+    assert not blurred((0, 0, 1), (1, 0, 0))
+    assert blurred((0, 0, 0), (1, 1, 1))
+    assert blurred((1, 1, 1), (0, 0, 0))
+
+
+def scores_of(heads: list[Paths], precision: int) -> list[Any]:
+    named = usual_places({"d_vocab": VOCAB, "n_ctx": PLACES})
+    tables = Heads([[paths] for paths in heads], None, None)
+    return WideCells(tables, named, precision, ledger(), [REAL] * len(heads)).scores_of_heads
+
+
+def test_weights_of_a_single_input_are_those_of_its_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scores, "exp_ends", lambda _, below, bits: [(x, bits) for x in below])
+    rng = random.Random(5)
+    heads = heads_of(Seeded(rng), 1, enclosed=True)
+    (own,) = scores_of(heads, 64)
+    own = replace(own, slack=Slack(score_error=11))
+    tokens = (3, 0, 2)
+    low, high = (
+        [rows[2][t] + heads[0].eqkp[2][i] for i, t in enumerate(tokens)]
+        for rows in (heads[0].eqke_low, heads[0].eqke_high)
+    )
+    below = [(max(high) - b, max(high) - a + 11) for a, b in zip(low, high, strict=True)]
+    found: Any = [*single._weighed(own, tokens, 99)]
+    assert found == [(heads[0], (x, 99)) for x in below]
+
+
+def flat(gap: int) -> Paths:
+    """Return tables of which answer 1 is so much above answer 0, whatever the input."""
+    zeros = (0,) * (VOCAB + 1)
+    return exhaustion.exact_paths(
+        eqke=((0,) * VOCAB,) * VOCAB,
+        eqkp=((0,) * PLACES,) * VOCAB,
+        score_scale=4,
+        evou=(zeros,) * VOCAB,
+        pvou=(zeros,) * PLACES,
+        eu=((0, gap, gap - 9, *zeros[3:]),) * VOCAB,
+        value_scale=3,
+        d_head=2,
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    ("gap", "mu", "drop", "wrong"),
+    [
+        (0, 0, 0, True),
+        (-1, 0, 0, False),
+        (-1, 1, 0, None),
+        (-2, 1, 0, False),
+        (2, 0, 3, None),
+        (3, 0, 3, True),
+        (2, 5, 3, None),
+        (-5, 5, 3, None),
+        (-6, 5, 3, False),
+    ],
+)
+def test_an_input_is_wrong_or_right_from_its_bound_on(
+    count: int, gap: int, mu: int, drop: int, wrong: bool | None
+) -> None:
+    scores = scores_of([flat(gap), *[flat(0)] * (count - 1)], 64)
+    for answers in ([1], [2, 1], [1, 2]):
+        assert single.is_wrong(scores, None, None, 0, (0, 1, 2), answers, mu, drop) is wrong
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns"), [("plain", 0), ("even", 0), ("final", 2), ("neurons", 3)]
+)
+def test_an_input_costs_what_the_page_says(
+    kind: str, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def exp_ends(_: object, below: Any, precision: int) -> list[tuple[int, int]]:
+        seen.append(precision)
+        return [(1 << precision, 1 << precision)] * len(below)
+
+    monkeypatch.setattr(Scores, "exp_ends", exp_ends)
+    scores = scores_of([flat(-1), flat(0)], 64)
+    book = scores[0].tables.ledger
+    biases = (0,) * 4, (0, 0, 0, int(kind == "final"))
+    final = Final(EPS, (1, 2), *biases) if kind in ("even", "final") else None
+    neurons = Neurons(Matrix(((0,) * 3,) * 3, 0), 3) if kind == "neurons" else None
+    answers = [1, 2]
+    for mu, precisions in ((0, [128]), (1, [128, 256, 512, 1024, 2048, 4096])):
+        before = book.total
+        seen.clear()
+        found = single.is_wrong(scores, final, neurons, 0, (0, 1, 2), answers, mu, 0)
+        assert found is (None if mu else False)
+        assert seen == [bits for bits in precisions for _ in scores]
+        each = 2 * (len(answers) + columns) * (9 * 3 + 5) + 2 * 3
+        assert book.total - before == len(precisions) * each
+    seen.clear()
+    single.is_wrong(
+        [replace(own, precision=3000) for own in scores], None, None, 0, (0,) * 3, [1], 0, 0
+    )
+    assert seen == [4096, 4096]
+
+
+def test_a_norm_and_neurons_count_in_single_inputs() -> None:
+    scores = scores_of([flat(0)], 64)
+    tokens = 0, 1, 2
+    # S is 2 where nothing is read; beta of answer 1 is 1/8 above that of answer 0, or below it.
+    for beta, wrong in ((1 << 93, True), (-1 << 93, False), (0, True)):
+        final = Final(EPS, (0, 0), (0, beta, 0, 0), (0, beta, 0, 0))
+        assert single.is_wrong(scores, final, None, 0, tokens, [1], 0, 0) is wrong
+    reads = replace(flat(-1), eu_low=((0, -1, 0, 0, 0, 8),) * VOCAB)
+    scores = scores_of([replace(reads, eu_high=reads.eu_low)], 64)
+    # A neuron that reads one, and adds 1/8 to answer 1, or 1/16, or takes 1/8 off.
+    for effect, wrong in ((2, True), (1, False), (-2, False)):
+        neurons = Neurons(Matrix(((0, effect, 0, 0, 0),), 4), 5)
+        assert single.is_wrong(scores, None, neurons, 0, tokens, [1], 0, 0) is wrong
+    assert single.MAX_PRECISION == 4096
