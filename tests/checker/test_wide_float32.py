@@ -41,6 +41,7 @@ from checker.float32.cells import REAL, Slack
 from checker.ground.errors import Declined
 from checker.statement.model import load_model
 from checker.wide import float32, forest, norm, rounded
+from checker.wide.final import Final
 from checker.wide.float32 import rounded_heads
 from checker.wide.heads import Heads, heads_of, require_wide
 
@@ -282,6 +283,21 @@ def test_a_row_that_might_be_constant_is_declined(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Declined) as refusal:
         rounded.read_rows(model, R, ledger())
     assert refusal.value.rule == "SPEC-16.14"
+
+
+def test_biases_of_outputs_are_as_far_apart_as_their_ends() -> None:
+    model = load_model(model_of(1, "LN").bytes)
+    y = propagation.Computed(Fraction(3), Fraction(1, 64))
+    own = rounded.normalisation(model, "ln_final", ledger())
+    wider = own.root * own.centring(y)
+    final = Final(norm.deviation(model), (1, ONE), (0,) * 4, (0,) * 4)
+    found, _ = rounded.through_norm(model, y, final, ledger())
+    for low, high, apart in (((0, -5, 0, 0), (0,) * 4, 5), ((0,) * 4, (0, 0, 7, 0), 7)):
+        ends = [tuple(x * ONE for x in row) for row in (low, high)]
+        more, _ = rounded.through_norm(
+            model, y, replace(final, beta_low=ends[0], beta_high=ends[1]), ledger()
+        )
+        assert more.bound - found.bound == wider * apart
 
 
 @pytest.mark.parametrize("kind", KINDS)
