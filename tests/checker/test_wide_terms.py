@@ -584,6 +584,27 @@ def test_a_single_input_is_read_as_the_page_says(seed: int) -> None:
     assert (above - 1) ** 2 <= squares[1] < above**2
 
 
+def test_a_spread_is_the_sum_of_squares_and_nothing_more() -> None:
+    seen: list[tuple[int, int]] = []
+
+    def ends(square: int, scale: int) -> tuple[int, int]:
+        seen.append((square, scale))
+        return len(seen), 10 + len(seen)
+
+    deviation: Any = SimpleNamespace(width=2, ends=ends)
+    final = Final(deviation, (1, 2), (0, 0), (0, 1))
+    columns = {2: (-3, 5), 3: (2, 4)}
+    own: Any = SimpleNamespace(
+        precision=7, ends=lambda column: columns[column((0, 1, 2, 3), ())[0]]
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(single, "_entry", lambda k: lambda low, _: (low[k], 0))
+        assert Single.spread(own, final) == (1, 12)
+        columns[2] = (-5, -3)
+        Single.spread(own, final)
+    assert seen == [(4, 103), (25 + 16, 103), (9 + 4, 103), (25 + 16, 103)]
+
+
 def test_weights_are_blurred_if_those_of_a_head_may_be_nothing() -> None:
     (paths,) = heads_of(Seeded(random.Random(1)), 1, enclosed=False)
 
