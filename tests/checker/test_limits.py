@@ -786,3 +786,29 @@ def test_a_negative_precision_is_malformed_and_a_low_one_declined(
 ) -> None:
     certificate = document(PAIR, completed(2, []), precision=value)
     assert refusal(PAIR.bytes, models.canonical(certificate).encode() + b"\n") == (kind, rule)
+
+
+@pytest.mark.parametrize(("width", "kept"), [(0, False), (1, True), (4096, True), (4097, False)])
+def test_a_head_has_at_most_4096_hidden_numbers(width: int, kept: bool) -> None:
+    entries = {"head.W_1": container.Entry("F32", (2, width), 0, 8 * width)}
+    if kept:
+        assert model._hidden_width(entries) == width
+        return
+    with pytest.raises(Declined) as found:
+        model._hidden_width(entries)
+    assert found.value.rule == "SPEC-3.5"
+
+
+@pytest.mark.parametrize(
+    ("written", "pair"),
+    [
+        ("0x0.0p+0", (0, 0)),
+        ("0x1.0p+0", (1, 0)),
+        ("0x1.8p-1", (3, -2)),
+        ("0x1.0000000000000p-3", (1, -3)),
+    ],
+)
+def test_an_attention_mix_is_in_lowest_terms(written: str, pair: tuple[int, int]) -> None:
+    mixed: Any = SimpleNamespace(config={"attention_mix": written})
+    assert model.mix(mixed) == pair
+    assert model.mix(SimpleNamespace(config={})) == (1, 0)  # type: ignore[arg-type]
