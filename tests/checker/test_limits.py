@@ -40,7 +40,7 @@ from checker.ground.errors import (
 from checker.ground.ledger import CEILING, Ledger
 from checker.statement import container, model
 from checker.statement import scope as scopes
-from checker.statement.outcome import MAX_CELLS
+from checker.statement.outcome import MAX_CELLS, Outcome
 from checker.wide import norm
 
 
@@ -812,3 +812,10 @@ def test_an_attention_mix_is_in_lowest_terms(written: str, pair: tuple[int, int]
     mixed: Any = SimpleNamespace(config={"attention_mix": written})
     assert model.mix(mixed) == pair
     assert model.mix(SimpleNamespace(config={})) == (1, 0)  # type: ignore[arg-type]
+
+
+def test_what_is_proved_of_two_sets_is_added() -> None:
+    one, two = Outcome(1, 20, 300, 7), Outcome(4, 50, 600, 9)
+    assert one.plus(two) == two.plus(one) == Outcome(5, 70, 900, 7)
+    assert one.plus(Outcome(0, 2, 2, None)) == Outcome(1, 22, 302, 7)
+    assert Outcome(0, 1, 1, None).plus(Outcome(0, 2, 2, None)) == Outcome(0, 3, 3, None)
