@@ -626,7 +626,9 @@ def scores_of(heads: list[Paths], precision: int) -> list[Any]:
 def test_weights_of_a_single_input_are_those_of_its_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Scores, "exp_ends", lambda _, below, bits: [(x, bits) for x in below])
     rng = random.Random(5)
-    heads = heads_of(Seeded(rng), 1, enclosed=True)
+    heads = heads_of(Seeded(rng), 1, enclosed=False)
+    wide = tuple(tuple(x + 7 * t + 3 for t, x in enumerate(row)) for row in heads[0].eqke_low)
+    heads = [replace(heads[0], eqke_high=wide)]
     (own,) = scores_of(heads, 64)
     own = replace(own, slack=Slack(score_error=11))
     tokens = (3, 0, 2)
@@ -718,10 +720,16 @@ def test_a_norm_and_neurons_count_in_single_inputs() -> None:
     for beta, wrong in ((1 << 93, True), (-1 << 93, False), (0, True)):
         final = Final(EPS, (0, 0), (0, beta, 0, 0), (0, beta, 0, 0))
         assert single.is_wrong(scores, final, None, 0, tokens, [1], 0, 0) is wrong
+    open_ = Final(EPS, (0, 0), (0, -1 << 93, 0, 0), (0, 1 << 93, 0, 0))
+    assert single.is_wrong(scores, open_, None, 0, tokens, [1], 0, 0) is None
     reads = replace(flat(-1), eu_low=((0, -1, 0, 0, 0, 8),) * VOCAB)
     scores = scores_of([replace(reads, eu_high=reads.eu_low)], 64)
     # A neuron that reads one, and adds 1/8 to answer 1, or 1/16, or takes 1/8 off.
     for effect, wrong in ((2, True), (1, False), (-2, False)):
         neurons = Neurons(Matrix(((0, effect, 0, 0, 0),), 4), 5)
         assert single.is_wrong(scores, None, neurons, 0, tokens, [1], 0, 0) is wrong
+    # It reads something between 0 and 2, and adds half of that: anything may be.
+    paths = replace(flat(-1), eu_high=((0, -1, 0, 0, 0, 16),) * VOCAB)
+    neurons = Neurons(Matrix(((0, 1, 0, 0, 0),), 1), 5)
+    assert single.is_wrong(scores_of([paths], 64), None, neurons, 0, tokens, [1], 0, 0) is None
     assert single.MAX_PRECISION == 4096
