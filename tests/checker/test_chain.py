@@ -475,14 +475,14 @@ def test_the_product_of_two_ranges_has_the_ends_of_all_products() -> None:
 @pytest.mark.parametrize(
     ("changes", "ov", "most"),
     [
-        ({}, 1, "products"),
-        ({"unembed.b_U": [0, 0, 0, 0, 0, 1 << 60]}, 1, "constants"),
-        # A direction along which nothing moves leaves everything.
-        ({ATTENTION + "W_V": [[[64], [1 << 40], [0]]]}, 0, "spreads"),
+        ({}, 0, "products"),
+        ({"unembed.b_U": [0, 0, 0, 0, 0, 1 << 60]}, 0, "constants"),
+        # A direction that is too short leaves half of what there is.
+        ({ATTENTION + "W_V": [[[64], [1 << 40], [0]]]}, -1, "spreads"),
     ],
 )
 def test_room_for_a_bracket_is_counted(changes: dict[str, Any], ov: int, most: str) -> None:
-    hints = [chains.matrix([[ov]]), chains.matrix([[ov]])]
+    hints = [chains.matrix([[1]], ov), chains.matrix([[1]])]
     # The widest gap is in the middle, so that the largest spread is that of no answer alone.
     far = ((0,), (1,), (2,), (60,), (61,), (62,))
     chain, _ = chain_of(vectors_chain.model(far, changes=changes), 5, [[5, 5]], ov=hints)

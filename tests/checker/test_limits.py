@@ -41,6 +41,7 @@ from checker.ground.ledger import CEILING, Ledger
 from checker.statement import container, model
 from checker.statement import scope as scopes
 from checker.statement.outcome import MAX_CELLS, Outcome
+from checker.sums import fold
 from checker.wide import norm
 
 
@@ -67,6 +68,7 @@ def test_the_limits_are_those_of_the_specification() -> None:
     assert (cells.ROW_BITS, cells.TERM_BITS) == (2048, 1024)
     assert counting.MAX_POLYNOMIAL_BITS == 1 << 22
     assert CEILING == 10**11
+    assert fold.ENTRY_BITS == 128
     sizes = {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
     assert sizes | {"n_heads": 16, "n_layers": 16} == model._SIZES
     assert model._MLP_WIDTH == 4096
@@ -421,6 +423,13 @@ FORMED: dict[str, tuple[Callable[[Ledger], object], int]] = {
     "hints": (lambda ledger: norms.low_rank(A, A, A, ledger), 4 * (384 + 3 + 3 + 2)),
     "a centred row": (lambda ledger: norm.centred_rows(A, ledger), 4 * (384 + 3 + 2 + 2)),
     "scaled rows": (lambda ledger: norm.scaled_rows(A, ROW, ledger), 4 * (384 + 3 + 1)),
+    # Two packed rows of three slots of two bytes, for sums below 2^(5 + 4 + 2).
+    "a packed factor": (lambda ledger: fold.factor(B, 5, ledger), 2 * (384 + 8 * 6)),
+    "a packed product": (
+        lambda ledger: fold.product(A, B, ledger),
+        2 * (384 + 8 * 6) + 6 * (384 + 8 * 2),
+    ),
+    "multiplied rows": (lambda ledger: fold._scaled(A, [1, -5], 0, ledger), 4 * (384 + 3 + 3)),
     # The product, 49 and 0; then two ends and their roundings, with reciprocals of 128 bits.
     "values of rows": (
         lambda ledger: norm.values_at(norm.Normed(A, [(1, 2)] * 2), A, ledger),
@@ -819,3 +828,16 @@ def test_what_is_proved_of_two_sets_is_added() -> None:
     assert one.plus(two) == two.plus(one) == Outcome(5, 70, 900, 7)
     assert one.plus(Outcome(0, 2, 2, None)) == Outcome(1, 22, 302, 7)
     assert Outcome(0, 1, 1, None).plus(Outcome(0, 2, 2, None)) == Outcome(0, 3, 3, None)
+
+
+@pytest.mark.parametrize(("mix", "tables"), [("0x0.0p+0", 1), ("0x1.0p-1", 4), ("0x1.0p+0", 4)])
+def test_heads_have_tables_of_sums_where_they_move_anything(mix: str, tables: int) -> None:
+    sizes = {"d_mlp": 5, "d_vocab_out": 2, "n_heads": 3}
+    mixed: Any = SimpleNamespace(sizes=sizes, config={"attention_mix": mix})
+    assert fold._entries(mixed, 11) == 11 * 7 * tables
+    # With the ten entries of M they have room for 2^28 bits, 128 for each at least.
+    rows = ((1 << 21) - 10) // (7 * tables)
+    assert fold._entries(mixed, rows) == rows * 7 * tables
+    with pytest.raises(Declined) as found:
+        fold._entries(mixed, rows + 1)
+    assert found.value.rule == "SPEC-3.5"
