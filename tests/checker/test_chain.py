@@ -500,6 +500,14 @@ def test_room_for_a_bracket_is_counted(changes: dict[str, Any], ov: int, most: s
     assert chain.bits == 1024 + chain.precision + lengths[most] + 8
 
 
+def test_room_for_a_bracket_is_that_of_the_largest_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    spreads = {j: {0: 1, 1: 1 << 900, 2: 2} for j in range(6)}
+    rivals = Rivals(spreads, dict.fromkeys(spreads, 1))
+    monkeypatch.setattr(frames_module, "line", lambda *_: rivals)
+    chain, _ = chain_of(vectors_chain.model(SIX), 5, [[5, 5]])
+    assert chain.bits == 1024 + chain.precision + 901 + 8
+
+
 def test_a_width_is_a_norm_and_a_reach_each_over_its_scale() -> None:
     # |x| is 5/4 and 0; the reach (2 * 3 + 5 * 4) / 2^5.
     widths = Widths(Fraction(3), (2, 5), 3)
