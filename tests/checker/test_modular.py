@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import partial
 from math import floor, prod
 from operator import add, getitem, mul
+from types import SimpleNamespace
 from typing import Any
 
 import addition
@@ -34,9 +35,11 @@ from checker.ground.interval import exp_enclosure
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
 from checker.statement.outcome import alone
+from checker.sums import inputs
 from checker.sums.fold import fold
-from checker.sums.inputs import evaluation_of
+from checker.sums.inputs import Evaluation, LowRank, _Ground, evaluation_of
 from checker.sums.shares import Scores, shares_of
+from checker.sums.tables import Fineness
 
 CONSTANT = MIXES[0]
 
@@ -586,3 +589,73 @@ def test_scores_and_the_common_scale_of_the_tables_count_as_memory(
         entries = rows * columns * (1 + heads)
         widest = max(bits(Matrix(table, 0)) for table in found.tables)
         assert [pair for pair in asked if pair[0] == entries][-1] == (entries, widest)
+
+
+# --- room -----------------------------------------------------------------------------
+
+
+def one_way(gap: int, rest: int) -> Any:
+    """Return what serves one input of two tokens whose only way finds this margin."""
+    way: Any = SimpleNamespace(margin=lambda *_: (gap, rest))
+    statement: Any = SimpleNamespace(right=lambda _: (0,))
+    return Evaluation(statement, [0, 3], [], [], [way], over=1, scale=0, drift=0)
+
+
+@pytest.mark.parametrize("weight", [1, 10**9])
+@pytest.mark.parametrize(
+    ("gap", "rest", "margin"),
+    [(5, 0, 5 << 20), (5, 4, 1 << 20), (5, 5, None), (-5, 5, -1), (0, 0, -1), (-4, 5, None)],
+)
+def test_an_outcome_and_its_room(gap: int, rest: int, margin: int | None, weight: int) -> None:
+    book = ledger()
+    found = one_way(gap, rest).outcome((1, 2), weight, book)
+    room = 3 * (384 + weight.bit_length())
+    if margin is None:
+        assert (found.lower, found.upper, found.size, found.margin) == (0, weight, weight, None)
+    elif margin < 0:  # a tie is wrong
+        assert (found.lower, found.upper, found.size, found.margin) == (*[weight] * 3, None)
+    else:
+        assert (found.lower, found.upper, found.size, found.margin) == (0, 0, weight, margin)
+        room += 384 + margin.bit_length()
+    assert book.held == room
+
+
+@pytest.mark.parametrize(("lost", "rest"), [(0, 0), (2, 1)])
+def test_a_way_of_all_rows_and_its_room(
+    lost: int, rest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    tables = SimpleNamespace(bits=17, shift=5, error=3, slots=SimpleNamespace(columns=9))
+    monkeypatch.setattr(inputs, "packed", lambda *_: tables)
+    monkeypatch.setattr(inputs, "readout", lambda *given: seen.append(given[:4]))
+    M = Matrix(((7, -9, 0), (1, 1, 1)), 6)
+    folded: Any = None
+    book = ledger()
+    way = _Ground(folded, M, 11).whole_way(Fineness(1, 0, 6 - lost), book)
+    assert book.held == 6 * (384 + 4 + 1)
+    rows = ((16 >> lost, 0, 9 >> lost), (0, 0, 0))
+    assert seen == [(Matrix(rows, 6 - lost), [rest] * 2, None, 17)]
+    assert (way.direct, way.scale, way.shift, way.error) == (6, 6 - lost, 5 + lost, 33)
+
+
+def test_activations_of_switches_have_room_for_a_sum_over_positions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Any] = []
+    tables = SimpleNamespace(bits=17, shift=5, error=0, slots=SimpleNamespace(columns=3))
+    monkeypatch.setattr(inputs, "packed", lambda *_: tables)
+    monkeypatch.setattr(inputs, "readout", lambda *given: seen.append(given[:4]))
+    monkeypatch.setattr(inputs, "prepare", lambda *given: seen.append(given[4]))
+    M, PQ = Matrix(((7, -9, 0), (1, 1, 1)), 6), Matrix(((6, -9, 2), (1, 4, 1)), 6)
+    # Two columns of neurons, then three of outputs; five positions.
+    rows = tuple((x, -x, 999, 999, 999) for x in (3, 100, 5, 0, 1))
+    folded: Any = SimpleNamespace(tables=[rows], scale=9, M=M, sizes=[1] * 5)
+    pair = LowRank(Matrix(((1,), (2,)), 2), Matrix(((3, 4, 5),), 1))
+    proof: Any = SimpleNamespace(hints=object())
+    way = _Ground(folded, M, 11).own_way(proof, pair, PQ, Fineness(1, 0, 9), ledger())
+    rest = [3, 3]
+    assert seen == [
+        (pair.left, rest, Matrix(((24, 32, 40),), 4), 7 + 3),
+        [3 + 15, 3 + 3],
+    ]
+    assert way.error == 0
