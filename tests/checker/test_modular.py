@@ -8,7 +8,7 @@ import dataclasses
 import random
 from fractions import Fraction
 from functools import partial
-from math import floor, prod
+from math import ceil, floor, prod
 from operator import add, getitem, mul
 from types import SimpleNamespace
 from typing import Any
@@ -36,9 +36,11 @@ from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
 from checker.statement.outcome import alone
 from checker.sums import inputs
+from checker.sums import readout as readouts
 from checker.sums.fold import fold
 from checker.sums.inputs import Evaluation, LowRank, _Ground, evaluation_of
-from checker.sums.shares import Scores, shares_of
+from checker.sums.shares import Scores, Shares, shares_of
+from checker.sums.switches import parse_switches
 from checker.sums.tables import Fineness
 
 CONSTANT = MIXES[0]
@@ -422,6 +424,70 @@ def test_shares_are_rounded_outward(precision: int) -> None:
     assert above > 100
 
 
+def test_a_share_takes_its_own_end_and_the_other_of_all_others() -> None:
+    rng = random.Random(4)
+    precision, n = 8, 4
+    rows = Matrix(((0, 1, 2, 3),), 0)
+    for _ in range(50):
+        lows = [rng.randrange(80, 200) for _ in range(n)]
+        ends = [(low, low + rng.randrange(1, 90)) for low in lows]
+        found = Shares(Scores(rows, 1, 72), precision, [ends]).at(0, [0, 1, 2], ledger())
+        for i, (least, most) in enumerate(found):
+            low, high = ends[i]
+            above = sum(end for k, (_, end) in enumerate(ends) if k != i)
+            below = sum(end for k, (end, _) in enumerate(ends) if k != i)
+            assert least == floor(Fraction(n << precision) * low / (low + above))
+            assert most == ceil(Fraction(n << precision) * high / (high + below))
+
+
+@pytest.mark.parametrize(("low", "again"), [(64, False), (63, True)])
+def test_exponentials_that_sum_to_less_than_a_unit_are_formed_again(
+    low: int, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formed: list[Any] = []
+
+    def exponentials(_: object, values: Any, __: object) -> list[tuple[int, int]]:
+        formed.append(values)
+        return [(1 << 72, 1 << 72)] * len(values)
+
+    monkeypatch.setattr(Scores, "exponentials", exponentials)
+    ends = [(64, 99)] * 3 + [(low, 99)]
+    Shares(Scores(Matrix(((0, 1, 2, 3),), 0), 1, 72), 8, [ends]).at(0, [0, 1, 2], ledger())
+    assert formed == ([[0, 1, 2, 3]] if again else [])
+
+
+def switches_of(neurons: int, scale: int = 1, switch: int = 0, entries: int = 4) -> Any:
+    """Return the hint of two switches."""
+    rows = [[1] * entries, [0] * entries]
+    found = {"tables": {"exponent": 0, "rows": rows}}
+    found |= {"neurons": [switch] * neurons, "scales": [scale] * neurons}  # type: ignore[dict-item]
+    return parse_switches(found, neurons, 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "clause"),
+    [
+        ({"neurons": 1, "scale": 2**31}, ""),
+        ({"neurons": 1, "switch": 1}, ""),
+        ({"neurons": 4096}, ""),
+        ({"neurons": 1, "scale": 2**31 + 1}, "SPEC-3.3"),
+        ({"neurons": 1, "scale": 0}, "SPEC-3.3"),
+        ({"neurons": 1, "switch": 2}, "SPEC-3.3"),
+        ({"neurons": 1, "switch": -1}, "SPEC-3.3"),
+        ({"neurons": 4097}, "SPEC-3.5"),
+        ({"neurons": 1, "entries": 5}, "SPEC-13.6"),
+    ],
+)
+def test_switches_have_limits(given: Any, clause: str) -> None:
+    if not clause:
+        found = switches_of(**given)
+        assert found.scales == (given.get("scale", 1),) * given["neurons"]
+        return
+    with pytest.raises(Refusal) as refused:
+        switches_of(**given)
+    assert refused.value.rule == clause
+
+
 def test_shares_far_below_the_largest_score_of_the_table_are_formed_again() -> None:
     """One token has a score that is far above those of the input: with it alone all others would
     be zero.
@@ -659,3 +725,21 @@ def test_activations_of_switches_have_room_for_a_sum_over_positions(
         [3 + 15, 3 + 3],
     ]
     assert way.error == 0
+
+
+def test_sums_over_neurons_have_room_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Matrix, int]] = []
+    monkeypatch.setattr(readouts, "factor", lambda matrix, room, _: seen.append((matrix, room)))
+    P, Q = Matrix(((7, 0), (-9, 1), (0, 0), (1, 2), (3, 0)), 3), Matrix(((1, 2), (3, 4)), 1)
+    found = readouts.readout(P, [0, 5, 0, 100, 0], Q, 30, ledger())
+    rows = tuple((*row, end) for row, end in zip(P.rows, (0, 5, 0, 100, 0), strict=True))
+    # Five activations of 30 bits, times entries of 7 bits.
+    assert [(matrix.rows, room) for matrix, room in seen] == [(Q.rows, 30 + 7 + 3), (rows, 30)]
+    assert found.counts == (1, 3, 0, 3, 1)
+
+
+def test_exponentials_of_scores_and_their_room() -> None:
+    book = ledger()
+    Scores(Matrix(((0, 7, 1),), 2), 2, 128).exponentials([0, 7, 1], book)
+    assert book.held == 6 * (384 + 128)
+    assert checker.sums.shares.GUARD_BITS == 64
