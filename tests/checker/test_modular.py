@@ -35,7 +35,7 @@ from checker.ground.interval import exp_enclosure
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
 from checker.statement.outcome import alone
-from checker.sums import inputs
+from checker.sums import inputs, switches
 from checker.sums import readout as readouts
 from checker.sums.fold import fold
 from checker.sums.inputs import Evaluation, LowRank, _Ground, evaluation_of
@@ -486,6 +486,40 @@ def test_switches_have_limits(given: Any, clause: str) -> None:
     with pytest.raises(Refusal) as refused:
         switches_of(**given)
     assert refused.value.rule == clause
+
+
+@pytest.mark.parametrize(
+    ("rests", "step"), [((63, 0), 1), ((64, 127), 2), ((128, 3), 3), ((9, 640), 11), ((), 1)]
+)
+def test_the_error_of_a_switch_falls_in_64_steps(rests: tuple[int, ...], step: int) -> None:
+    # Scales 2 and 1 of neurons whose E over that is between these and one more.
+    alphas, spreads = (2, 1), (3, 5)
+    members = [
+        switches._Member((7, -1), alpha, rest * alpha + alpha - 1, 1, by)
+        for rest, alpha, by in zip(rests, alphas, spreads, strict=False)
+    ]
+    found = switches._switch(2, members)
+    assert found.step == step
+    for level, error in enumerate(found.errors):
+        reach = level * step
+        left = [max(0, own.rest - own.alpha * reach) * own.spread for own in members]
+        assert error == sum(left)
+    assert len(found.errors) == 64
+    assert all(own.rest < own.alpha * 64 * step for own in members)
+    assert found.written == (7 * len(members), -len(members))
+
+
+def test_what_switches_write_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(switches, "hold", lambda entries, width, _: seen.append((entries, width)))
+    hints: Any = SimpleNamespace(
+        tables=Matrix(((1, 2, 3), (4, 5, 6)), 0), switches=(1,), scales=(1,)
+    )
+    left = SimpleNamespace(slots=SimpleNamespace(width=11), rows=(1,))
+    readout: Any = SimpleNamespace(counts=(2,), left=left)
+    pre = Matrix(((1,), (2,), (3,)), 0)
+    switches.prepare(hints, pre, [1, 2], readout, [1], ledger())
+    assert seen == [(2 * 3, 8 * 11)]
 
 
 def test_shares_far_below_the_largest_score_of_the_table_are_formed_again() -> None:
