@@ -37,11 +37,12 @@ from checker.ground.norms import TABLE_SCALE
 from checker.statement.outcome import alone
 from checker.sums import inputs, switches
 from checker.sums import readout as readouts
+from checker.sums import tables as tables_of_sums
 from checker.sums.fold import fold
 from checker.sums.inputs import Evaluation, LowRank, _Ground, evaluation_of
 from checker.sums.shares import Scores, Shares, shares_of
 from checker.sums.switches import parse_switches
-from checker.sums.tables import Fineness
+from checker.sums.tables import Fineness, packed
 
 CONSTANT = MIXES[0]
 
@@ -486,6 +487,48 @@ def test_switches_have_limits(given: Any, clause: str) -> None:
     with pytest.raises(Refusal) as refused:
         switches_of(**given)
     assert refused.value.rule == clause
+
+
+@pytest.mark.parametrize("scale", [9, 12, 40])
+@pytest.mark.parametrize("precision", [64, 68, 71])
+def test_packed_tables_are_rounded_down_and_have_room(
+    scale: int, precision: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        tables_of_sums, "hold", lambda entries, width, _: held.append((entries, width))
+    )
+    rng = random.Random(f"{scale} {precision}")
+    sizes, columns = [2, 1, 2], 4
+    tables = [
+        tuple(tuple(rng.randint(-5000, 5000) for _ in range(columns)) for _ in range(5))
+        for _ in range(3)
+    ]
+    tables[1] = ((8191, 0, -8191, 1), *tables[1][1:])
+    folded: Any = SimpleNamespace(scale=12, tables=tables, sizes=sizes, scores=[None, None])
+    found = packed(folded, slice(1, None), Fineness(3, precision, scale), ledger())
+    lost, unit = max(0, 12 - scale), 3 << precision
+    dropped = precision // 8 if lost else 0
+    # Two heads: of every position a row, and of each head two.
+    width = (8191 >> lost).bit_length() + (7 * unit).bit_length()
+    assert found.bits == width - 8 * dropped
+    assert found.shift == lost + 8 * dropped
+    assert found.error == (8 * unit << lost if lost else 0)
+    assert (found.slots.columns, found.slots.size) == (3, width // 8 + 1)
+    assert held == [(5 * 3, 8 * 3 * (width // 8 + 1))]
+    shares = [[rng.randrange(unit), rng.randrange(unit)] for _ in range(2)]
+    rows = [0, 2, 3]
+    row = found.at(rows, shares, ledger())
+    for column, value in enumerate(row, 1):
+        base, *moved = ([entries[column] >> lost for entries in table] for table in tables)
+        whole = unit * sum(base[r] for r in rows)
+        for table, own in zip(moved, shares, strict=True):
+            whole += sum(s * (table[r] + table[3]) for s, r in zip(own, rows, strict=False))
+        assert value == floor(Fraction(whole, 1 << 8 * dropped))
+
+
+def test_tables_are_rounded_to_32_bits_behind_all_sums() -> None:
+    assert tables_of_sums.ROUNDING_BITS == 32
 
 
 @pytest.mark.parametrize(
