@@ -504,13 +504,13 @@ def test_packed_tables_are_rounded_down_and_have_room(
         tuple(tuple(rng.randint(-5000, 5000) for _ in range(columns)) for _ in range(5))
         for _ in range(3)
     ]
-    tables[1] = ((8191, 0, -8191, 1), *tables[1][1:])
     folded: Any = SimpleNamespace(scale=12, tables=tables, sizes=sizes, scores=[None, None])
     found = packed(folded, slice(1, None), Fineness(3, precision, scale), ledger())
     lost, unit = max(0, 12 - scale), 3 << precision
     dropped = precision // 8 if lost else 0
     # Two heads: of every position a row, and of each head two.
-    width = (8191 >> lost).bit_length() + (7 * unit).bit_length()
+    entries = [x >> lost for table in tables for row in table for x in row[1:]]
+    width = max(map(int.bit_length, entries)) + (7 * unit).bit_length()
     assert found.bits == width - 8 * dropped
     assert found.shift == lost + 8 * dropped
     assert found.error == (8 * unit << lost if lost else 0)
@@ -520,7 +520,7 @@ def test_packed_tables_are_rounded_down_and_have_room(
     rows = [0, 2, 3]
     row = found.at(rows, shares, ledger())
     for column, value in enumerate(row, 1):
-        base, *moved = ([entries[column] >> lost for entries in table] for table in tables)
+        base, *moved = ([own[column] >> lost for own in table] for table in tables)
         whole = unit * sum(base[r] for r in rows)
         for table, own in zip(moved, shares, strict=True):
             whole += sum(s * (table[r] + table[3]) for s, r in zip(own, rows, strict=False))
