@@ -820,3 +820,50 @@ def test_exponentials_of_scores_and_their_room() -> None:
     Scores(Matrix(((0, 7, 1),), 2), 2, 128).exponentials([0, 7, 1], book)
     assert book.held == 6 * (384 + 128)
     assert checker.sums.shares.GUARD_BITS == 64
+
+
+def test_effects_of_shares_are_those_of_the_page() -> None:
+    # Two neurons and two outputs; positions of 2, 1 and 2 tokens; ranges of M over 2^-3.
+    base = ((0,) * 4,) * 5
+    head = ((3, -2, 5, 9), (-4, 1, 0, 0), (1, 1, -7, 2), (0, 0, 4, 4), (2, -3, 1, 0))
+    M = Matrix(((7, 0), (0, 5)), 3)
+    folded: Any = SimpleNamespace(tables=[base, head], sizes=[2, 1, 2])
+    book = ledger()
+    (effects,) = inputs._effects(folded, M, [7, 5], book)
+
+    def f(row: tuple[int, ...]) -> int:
+        through = abs(row[0]) * 7 + abs(row[1]) * 5
+        return through + (max(row[2:]) - min(row[2:])) * 8
+
+    last = max(f(head[3]), f(head[4]))
+    assert effects == [max(f(head[0]), f(head[1])) + last, f(head[2]) + last]
+    assert book.total == 20 + 20 + 40
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rounding_is_an_error_times_one_and_all_ranges(seed: int) -> None:
+    model = addition.good_model(3, MIXES[seed], seed)
+    doc = document(model, {"rule": "exact"})
+    proof: Any = check.parse(model.bytes, mutators.encode(doc)).proof
+    found = evaluation_of(proof, ledger())
+    first, second = found.ways
+    M = fold(proof.model, proof.statement.domain, ledger()).M
+    S = sum(max(row) - min(row) for row in M.rows)
+    assert first.error == first.tables.error * (S + (1 << M.scale))
+    assert second.error == 0
+    terms = 2 + 2 * len(found.shares) + 1
+    scale = found.scale - M.scale - (proof.precision if found.shares else 0)
+    F = 32 + (terms * (floor(1 + Fraction(S, 1 << M.scale)) + 1)).bit_length()
+    unit = found.over << (proof.precision if found.shares else 0)
+    lost = max(0, scale - F)
+    assert first.tables.error == (terms * unit << lost if lost else 0)
+
+
+def test_the_error_of_a_way_is_that_of_neurons_and_of_tables() -> None:
+    logits = SimpleNamespace(values=[10, 3, 4], error=5)
+    tables = SimpleNamespace(at=lambda *_: [0, 0, 1, 2, 3])
+    neurons = SimpleNamespace(written=lambda *_: logits)
+    way: Any = inputs.Way(tables, 2, neurons, 3, 4, 7)  # type: ignore[arg-type]
+    # 18, 19 and 28, over 2^-4 more.
+    for answer, gap in ((0, -10), (1, -9), (2, 9)):
+        assert way.margin((), (), answer, ledger()) == (gap << 4, (5 << 4) + 7)
