@@ -859,6 +859,61 @@ def test_rounding_is_an_error_times_one_and_all_ranges(seed: int) -> None:
     assert first.tables.error == (terms * unit << lost if lost else 0)
 
 
+@pytest.mark.parametrize(("scale", "finer"), [(6, 9), (9, 6)])
+def test_the_last_way_of_all_rows_rounds_nothing(
+    scale: int, finer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Fineness] = []
+    folded: Any = SimpleNamespace(
+        scale=scale, M=Matrix(((1, 2), (3, 4)), finer), sizes=[2, 2], scores=[None], tables=[]
+    )
+    monkeypatch.setattr(inputs, "fold", lambda *_: folded)
+    monkeypatch.setattr(inputs, "shares_of", lambda *_: None)
+    monkeypatch.setattr(_Ground, "whole_way", lambda _, fineness, __: seen.append(fineness))
+    statement = SimpleNamespace(domain=None, exp_errors=None)
+    proof: Any = SimpleNamespace(
+        model=SimpleNamespace(sizes={"d_head": 1}),
+        statement=statement,
+        precision=64,
+        pair=None,
+        settle=True,
+        hints=None,
+    )
+    found = evaluation_of(proof, ledger())
+    # F of SPEC-13.3: n = 2, H' = 1, and S = (1 + 1) 2^-6 or 2^-9, below one.
+    assert seen == [Fineness(2, 64, 32 + (5 * 2).bit_length()), Fineness(2, 64, 9)]
+    assert (found.over, found.scale) == (2, scale + 64 + finer)
+
+
+def test_tables_of_unequal_scales_have_room_for_the_finer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    folds = checker.sums.fold
+    monkeypatch.setattr(
+        folds, "require_room", lambda entries, width: asked.append((entries, width))
+    )
+    moved = Matrix(((1 << 9,),), 20), Matrix(((1 << 30,),), 4)
+    scores = Matrix(((1, 1),), 0), Matrix(((1 << 11, 1),), 0)
+    monkeypatch.setattr(folds, "_entries", lambda *_: 77)
+    monkeypatch.setattr(folds, "_moved", lambda _, head, *__: moved[head])
+    monkeypatch.setattr(folds, "_scores", lambda _, head, *__: scores[head])
+    monkeypatch.setattr(folds, "aligned", lambda tables, _: tables)
+    monkeypatch.setattr(folds, "_stream", lambda *_: Matrix(((1,), (1,)), 2))
+    monkeypatch.setattr(folds, "_projected", lambda *_: None)
+    monkeypatch.setattr(folds, "_residuals", lambda *_: None)
+    monkeypatch.setattr(folds, "_biases", lambda *_: Matrix(((0,),), 0))
+    monkeypatch.setattr(folds, "beside", lambda *_: Matrix(((1,),), 0))
+    one = Matrix(((1,),), 0)
+    model: Any = SimpleNamespace(
+        sizes={"n_heads": 2},
+        config={"attention_mix": "0x1.0p+0"},
+        by_role=lambda: {"W_in": one, "W_U": one, "W_out": one},
+    )
+    domain: Any = SimpleNamespace(tokens=((0,), (0,)))
+    fold(model, domain, ledger())
+    # Scores of both heads together; then 2^30 over 2^-4 once it is over 2^-20.
+    assert asked == [(4, 1), (4, 12), (77, 31 + 16)]
+
+
 def test_the_error_of_a_way_is_that_of_neurons_and_of_tables() -> None:
     logits = SimpleNamespace(values=[10, 3, 4], error=5)
     tables = SimpleNamespace(at=lambda *_: [0, 0, 1, 2, 3])
@@ -867,3 +922,10 @@ def test_the_error_of_a_way_is_that_of_neurons_and_of_tables() -> None:
     # 18, 19 and 28, over 2^-4 more.
     for answer, gap in ((0, -10), (1, -9), (2, 9)):
         assert way.margin((), (), answer, ledger()) == (gap << 4, (5 << 4) + 7)
+
+
+@pytest.mark.parametrize("settle", [-1, 2])
+def test_open_inputs_are_settled_or_not(settle: int) -> None:
+    model = addition.good_model(3, CONSTANT, 1)
+    sums = {"rule": "low-rank", **own_pair(model), "settle": settle}
+    assert refusal(model, sums) == ("Malformed", "SPEC-3.3")
