@@ -865,7 +865,7 @@ def test_the_last_way_of_all_rows_rounds_nothing(
 ) -> None:
     seen: list[Fineness] = []
     folded: Any = SimpleNamespace(
-        scale=scale, M=Matrix(((1, 2), (3, 4)), finer), sizes=[2, 2], scores=[None], tables=[]
+        scale=scale, M=Matrix(((1, 2), (3, 4)), finer), sizes=[2] * 5, scores=[None], tables=[]
     )
     monkeypatch.setattr(inputs, "fold", lambda *_: folded)
     monkeypatch.setattr(inputs, "shares_of", lambda *_: None)
@@ -880,9 +880,9 @@ def test_the_last_way_of_all_rows_rounds_nothing(
         hints=None,
     )
     found = evaluation_of(proof, ledger())
-    # F of SPEC-13.3: n = 2, H' = 1, and S = (1 + 1) 2^-6 or 2^-9, below one.
-    assert seen == [Fineness(2, 64, 32 + (5 * 2).bit_length()), Fineness(2, 64, 9)]
-    assert (found.over, found.scale) == (2, scale + 64 + finer)
+    # F of SPEC-13.3: n = 5, H' = 1, and S = (1 + 1) 2^-6 or 2^-9, below one.
+    assert seen == [Fineness(5, 64, 32 + (8 * 2).bit_length()), Fineness(5, 64, 9)]
+    assert (found.over, found.scale) == (5, scale + 64 + finer)
 
 
 def test_tables_of_unequal_scales_have_room_for_the_finer(monkeypatch: pytest.MonkeyPatch) -> None:
