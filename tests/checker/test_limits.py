@@ -40,7 +40,7 @@ from checker.ground.errors import (
 from checker.ground.ledger import CEILING, Ledger
 from checker.statement import container, model
 from checker.statement import scope as scopes
-from checker.statement.outcome import MAX_CELLS, Outcome
+from checker.statement.outcome import MAX_CELLS, Outcome, alone
 from checker.sums import fold
 from checker.wide import norm
 
@@ -841,3 +841,49 @@ def test_heads_have_tables_of_sums_where_they_move_anything(mix: str, tables: in
     with pytest.raises(Declined) as found:
         fold._entries(mixed, rows + 1)
     assert found.value.rule == "SPEC-3.5"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("strategy", "x" * 64, None),
+        ("strategy", "x" * 65, (Malformed, "SPEC-7")),
+        ("precision", 4096, None),
+        ("precision", 4097, (Declined, "SPEC-3.5")),
+    ],
+)
+def test_names_and_precisions_have_bounds(key: str, value: object, expected: Any) -> None:
+    text = mutators.encode(put(make_vectors.MINI, f"proof/{key}", value))
+    if expected is None:
+        assert getattr(parse(PAIR.bytes, text), key, value) == value
+    else:
+        assert refusal(PAIR.bytes, text) == expected
+
+
+def test_one_process_derives_parts_alone() -> None:
+    assert check.spreading(book(), 1) is alone
+    assert check.spreading(book(), 2) is not alone
+
+
+def stub(*outcomes: Outcome) -> Any:
+    """Return a parsed proof of five inputs that derives these outcomes."""
+    return SimpleNamespace(
+        operations=1,
+        steps=0,
+        claimed_lower=0,
+        claimed_upper=5,
+        model=SimpleNamespace(held=0),
+        statement=SimpleNamespace(total=5),
+        proof=SimpleNamespace(outcomes=lambda *_: outcomes),
+    )
+
+
+@pytest.mark.parametrize("sizes", [(3, 1), (3, 3), (4,)])
+def test_outcomes_are_about_every_input_once(sizes: tuple[int, ...]) -> None:
+    whole = stub(Outcome(0, 0, 3, 4), Outcome(1, 2, 2, -7))
+    theorem = check.check(whole, lambda *_: None)
+    # No margin is less than none.
+    assert (theorem.correct_lower, theorem.correct_upper, theorem.margin) == (3, 4, 0)
+    with pytest.raises(Rejected) as found:
+        check.check(stub(*(Outcome(0, 0, size, None) for size in sizes)), lambda *_: None)
+    assert found.value.rule == "SPEC-7.1"
