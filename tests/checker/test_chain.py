@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 import vectors_chain
 import vectors_float32
-from models import Model, Seeded
+from models import ATTENTION, Model, Seeded
 from test_float32 import executions
 from test_soundness import assert_true, verdict_of
 
@@ -36,7 +36,7 @@ from checker.chain import line as line_module
 from checker.chain import plane as plane_module
 from checker.chain.frames import ChainCells, ChainFrame
 from checker.chain.line import Rivals
-from checker.chain.parts import Reading, Widths, reading, stream
+from checker.chain.parts import Reading, Widths, attention, reading, stream
 from checker.check import check, parse
 from checker.ground.errors import Declined, Malformed, Refusal, Rejected
 from checker.ground.exact import Matrix, transposed
@@ -398,6 +398,161 @@ def test_weights_of_positions_with_different_keys_are_as_narrow_as_those_of_toke
         assert all(low <= high <= low + (low >> 20) + 8 for low, high in ends)
 
 
+def chain_of(given: Model, last: int, queries: Any, **hints: Any) -> tuple[ChainCells, Any]:
+    """Return the checker of a chain, and its cell with this maximum and these queries; all others
+    are skipped.
+    """
+    left = sorted({*range(last + 1)} - {q for first, end in queries for q in range(first, end + 1)})
+    cells: list[dict[str, Any]] = []
+    for m in range(last + 1):
+        own = {"maximum": m, "mu": ["0", "0"]}
+        others = [[[m, m]]] + [[[q, q]] for q in range(m)]
+        if m == last:
+            count = {"method": "count", "layout": [[1, m]] if m else [], "blocks": [[64, []]]}
+            cells.append({**own, **count, "queries": queries, "failures": ["0", "1000000"]})
+            others = [[[q, q]] for q in left]
+        cells += [{**own, "method": "skip", "queries": skipped} for skipped in others]
+    chain, _, parsed = cells_over(
+        given, vectors_chain.document(make_vectors, given, cells, **hints)
+    )
+    return chain, next(cell for cell in parsed.proof.roots if cell.maximum == last)
+
+
+SIX = tuple((j,) for j in range(6))
+
+
+def test_a_cell_is_asked_from_the_first_of_its_queries_to_the_last() -> None:
+    for queries, ends in (([[0, 1], [3, 4]], (0, 4)), ([[1, 2]], (1, 2)), ([[5, 5]], (5, 5))):
+        chain, cell = chain_of(vectors_chain.model(SIX), 5, queries)
+        frame = chain.frame(cell)
+        assert frame.asked == ends  # type: ignore[attr-defined]
+        held = {frame.blocks.index((t, t)) for t in range(6) if _asks(queries, t)}
+        assert set(frame.lows[-1]) == set(frame.highs[-1]) == held
+
+
+def _asks(queries: Any, t: int) -> bool:
+    return any(first <= t <= last for first, last in queries)
+
+
+def test_the_only_answer_has_one_cell() -> None:
+    chain, cell = chain_of(vectors_chain.model(((0,),)), 0, [[0, 0]])
+    assert chain.rivals.spreads == {0: {}}
+    assert cell.maximum == 0
+
+
+def test_equal_keys_of_positions_weigh_the_same_for_every_query() -> None:
+    # Queries differ, and so do a_q z_i of one key; their differences are nothing.
+    places = [[0, Fraction(1, 8), 1]] * 3
+    changes: dict[str, Any] = {"pos_embed.W_pos": places}
+    changes[ATTENTION + "W_Q"] = [[[0], [64], [1]]]
+    chain, cell = chain_of(vectors_chain.model(SIX, n=3, changes=changes), 5, [[0, 4]])
+    assert set(chain.keys) == {chain.keys[0]} != {0}
+    assert len({row[0] for row in chain.scored.queries}) == 6
+    own = 1 << chain.precision
+    for row in ChainFrame(chain, cell).weights[:-1]:
+        low, high = row[5]
+        assert own * (1 - 2**-40) < low <= high <= own
+
+
+def test_what_vectors_reach_is_that_of_every_one_of_a_range() -> None:
+    rng = random.Random(3)
+    rows = tuple(tuple(rng.randint(-99, 99) for _ in range(2)) for _ in range(9))
+    known = frames_module.both(rows, ledger())
+    for first, last in itertools.combinations_with_replacement(range(9), 2):
+        columns = list(zip(*rows[first : last + 1], strict=True))
+        expected = [*map(max, columns), *(-min(column) for column in columns)]
+        assert frames_module.reach(known, first, last) == expected
+
+
+def test_the_product_of_two_ranges_has_the_ends_of_all_products() -> None:
+    for a, b in itertools.product(itertools.combinations(range(-3, 4), 2), repeat=2):
+        (a_low, a_high), (b_low, b_high) = a, b
+        products = [x * y for x in a for y in b]
+        ends = frames_module.times([a_high, -a_low], [b_high, -b_low], 7, ledger())
+        assert ends == (min(products) - 7, max(products) + 7)
+
+
+@pytest.mark.parametrize(
+    ("changes", "ov", "most"),
+    [
+        ({}, 0, "products"),
+        ({"unembed.b_U": [0, 0, 0, 0, 0, 1 << 60]}, 0, "constants"),
+        # A direction that is too short leaves half of what there is.
+        ({ATTENTION + "W_V": [[[64], [1 << 40], [0]]]}, -1, "spreads"),
+    ],
+)
+def test_room_for_a_bracket_is_counted(changes: dict[str, Any], ov: int, most: str) -> None:
+    hints = [chains.matrix([[1]], ov), chains.matrix([[1]])]
+    # The widest gap is in the middle, so that the largest spread is that of no answer alone.
+    far = ((0,), (1,), (2,), (60,), (61,), (62,))
+    chain, _ = chain_of(vectors_chain.model(far, changes=changes), 5, [[5, 5]], ov=hints)
+    tokens = [abs(x) for row in chain.logits.rows for x in row]
+    answers_ = [abs(x) for row in chain.logits.answers for x in row]
+    constants = [abs(x) for x in chain.logits.constants]
+    spreads = [x for row in chain.rivals.spreads.values() for x in row.values()]
+    lengths = {
+        "products": max(tokens).bit_length() + max(answers_).bit_length(),
+        "constants": max(constants).bit_length(),
+        "spreads": max(spreads).bit_length(),
+    }
+    assert max(lengths, key=lengths.__getitem__) == most
+    # A term is a weight times a bracket: eight bits more for the sum of what it is made of.
+    assert chain.bits == 1024 + chain.precision + lengths[most] + 8
+
+
+def test_room_for_a_bracket_is_that_of_the_largest_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    spreads = {j: {0: 1, 1: 1 << 900, 2: 2} for j in range(6)}
+    rivals = Rivals(spreads, dict.fromkeys(spreads, 1))
+    monkeypatch.setattr(frames_module, "line", lambda *_: rivals)
+    chain, _ = chain_of(vectors_chain.model(SIX), 5, [[5, 5]])
+    assert chain.bits == 1024 + chain.precision + 901 + 8
+
+
+def test_a_width_is_a_norm_and_a_reach_each_over_its_scale() -> None:
+    # |x| is 5/4 and 0; the reach (2 * 3 + 5 * 4) / 2^5.
+    widths = Widths(Fraction(3), (2, 5), 3)
+    rows = Matrix(((3, -4), (0, 0)), 2)
+    assert widths.of(rows, 10, ledger()) == [(15 << 8) + (26 << 5), 0]
+    assert widths.of(rows, 0, ledger()) == [4 + 1, 0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_directions_leave_is_that_of_the_page(seed: int) -> None:
+    choose = Seeded(random.Random(seed))
+    model = chains.build_model(choose, 1)
+    head = model.config["d_head"]
+    hint = [chains.matrix([[seed % 2]] * head), chains.matrix([[1] * head])]
+    loaded = load_model(model.bytes)
+    written = forests.document(model, None, cells=[])["statement"]
+    named = places_of(build_statement(loaded, written["model"][7:], written))
+    role = loaded.by_role()
+    pair = parse_matrix(hint[0], "N"), parse_matrix(hint[1], "B")
+    given = stream(role, named, ledger())
+    scored = attention(role, given, pair, ledger())
+    logits = reading(role, given, pair, ledger())
+    w = {name: np.array(x, dtype=float) for name, x in model.tensors.items()}
+    left, right = (np.array(part["rows"], dtype=float) for part in hint)
+    embed, places = w["embed.W_E"], w["pos_embed.W_pos"]
+    query, key, value, output = (w[f"{ATTENTION}W_{letter}"][0] for letter in "QKVO")
+    bias = w.get(f"{ATTENTION}b_Q", np.zeros((1, head)))[0]
+    asking = np.vstack([query, places[-1] @ query + bias])
+    longest = max(np.linalg.norm(row) for row in (*embed, *places))
+    norm = np.linalg.norm
+    moved = 2 * longest * norm(value - value @ left @ right) * norm(output)
+    assert float(logits.widths.norm) == pytest.approx(moved, rel=1e-9)
+    off = (longest + 1) * norm(asking - asking @ left @ right) * norm(key) * 2 * longest
+    assert scored.error / 2.0**scored.scale == pytest.approx(off, rel=1e-9, abs=2.0**-40)
+    # s_t . u_j is over the scale of c_j, and a_q z_t over that of the error
+    values = np.vstack([embed, places]) @ value @ left
+    answers_ = np.array(logits.answers, dtype=float)
+    reached = np.array(logits.rows, dtype=float) @ answers_.T / 2.0**logits.scale
+    assert reached == pytest.approx(values @ right @ output @ w["unembed.W_U"], rel=1e-9, abs=1e-9)
+    keys = np.vstack([embed, places]) @ key @ right.T
+    asked = (embed @ query + places[-1] @ query + bias) @ left
+    products = np.array(scored.queries, dtype=float) @ np.array(scored.rows, dtype=float).T
+    assert products / 2.0**scored.scale == pytest.approx(asked @ keys.T, rel=1e-9, abs=1e-9)
+
+
 def test_of_answers_that_are_equally_steep_the_farthest_is_the_rival() -> None:
     # Those between are no corners of the hull; for the last but one the next is the farthest too.
     points = [(0, 0, 0), (1, -1, 1), (3, -3, 2), (4, -5, 3)]
@@ -544,6 +699,55 @@ def test_triangles_without_area_are_none() -> None:
         tiles = plane_module.parse_tiling({"triangles": [[0, 1, 2]], "inside": []}, 3)
         with pytest.raises(Rejected, match="turns to the right"):
             plane_module.plane(logits, Matrix(((0, 0, 0),), 0), tiles, ledger())
+
+
+def tiled(places: Any, heights: Any, triangles: Any, inside: Any = ()) -> Rivals:
+    """Return the rivals of answers at these places, of which directions leave nothing."""
+    logits = Reading((), places, heights, Widths(Fraction(0), (0,), 0), 0)
+    hint = {"triangles": triangles, "inside": [*inside]}
+    tiles = plane_module.parse_tiling(hint, len(places))
+    return plane_module.plane(logits, Matrix(((0,) * len(places),), 0), tiles, ledger())
+
+
+def test_an_outer_corner_must_turn() -> None:
+    straight = ((0, 0), (1, 0), (2, 0), (1, 1))
+    with pytest.raises(Rejected, match="not convex"):
+        tiled(straight, (0, 0, 0, 0), [[0, 1, 3], [1, 2, 3]])
+    bent = ((0, 0), (1, -1), (2, 0), (1, 1))
+    assert set(tiled(bent, (0, 0, 0, 0), [[0, 1, 3], [1, 2, 3]]).spreads) == {0, 1, 2, 3}
+
+
+def test_heights_in_one_plane_are_concave() -> None:
+    square = ((0, 0), (1, 0), (1, 1), (0, 1), (1, 1))
+    sides, inside = [[0, 1, 2], [2, 3, 0]], [[4, 0]]
+    assert set(tiled(square, (0, 1, 3, 2, 3), sides, inside).spreads) == {0, 1, 2, 3}
+    for heights in ((0, 1, 2, 2, 2), (0, 1, 3, 2, 4)):
+        with pytest.raises(Rejected) as found:
+            tiled(square, heights, sides, inside)
+        assert found.value.rule == "SPEC-15.5"
+
+
+def test_two_outer_edges_never_leave_one_corner() -> None:
+    bow = ((0, 0), (1, -1), (1, 1), (-1, 1), (-1, -1))
+    with pytest.raises(Rejected, match="leave one corner"):
+        tiled(bow, (0, 0, 0, 0, 0), [[0, 1, 2], [0, 3, 4]])
+
+
+def test_no_answer_is_its_own_rival() -> None:
+    # A corner lies in its triangle, and may be named there too.
+    corners = ((0, 0), (1, 0), (0, 1))
+    rivals = tiled(corners, (0, 0, 0), [[0, 1, 2]], [[1, 0]])
+    assert rivals.spreads == {0: {1: 0, 2: 0}, 1: {0: 0, 2: 0}, 2: {0: 0, 1: 0}}
+
+
+@pytest.mark.parametrize(
+    ("triangle", "inside"),
+    [([-1, 1, 2], [3, 0]), ([0, 1, 4], [3, 0]), ([0, 1, 2], [-1, 0]), ([0, 1, 2], [3, -1])],
+)
+def test_corners_and_triangles_have_numbers(triangle: list[int], inside: list[int]) -> None:
+    with pytest.raises(Malformed) as found:
+        plane_module.parse_tiling({"triangles": [triangle], "inside": [inside]}, 4)
+    assert found.value.rule == "SPEC-3.3"
 
 
 def test_more_triangles_than_answers_can_have_are_declined() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from checker.ground.errors import Declined, Malformed
 from checker.ground.ledger import NUMBER_BITS, Room
-from checker.statement.container import Entry, _entry, read_matrix
+from checker.statement.container import Entry, _entry, parse_container, read_matrix
 
 ROOM = 1 << 32
 # dtype: bytes, exponent bits, fraction bits
@@ -87,6 +87,8 @@ def test_the_scale_is_the_least_and_the_room_is_that_of_the_numbers() -> None:
         ([0, -6], 0, 3),
         ([Fraction(-3, 4), 0], 2, 2),
         ([0, 0], 0, 0),
+        ([2, -4], 0, 3),
+        ([Fraction(1, 32), Fraction(-1, 32)], 5, 5),
     ]
     for values, scale, bits in cases:
         words = [models.bits_of_fraction(Fraction(value), "F32") for value in values]
@@ -115,3 +117,25 @@ def test_there_are_at_most_three_axes() -> None:
     with pytest.raises(Malformed) as refusal:
         _entry("t", {"data_offsets": [0, 8], "dtype": "F32", "shape": [1, 1, 1, 2]})
     assert refusal.value.rule == "SPEC-4.1"
+
+
+@pytest.mark.parametrize("offsets", [[-1, 7], [0, -8], [0, (1 << 29) + 1]])
+def test_offsets_have_bounds(offsets: list[int]) -> None:
+    with pytest.raises(Malformed) as refusal:
+        _entry("t", {"data_offsets": offsets, "dtype": "F32", "shape": [2]})
+    assert refusal.value.rule == "SPEC-3.3"
+
+
+@pytest.mark.parametrize(
+    ("data", "clause"),
+    [
+        (b"\xff" * 7, "SPEC-4.1"),  # no length yet
+        (b"\xff" * 8, "SPEC-3.5"),  # of a header longer than any
+        (bytes(8), "SPEC-4.1"),
+        (b"", "SPEC-4.1"),
+    ],
+)
+def test_the_length_of_the_header_takes_eight_bytes(data: bytes, clause: str) -> None:
+    with pytest.raises((Malformed, Declined)) as refusal:
+        parse_container(data)
+    assert refusal.value.rule == clause

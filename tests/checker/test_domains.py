@@ -290,6 +290,31 @@ def test_elements_may_be_1024_and_no_more() -> None:
     assert refusal.value.rule == "SPEC-3.5"
 
 
+@pytest.mark.parametrize(
+    ("group", "said", "looks"),
+    [
+        ({"name": "cyclic:3"}, "the group cyclic:3 (order 3)", 3),
+        ({"elements": [[0, 1], [1, 0]]}, "a group of permutations (order 2)", 2),
+        ({"elements": [[0]]}, "a group of permutations (order 1)", 1),
+        # Of no points there is one permutation, whose products are looked up too.
+        ({"elements": [[]]}, "a group of permutations (order 1)", 1),
+    ],
+)
+def test_a_group_is_said_to_be_what_it_is(group: Any, said: str, looks: int) -> None:
+    rule = tasks._group(group)
+    assert rule.sentence == f"multiplies two elements of {said} correctly"
+    assert rule.looks == looks
+
+
+@pytest.mark.parametrize("exponents", [(2, 0, 1), (2, 1, 1), (2, 2, 0), (0, 1, 2)])
+def test_the_terms_of_a_polynomial_descend(exponents: tuple[int, ...]) -> None:
+    terms = [[1, i, 0] for i in exponents]
+    with pytest.raises(Malformed) as refusal:
+        tasks._polynomial({"modulus": 3, "terms": terms})
+    assert refusal.value.rule == "SPEC-5.2"
+    tasks._polynomial({"modulus": 3, "terms": [[1, 2, 0], [1, 1, 0], [1, 0, 0]]})
+
+
 # --- limits -------------------------------------------------------------------------
 
 

@@ -368,3 +368,11 @@ def test_the_grid_points_are_adversarial() -> None:
             for y, scale, precision in irrational.points_near_the_grid(random.Random(2), 100, 64)
         ]
     assert sum(wrong) > 20
+
+
+def test_roots_are_enclosed_at_any_precision() -> None:
+    for d in range(1, 60):
+        for precision in range(8):
+            low, high = inverse_sqrt(d, precision)
+            assert low * low * d <= 4**precision <= high * high * d
+            assert high - low == (low * low * d != 4**precision)

@@ -46,10 +46,13 @@ from checker.cells.weights import Scores
 from checker.check import check, parse
 from checker.float32.cells import REAL, SHARE_BITS, Slack, slack
 from checker.float32.propagation import (
+    LARGEST,
+    TINY,
     AffineNorms,
     Computed,
     ceiling,
     gamma,
+    kappa_of,
     score_errors,
     shortened,
 )
@@ -105,6 +108,31 @@ def test_errors_of_nothing_are_not_nothing() -> None:
             5 * x * x / 8 + norm_bounds.gamma(4) * ((x + x / 8) * 5 * x + 7 * x) + norm_bounds.TINY
         )
         assert exact <= found < exact + least
+
+
+def test_errors_of_scores_are_those_of_the_page() -> None:
+    rng = random.Random(3)
+    unit = Fraction(1, 2**24)
+
+    def short(value: Fraction) -> Fraction:
+        return Fraction(ceil(value * 2**96), 2**96)
+
+    for h in (1, 2, 3, 64):
+        root = norm_bounds.root_of(Fraction(h), 64, up=False)
+        for _ in range(6):
+            Q, e_q, K, e_k = (Fraction(rng.randrange(1 << 30), 1 << 20) for _ in range(4))
+            eps = Fraction(rng.randrange(1 << 20), 1 << 30)
+            found = score_errors(Computed(Q, e_q), Computed(K, e_k), h, eps)
+            moved = Q * e_k + e_q * K + e_q * e_k
+            D = short((moved + norm_bounds.gamma(h + 4) * (Q + e_q) * (K + e_k)) / root + TINY)
+            inexact = short((eps + unit) / (1 - eps - unit))
+            assert found.theta == D + 2 * unit * (Q * K / root + D) + inexact
+            assert found.reached == ((Q + e_q) * (K + e_k), 2 * (Q * K + D))
+    for n in (1, 2, 64):
+        kappa = short((1 + unit) ** 2 / (1 - norm_bounds.gamma(n))) - 1
+        assert kappa_of(n) == kappa + TINY
+    assert norm_bounds.TINY == TINY == Fraction(1, 2**100)
+    assert LARGEST == 2**126
 
 
 def random_slack(rng: random.Random) -> Slack:

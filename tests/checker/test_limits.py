@@ -40,7 +40,9 @@ from checker.ground.errors import (
 from checker.ground.ledger import CEILING, Ledger
 from checker.statement import container, model
 from checker.statement import scope as scopes
-from checker.statement.outcome import MAX_CELLS
+from checker.statement.outcome import MAX_CELLS, Outcome, alone
+from checker.sums import fold
+from checker.wide import norm
 
 
 def refusal(model_bytes: bytes, certificate: bytes) -> tuple[type[Refusal], str]:
@@ -66,6 +68,7 @@ def test_the_limits_are_those_of_the_specification() -> None:
     assert (cells.ROW_BITS, cells.TERM_BITS) == (2048, 1024)
     assert counting.MAX_POLYNOMIAL_BITS == 1 << 22
     assert CEILING == 10**11
+    assert fold.ENTRY_BITS == 128
     sizes = {"d_head": 1024, "d_model": 1024, "d_vocab": 1024, "d_vocab_out": 1024, "n_ctx": 64}
     assert sizes | {"n_heads": 16, "n_layers": 16} == model._SIZES
     assert model._MLP_WIDTH == 4096
@@ -404,6 +407,7 @@ def test_all_tensors_of_a_model_are_counted_together(monkeypatch: pytest.MonkeyP
 
 
 A, B = exact.Matrix(((7, 1), (0, -7)), 0), exact.Matrix(((15, 1, 1), (1, 1, 1)), 0)
+ROW = exact.Matrix(((1, -1),), 0)
 FORMED: dict[str, tuple[Callable[[Ledger], object], int]] = {
     "product": (lambda ledger: exact.product(A, B, ledger), 6 * (384 + 3 + 4 + 2)),
     "finer": (lambda ledger: exact.rescale(A, 5, ledger), 4 * (384 + 3 + 5)),
@@ -417,6 +421,27 @@ FORMED: dict[str, tuple[Callable[[Ledger], object], int]] = {
         4 * (384 + 3 + 2) + 4 * (384 + 5 + 1),
     ),
     "hints": (lambda ledger: norms.low_rank(A, A, A, ledger), 4 * (384 + 3 + 3 + 2)),
+    "a centred row": (lambda ledger: norm.centred_rows(A, ledger), 4 * (384 + 3 + 2 + 2)),
+    "scaled rows": (lambda ledger: norm.scaled_rows(A, ROW, ledger), 4 * (384 + 3 + 1)),
+    # Two packed rows of three slots of two bytes, for sums below 2^(5 + 4 + 2).
+    "a packed factor": (lambda ledger: fold.factor(B, 5, ledger), 2 * (384 + 8 * 6)),
+    "a packed product": (
+        lambda ledger: fold.product(A, B, ledger),
+        2 * (384 + 8 * 6) + 6 * (384 + 8 * 2),
+    ),
+    "multiplied rows": (lambda ledger: fold._scaled(A, [1, -5], 0, ledger), 4 * (384 + 3 + 3)),
+    # The product, 49 and 0; then two ends and their roundings, with reciprocals of 128 bits.
+    "values of rows": (
+        lambda ledger: norm.values_at(norm.Normed(A, [(1, 2)] * 2), A, ledger),
+        4 * (384 + 3 + 3 + 2) + 16 * (384 + 6 + 128),
+    ),
+    # The products, 50 the largest, and that of a row; then the same with two reciprocals.
+    "scores of rows": (
+        lambda ledger: norm.scores_at(
+            A, ROW, A, norm.Normed(A, [(1, 2)] * 2), norm.Normed(A, [(1, 2)] * 2), ledger
+        ),
+        4 * (384 + 3 + 3 + 2) + 2 * (384 + 1 + 3 + 2) + 16 * (384 + 6 + 128 + 128),
+    ),
 }
 
 
@@ -770,3 +795,95 @@ def test_a_negative_precision_is_malformed_and_a_low_one_declined(
 ) -> None:
     certificate = document(PAIR, completed(2, []), precision=value)
     assert refusal(PAIR.bytes, models.canonical(certificate).encode() + b"\n") == (kind, rule)
+
+
+@pytest.mark.parametrize(("width", "kept"), [(0, False), (1, True), (4096, True), (4097, False)])
+def test_a_head_has_at_most_4096_hidden_numbers(width: int, kept: bool) -> None:
+    entries = {"head.W_1": container.Entry("F32", (2, width), 0, 8 * width)}
+    if kept:
+        assert model._hidden_width(entries) == width
+        return
+    with pytest.raises(Declined) as found:
+        model._hidden_width(entries)
+    assert found.value.rule == "SPEC-3.5"
+
+
+@pytest.mark.parametrize(
+    ("written", "pair"),
+    [
+        ("0x0.0p+0", (0, 0)),
+        ("0x1.0p+0", (1, 0)),
+        ("0x1.8p-1", (3, -2)),
+        ("0x1.0000000000000p-3", (1, -3)),
+    ],
+)
+def test_an_attention_mix_is_in_lowest_terms(written: str, pair: tuple[int, int]) -> None:
+    mixed: Any = SimpleNamespace(config={"attention_mix": written})
+    assert model.mix(mixed) == pair
+    assert model.mix(SimpleNamespace(config={})) == (1, 0)  # type: ignore[arg-type]
+
+
+def test_what_is_proved_of_two_sets_is_added() -> None:
+    one, two = Outcome(1, 20, 300, 7), Outcome(4, 50, 600, 9)
+    assert one.plus(two) == two.plus(one) == Outcome(5, 70, 900, 7)
+    assert one.plus(Outcome(0, 2, 2, None)) == Outcome(1, 22, 302, 7)
+    assert Outcome(0, 1, 1, None).plus(Outcome(0, 2, 2, None)) == Outcome(0, 3, 3, None)
+
+
+@pytest.mark.parametrize(("mix", "tables"), [("0x0.0p+0", 1), ("0x1.0p-1", 4), ("0x1.0p+0", 4)])
+def test_heads_have_tables_of_sums_where_they_move_anything(mix: str, tables: int) -> None:
+    sizes = {"d_mlp": 5, "d_vocab_out": 2, "n_heads": 3}
+    mixed: Any = SimpleNamespace(sizes=sizes, config={"attention_mix": mix})
+    assert fold._entries(mixed, 11) == 11 * 7 * tables
+    # With the ten entries of M they have room for 2^28 bits, 128 for each at least.
+    rows = ((1 << 21) - 10) // (7 * tables)
+    assert fold._entries(mixed, rows) == rows * 7 * tables
+    with pytest.raises(Declined) as found:
+        fold._entries(mixed, rows + 1)
+    assert found.value.rule == "SPEC-3.5"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("strategy", "x" * 64, None),
+        ("strategy", "x" * 65, (Malformed, "SPEC-7")),
+        ("precision", 4096, None),
+        ("precision", 4097, (Declined, "SPEC-3.5")),
+    ],
+)
+def test_names_and_precisions_have_bounds(key: str, value: object, expected: Any) -> None:
+    text = mutators.encode(put(make_vectors.MINI, f"proof/{key}", value))
+    if expected is None:
+        assert getattr(parse(PAIR.bytes, text), key, value) == value
+    else:
+        assert refusal(PAIR.bytes, text) == expected
+
+
+def test_one_process_derives_parts_alone() -> None:
+    assert check.spreading(book(), 1) is alone
+    assert check.spreading(book(), 2) is not alone
+
+
+def stub(*outcomes: Outcome) -> Any:
+    """Return a parsed proof of five inputs that derives these outcomes."""
+    return SimpleNamespace(
+        operations=1,
+        steps=0,
+        claimed_lower=0,
+        claimed_upper=5,
+        model=SimpleNamespace(held=0),
+        statement=SimpleNamespace(total=5),
+        proof=SimpleNamespace(outcomes=lambda *_: outcomes),
+    )
+
+
+@pytest.mark.parametrize("sizes", [(3, 1), (3, 3), (4,)])
+def test_outcomes_are_about_every_input_once(sizes: tuple[int, ...]) -> None:
+    whole = stub(Outcome(0, 0, 3, 4), Outcome(1, 2, 2, -7))
+    theorem = check.check(whole, lambda *_: None)
+    # No margin is less than none.
+    assert (theorem.correct_lower, theorem.correct_upper, theorem.margin) == (3, 4, 0)
+    with pytest.raises(Rejected) as found:
+        check.check(stub(*(Outcome(0, 0, size, None) for size in sizes)), lambda *_: None)
+    assert found.value.rule == "SPEC-7.1"

@@ -8,8 +8,9 @@ import dataclasses
 import random
 from fractions import Fraction
 from functools import partial
-from math import floor, prod
+from math import ceil, floor, prod
 from operator import add, getitem, mul
+from types import SimpleNamespace
 from typing import Any
 
 import addition
@@ -34,9 +35,14 @@ from checker.ground.interval import exp_enclosure
 from checker.ground.ledger import Ledger
 from checker.ground.norms import TABLE_SCALE
 from checker.statement.outcome import alone
+from checker.sums import inputs, switches
+from checker.sums import readout as readouts
+from checker.sums import tables as tables_of_sums
 from checker.sums.fold import fold
-from checker.sums.inputs import evaluation_of
-from checker.sums.shares import Scores, shares_of
+from checker.sums.inputs import Evaluation, LowRank, _Ground, evaluation_of
+from checker.sums.shares import Scores, Shares, shares_of
+from checker.sums.switches import parse_switches
+from checker.sums.tables import Fineness, packed
 
 CONSTANT = MIXES[0]
 
@@ -419,6 +425,146 @@ def test_shares_are_rounded_outward(precision: int) -> None:
     assert above > 100
 
 
+def test_a_share_takes_its_own_end_and_the_other_of_all_others() -> None:
+    rng = random.Random(4)
+    precision, n = 8, 4
+    rows = Matrix(((0, 1, 2, 3),), 0)
+    for _ in range(50):
+        lows = [rng.randrange(80, 200) for _ in range(n)]
+        ends = [(low, low + rng.randrange(1, 90)) for low in lows]
+        found = Shares(Scores(rows, 1, 72), precision, [ends]).at(0, [0, 1, 2], ledger())
+        for i, (least, most) in enumerate(found):
+            low, high = ends[i]
+            above = sum(end for k, (_, end) in enumerate(ends) if k != i)
+            below = sum(end for k, (end, _) in enumerate(ends) if k != i)
+            assert least == floor(Fraction(n << precision) * low / (low + above))
+            assert most == ceil(Fraction(n << precision) * high / (high + below))
+
+
+@pytest.mark.parametrize(("low", "again"), [(64, False), (63, True)])
+def test_exponentials_that_sum_to_less_than_a_unit_are_formed_again(
+    low: int, again: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    formed: list[Any] = []
+
+    def exponentials(_: object, values: Any, __: object) -> list[tuple[int, int]]:
+        formed.append(values)
+        return [(1 << 72, 1 << 72)] * len(values)
+
+    monkeypatch.setattr(Scores, "exponentials", exponentials)
+    ends = [(64, 99)] * 3 + [(low, 99)]
+    Shares(Scores(Matrix(((0, 1, 2, 3),), 0), 1, 72), 8, [ends]).at(0, [0, 1, 2], ledger())
+    assert formed == ([[0, 1, 2, 3]] if again else [])
+
+
+def switches_of(neurons: int, scale: int = 1, switch: int = 0, entries: int = 4) -> Any:
+    """Return the hint of two switches."""
+    rows = [[1] * entries, [0] * entries]
+    found = {"tables": {"exponent": 0, "rows": rows}}
+    found |= {"neurons": [switch] * neurons, "scales": [scale] * neurons}  # type: ignore[dict-item]
+    return parse_switches(found, neurons, 4)
+
+
+@pytest.mark.parametrize(
+    ("given", "clause"),
+    [
+        ({"neurons": 1, "scale": 2**31}, ""),
+        ({"neurons": 1, "switch": 1}, ""),
+        ({"neurons": 4096}, ""),
+        ({"neurons": 1, "scale": 2**31 + 1}, "SPEC-3.3"),
+        ({"neurons": 1, "scale": 0}, "SPEC-3.3"),
+        ({"neurons": 1, "switch": 2}, "SPEC-3.3"),
+        ({"neurons": 1, "switch": -1}, "SPEC-3.3"),
+        ({"neurons": 4097}, "SPEC-3.5"),
+        ({"neurons": 1, "entries": 5}, "SPEC-13.6"),
+    ],
+)
+def test_switches_have_limits(given: Any, clause: str) -> None:
+    if not clause:
+        found = switches_of(**given)
+        assert found.scales == (given.get("scale", 1),) * given["neurons"]
+        return
+    with pytest.raises(Refusal) as refused:
+        switches_of(**given)
+    assert refused.value.rule == clause
+
+
+@pytest.mark.parametrize("scale", [9, 12, 40])
+@pytest.mark.parametrize("precision", [64, 68, 71])
+def test_packed_tables_are_rounded_down_and_have_room(
+    scale: int, precision: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[tuple[int, int]] = []
+    monkeypatch.setattr(
+        tables_of_sums, "hold", lambda entries, width, _: held.append((entries, width))
+    )
+    rng = random.Random(f"{scale} {precision}")
+    sizes, columns = [2, 1, 2], 4
+    tables = [
+        tuple(tuple(rng.randint(-5000, 5000) for _ in range(columns)) for _ in range(5))
+        for _ in range(3)
+    ]
+    folded: Any = SimpleNamespace(scale=12, tables=tables, sizes=sizes, scores=[None, None])
+    found = packed(folded, slice(1, None), Fineness(3, precision, scale), ledger())
+    lost, unit = max(0, 12 - scale), 3 << precision
+    dropped = precision // 8 if lost else 0
+    # Two heads: of every position a row, and of each head two.
+    entries = [x >> lost for table in tables for row in table for x in row[1:]]
+    width = max(map(int.bit_length, entries)) + (7 * unit).bit_length()
+    assert found.bits == width - 8 * dropped
+    assert found.shift == lost + 8 * dropped
+    assert found.error == (8 * unit << lost if lost else 0)
+    assert (found.slots.columns, found.slots.size) == (3, width // 8 + 1)
+    assert held == [(5 * 3, 8 * 3 * (width // 8 + 1))]
+    shares = [[rng.randrange(unit), rng.randrange(unit)] for _ in range(2)]
+    rows = [0, 2, 3]
+    row = found.at(rows, shares, ledger())
+    for column, value in enumerate(row, 1):
+        base, *moved = ([own[column] >> lost for own in table] for table in tables)
+        whole = unit * sum(base[r] for r in rows)
+        for table, own in zip(moved, shares, strict=True):
+            whole += sum(s * (table[r] + table[3]) for s, r in zip(own, rows, strict=False))
+        assert value == floor(Fraction(whole, 1 << 8 * dropped))
+
+
+def test_tables_are_rounded_to_32_bits_behind_all_sums() -> None:
+    assert tables_of_sums.ROUNDING_BITS == 32
+
+
+@pytest.mark.parametrize(
+    ("rests", "step"), [((63, 0), 1), ((64, 127), 2), ((128, 3), 3), ((9, 640), 11), ((), 1)]
+)
+def test_the_error_of_a_switch_falls_in_64_steps(rests: tuple[int, ...], step: int) -> None:
+    # Scales 2 and 1 of neurons whose E over that is between these and one more.
+    alphas, spreads = (2, 1), (3, 5)
+    members = [
+        switches._Member((7, -1), alpha, rest * alpha + alpha - 1, 1, by)
+        for rest, alpha, by in zip(rests, alphas, spreads, strict=False)
+    ]
+    found = switches._switch(2, members)
+    assert found.step == step
+    for level, error in enumerate(found.errors):
+        reach = level * step
+        left = [max(0, own.rest - own.alpha * reach) * own.spread for own in members]
+        assert error == sum(left)
+    assert len(found.errors) == 64
+    assert all(own.rest < own.alpha * 64 * step for own in members)
+    assert found.written == (7 * len(members), -len(members))
+
+
+def test_what_switches_write_has_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(switches, "hold", lambda entries, width, _: seen.append((entries, width)))
+    hints: Any = SimpleNamespace(
+        tables=Matrix(((1, 2, 3), (4, 5, 6)), 0), switches=(1,), scales=(1,)
+    )
+    left = SimpleNamespace(slots=SimpleNamespace(width=11), rows=(1,))
+    readout: Any = SimpleNamespace(counts=(2,), left=left)
+    pre = Matrix(((1,), (2,), (3,)), 0)
+    switches.prepare(hints, pre, [1, 2], readout, [1], ledger())
+    assert seen == [(2 * 3, 8 * 11)]
+
+
 def test_shares_far_below_the_largest_score_of_the_table_are_formed_again() -> None:
     """One token has a score that is far above those of the input: with it alone all others would
     be zero.
@@ -586,3 +732,200 @@ def test_scores_and_the_common_scale_of_the_tables_count_as_memory(
         entries = rows * columns * (1 + heads)
         widest = max(bits(Matrix(table, 0)) for table in found.tables)
         assert [pair for pair in asked if pair[0] == entries][-1] == (entries, widest)
+
+
+# --- room -----------------------------------------------------------------------------
+
+
+def one_way(gap: int, rest: int) -> Any:
+    """Return what serves one input of two tokens whose only way finds this margin."""
+    way: Any = SimpleNamespace(margin=lambda *_: (gap, rest))
+    statement: Any = SimpleNamespace(right=lambda _: (0,))
+    return Evaluation(statement, [0, 3], [], [], [way], over=1, scale=0, drift=0)
+
+
+@pytest.mark.parametrize("weight", [1, 10**9])
+@pytest.mark.parametrize(
+    ("gap", "rest", "margin"),
+    [(5, 0, 5 << 20), (5, 4, 1 << 20), (5, 5, None), (-5, 5, -1), (0, 0, -1), (-4, 5, None)],
+)
+def test_an_outcome_and_its_room(gap: int, rest: int, margin: int | None, weight: int) -> None:
+    book = ledger()
+    found = one_way(gap, rest).outcome((1, 2), weight, book)
+    room = 3 * (384 + weight.bit_length())
+    if margin is None:
+        assert (found.lower, found.upper, found.size, found.margin) == (0, weight, weight, None)
+    elif margin < 0:  # a tie is wrong
+        assert (found.lower, found.upper, found.size, found.margin) == (*[weight] * 3, None)
+    else:
+        assert (found.lower, found.upper, found.size, found.margin) == (0, 0, weight, margin)
+        room += 384 + margin.bit_length()
+    assert book.held == room
+
+
+@pytest.mark.parametrize(("lost", "rest"), [(0, 0), (2, 1)])
+def test_a_way_of_all_rows_and_its_room(
+    lost: int, rest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    tables = SimpleNamespace(bits=17, shift=5, error=3, slots=SimpleNamespace(columns=9))
+    monkeypatch.setattr(inputs, "packed", lambda *_: tables)
+    monkeypatch.setattr(inputs, "readout", lambda *given: seen.append(given[:4]))
+    M = Matrix(((7, -9, 0), (1, 1, 1)), 6)
+    folded: Any = None
+    book = ledger()
+    way = _Ground(folded, M, 11).whole_way(Fineness(1, 0, 6 - lost), book)
+    assert book.held == 6 * (384 + 4 + 1)
+    rows = ((16 >> lost, 0, 9 >> lost), (0, 0, 0))
+    assert seen == [(Matrix(rows, 6 - lost), [rest] * 2, None, 17)]
+    assert (way.direct, way.scale, way.shift, way.error) == (6, 6 - lost, 5 + lost, 33)
+
+
+def test_activations_of_switches_have_room_for_a_sum_over_positions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Any] = []
+    tables = SimpleNamespace(bits=17, shift=5, error=0, slots=SimpleNamespace(columns=3))
+    monkeypatch.setattr(inputs, "packed", lambda *_: tables)
+    monkeypatch.setattr(inputs, "readout", lambda *given: seen.append(given[:4]))
+    monkeypatch.setattr(inputs, "prepare", lambda *given: seen.append(given[4]))
+    M, PQ = Matrix(((7, -9, 0), (1, 1, 1)), 6), Matrix(((6, -9, 2), (1, 4, 1)), 6)
+    # Two columns of neurons, then three of outputs; five positions.
+    rows = tuple((x, -x, 999, 999, 999) for x in (3, 100, 5, 0, 1))
+    folded: Any = SimpleNamespace(tables=[rows], scale=9, M=M, sizes=[1] * 5)
+    pair = LowRank(Matrix(((1,), (2,)), 2), Matrix(((3, 4, 5),), 1))
+    proof: Any = SimpleNamespace(hints=object())
+    way = _Ground(folded, M, 11).own_way(proof, pair, PQ, Fineness(1, 0, 9), ledger())
+    rest = [3, 3]
+    assert seen == [
+        (pair.left, rest, Matrix(((24, 32, 40),), 4), 7 + 3),
+        [3 + 15, 3 + 3],
+    ]
+    assert way.error == 0
+
+
+def test_sums_over_neurons_have_room_for_all_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Matrix, int]] = []
+    monkeypatch.setattr(readouts, "factor", lambda matrix, room, _: seen.append((matrix, room)))
+    P, Q = Matrix(((7, 0), (-9, 1), (0, 0), (1, 2), (3, 0)), 3), Matrix(((1, 2), (3, 4)), 1)
+    found = readouts.readout(P, [0, 5, 0, 100, 0], Q, 30, ledger())
+    rows = tuple((*row, end) for row, end in zip(P.rows, (0, 5, 0, 100, 0), strict=True))
+    # Five activations of 30 bits, times entries of 7 bits.
+    assert [(matrix.rows, room) for matrix, room in seen] == [(Q.rows, 30 + 7 + 3), (rows, 30)]
+    assert found.counts == (1, 3, 0, 3, 1)
+
+
+def test_exponentials_of_scores_and_their_room() -> None:
+    book = ledger()
+    Scores(Matrix(((0, 7, 1),), 2), 2, 128).exponentials([0, 7, 1], book)
+    assert book.held == 6 * (384 + 128)
+    assert checker.sums.shares.GUARD_BITS == 64
+
+
+def test_effects_of_shares_are_those_of_the_page() -> None:
+    # Two neurons and two outputs; positions of 2, 1 and 2 tokens; ranges of M over 2^-3.
+    base = ((0,) * 4,) * 5
+    head = ((3, -2, 5, 9), (-4, 1, 0, 0), (1, 1, -7, 2), (0, 0, 4, 4), (2, -3, 1, 0))
+    M = Matrix(((7, 0), (0, 5)), 3)
+    folded: Any = SimpleNamespace(tables=[base, head], sizes=[2, 1, 2])
+    book = ledger()
+    (effects,) = inputs._effects(folded, M, [7, 5], book)
+
+    def f(row: tuple[int, ...]) -> int:
+        through = abs(row[0]) * 7 + abs(row[1]) * 5
+        return through + (max(row[2:]) - min(row[2:])) * 8
+
+    last = max(f(head[3]), f(head[4]))
+    assert effects == [max(f(head[0]), f(head[1])) + last, f(head[2]) + last]
+    assert book.total == 20 + 20 + 40
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rounding_is_an_error_times_one_and_all_ranges(seed: int) -> None:
+    model = addition.good_model(3, MIXES[seed], seed)
+    doc = document(model, {"rule": "exact"})
+    proof: Any = check.parse(model.bytes, mutators.encode(doc)).proof
+    found = evaluation_of(proof, ledger())
+    first, second = found.ways
+    M = fold(proof.model, proof.statement.domain, ledger()).M
+    S = sum(max(row) - min(row) for row in M.rows)
+    assert first.error == first.tables.error * (S + (1 << M.scale))
+    assert second.error == 0
+    terms = 2 + 2 * len(found.shares) + 1
+    scale = found.scale - M.scale - (proof.precision if found.shares else 0)
+    F = 32 + (terms * (floor(1 + Fraction(S, 1 << M.scale)) + 1)).bit_length()
+    unit = found.over << (proof.precision if found.shares else 0)
+    lost = max(0, scale - F)
+    assert first.tables.error == (terms * unit << lost if lost else 0)
+
+
+@pytest.mark.parametrize(("scale", "finer"), [(6, 9), (9, 6)])
+def test_the_last_way_of_all_rows_rounds_nothing(
+    scale: int, finer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Fineness] = []
+    folded: Any = SimpleNamespace(
+        scale=scale, M=Matrix(((1, 2), (3, 4)), finer), sizes=[2] * 5, scores=[None], tables=[]
+    )
+    monkeypatch.setattr(inputs, "fold", lambda *_: folded)
+    monkeypatch.setattr(inputs, "shares_of", lambda *_: None)
+    monkeypatch.setattr(_Ground, "whole_way", lambda _, fineness, __: seen.append(fineness))
+    statement = SimpleNamespace(domain=None, exp_errors=None)
+    proof: Any = SimpleNamespace(
+        model=SimpleNamespace(sizes={"d_head": 1}),
+        statement=statement,
+        precision=64,
+        pair=None,
+        settle=True,
+        hints=None,
+    )
+    found = evaluation_of(proof, ledger())
+    # F of SPEC-13.3: n = 5, H' = 1, and S = (1 + 1) 2^-6 or 2^-9, below one.
+    assert seen == [Fineness(5, 64, 32 + (8 * 2).bit_length()), Fineness(5, 64, 9)]
+    assert (found.over, found.scale) == (5, scale + 64 + finer)
+
+
+def test_tables_of_unequal_scales_have_room_for_the_finer(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    folds = checker.sums.fold
+    monkeypatch.setattr(
+        folds, "require_room", lambda entries, width: asked.append((entries, width))
+    )
+    moved = Matrix(((1 << 9,),), 20), Matrix(((1 << 30,),), 4)
+    scores = Matrix(((1, 1),), 0), Matrix(((1 << 11, 1),), 0)
+    monkeypatch.setattr(folds, "_entries", lambda *_: 77)
+    monkeypatch.setattr(folds, "_moved", lambda _, head, *__: moved[head])
+    monkeypatch.setattr(folds, "_scores", lambda _, head, *__: scores[head])
+    monkeypatch.setattr(folds, "aligned", lambda tables, _: tables)
+    monkeypatch.setattr(folds, "_stream", lambda *_: Matrix(((1,), (1,)), 2))
+    monkeypatch.setattr(folds, "_projected", lambda *_: None)
+    monkeypatch.setattr(folds, "_residuals", lambda *_: None)
+    monkeypatch.setattr(folds, "_biases", lambda *_: Matrix(((0,),), 0))
+    monkeypatch.setattr(folds, "beside", lambda *_: Matrix(((1,),), 0))
+    one = Matrix(((1,),), 0)
+    model: Any = SimpleNamespace(
+        sizes={"n_heads": 2},
+        config={"attention_mix": "0x1.0p+0"},
+        by_role=lambda: {"W_in": one, "W_U": one, "W_out": one},
+    )
+    domain: Any = SimpleNamespace(tokens=((0,), (0,)))
+    fold(model, domain, ledger())
+    # Scores of both heads together; then 2^30 over 2^-4 once it is over 2^-20.
+    assert asked == [(4, 1), (4, 12), (77, 31 + 16)]
+
+
+def test_the_error_of_a_way_is_that_of_neurons_and_of_tables() -> None:
+    logits = SimpleNamespace(values=[10, 3, 4], error=5)
+    tables = SimpleNamespace(at=lambda *_: [0, 0, 1, 2, 3])
+    neurons = SimpleNamespace(written=lambda *_: logits)
+    way: Any = inputs.Way(tables, 2, neurons, 3, 4, 7)  # type: ignore[arg-type]
+    # 18, 19 and 28, over 2^-4 more.
+    for answer, gap in ((0, -10), (1, -9), (2, 9)):
+        assert way.margin((), (), answer, ledger()) == (gap << 4, (5 << 4) + 7)
+
+
+@pytest.mark.parametrize("settle", [-1, 2])
+def test_open_inputs_are_settled_or_not(settle: int) -> None:
+    model = addition.good_model(3, CONSTANT, 1)
+    sums = {"rule": "low-rank", **own_pair(model), "settle": settle}
+    assert refusal(model, sums) == ("Malformed", "SPEC-3.3")

@@ -7,6 +7,7 @@ and lambda is anything, so that a test which lets too much pass is seen.
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import sys
@@ -14,33 +15,43 @@ from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import exhaustion
 import forests
+import make_vectors
+import mutators
 import pytest
+import vectors_wide
 from boxes import MOST, bounds_of, side_of
 from exhaustion import Input
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from models import Choices, Drawn, Seeded
+from models import ATTENTION, Choices, Drawn, Model, Seeded
 from test_cells import Watched, build_rows, layout, ledger
 from usual import usual_places
 
 from checker.cells.cell import Inputs, Known, mask
 from checker.cells.parse import Cell, parse_cells
 from checker.cells.paths import Paths
+from checker.cells.tables import Tables
 from checker.cells.terms import Frame
 from checker.cells.weights import both_ends
+from checker.check import parse
 from checker.float32.cells import REAL
+from checker.ground.errors import Declined, Rejected
+from checker.ground.exact import Matrix
 from checker.statement.outcome import Outcome
-from checker.wide import frame
+from checker.wide import box, final, frame
 from checker.wide.derive import WideCells
+from checker.wide.final import Final, reading_columns
+from checker.wide.forest import parse_wide
 from checker.wide.frame import WideFrame
 from checker.wide.heads import Heads
 from checker.wide.hints import Hints, parse_hints
 from checker.wide.methods import WIDE_METHODS, WideBruteForce, WideCopies
-from checker.wide.norm import times
+from checker.wide.norm import Deviation, times
 
 EXAMPLES = int(os.environ.get("CERTIFY_EXAMPLES", "60"))
 SETTINGS = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
@@ -366,3 +377,245 @@ def test_a_product_with_a_positive_factor_has_its_own_two_ends(
     ends, factor = ((low, low + width) for low, width in (first, second))
     products = [one * other for one in ends for other in factor]
     assert times(ends, factor) == (min(products), max(products))
+
+
+# --- numbers by hand --------------------------------------------------------------
+
+
+def test_the_largest_sum_takes_one_term_of_each_position() -> None:
+    rows = [{0: 3, 1: -2}, {0: 7, 1: 6}, {0: 5, 1: 9}]
+    assert box.largest_sum(rows, None) == 3 + 7 + 9
+    # A free position holds block 1: the second loses least, and the last is not free.
+    assert box.largest_sum(rows, 1) == 3 + 6 + 9
+    assert box.largest_sum(rows[2:], 0) == 9
+
+
+@pytest.mark.parametrize(
+    ("side", "holds"), [((2, 2), True), ((1, 3), True), ((2, 1), False), ((3, 2), False)]
+)
+def test_a_box_may_have_its_ends_at_the_ratio(side: tuple[int, int], holds: bool) -> None:
+    weights: Any = [[{0: (6, 6)}], [{0: (3, 3)}]]
+    if holds:
+        box.require_box("here", weights, [side], 1, None, ledger())
+        return
+    with pytest.raises(Rejected) as found:
+        box.require_box("here", weights, [side], 1, None, ledger())
+    assert found.value.rule == "SPEC-16.4"
+
+
+def test_a_box_is_refused_from_the_least_excess_on() -> None:
+    # W_0 may be 7 where W_1 is 3, and W_1 3 where W_0 is 7: 7 - 2 * 3 and 3 * 3 - 7 are too much.
+    for first, other, side in (((7, 7), (3, 3), (2, 2)), ((8, 8), (3, 3), (3, 3))):
+        weights: Any = [[{0: first}], [{0: other}]]
+        with pytest.raises(Rejected) as found:
+            box.require_box("here", weights, [side], 1, None, ledger())
+        assert found.value.rule == "SPEC-16.4"
+
+
+def test_under_a_norm_the_least_margin_is_over_the_largest_deviation() -> None:
+    own: Any = SimpleNamespace(
+        read=SimpleNamespace(final=SimpleNamespace(ends=(1 << 96, 3 << 96))), slack=REAL
+    )
+    two = 2 << 20
+    assert WideCells._least(own, None, 6 << 96) == two
+    assert WideCells._least(own, 5, 6 << 96) == 5
+    assert WideCells._least(own, two + 1, 6 << 96) == two
+    assert WideCells._least(own, None, (6 << 96) - 1) == two - 1
+
+
+def derived(model: Model, cells: list[dict[str, Any]]) -> tuple[WideCells, Any]:
+    """Return the checker of a certificate of these cells with boxes, and the roots."""
+    doc = vectors_wide.boxed(make_vectors, model, cells)
+    parsed: Any = parse(model.bytes, mutators.encode(doc))
+    return parsed.proof.derivation(ledger()), parsed.proof.roots
+
+
+def longest_of(*tables: Any) -> int:
+    longest: int = max(abs(x) for rows in tables for row in rows for x in row).bit_length()
+    return longest
+
+
+@pytest.mark.parametrize(("name", "head"), [("W_V", 0), ("W_V", 1), ("b_U", 0)])
+def test_room_for_a_term_is_that_of_the_longest_number_of_all_heads(name: str, head: int) -> None:
+    model = vectors_wide.two_heads(5)
+    if name == "b_U":
+        grown: Any = {"unembed.b_U": [1 << 40, *model.tensors["unembed.b_U"][1:]]}
+    else:
+        grown = {f"{ATTENTION}{name}": list(model.tensors[f"{ATTENTION}{name}"])}
+        part = grown[f"{ATTENTION}{name}"]
+        part[head] = [[x * 2**30 for x in row] for row in part[head]]
+    model = Model(model.config, model.tensors | grown)
+    checker, _ = derived(model, vectors_wide.whole(make_vectors, "extreme"))
+    values = [longest_of(paths.evou_low) for (paths,) in checker.read.tables]
+    first = checker.read.tables[0][0]
+    longest = max(*values, longest_of(first.pvou), longest_of(first.eu_low))
+    assert {"W_V": values[head], "b_U": longest_of(first.eu_low)}[name] == longest
+    # 64 bits of a weight, and 1 024 that Python takes.
+    assert checker.bits == 1024 + 64 + longest
+
+
+def test_the_terms_of_a_wide_cell_are_measured_before_they_are_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = vectors_wide.two_heads(5)
+    cells = vectors_wide.whole(make_vectors, "enumerate", mu=["1", "30"])
+    checker, roots = derived(model, cells)
+    root = roots[-1]
+    frame_ = checker.frame(root)
+    mu = root.mu.above(checker.value_scale)
+    unit, (low, high) = frame_.unit, frame_.heads[1].ends  # type: ignore[attr-defined]
+    # A term is a weight times a bracket with mu, times an end of the box.
+    width = checker.bits + mu.bit_length() + unit.bit_length() + (low + high).bit_length()
+    everything = (7, 7, 7)
+    seen: list[int] = []
+    monkeypatch.setattr(type(checker.ledger), "take", lambda _, bits: seen.append(bits))
+    monkeypatch.setattr(type(checker.ledger), "release", lambda _, bits: seen.append(-bits))
+    left, _ = checker._left(root, frame_, Known({0: everything, 1: everything}, None), mu)
+    assert set(left) == {0, 1}
+    # Two vertices: the terms of both before and after what is removed, and the largest of both.
+    most = 5 * 3 * (2048 + 3 * width)
+    expected = []
+    for j in left:
+        rows = [row for (i, _), terms in frame_.pairs.items() if i == j for row in terms]  # type: ignore[attr-defined]
+        rows += left[j]
+        expected += [most, -most, 2048 * len(rows) + width * sum(map(len, rows))]
+    assert seen == expected
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_brackets_of_a_head_are_the_extremes_of_its_blocks(seed: int) -> None:
+    """Each entry of a maximum is an upper end, each of a minimum a lower one; mirrored, the others;
+    what is read has one end for all.
+    """
+    choose = Seeded(random.Random(seed))
+    vocab, m = 7, 6
+    paths = exhaustion.random_paths(choose, vocab, 3)
+    other = replace(exhaustion.widened(choose, paths), pvou=paths.pvou)
+    if seed % 2:
+        paths = other
+    for blocks in ([(0, 2), (3, 5), (6, 6)], [(0, 4), (5, 5), (6, 6)], [(t, t) for t in range(7)]):
+        inputs = Inputs(m, [0, 1], blocks)
+        tables = [Tables(one, ledger()) for one in (paths, other)]
+        # positions have tables of their own under a norm
+        values = [frame.LowValues(one, inputs) for one in tables]
+        head = frame.Head(paths, [], [values[0], values[1], values[0]], (1,))
+        at = [paths, other, paths]
+        right = paths.right[m]
+        for j in range(vocab + 1):
+            places = [row[j] - row[right] for row in paths.pvou]
+            for i, (row, floors) in enumerate(
+                zip(head.highest(j, right), head.lowest(j, right), strict=True)
+            ):
+                low, high = at[i].evou_low, at[i].evou_high
+                for b, (first, last) in enumerate(blocks):
+                    held = range(first, last + 1)
+                    top = max(high[t][j] for t in held) - min(low[t][right] for t in held)
+                    assert row[b] == top + places[i]
+                    if first == last:
+                        assert floors[b] == low[first][j] - high[first][right] + places[i]
+        alike = frame.Head(paths, [], [values[0]] * 3, (1,))
+        for column in range(vocab + 1):
+            most, least = alike.most_read(column), alike.least_read(column)
+            for i, (first, last) in itertools.product(range(3), blocks):
+                b, place = blocks.index((first, last)), paths.pvou[i][column]
+                held = range(first, last + 1)
+                assert most[i][b] == max(paths.evou_high[t][column] for t in held) + place
+                assert least[i][b] == -min(paths.evou_low[t][column] for t in held) - place
+
+
+def test_wide_cells_are_about_one_task() -> None:
+    other: Any = SimpleNamespace(name="modular-addition")
+    with pytest.raises(Declined) as found:
+        parse_wide({"wide": []}, other, other, 64)
+    assert found.value.rule == "SPEC-7"
+
+
+# --- a final norm ------------------------------------------------------------------
+
+ONE = 1 << 96
+
+
+def normed(low: tuple[int, ...], high: tuple[int, ...]) -> Final:
+    return Final(Deviation(2, 1, 0), (1, 2), low, high)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "even"),
+    [
+        ((0, 0), (0, 0), True),
+        ((0, -1), (0, 0), False),
+        ((0, 0), (0, 1), False),
+        ((-1, -1), (0, 0), False),
+        ((0, 0), (1, 1), False),
+        ((5, 5), (5, 5), False),
+    ],
+)
+def test_a_deviation_decides_nothing_only_where_no_output_has_a_bias(
+    low: tuple[int, ...], high: tuple[int, ...], even: bool
+) -> None:
+    assert normed(low, high).even is even
+
+
+def test_what_a_final_norm_adds_is_rounded_outward() -> None:
+    # beta_0 is 5 or 6, beta_1 is 2 or 4, over 2^-96; S between 1 and 3/2, or nothing more than 2.
+    own = normed((5, 2), (6, 4))
+    ends = ONE, ONE * 3 // 2
+    assert (own.above(0, 1, ends), own.below(0, 1, ends)) == (6, 1)
+    assert (own.above(1, 0, ends), own.below(1, 0, ends)) == (-1, -6)
+    ends = ONE - 1, ONE + 1
+    assert (own.above(0, 1, ends), own.below(0, 1, ends)) == (5, 0)
+    assert (own.above(1, 0, ends), own.below(1, 0, ends)) == (0, -5)
+
+
+@pytest.mark.parametrize("scales", [(-1, 0), (-1, -2), (0, 0), (3, 1), (2, -1)])
+def test_columns_read_the_centred_product_and_the_centred_row(scales: tuple[int, int]) -> None:
+    unembed, factors = ((3, -1), (4, 0), (0, 5)), (2, 3, -1)
+    matrix = reading_columns(Matrix(unembed, scales[0]), Matrix((factors,), scales[1]), ledger())
+    found = [[Fraction(x) / Fraction(2) ** matrix.scale for x in row] for row in matrix.rows]
+    columns = []
+    for column in zip(*unembed, strict=True):
+        scaled = [Fraction(u * w) for u, w in zip(column, factors, strict=True)]
+        columns.append([x / Fraction(2) ** sum(scales) for x in scaled])
+    columns += [[Fraction(int(k == i)) for i in range(3)] for k in range(3)]
+    centred = [[3 * x - sum(column) for x in column] for column in columns]
+    assert found == [list(row) for row in zip(*centred, strict=True)]
+
+
+def test_the_length_of_a_row_is_that_of_its_farther_ends() -> None:
+    low, high = ((99, -3, 4), (0, 1, -1)), ((99, 2, 4), (0, 1, 1))
+    assert 5 <= final._longest(low, high, 1) <= 6
+    low, high = ((99, -2, 4), (0, 1, -1)), ((99, 3, 4), (0, 1, 1))
+    assert 5 <= final._longest(low, high, 1) <= 6
+    assert 2 <= final._longest(low[1:], high[1:], 1) ** 2 <= 4
+    assert 0 <= final._longest(((0, 0),), ((0, 0),), 1) <= 1
+
+
+def test_the_largest_deviation_is_of_the_row_itself_and_of_every_head() -> None:
+    # d = 2, eps = 1; one output, of bias 1 + 2 + 1/2, and two columns of Y over 2^-96.
+    own = Deviation(2, 1, 0)
+    unit = ONE
+
+    def tables(eu: tuple[int, int], value: tuple[int, int]) -> Any:
+        return SimpleNamespace(
+            eu_low=((0, eu[0] * unit, 0),),
+            eu_high=((0, eu[1] * unit, 0),),
+            evou_low=((7, 0, value[0] * unit), (0, 0, 0)),
+            evou_high=((7, 0, value[1] * unit), (0, 0, 0)),
+        )
+
+    unembed, bias = Matrix(((1,), (2,)), 0), Matrix(((1,),), 1)
+    for eu, first, second, longest in (
+        ((-3, 1), ((1, 2), (-4, 4)), ((0, 5), (-1, 0)), 3 + 4 + 5),
+        ((1, 3), ((1, 2), (-4, 1)), ((-5, 0), (-1, 0)), 3 + 4 + 5),
+    ):
+        heads = [[tables(eu, part) for part in parts] for parts in (first, second)]
+        found = final.final_of(own, Matrix(((1, 1),), 0), unembed, bias, heads, ledger())
+        least, most = found.ends
+        # S^2 = |Y|^2 / d + d^2 eps, of nothing and of the longest row
+        assert least == 2 * ONE
+        true = Fraction(longest**2, 2) + 4
+        assert true <= Fraction(most, ONE) ** 2 <= true * (1 + Fraction(1, 2**80))
+        assert found.beta_low == found.beta_high == (ONE * 7 // 2,)
+        finer = Matrix(((3,),), 100)
+        found = final.final_of(own, Matrix(((0, 0),), 0), unembed, finer, heads, ledger())
+        assert (found.beta_low, found.beta_high) == ((0,), (1,))

@@ -41,8 +41,9 @@ from checker.float32.cells import REAL, Slack
 from checker.ground.errors import Declined
 from checker.statement.model import load_model
 from checker.wide import float32, forest, norm, rounded
+from checker.wide.final import Final
 from checker.wide.float32 import rounded_heads
-from checker.wide.heads import Heads, heads_of
+from checker.wide.heads import Heads, heads_of, require_wide
 
 USUAL = Fraction(1, 1 << 22), Fraction(1, 1 << 126)
 COARSE = Fraction(1, 64), Fraction(1, 1 << 40)
@@ -110,6 +111,83 @@ def test_the_checker_finds_what_the_pages_say(
         assert room >= 0
 
 
+@pytest.mark.parametrize("kind", [None, "relu"])
+def test_one_coordinate_is_enough(kind: str | None) -> None:
+    model = model_of(0, kind, d_model=1)
+    _, _, found = found_of(model, USUAL)
+    high = wide_bounds.bounds(model, USUAL, up=True)
+    assert [own.logit_error for own in found] == [ceil(high.B * 2**48)] * len(found)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_position_is_enough(kind: str | None) -> None:
+    model = model_of(1, kind, n=1, vocab=3, outputs=3)
+    cells = vectors_wide.whole(make_vectors, "enumerate")
+    doc = vectors_wide.boxed(make_vectors, model, cells)
+    theorem = make_vectors.theorem_of(model.bytes, mutators.encode(doc))
+    assert theorem.correct_lower == vectors_wide.truth_of(model).correct
+
+
+@pytest.mark.parametrize(("heads", "declined"), [(1, False), (4, False), (5, True)])
+def test_wide_cells_are_about_four_heads_at_most(heads: int, declined: bool) -> None:
+    model = networks.of(random.Random(1), {"n_heads": heads}, vocab=3, n=2, d_model=2, d_head=1)
+    if not declined:
+        require_wide(load_model(model.bytes))
+        return
+    with pytest.raises(Declined) as refusal:
+        require_wide(load_model(model.bytes))
+    assert refusal.value.rule == "SPEC-16.1"
+
+
+class Compared:
+    """A number to be compared with, that is larger than any."""
+
+    def __init__(self) -> None:
+        self.seen: list[Fraction] = []
+
+    def __gt__(self, other: Fraction) -> bool:
+        self.seen.append(other)
+        return True
+
+
+SMALL = ("unembed.W_U", "blocks.0.mlp.W_in", "blocks.0.mlp.W_out", f"{ATTENTION}W_O")
+
+
+@pytest.mark.parametrize("kind", [None, "LN", "relu"])
+@pytest.mark.parametrize("part", ["", "embed.W_E", "unembed.b_U", *SMALL])
+@pytest.mark.parametrize("power", [-70, 0, 20])
+def test_what_is_reached_is_the_largest_number_of_the_pages(
+    kind: str | None, part: str, power: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of(2, kind, spread=16)
+    if part in model.tensors:
+        model = scaled(model, part, 1 << power) if power > 0 else model
+        shrunk = {
+            name: perturbed(random.Random(0), x, Fraction(2) ** power)
+            for name, x in model.tensors.items()
+            if name == part and power < 0
+        }
+        model = Model(model.config, model.tensors | shrunk)
+    compared: Any = Compared()
+    with monkeypatch.context() as patch:
+        patch.setattr(float32, "LARGEST", compared)
+        before, _, found = found_of(model, USUAL)
+    (largest,) = compared.seen
+    low, high = (wide_bounds.bounds(model, USUAL, reach_of(before), up=up) for up in (False, True))
+    assert low.largest <= largest <= high.largest
+    # Scores and logits may be over scales of their own.
+    for head, own in enumerate(found):
+        paths = before.tables[head][0]
+        assert own.score_error == ceil(high.width(head) * 2**paths.score_scale)
+        assert own.logit_error == ceil(high.B * 2**paths.value_scale)
+    monkeypatch.setattr(float32, "LARGEST", largest + Fraction(1, 2**200))
+    found_of(model, USUAL)
+    monkeypatch.setattr(float32, "LARGEST", largest)
+    with pytest.raises(Declined) as refusal:
+        found_of(model, USUAL)
+    assert refusal.value.rule == "SPEC-16.12"
+
+
 def scaled(model: Model, name: str, factor: int) -> Model:
     return vectors_wide.scaled(model, name, factor)
 
@@ -157,6 +235,69 @@ def test_squares_that_might_overflow_are_declined_from_the_bound_on() -> None:
     with pytest.raises(Declined) as refusal:
         replace(own, eps=room).centring(x)
     assert refusal.value.rule == "SPEC-16.14"
+
+
+@pytest.mark.parametrize("kind", NORMS)
+def test_parts_of_a_normalisation_are_those_of_the_page(kind: str) -> None:
+    rng = random.Random(kind)
+    for seed in range(6):
+        model = model_of(seed, kind)
+        page = wide_bounds.Page(model, USUAL, ZERO, up=True)
+        for name in ("blocks.0.ln1", "ln_final"):
+            own = rounded.normalisation(load_model(model.bytes), name, ledger())
+            assert own.eps == page.variance_offset
+            x = [Fraction(rng.randrange(1 << 20), 1 << rng.randrange(60)) for _ in range(2)]
+            assert own.centring(propagation.Computed(*x)) == page.centring(wide_bounds.Row(*x))
+            for moved in (ZERO, x[0]):
+                expected = page.normed(name, moved)
+                assert own.row(moved) == propagation.Computed(expected.norm, expected.error)
+
+
+def test_what_underflows_is_never_nothing() -> None:
+    """Where all else is a multiple of 2^-96 already, 2^-140 more is one multiple more."""
+    own = rounded.Normalisation(3, Fraction(2), Fraction(1), Fraction(1), ZERO)
+    short = Fraction(1, 1 << 96)
+    assert own.centring(propagation.Computed(ZERO, ZERO)) == short
+    # e_m = e_n + gamma_2 (root + e_n) + t, e_n = v + gamma_11 root + t
+    for missing in (TINY, TINY * (1 + gamma(2))):
+        e_n = (5 - gamma(2) * own.root - missing) / (1 + gamma(2))
+        moved = e_n - gamma(11) * own.root
+        assert own.row(moved).error == 5 + short
+
+
+@pytest.mark.parametrize("value", [1, 2, 3, 4, 9, 10, 1023, 1024])
+def test_a_root_is_rounded_up_to_a_multiple_of_2_to_the_minus_64(value: int) -> None:
+    found = rounded.root_above(value)
+    assert (found - Fraction(1, 1 << 64)) ** 2 <= value < found**2
+
+
+def test_a_row_that_might_be_constant_is_declined(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load_model(model_of(1, "LN").bytes)
+    own = rounded.normalisation(model, "blocks.0.ln1", ledger())
+    R = Fraction(7)
+    e_c = own.centring(propagation.residual(R))
+    least = e_c * own.root / own.width
+    monkeypatch.setattr(rounded, "least_deviation", lambda *_: least + 1)
+    assert rounded.read_rows(model, R, ledger()) == own.row(e_c)
+    monkeypatch.setattr(rounded, "least_deviation", lambda *_: least)
+    with pytest.raises(Declined) as refusal:
+        rounded.read_rows(model, R, ledger())
+    assert refusal.value.rule == "SPEC-16.14"
+
+
+def test_biases_of_outputs_are_as_far_apart_as_their_ends() -> None:
+    model = load_model(model_of(1, "LN").bytes)
+    y = propagation.Computed(Fraction(3), Fraction(1, 64))
+    own = rounded.normalisation(model, "ln_final", ledger())
+    wider = own.root * own.centring(y)
+    final = Final(norm.deviation(model), (1, ONE), (0,) * 4, (0,) * 4)
+    found, _ = rounded.through_norm(model, y, final, ledger())
+    for low, high, apart in (((0, -5, 0, 0), (0,) * 4, 5), ((0,) * 4, (0, 0, 7, 0), 7)):
+        ends = [tuple(x * ONE for x in row) for row in (low, high)]
+        more, _ = rounded.through_norm(
+            model, y, replace(final, beta_low=ends[0], beta_high=ends[1]), ledger()
+        )
+        assert more.bound - found.bound == wider * apart
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,6 +12,8 @@ of JSON each.  A damage is tried in a fork of it, so that the next begins where 
 * `cold`: the same for a mutant that changes what happens while modules are imported: nothing of the
   checker and of the tests is imported before the fork.
 
+With an allowance, no test begins after the tests of a damage have used so many seconds.
+
 A test may take ten times the seconds that it took when it was recorded and a few more, counted as
 time of the processor, and the memory of a fork is limited: whoever needs more has been noticed.
 """
@@ -49,6 +51,8 @@ LEAST_SECONDS = 5  # of the processor, for any test
 STRETCH = 10  # a damaged checker may be slower by this factor
 WALL_SECONDS = 1200  # a backstop for what waits and does not work
 NOTICED = 3  # the exit code of a fork in which a test failed
+SPENT = 5  # the exit code of a fork whose allowance ended before its tests did
+ENDINGS = {0: "", NOTICED: "test", SPENT: "allowance"}
 MARKS = "__marks__"
 
 
@@ -63,6 +67,8 @@ def configure() -> None:
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     hypothesis.settings.load_profile("mutants")
+    # Whoever starts this in the background may be deaf to interrupts; tests send them to workers.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # --- marks ------------------------------------------------------------------------
@@ -271,6 +277,19 @@ def exchangeable(module: types.ModuleType, source: str) -> dict[str, list[types.
     return {name: some for name, some in found.items() if counts.get(name) == len(some)}
 
 
+def fits(table: dict[str, list[types.FunctionType]], source: str) -> bool:
+    """Return whether every function can have its code in another text: one that reaches no outer
+    name any more, as by ``super()``, has another kind of code.
+    """
+    at: dict[str, int] = {}
+    for name, code in codes(compile(source, "checker", "exec")):
+        which = at.get(name, 0)
+        at[name] = which + 1
+        if name in table and table[name][which].__code__.co_freevars != code.co_freevars:
+            return False
+    return True
+
+
 def exchange(table: dict[str, list[types.FunctionType]], source: str, file: str) -> None:
     """Give every function of a module the code that it has in another text."""
     at: dict[str, int] = {}
@@ -317,7 +336,7 @@ class Fork:
             how = "time" if slow else f"signal {sent}"
         else:
             code = os.WEXITSTATUS(status)
-            how = {0: "", NOTICED: "test"}.get(code, f"exit {code}")
+            how = ENDINGS.get(code, f"exit {code}")
         size = int.from_bytes(self.board[8:16], "little")
         note = bytes(self.board[16 : 16 + size])
         at = int.from_bytes(self.board[:8], "little")
@@ -351,6 +370,19 @@ class Fork:
 def _children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+class Allowance:
+    """Seconds of the processor that the tests of a damage may use; no end if none are given."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.seconds = seconds
+        self.begin = time.process_time() + _children()
+
+    def spent(self) -> bool:
+        """Return whether no further test may begin."""
+        used = time.process_time() + _children() - self.begin
+        return self.seconds is not None and used >= self.seconds
 
 
 def passes(item: pytest.Item, following: pytest.Item | None) -> bool:
@@ -456,15 +488,19 @@ def warm(
 ) -> None:
     """Answer with the first test that fails when the code of one file is another."""
     file, source, seconds = request["file"], request["source"], request["seconds"]
-    if not set(request["functions"]) <= set(table_of(file)):
+    table = table_of(file)  # before its cache is cleared and the file is another
+    if not set(request["functions"]) <= set(table) or not fits(table, source):
         line.say(how="cold", at=0, seconds=0, note="")
         return
 
     def work() -> int:
         for cache in caches:
             cache.cache_clear()
-        exchange(table_of(file), source, str(ROOT / file))
+        exchange(table, source, str(ROOT / file))
+        allowance = Allowance(request["allowance"])
         for number, test in enumerate(request["tests"]):
+            if allowance.spent():
+                return SPENT
             fork.at(number, seconds[number])
             if not passes(items[test], None):
                 return NOTICED
@@ -504,13 +540,17 @@ def _write(path: Path, data: bytes) -> None:
 class Ordered:
     """A plugin that runs given tests in a given order, up to the first that fails."""
 
-    def __init__(self, tests: Sequence[str], seconds: Sequence[float], fork: Fork) -> None:
-        self.tests, self.seconds, self.fork = tests, seconds, fork
+    def __init__(self, request: dict[str, Any], fork: Fork) -> None:
+        self.tests, self.seconds = request["tests"], request["seconds"]
+        self.allowance, self.fork = request["allowance"], fork
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run them."""
         found = {item.nodeid: item for item in session.items}
+        allowance = Allowance(self.allowance)
         for number, test in enumerate(self.tests):
+            if allowance.spent():
+                os._exit(SPENT)
             self.fork.at(number, self.seconds[number])
             if test not in found or not passes(found[test], None):
                 os._exit(NOTICED)
@@ -545,7 +585,7 @@ def serve_cold(request: dict[str, Any], fork: Fork, line: Line) -> None:
         sys.path.insert(0, str(ROOT))
         sys.meta_path.insert(0, Finder(ROOT, {file: lambda name, text: source}, {}))
         fork.at(0, LEAST_SECONDS)
-        ordered = Ordered(request["tests"], request["seconds"], fork)
+        ordered = Ordered(request, fork)
         pytest.main([*request["line"], *files_of(request["tests"])], plugins=[ordered, SELF])
         return NOTICED  # the tests could not even be collected
 

@@ -1,12 +1,18 @@
 """Damage the checker in every way we know; each damage must fail a test.
 
     python tests/gates/mutants.py [--part I/N] [--jobs J] [--sample N] [--seed S] [--only TEXT]
-                                  [--list] [--summary] [--tests PATH ...]
+                                  [--list] [--summary] [--tests PATH ...] [--allowance S]
 
 First every selected test is run once, undamaged, and what it executes of `checker/` is recorded.
 Then, for each damage, the tests that execute the damaged statement are run until one fails: first
 what noticed this damage or its neighbours before, then the fastest.  A damage that none of them
 notices has to be in `equivalent_mutants.txt` with a reason, else the exit code is 1.
+
+What is noticed takes half a second, what is not takes as long as all tests that reach it.  So a
+long run has two stages: with `--allowance 5` no test of a damage begins after five seconds of the
+processor, and what was not noticed until then is stored as such, SO FAR; without an allowance these
+alone are run again, with all tests.  A fork that ends in another way than its tests say is BROKEN:
+it counts as not noticed, and the run goes on.
 
 Each result is a line of `build/mutants/results.jsonl`, with a hash of the damaged checker and of
 the tests: a run that was interrupted goes on where it was, and what changed is run again.
@@ -42,7 +48,7 @@ from damages import GATES, ROOT, Mutant, all_mutants, reviewed
 from mentions import Mentions
 
 BUILD = ROOT / "build" / "mutants"
-COPIED = ("certify", "checker", "tests", "benchmarks", "docs")
+COPIED = ("certify", "checker", "tests", "benchmarks", "docs", "certificates", "formal", "web")
 # Their damages are not noticed by what they say but by what they compare with, or they take long.
 LEFT_OUT = (
     "tests/checker/test_archive.py",
@@ -64,6 +70,8 @@ FROM_FILES = tuple(
     )
 )
 RECENT = 6  # so many tests that noticed neighbours are tried first
+SO_FAR = "allowance"  # how an attempt ends whose allowance was spent before its tests were
+BROKEN = "exit"  # how an attempt begins to be told that ended by something else than a test
 
 
 def arguments_of_pytest(selection: Sequence[str]) -> list[str]:
@@ -338,7 +346,8 @@ class Result:
 
     def then(self, other: Result) -> Result:
         """Return what came of two attempts, the second after the first noticed nothing."""
-        return replace(other, seconds=round(self.seconds + other.seconds, 3))
+        how = other.how or self.how  # with all tests only if both were
+        return replace(other, how=how, seconds=round(self.seconds + other.seconds, 3))
 
 
 class Memory:
@@ -368,6 +377,7 @@ def run(
     results: Iterable[Result] = (),
     *,
     despite: bool = False,
+    allowance: float | None = None,
 ) -> Iterator[tuple[Mutant, Result]]:
     """Yield (mutant, result) as the work proceeds."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as place:
@@ -380,7 +390,7 @@ def run(
             f"recorded in {time.monotonic() - begin:.0f} s",
             flush=True,
         )
-        yield from _run(mutants, folders, selection, found, Memory(results))
+        yield from _run(mutants, folders, selection, found, Memory(results), allowance)
 
 
 def _run(
@@ -389,6 +399,7 @@ def _run(
     selection: Sequence[str],
     found: Record,
     memory: Memory,
+    allowance: float | None,
 ) -> Iterator[tuple[Mutant, Result]]:
     todo: queue.SimpleQueue[Mutant] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[Mutant, Result] | BaseException | None] = queue.SimpleQueue()
@@ -409,11 +420,11 @@ def _run(
                     ready, fresh = found.ready(mutant), found.fresh(mutant)
                     if ready:
                         order = found.order(ready, memory.first(mutant))
-                        result = attempt(worker("warm"), "warm", mutant, order, base)
+                        result = attempt(worker("warm"), "warm", mutant, order, base, allowance)
                         fresh |= ready if result is None else set()
                     if fresh and not (result and result.killed):
                         order = found.order(fresh, memory.first(mutant))
-                        more = attempt(worker("cold"), "cold", mutant, order, base)
+                        more = attempt(worker("cold"), "cold", mutant, order, base, allowance)
                         result = more if result is None or more is None else result.then(more)
                     if result is None:
                         result = Result(mutant.key, base.of(mutant), False, "", "not executed", 0)
@@ -442,13 +453,19 @@ def _run(
 
 
 def attempt(
-    worker: Worker, mode: str, mutant: Mutant, order: Sequence[Test], base: State
+    worker: Worker,
+    mode: str,
+    mutant: Mutant,
+    order: Sequence[Test],
+    base: State,
+    allowance: float | None = None,
 ) -> Result | None:
     """Return what became of a damage, or nothing if its function cannot be exchanged in place."""
     request: dict[str, Any] = {
         "file": mutant.file,
         "source": mutant.source,
         "seconds": [test.seconds for test in order],
+        "allowance": allowance,
     }
     if mode == "warm":
         number = {name: at for at, name in enumerate(worker.tests)}
@@ -460,11 +477,14 @@ def attempt(
     else:
         answer = _cold(worker, request, order)
     how, at = answer["how"], answer["at"]
-    if how.startswith("exit") and "MemoryError" not in answer["note"]:
-        raise RuntimeError(f"{mutant.key}: {how} in {order[at].name}: {answer['note']}")
+    if how.startswith(BROKEN) and "MemoryError" not in answer["note"]:
+        how = f"{how}: {answer['note']}"
+        killed = False
+    else:
+        killed = how not in ("", SO_FAR)
     seconds = round(answer["seconds"], 3)
     by = order[at].name if how else ""
-    return Result(mutant.key, base.of(mutant), bool(how), by, how, seconds)
+    return Result(mutant.key, base.of(mutant), killed, by, how, seconds)
 
 
 def _cold(worker: Worker, request: dict[str, Any], order: Sequence[Test]) -> dict[str, Any]:
@@ -527,7 +547,16 @@ def in_part(mutant: Mutant, part: str) -> bool:
 
 def word(result: Result, known: Mapping[str, str]) -> str:
     """Return what became of a damage in one word."""
-    return "killed" if result.killed else "equivalent" if result.key in known else "SURVIVED"
+    if result.killed:
+        return "killed"
+    if result.how.startswith(BROKEN):
+        return "BROKEN"
+    if result.key in known:
+        return "equivalent"
+    return "SO FAR" if result.how == SO_FAR else "SURVIVED"
+
+
+UNNOTICED = ("SURVIVED", "SO FAR", "BROKEN")
 
 
 def summary(mutants: Sequence[Mutant], results: Iterable[Result], selection: Sequence[str]) -> int:
@@ -537,13 +566,13 @@ def summary(mutants: Sequence[Mutant], results: Iterable[Result], selection: Seq
     found = [(mutant, held.get((mutant.key, base.of(mutant)))) for mutant in mutants]
     words = Counter("not run" if result is None else word(result, known) for _, result in found)
     for mutant, result in found:
-        if result is not None and word(result, known) == "SURVIVED":
-            print(f"SURVIVED {mutant.file}:{mutant.line} {mutant.key}")
+        if result is not None and word(result, known) in UNNOTICED:
+            print(f"{word(result, known)} {mutant.file}:{mutant.line} {mutant.key}")
     for mutant, result in found:
         if result is not None and result.killed and mutant.key in known:
             print(f"reviewed, but noticed by {result.by}: {mutant.key}")
     print(", ".join(f"{count} {name}" for name, count in sorted(words.items())))
-    return int(words["SURVIVED"] + words["not run"] > 0)
+    return int(any(words[name] for name in (*UNNOTICED, "not run")))
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
@@ -561,6 +590,9 @@ def arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=BUILD / "results.jsonl", metavar="FILE")
     parser.add_argument(
         "--despite-failures", action="store_true", help="leave out tests that fail undamaged"
+    )
+    parser.add_argument(
+        "--allowance", type=float, metavar="S", help="seconds of the processor for each damage"
     )
     parser.add_argument("--tests", nargs="+", default=SELECTION, metavar="PATH", help="these tests")
     return parser.parse_args(argv)
@@ -589,14 +621,25 @@ def _todo(
     store = options.results.parent
     if not todo:
         return ()
-    despite = options.despite_failures
-    return run(todo, options.jobs, options.tests, store, results, despite=despite)
+    return run(
+        todo,
+        options.jobs,
+        options.tests,
+        store,
+        results,
+        despite=options.despite_failures,
+        allowance=options.allowance,
+    )
 
 
 def report(chosen: Sequence[Mutant], results: list[Result], options: argparse.Namespace) -> int:
     """Run what has no result yet, store and print each result, and count."""
     base, known, start = State(options.tests), reviewed(), time.monotonic()
-    held = {(result.key, result.state): result for result in results}
+    held = {
+        (result.key, result.state): result
+        for result in results
+        if options.allowance is not None or result.how != SO_FAR
+    }
     again = options.sample is not None
     todo = [m for m in chosen if again or (m.key, base.of(m)) not in held]
     done = [held[m.key, base.of(m)] for m in chosen if not again and (m.key, base.of(m)) in held]
@@ -621,10 +664,11 @@ def report(chosen: Sequence[Mutant], results: list[Result], options: argparse.Na
     seconds = time.monotonic() - start
     print(
         f"{words['killed']} killed, {words['equivalent']} known to be equivalent, "
-        f"{words['SURVIVED']} survived; {len(todo)} run in {seconds:.0f} s"
+        f"{words['SURVIVED']} survived, {words['SO FAR']} not noticed so far, "
+        f"{words['BROKEN']} broken off; {len(todo)} run in {seconds:.0f} s"
     )
-    print("\n".join(r.key for r in done if word(r, known) == "SURVIVED"))
-    return int(bool(words["SURVIVED"]))
+    print("\n".join(r.key for r in done if word(r, known) in UNNOTICED))
+    return int(any(words[name] for name in UNNOTICED))
 
 
 if __name__ == "__main__":

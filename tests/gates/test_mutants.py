@@ -212,6 +212,69 @@ def test_a_survivor_fails_the_run_and_a_stored_result_is_not_run_again(
     assert mutants.main(line) == 0
 
 
+def test_a_run_without_an_allowance_does_again_what_spent_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    some = damages.all_mutants()[:3]
+    ran: list[tuple[str, float | None]] = []
+    hows = {some[0].key: "test", some[1].key: mutants.SO_FAR, some[2].key: "exit 4: Trouble"}
+
+    def run(todo: Sequence[Mutant], *_: object, allowance: float | None, **__: object) -> Any:
+        for mutant in todo:
+            ran.append((mutant.key, allowance))
+            result = result_of(mutant, killed=mutant is some[0])
+            yield mutant, replace(result, how=hows[mutant.key] if allowance else "")
+
+    monkeypatch.setattr(mutants, "run", run)
+    monkeypatch.setattr(mutants, "all_mutants", lambda: some)
+    monkeypatch.setattr(mutants, "reviewed", dict)
+    line = ["--jobs", "1", "--results", str(tmp_path / "results.jsonl")]
+    assert mutants.main([*line, "--allowance", "5"]) == 1
+    words = [text.partition(" checker/")[0] for text in capsys.readouterr().out.splitlines()]
+    assert words[1:4] == ["killed", "SO FAR", "BROKEN"]
+    assert words[4].startswith("1 killed, 0 known to be equivalent, 0 survived, 1 not noticed so")
+    assert mutants.main([*line, "--summary"]) == 1
+    assert "1 BROKEN, 1 SO FAR, 1 killed" in capsys.readouterr().out
+    assert mutants.main([*line, "--allowance", "5"]) == 1
+    assert ran == [(mutant.key, 5) for mutant in some]
+    assert mutants.main(line) == 1
+    assert ran[3:] == [(some[1].key, None)]
+    assert mutants.main([*line, "--summary"]) == 1
+    assert "1 BROKEN, 1 SURVIVED, 1 killed" in capsys.readouterr().out
+
+
+def test_a_fork_that_breaks_off_is_told_and_counts_as_not_noticed() -> None:
+    class Broken:
+        tests = ("a.py::one", "a.py::two")
+
+        def __init__(self, how: str, note: str = "") -> None:
+            self.answer = {"how": how, "at": 1, "seconds": 0.5, "note": note}
+
+        def ask(self, **_: object) -> dict[str, Any]:
+            return self.answer
+
+    mutant = damages.all_mutants()[0]
+    base = mutants.State(mutants.SELECTION)
+    order = [mutants.Test(name, 1, starts=False, reached={}) for name in Broken.tests]
+    for how, note, killed, told in (
+        ("test", "", True, "test"),
+        ("time", "", True, "time"),
+        ("signal 11", "", True, "signal 11"),
+        ("exit 4", "MemoryError()", True, "exit 4"),
+        ("exit 4", "SyntaxError()", False, "exit 4: SyntaxError()"),
+        (mutants.SO_FAR, "", False, mutants.SO_FAR),
+        ("", "", False, ""),
+    ):
+        worker: Any = Broken(how, note)
+        result = mutants.attempt(worker, "warm", mutant, order, base, 5)
+        assert result is not None
+        assert (result.killed, result.how) == (killed, told)
+        assert result.by == ("a.py::two" if how else "")
+    assert Result("k", "s", killed=False, by="", how=mutants.SO_FAR, seconds=1).then(
+        Result("k", "s", killed=False, by="", how="", seconds=2)
+    ) == Result("k", "s", killed=False, by="", how=mutants.SO_FAR, seconds=3)
+
+
 def test_tests_that_fail_without_any_damage_end_the_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -367,6 +430,15 @@ def test_code_is_exchanged_in_place() -> None:
     assert module.TABLE["one"](1) == 2
 
 
+def test_a_function_that_loses_an_outer_name_is_not_exchanged() -> None:
+    source = "class A:\n    def f(self):\n        return super().f() + 1\n"
+    module = ModuleType("toy")
+    exec(compile(source, "toy.py", "exec"), module.__dict__)  # noqa: S102
+    table = mutant_worker.exchangeable(module, source)
+    assert mutant_worker.fits(table, source.replace("+ 1", "+ 2"))
+    assert not mutant_worker.fits(table, source.replace("super().f() + 1", "1"))
+
+
 def test_a_function_that_something_else_wraps_is_not_exchanged() -> None:
     source = "def hidden(f):\n    return 3\n\n\n@hidden\ndef g():\n    return 1\n"
     module = ModuleType("toy")
@@ -425,6 +497,52 @@ def test_a_fork_ends_as_its_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert fork.run(killed)[0] == "signal 9"
     assert fork.run(lambda: 0)[0] == ""
+
+
+def test_an_allowance_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowances = mutant_worker.Allowance(None), mutant_worker.Allowance(0.05)
+    assert [allowance.spent() for allowance in allowances] == [False, False]
+    begin = time.process_time()
+    while time.process_time() < begin + 0.06:
+        pass
+    assert [allowance.spent() for allowance in allowances] == [False, True]
+
+    def exchanged(*_: object) -> None:
+        pass
+
+    passed: list[object] = []
+
+    def passes(item: object, _: object) -> bool:
+        passed.append(item)
+        return True
+
+    monkeypatch.setattr(mutant_worker, "exchange", exchanged)
+    monkeypatch.setattr(mutant_worker, "table_of", lambda _: {"f": []})
+    monkeypatch.setattr(mutant_worker, "fits", lambda *_: True)
+    monkeypatch.setattr(mutant_worker, "damaged", lambda _, __, work: work())
+    monkeypatch.setattr(mutant_worker, "passes", passes)
+    request: dict[str, Any] = {"file": "x.py", "source": "", "functions": ["f"], "tests": [0, 1]}
+    request["seconds"] = [1, 1]
+    answers: list[int] = []
+
+    class Here:
+        def run(self, work: Any) -> tuple[str, int, float, bytes]:
+            answers.append(work())
+            return "", 0, 0.0, b""
+
+        def at(self, number: int, seconds: float) -> None:
+            pass
+
+    class Silent:
+        def say(self, **answer: object) -> None:
+            pass
+
+    items, fork, line = ("one", "two"), Here(), Silent()
+    for allowance in (None, 100, 0):
+        everything = (items, request | {"allowance": allowance}, (), fork, line)
+        mutant_worker.warm(*everything)  # type: ignore[arg-type]
+    assert answers == [0, 0, mutant_worker.SPENT]
+    assert passed == [*items, *items]
 
 
 def test_what_waits_for_ever_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
