@@ -18,10 +18,12 @@ SHORT = (
     ("cascade effort 1", "cascade, effort 1"),
 )
 """Rungs that are shown, the shortest proofs first, and what they are called."""
+NEAR_LINEAR = ("chain", "near-linear chain")
+"""A rung beside them that few models have: those with a hard low rank."""
 _COLOURS = (BLUE, VERMILION, GREEN, PURPLE, "#e69f00", "#56b4e9", "#000000")
 _MARKS = "osD^vP*X<>hp8dH"
 FEWEST_WRONG = 1e-8
-"""Where a model without a wrong input stands on a log scale."""
+"""Where a model without a wrong input stands on a log scale, which says so."""
 
 
 def draw(results: Facts, pictures: Pictures) -> None:
@@ -31,7 +33,10 @@ def draw(results: Facts, pictures: Pictures) -> None:
         one for one in SHORT if any(one[0] in facts["certified"] for facts in summary.values())
     ]
     if rungs:
-        _against_truth(results, rungs, pictures)
+        chained = any(
+            (facts["certified"].get(NEAR_LINEAR[0]) or {}).get("line") for facts in results["units"]
+        )
+        _against_truth(results, [*rungs, NEAR_LINEAR] if chained else rungs, pictures)
         _along_strengths(summary, rungs, pictures)
         _costs(summary, rungs[0], pictures)
     _bits(summary, pictures)
@@ -45,7 +50,7 @@ def _against_truth(results: Facts, rungs: Sequence[tuple[str, str]], pictures: P
         "train-short-proofs",
         "What short proofs certify of a model, against how good the model is",
         panels=(1, len(rungs)),
-        width=5.2 * len(rungs) + 1.2,
+        width=4.6 * len(rungs) + 1.2,
         height=6.4,
     ) as (figure, panels):
         all_axes = panels if len(rungs) > 1 else [panels]
@@ -64,7 +69,7 @@ def _against_truth(results: Facts, rungs: Sequence[tuple[str, str]], pictures: P
             known = [_missing(true_accuracy(unit)) for unit in results["units"]]
             ends = [min(known) / 2, min(1.0, 2 * max(known))]
             axes.plot(ends, ends, color="#555555", linewidth=1, label="all that is true")
-            axes.set(xlabel="share of inputs answered wrongly", title=label)
+            axes.set(xlabel="share of inputs answered wrongly (1e-8: none)", title=label)
             axes.set(xscale="log", yscale="log")
             axes.set_ylim(1.5, _best(results["units"]))
             axes.invert_xaxis()
