@@ -30,7 +30,7 @@ from checker.leaves import leaves
 from checker.leaves.activation import activated, slope
 from checker.leaves.balls import Affine, Ball, Norm
 from checker.leaves.layer import Layer
-from checker.leaves.network import MAX_HELD_BITS, Network
+from checker.leaves.network import MAX_HELD_BITS, Network, held_bits
 from checker.statement.model import load_model
 
 PAIRS = list(networks.pairs())
@@ -757,4 +757,7 @@ def test_the_room_of_what_is_remembered_is_counted(monkeypatch: pytest.MonkeyPat
     remembering = network_of(model, 64).ledger.held
     monkeypatch.setattr("checker.leaves.network.MOST_BEGUN", 0)
     position = (2 * 2 + 3) * (4 * 64 + 700)
-    assert remembering - network_of(model, 64).ledger.held == 64 * (384 + position)
+    alone = network_of(model, 64).ledger.held
+    assert remembering - alone == 64 * (384 + position)
+    # The weights are one number; the embeddings of three tokens and three positions are not packed.
+    assert alone == 384 * (1 + 6 * 3) + held_bits(load_model(model.bytes), 64)
