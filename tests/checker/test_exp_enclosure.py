@@ -294,6 +294,14 @@ def test_integers_and_tiny_arguments_at_the_ends_of_the_tables(precision: int) -
     assert exp_enclosure(1, 10_000, precision) == (one - 1, one)
 
 
+def test_the_last_table_goes_on_where_values_are_not_below_the_grid() -> None:
+    # At 4 096 bits 0.694 is told from ln 2, which is more than 0.693.
+    tables, _ = exp_tables(4096)
+    assert list(map(len, tables)) == [513, 513, 513, 2842 + 1]
+    assert exp_enclosure(2839, 0, 4096) == (1, 2)
+    assert exp_enclosure(2843, 0, 4096) == (0, 1)
+
+
 # --- the test can fail ------------------------------------------------------------
 
 
