@@ -59,7 +59,7 @@ def test_the_limits_are_those_of_the_specification() -> None:
     assert (ledger.NUMBER_BITS, ledger.PLACE_BITS) == (384, 64)
     assert (ledger.MAX_HELD_BITS, ledger.MAX_STEPS) == (5 << 30, 1 << 28)
     assert container.MAX_HEADER == 1 << 20
-    assert decode.MAX_DEPTH == 16
+    assert (decode.MAX_DEPTH, decode.MAX_ITEMS) == (16, 4096)
     assert exact.MAX_TABLE_BITS == 1 << 28
     assert (MAX_CELLS, proof.MAX_SPLIT_DEPTH, proof.MAX_BINS) == (10**6, 32, 4096)
     assert (enumeration.MAX_TUPLE_BITS, enumeration.BITS_OF_TUPLE) == (1 << 30, 2048)
