@@ -887,3 +887,24 @@ def test_outcomes_are_about_every_input_once(sizes: tuple[int, ...]) -> None:
     with pytest.raises(Rejected) as found:
         check.check(stub(*(Outcome(0, 0, size, None) for size in sizes)), lambda *_: None)
     assert found.value.rule == "SPEC-7.1"
+
+
+@pytest.mark.parametrize(
+    ("entry", "exponent", "kept"),
+    [
+        (1 << 31, 128, True),
+        (-1 << 31, -128, True),
+        ((1 << 31) + 1, 0, False),
+        ((-1 << 31) - 1, 0, False),
+        (1, 129, False),
+        (1, -129, False),
+    ],
+)
+def test_hinted_entries_have_bounds(entry: int, exponent: int, kept: bool) -> None:
+    written = {"exponent": exponent, "rows": [[entry]]}
+    if kept:
+        assert norms.parse_matrix(written, "it") == exact.Matrix(((entry,),), -exponent)
+        return
+    with pytest.raises(Malformed) as found:
+        norms.parse_matrix(written, "it")
+    assert found.value.rule == "SPEC-3.3"
