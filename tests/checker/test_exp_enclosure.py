@@ -227,6 +227,26 @@ def test_every_unit_of_the_tables_counts(
     assert exp_tables.__wrapped__(precision) == page_tables(precision, spare)
 
 
+@pytest.mark.parametrize("precision", [16, 64])
+def test_every_floor_of_the_product_is_there(
+    precision: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without bits to spare the lower end is p itself.
+    rng = random.Random(f"floors {precision}")
+    width = precision + 12
+    monkeypatch.setattr(interval, "GUARD_BITS", 0)
+    exp_tables.cache_clear()
+    interval.exp_of_floor.cache_clear()
+    try:
+        for _ in range(200):
+            r = rng.randrange(1, precision // 2 << width)
+            low, _ = interval.exp_of_floor(r, width)
+            assert low == page_product(Fraction(r, 2**width), precision)
+    finally:
+        exp_tables.cache_clear()
+        interval.exp_of_floor.cache_clear()
+
+
 @pytest.mark.parametrize("edge", ["lower", "upper"])
 @pytest.mark.parametrize("precision", [16, 64, 96, 256])
 def test_every_unit_counts(precision: int, edge: str) -> None:
