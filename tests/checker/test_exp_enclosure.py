@@ -233,6 +233,26 @@ def test_every_unit_of_the_tables_counts(
     assert exp_tables.__wrapped__(precision) == page_tables(precision, spare)
 
 
+@pytest.mark.parametrize("precision", [16, 64])
+def test_every_floor_of_the_product_is_there(
+    precision: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without bits to spare the lower end is p itself.
+    rng = random.Random(f"floors {precision}")
+    width = precision + 12
+    monkeypatch.setattr(interval, "GUARD_BITS", 0)
+    exp_tables.cache_clear()
+    interval.exp_of_floor.cache_clear()
+    try:
+        for _ in range(200):
+            r = rng.randrange(1, precision // 2 << width)
+            low, _ = interval.exp_of_floor(r, width)
+            assert low == page_product(Fraction(r, 2**width), precision)
+    finally:
+        exp_tables.cache_clear()
+        interval.exp_of_floor.cache_clear()
+
+
 @pytest.mark.parametrize("edge", ["lower", "upper"])
 @pytest.mark.parametrize("precision", [16, 64, 96, 256])
 def test_every_unit_counts(precision: int, edge: str) -> None:
@@ -298,6 +318,14 @@ def test_integers_and_tiny_arguments_at_the_ends_of_the_tables(precision: int) -
     some += [(2 * last + 1, 1, precision), (((last + 1) << 5000) - 1, 5000, precision)]
     assert violations(exp_enclosure, some, "arb") == []
     assert exp_enclosure(1, 10_000, precision) == (one - 1, one)
+
+
+def test_the_last_table_goes_on_where_values_are_not_below_the_grid() -> None:
+    # At 4 096 bits 0.694 is told from ln 2, which is more than 0.693.
+    tables, _ = exp_tables(4096)
+    assert list(map(len, tables)) == [513, 513, 513, 2842 + 1]
+    assert exp_enclosure(2839, 0, 4096) == (1, 2)
+    assert exp_enclosure(2843, 0, 4096) == (0, 1)
 
 
 # --- many at once -----------------------------------------------------------------

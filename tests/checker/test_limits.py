@@ -59,7 +59,7 @@ def test_the_limits_are_those_of_the_specification() -> None:
     assert (ledger.NUMBER_BITS, ledger.PLACE_BITS) == (384, 64)
     assert (ledger.MAX_HELD_BITS, ledger.MAX_STEPS) == (5 << 30, 1 << 28)
     assert container.MAX_HEADER == 1 << 20
-    assert decode.MAX_DEPTH == 16
+    assert (decode.MAX_DEPTH, decode.MAX_ITEMS) == (16, 4096)
     assert exact.MAX_TABLE_BITS == 1 << 28
     assert (MAX_CELLS, proof.MAX_SPLIT_DEPTH, proof.MAX_BINS) == (10**6, 32, 4096)
     assert (enumeration.MAX_TUPLE_BITS, enumeration.BITS_OF_TUPLE) == (1 << 30, 2048)
@@ -887,3 +887,24 @@ def test_outcomes_are_about_every_input_once(sizes: tuple[int, ...]) -> None:
     with pytest.raises(Rejected) as found:
         check.check(stub(*(Outcome(0, 0, size, None) for size in sizes)), lambda *_: None)
     assert found.value.rule == "SPEC-7.1"
+
+
+@pytest.mark.parametrize(
+    ("entry", "exponent", "kept"),
+    [
+        (1 << 31, 128, True),
+        (-1 << 31, -128, True),
+        ((1 << 31) + 1, 0, False),
+        ((-1 << 31) - 1, 0, False),
+        (1, 129, False),
+        (1, -129, False),
+    ],
+)
+def test_hinted_entries_have_bounds(entry: int, exponent: int, kept: bool) -> None:
+    written = {"exponent": exponent, "rows": [[entry]]}
+    if kept:
+        assert norms.parse_matrix(written, "it") == exact.Matrix(((entry,),), -exponent)
+        return
+    with pytest.raises(Malformed) as found:
+        norms.parse_matrix(written, "it")
+    assert found.value.rule == "SPEC-3.3"

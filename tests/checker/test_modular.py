@@ -460,8 +460,8 @@ def test_exponentials_that_sum_to_less_than_a_unit_are_formed_again(
 def switches_of(neurons: int, scale: int = 1, switch: int = 0, entries: int = 4) -> Any:
     """Return the hint of two switches."""
     rows = [[1] * entries, [0] * entries]
-    found = {"tables": {"exponent": 0, "rows": rows}}
-    found |= {"neurons": [switch] * neurons, "scales": [scale] * neurons}  # type: ignore[dict-item]
+    found: dict[str, Any] = {"tables": {"exponent": 0, "rows": rows}}
+    found |= {"neurons": [switch] * neurons, "scales": [scale] * neurons}
     return parse_switches(found, neurons, 4)
 
 

@@ -471,7 +471,7 @@ def attempt(
         number = {name: at for at, name in enumerate(worker.tests)}
         request["tests"] = [number[test.name] for test in order]
         request["functions"] = [mutant.owner]
-        answer = worker.ask(**request)
+        answer = _warm(worker, request)
         if answer["how"] == "cold":
             return None
     else:
@@ -485,6 +485,28 @@ def attempt(
     seconds = round(answer["seconds"], 3)
     by = order[at].name if how else ""
     return Result(mutant.key, base.of(mutant), killed, by, how, seconds)
+
+
+def _warm(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
+    """Try the tests one after the other in one process.  A test that fails there and not alone has
+    failed for what ran before it, and is left out: it has noticed nothing.
+    """
+    left = list(range(len(request["tests"])))
+    seconds = 0.0
+    while True:
+        some = {name: [request[name][at] for at in left] for name in ("tests", "seconds")}
+        answer = worker.ask(**request | some)
+        seconds += answer["seconds"]
+        failed = answer["at"]
+        if answer["how"] == "test" and failed > 0:
+            alone = {name: some[name][failed : failed + 1] for name in some}
+            again = worker.ask(**request | alone)
+            seconds += again["seconds"]
+            if not again["how"]:
+                del left[failed]
+                continue
+        at = left[failed] if left else 0
+        return answer | {"at": at, "seconds": seconds}
 
 
 def _cold(worker: Worker, request: dict[str, Any], order: Sequence[Test]) -> dict[str, Any]:

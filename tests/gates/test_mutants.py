@@ -275,6 +275,37 @@ def test_a_fork_that_breaks_off_is_told_and_counts_as_not_noticed() -> None:
     ) == Result("k", "s", killed=False, by="", how=mutants.SO_FAR, seconds=3)
 
 
+def test_a_test_that_fails_only_behind_others_has_noticed_nothing() -> None:
+    asked: list[list[int]] = []
+
+    class Polluted:
+        tests = ("a.py::one", "a.py::two", "a.py::three")
+
+        def ask(self, *, tests: list[int], seconds: list[float], **_: object) -> dict[str, Any]:
+            asked.append(tests)
+            assert seconds == [float(number) for number in tests]
+            # The second fails behind the first; the third notices.
+            failing = [at for at, n in enumerate(tests) if n == 2 or (n == 1 and at > 0)]
+            how = "test" if failing else ""
+            return {"how": how, "at": failing[0] if failing else 0, "seconds": 0.5, "note": ""}
+
+    mutant = damages.all_mutants()[0]
+    order = [
+        mutants.Test(name, float(at), starts=False, reached={})
+        for at, name in enumerate(Polluted.tests)
+    ]
+    worker: Any = Polluted()
+    base = mutants.State(mutants.SELECTION)
+    result = mutants.attempt(worker, "warm", mutant, order, base)
+    assert result is not None
+    assert (result.killed, result.by, result.seconds) == (True, "a.py::three", 2.0)
+    assert asked == [[0, 1, 2], [1], [0, 2], [2]]
+    order = order[:2]
+    result = mutants.attempt(worker, "warm", mutant, order, base)
+    assert result is not None
+    assert (result.killed, result.how) == (False, "")
+
+
 def test_tests_that_fail_without_any_damage_end_the_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
