@@ -423,11 +423,11 @@ FORMED: dict[str, tuple[Callable[[Ledger], object], int]] = {
     "hints": (lambda ledger: norms.low_rank(A, A, A, ledger), 4 * (384 + 3 + 3 + 2)),
     "a centred row": (lambda ledger: norm.centred_rows(A, ledger), 4 * (384 + 3 + 2 + 2)),
     "scaled rows": (lambda ledger: norm.scaled_rows(A, ROW, ledger), 4 * (384 + 3 + 1)),
-    # Two packed rows of three slots of two bytes, for sums below 2^(5 + 4 + 2).
-    "a packed factor": (lambda ledger: fold.factor(B, 5, ledger), 2 * (384 + 8 * 6)),
+    # Two packed rows of three slots for sums below 2^(5 + 4 + 2): two bytes would do, words are read.
+    "a packed factor": (lambda ledger: fold.factor(B, 5, ledger), 2 * (384 + 64 * 3)),
     "a packed product": (
         lambda ledger: fold.product(A, B, ledger),
-        2 * (384 + 8 * 6) + 6 * (384 + 8 * 2),
+        2 * (384 + 64 * 3) + 6 * (384 + 64),
     ),
     "multiplied rows": (lambda ledger: fold._scaled(A, [1, -5], 0, ledger), 4 * (384 + 3 + 3)),
     # The product, 49 and 0; then two ends and their roundings, with reciprocals of 128 bits.
