@@ -423,7 +423,7 @@ FORMED: dict[str, tuple[Callable[[Ledger], object], int]] = {
     "hints": (lambda ledger: norms.low_rank(A, A, A, ledger), 4 * (384 + 3 + 3 + 2)),
     "a centred row": (lambda ledger: norm.centred_rows(A, ledger), 4 * (384 + 3 + 2 + 2)),
     "scaled rows": (lambda ledger: norm.scaled_rows(A, ROW, ledger), 4 * (384 + 3 + 1)),
-    # Two packed rows of three slots for sums below 2^(5 + 4 + 2): two bytes would do, words are read.
+    # Two packed rows of three slots, for sums below 2^(5 + 4 + 2): words, where two bytes would do.
     "a packed factor": (lambda ledger: fold.factor(B, 5, ledger), 2 * (384 + 64 * 3)),
     "a packed product": (
         lambda ledger: fold.product(A, B, ledger),
