@@ -52,7 +52,8 @@ STRETCH = 10  # a damaged checker may be slower by this factor
 WALL_SECONDS = 1200  # a backstop for what waits and does not work
 NOTICED = 3  # the exit code of a fork in which a test failed
 SPENT = 5  # the exit code of a fork whose allowance ended before its tests did
-ENDINGS = {0: "", NOTICED: "test", SPENT: "allowance"}
+UNCOLLECTED = 6  # the exit code of a fork in which the tests could not even be imported
+ENDINGS = {0: "", NOTICED: "test", SPENT: "allowance", UNCOLLECTED: "collection"}
 MARKS = "__marks__"
 
 
@@ -587,7 +588,7 @@ def serve_cold(request: dict[str, Any], fork: Fork, line: Line) -> None:
         fork.at(0, LEAST_SECONDS)
         ordered = Ordered(request, fork)
         pytest.main([*request["line"], *files_of(request["tests"])], plugins=[ordered, SELF])
-        return NOTICED  # the tests could not even be collected
+        return UNCOLLECTED
 
     damaged(ROOT / file, source, lambda: reply(fork, work, line))
 

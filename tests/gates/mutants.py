@@ -14,8 +14,10 @@ processor, and what was not noticed until then is stored as such, SO FAR; withou
 alone are run again, with all tests.  A fork that ends in another way than its tests say is BROKEN:
 it counts as not noticed, and the run goes on.
 
-Each result is a line of `build/mutants/results.jsonl`, with a hash of the damaged checker and of
-the tests: a run that was interrupted goes on where it was, and what changed is run again.
+Each result is a line of `build/mutants/results.jsonl`, with a hash of what decided it: the damaged
+checker, what all tests share, and the file of the test that failed, or every test if none did.  A
+run that was interrupted goes on where it was; what changed is run again, so a new test makes only
+the survivors run again.
 `--summary` counts the results and lists the survivors.
 """
 
@@ -24,6 +26,7 @@ the tests: a run that was interrupted goes on where it was, and what changed is 
 from __future__ import annotations
 
 import argparse
+import ast
 import functools
 import json
 import os
@@ -71,6 +74,7 @@ FROM_FILES = tuple(
 )
 RECENT = 6  # so many tests that noticed neighbours are tried first
 SO_FAR = "allowance"  # how an attempt ends whose allowance was spent before its tests were
+UNCOLLECTED = "collection"  # how it ends where the tests could not be imported
 BROKEN = "exit"  # how an attempt begins to be told that ended by something else than a test
 
 
@@ -83,8 +87,10 @@ def arguments_of_pytest(selection: Sequence[str]) -> list[str]:
         for word in (("--deselect", test) if "::" in test else ("--ignore", test))
     ]
     plain = ("-q", "--assert=plain", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist")
+    # What one test left open is collected during another, which would then fail for it.
+    apart = ("-p", "no:unraisableexception", "-p", "no:threadexception")
     kept = ("-o", "tmp_path_retention_policy=none", "-o", "tmp_path_retention_count=0")
-    return [*plain, *kept, *left_out, *selection]
+    return [*plain, *apart, *kept, *left_out, *selection]
 
 
 def tree(folder: Path) -> Path:
@@ -177,6 +183,7 @@ class Test:
     seconds: float
     starts: bool
     reached: Mapping[str, Sequence[int]]
+    state: str = ""
 
 
 @dataclass
@@ -235,8 +242,18 @@ class Record:
         return [*chosen, *sorted(others, key=lambda test: (test.starts, test.seconds, test.name))]
 
 
-def record(folders: Sequence[Path], selection: Sequence[str], *, despite: bool = False) -> Record:
-    """Run every test once, undamaged, with marks in the checker."""
+def record(
+    folders: Sequence[Path],
+    selection: Sequence[str],
+    known: Iterable[Test] = (),
+    *,
+    despite: bool = False,
+) -> Record:
+    """Run every test once, undamaged, with marks in the checker; but for what is known of tests
+    that are as they were.
+    """
+    base = State(selection)
+    held = {test.name: test for test in known if test.state == base.of(by=test.name)}
     tests: dict[str, Test] = {}
     failing: list[str] = []
     hello: dict[str, Any] = {}
@@ -251,12 +268,16 @@ def record(folders: Sequence[Path], selection: Sequence[str], *, despite: bool =
                     todo.put(at)
             filled.wait()
             for at in _rest(todo):
-                found = worker.ask(test=at)
                 name = worker.tests[at]
+                if name in held:
+                    tests[name] = held[name]
+                    continue
+                found = worker.ask(test=at)
                 if not found["passed"]:
                     failing.append(name)
                     continue
-                tests[name] = Test(name, found["seconds"], found["starts"], found["reached"])
+                what = (found["seconds"], found["starts"], found["reached"])
+                tests[name] = Test(name, *what, state=base.of(by=name))
 
     _together(work, folders)
     if failing and not despite:
@@ -288,9 +309,12 @@ def recorded(
         written = json.loads(path.read_text("utf-8"))
         tests = {test["name"]: Test(**test) for test in written["tests"]}
         return Record(tests, written["imported"], mentions())
-    found = record(folders, selection, despite=despite)
     store.mkdir(parents=True, exist_ok=True)
-    for old in store.glob("record-*.json"):
+    earlier = sorted(store.glob("record-*.json"))
+    written = [json.loads(old.read_text("utf-8")) for old in earlier]
+    known = [Test(**test) for one in written for test in one["tests"]]
+    found = record(folders, selection, known, despite=despite)
+    for old in earlier:
         old.unlink()
     text = {"tests": [vars(test) for test in found.tests.values()], "imported": found.imported}
     part = path.with_suffix(".part")
@@ -484,7 +508,8 @@ def attempt(
         killed = how not in ("", SO_FAR)
     seconds = round(answer["seconds"], 3)
     by = order[at].name if how else ""
-    return Result(mutant.key, base.of(mutant), killed, by, how, seconds)
+    alone = by if killed and how != UNCOLLECTED else ""
+    return Result(mutant.key, base.of(mutant, alone), killed, by, how, seconds)
 
 
 def _warm(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
@@ -520,13 +545,19 @@ def _cold(worker: Worker, request: dict[str, Any], order: Sequence[Test]) -> dic
         request["line"] = arguments_of_pytest(())
         answer = worker.ask(**request)
         answer["at"] = chosen[answer["at"]]
+        if answer["how"] == UNCOLLECTED and chosen is some:
+            answer["how"] = "test"  # the file cannot be imported: each of its tests fails
         if answer["how"]:
             break
     return answer
 
 
 class State:
-    """Hashes of all that decides a result: the damaged checker, the tests, and which are run."""
+    """Hashes of all that decides a result: the damaged checker, the tests, and which are run.
+
+    What a test decides alone depends on its file, on the files of tests which that imports, and on
+    all files that are no tests: oracles, generators, vectors.
+    """
 
     def __init__(self, selection: Sequence[str]) -> None:
         self.selection = arguments_of_pytest(selection)
@@ -536,14 +567,58 @@ class State:
             for path in sorted((ROOT / folder).rglob("*"))
             if path.is_file() and path.suffix != ".pyc" and path.parent != GATES
         }
+        self.suites = {file for file in self.files if Path(file).name.startswith("test_")}
+        self.needed: dict[str, set[str]] = {}
+        self.whole: dict[str, str] = {}
 
-    def of(self, mutant: Mutant | None = None) -> str:
-        """Return the hash of everything, with one file damaged."""
-        files = dict(self.files)
+    def of(self, mutant: Mutant | None = None, by: str = "") -> str:
+        """Return the hash of everything, with one file damaged; or of what one test depends on."""
+        suite = by.partition("::")[0]
+        if mutant is None and suite in self.whole:
+            return self.whole[suite]
+        files = self._files(suite) if by else dict(self.files)
         if mutant is not None:
             files[mutant.file] = sha256(mutant.source.encode()).hexdigest()
         everything = json.dumps([self.selection, files], sort_keys=True)
-        return sha256(everything.encode()).hexdigest()[:32]
+        digest = sha256(everything.encode()).hexdigest()[:32]
+        if mutant is None:
+            self.whole[suite] = digest
+        return digest
+
+    def holds(self, mutant: Mutant, result: Result) -> bool:
+        """Return whether a stored result is what a run would find now."""
+        some = {self.of(mutant)} | ({self.of(mutant, result.by)} if result.killed else set())
+        return result.key == mutant.key and result.state in some
+
+    def _files(self, suite: str) -> dict[str, str]:
+        if suite not in self.needed:
+            self.needed[suite] = self._with_imports(suite)
+        others = self.suites - self.needed[suite]
+        return {file: digest for file, digest in self.files.items() if file not in others}
+
+    def _with_imports(self, suite: str) -> set[str]:
+        """Return a file of tests and those that it imports, directly or not."""
+        found: set[str] = set()
+        todo = [suite]
+        while todo:
+            file = todo.pop()
+            if file in found or not (ROOT / file).is_file():
+                continue
+            found.add(file)
+            names = imported_names((ROOT / file).read_text("utf-8"))
+            todo += [other for other in self.suites if Path(other).stem in names]
+        return found
+
+
+def imported_names(source: str) -> set[str]:
+    """Return the last part of the name of every module that a text imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.rpartition(".")[2] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.rpartition(".")[2])
+    return found
 
 
 # --- results ----------------------------------------------------------------------
@@ -578,14 +653,30 @@ def word(result: Result, known: Mapping[str, str]) -> str:
     return "SO FAR" if result.how == SO_FAR else "SURVIVED"
 
 
+def still_holding(
+    mutants: Iterable[Mutant], results: Iterable[Result], base: State
+) -> dict[str, Result]:
+    """Return {key: the last result that still holds}; what was noticed stays so."""
+    by_key = {mutant.key: mutant for mutant in mutants}
+    found: dict[str, Result] = {}
+    for result in results:
+        mutant = by_key.get(result.key)
+        before = found.get(result.key)
+        if mutant is None or (before is not None and before.killed):
+            continue
+        if base.holds(mutant, result):
+            found[result.key] = result
+    return found
+
+
 UNNOTICED = ("SURVIVED", "SO FAR", "BROKEN")
 
 
 def summary(mutants: Sequence[Mutant], results: Iterable[Result], selection: Sequence[str]) -> int:
     """Print the counts of the results that still hold, and the survivors."""
-    base, known = State(selection), reviewed()
-    held = {(result.key, result.state): result for result in results}
-    found = [(mutant, held.get((mutant.key, base.of(mutant)))) for mutant in mutants]
+    known = reviewed()
+    held = still_holding(mutants, results, State(selection))
+    found = [(mutant, held.get(mutant.key)) for mutant in mutants]
     words = Counter("not run" if result is None else word(result, known) for _, result in found)
     for mutant, result in found:
         if result is not None and word(result, known) in UNNOTICED:
@@ -656,15 +747,16 @@ def _todo(
 
 def report(chosen: Sequence[Mutant], results: list[Result], options: argparse.Namespace) -> int:
     """Run what has no result yet, store and print each result, and count."""
-    base, known, start = State(options.tests), reviewed(), time.monotonic()
-    held = {
-        (result.key, result.state): result
-        for result in results
-        if options.allowance is not None or result.how != SO_FAR
-    }
+    known, start = reviewed(), time.monotonic()
     again = options.sample is not None
-    todo = [m for m in chosen if again or (m.key, base.of(m)) not in held]
-    done = [held[m.key, base.of(m)] for m in chosen if not again and (m.key, base.of(m)) in held]
+    counted = [
+        result
+        for result in results
+        if not again and (options.allowance is not None or result.how != SO_FAR)
+    ]
+    held = still_holding(chosen, counted, State(options.tests))
+    todo = [mutant for mutant in chosen if mutant.key not in held]
+    done = list(held.values())
     options.results.parent.mkdir(parents=True, exist_ok=True)
     with options.results.open("a", encoding="utf-8") as store:
         try:

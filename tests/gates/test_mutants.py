@@ -324,6 +324,134 @@ def test_a_result_holds_for_one_checker_and_one_selection_of_tests() -> None:
     assert len({state.of(one), state.of(two), state.of(), mutants.State(("tests",)).of(one)}) == 4
 
 
+def small_tree(root: Path) -> None:
+    """Write a checker of one file, three files of tests and one that is none."""
+    for name, text in (
+        ("checker/a.py", "LIMIT = 7\n"),
+        ("tests/checker/test_one.py", "from test_two import helped\nimport oracle\n"),
+        ("tests/checker/test_two.py", "helped = 3\n"),
+        ("tests/checker/test_three.py", ""),
+        ("tests/oracles/oracle.py", ""),
+    ):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+ONE, TWO, THREE = (f"tests/checker/test_{name}.py" for name in ("one", "two", "three"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "lost"),
+    [
+        (ONE, {ONE}),
+        (TWO, {ONE, TWO}),
+        (THREE, {THREE}),
+        ("tests/checker/test_new.py", set()),
+        ("tests/oracles/oracle.py", {ONE, TWO, THREE}),
+        ("checker/a.py", {ONE, TWO, THREE}),
+    ],
+)
+def test_what_a_test_noticed_holds_until_its_files_change(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changed: str, lost: set[str]
+) -> None:
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    small_tree(tmp_path)
+    (mutant, *_) = damages.mutants_of("checker/a.py", "LIMIT = 7\n")
+    before = mutants.State(mutants.SELECTION)
+    noticed = {
+        suite: Result(mutant.key, before.of(mutant, f"{suite}::t"), True, f"{suite}::t", "test", 1)
+        for suite in (ONE, TWO, THREE)
+    }
+    survived = Result(mutant.key, before.of(mutant), killed=False, by="", how="", seconds=1)
+    assert all(before.holds(mutant, result) for result in (*noticed.values(), survived))
+    (tmp_path / changed).write_text("LIMIT = 7  # changed\n")
+    if changed.startswith("checker/"):
+        (mutant, *_) = damages.mutants_of(changed, "LIMIT = 9\n")
+        mutant = replace(mutant, before="7", after="(8)")
+        assert mutant.key == survived.key
+    after = mutants.State(mutants.SELECTION)
+    assert {suite for suite in noticed if not after.holds(mutant, noticed[suite])} == lost
+    assert not after.holds(mutant, survived)
+
+
+def test_a_survivor_never_replaces_what_was_noticed() -> None:
+    one, two, three = damages.all_mutants()[:3]
+    base = mutants.State(mutants.SELECTION)
+    killed, survived = (
+        {mutant.key: result_of(mutant, killed=killed) for mutant in (one, two, three)}
+        for killed in (True, False)
+    )
+    so_far = replace(survived[two.key], how=mutants.SO_FAR)
+    stale = replace(survived[three.key], state="another")
+    results = [killed[one.key], survived[one.key], so_far, survived[two.key], stale]
+    assert mutants.still_holding([one, two, three], results, base) == {
+        one.key: killed[one.key],
+        two.key: survived[two.key],
+    }
+
+
+def test_only_what_changed_is_recorded_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(mutants, "ROOT", tmp_path)
+    small_tree(tmp_path)
+    asked: list[str] = []
+
+    class Recording:
+        tests = (f"{ONE}::t", f"{TWO}::t", f"{THREE}::t")
+
+        def __init__(self, *_: object) -> None:
+            self.hello = {"imported": {}, "tests": self.tests}
+
+        def __enter__(self) -> Recording:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def ask(self, *, test: int) -> dict[str, Any]:
+            asked.append(self.tests[test])
+            return {"passed": True, "seconds": 1, "starts": False, "reached": {}}
+
+    monkeypatch.setattr(mutants, "Worker", Recording)
+    store = tmp_path / "store"
+    folders = [tmp_path]
+    first = mutants.recorded(folders, mutants.SELECTION, store)
+    assert asked == [*Recording.tests]
+    assert mutants.recorded(folders, mutants.SELECTION, store).tests == first.tests
+    assert len(asked) == 3
+    (tmp_path / TWO).write_text("helped = 4\n")
+    again = mutants.recorded(folders, mutants.SELECTION, store)
+    assert asked[3:] == [f"{ONE}::t", f"{TWO}::t"]
+    assert again.tests.keys() == first.tests.keys()
+    assert len(list(store.glob("record-*.json"))) == 1
+
+
+def test_tests_that_cannot_be_imported_have_noticed_together() -> None:
+    class Cold:
+        tests = ()
+
+        def __init__(self, *hows: str) -> None:
+            self.hows = iter(hows)
+
+        def ask(self, **_: object) -> dict[str, Any]:
+            return {"how": next(self.hows), "at": 0, "seconds": 0.5, "note": ""}
+
+    mutant = damages.all_mutants()[0]
+    base = mutants.State(mutants.SELECTION)
+    order = [mutants.Test(f"{suite}::t", 1, starts=False, reached={}) for suite in (ONE, TWO)]
+    alone: Any = Cold(mutants.UNCOLLECTED)
+    result = mutants.attempt(alone, "cold", mutant, order, base)
+    assert result is not None
+    assert (result.killed, result.state) == (True, base.of(mutant, f"{ONE}::t"))
+    together: Any = Cold("", mutants.UNCOLLECTED)
+    result = mutants.attempt(together, "cold", mutant, order, base)
+    assert result is not None
+    assert (result.killed, result.state) == (True, base.of(mutant))
+    assert base.of(mutant) != base.of(mutant, f"{ONE}::t")
+
+
 def test_an_unfinished_line_is_no_result(tmp_path: Path) -> None:
     path = tmp_path / "results.jsonl"
     assert mutants.stored(path) == []
