@@ -10,9 +10,9 @@ notices has to be in `equivalent_mutants.txt` with a reason, else the exit code 
 
 What is noticed takes half a second, what is not takes as long as all tests that reach it.  So a
 long run has two stages: with `--allowance 5` no test of a damage begins after five seconds of the
-processor, and what was not noticed until then is stored as such, SO FAR; without an allowance these
-alone are run again, with all tests.  A fork that ends in another way than its tests say is BROKEN:
-it counts as not noticed, and the run goes on.
+processor, and what was not noticed until then is stored as such, SO FAR; with a greater allowance,
+or without one, these alone are run again.  A fork that ends in another way than its tests say is
+BROKEN: it counts as not noticed, and the run goes on.
 
 Each result is a line of `build/mutants/results.jsonl`, with a hash of what decided it: the damaged
 checker, what all tests share, and the file of the test that failed, or every test if none did.  A
@@ -29,6 +29,7 @@ import argparse
 import ast
 import functools
 import json
+import math
 import os
 import queue
 import random
@@ -749,10 +750,11 @@ def report(chosen: Sequence[Mutant], results: list[Result], options: argparse.Na
     """Run what has no result yet, store and print each result, and count."""
     known, start = reviewed(), time.monotonic()
     again = options.sample is not None
+    allowance = math.inf if options.allowance is None else options.allowance
     counted = [
         result
         for result in results
-        if not again and (options.allowance is not None or result.how != SO_FAR)
+        if not again and (result.how != SO_FAR or result.seconds >= allowance)
     ]
     held = still_holding(chosen, counted, State(options.tests))
     todo = [mutant for mutant in chosen if mutant.key not in held]

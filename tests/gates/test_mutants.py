@@ -223,7 +223,8 @@ def test_a_run_without_an_allowance_does_again_what_spent_one(
         for mutant in todo:
             ran.append((mutant.key, allowance))
             result = result_of(mutant, killed=mutant is some[0])
-            yield mutant, replace(result, how=hows[mutant.key] if allowance else "")
+            how = hows[mutant.key] if allowance else ""
+            yield mutant, replace(result, how=how, seconds=allowance or 50)
 
     monkeypatch.setattr(mutants, "run", run)
     monkeypatch.setattr(mutants, "all_mutants", lambda: some)
@@ -237,8 +238,9 @@ def test_a_run_without_an_allowance_does_again_what_spent_one(
     assert "1 BROKEN, 1 SO FAR, 1 killed" in capsys.readouterr().out
     assert mutants.main([*line, "--allowance", "5"]) == 1
     assert ran == [(mutant.key, 5) for mutant in some]
+    assert mutants.main([*line, "--allowance", "6"]) == 1
     assert mutants.main(line) == 1
-    assert ran[3:] == [(some[1].key, None)]
+    assert ran[3:] == [(some[1].key, 6), (some[1].key, None)]
     assert mutants.main([*line, "--summary"]) == 1
     assert "1 BROKEN, 1 SURVIVED, 1 killed" in capsys.readouterr().out
 
