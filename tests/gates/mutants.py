@@ -142,6 +142,7 @@ class Worker:
         self.answers = os.fdopen(back, "r", encoding="utf-8")
         self.hello = self._answer()
         self.tests: list[str] = self.hello["tests"]
+        self.sound: dict[str | int, bool] = {}  # tests that pass alone without any damage
 
     def ask(self, **request: object) -> dict[str, Any]:
         """Send a request and return the answer."""
@@ -496,7 +497,7 @@ def attempt(
         number = {name: at for at, name in enumerate(worker.tests)}
         request["tests"] = [number[test.name] for test in order]
         request["functions"] = [mutant.owner]
-        answer = _warm(worker, request)
+        answer = _first_failing(worker, request)
         if answer["how"] == "cold":
             return None
     else:
@@ -513,26 +514,37 @@ def attempt(
     return Result(mutant.key, base.of(mutant, alone), killed, by, how, seconds)
 
 
-def _warm(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
-    """Try the tests one after the other in one process.  A test that fails there and not alone has
-    failed for what ran before it, and is left out: it has noticed nothing.
+def _first_failing(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
+    """Try the tests one after the other in one process.  A test that fails behind others and not
+    alone has failed for what ran before it; it has noticed nothing and is left out.  So is one that
+    fails alone without any damage.
     """
     left = list(range(len(request["tests"])))
     seconds = 0.0
-    while True:
+    while left:
         some = {name: [request[name][at] for at in left] for name in ("tests", "seconds")}
         answer = worker.ask(**request | some)
         seconds += answer["seconds"]
         failed = answer["at"]
-        if answer["how"] == "test" and failed > 0:
-            alone = {name: some[name][failed : failed + 1] for name in some}
-            again = worker.ask(**request | alone)
-            seconds += again["seconds"]
-            if not again["how"]:
+        if answer["how"] == "test":
+            alone = request | {name: some[name][failed : failed + 1] for name in some}
+            again = worker.ask(**alone) if failed > 0 else answer
+            seconds += again["seconds"] if failed > 0 else 0
+            if not again["how"] or not _passes_undamaged(worker, alone):
                 del left[failed]
                 continue
-        at = left[failed] if left else 0
-        return answer | {"at": at, "seconds": seconds}
+        return answer | {"at": left[failed], "seconds": seconds}
+    return {"how": "", "at": 0, "seconds": seconds, "note": ""}
+
+
+def _passes_undamaged(worker: Worker, alone: dict[str, Any]) -> bool:
+    """Return whether the only test of a request passes by itself with the checker as it is."""
+    (test,) = alone["tests"]
+    if test not in worker.sound:
+        whole = (ROOT / alone["file"]).read_text("utf-8")
+        answer = worker.ask(**alone | {"source": whole, "allowance": None})
+        worker.sound[test] = not answer["how"]
+    return worker.sound[test]
 
 
 def _cold(worker: Worker, request: dict[str, Any], order: Sequence[Test]) -> dict[str, Any]:
@@ -544,7 +556,7 @@ def _cold(worker: Worker, request: dict[str, Any], order: Sequence[Test]) -> dic
         request["tests"] = [order[at].name for at in chosen]
         request["seconds"] = [order[at].seconds for at in chosen]
         request["line"] = arguments_of_pytest(())
-        answer = worker.ask(**request)
+        answer = _first_failing(worker, request)
         answer["at"] = chosen[answer["at"]]
         if answer["how"] == UNCOLLECTED and chosen is some:
             answer["how"] = "test"  # the file cannot be imported: each of its tests fails

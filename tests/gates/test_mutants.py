@@ -251,6 +251,7 @@ def test_a_fork_that_breaks_off_is_told_and_counts_as_not_noticed() -> None:
 
         def __init__(self, how: str, note: str = "") -> None:
             self.answer = {"how": how, "at": 1, "seconds": 0.5, "note": note}
+            self.sound = {0: True, 1: True}
 
         def ask(self, **_: object) -> dict[str, Any]:
             return self.answer
@@ -277,35 +278,53 @@ def test_a_fork_that_breaks_off_is_told_and_counts_as_not_noticed() -> None:
     ) == Result("k", "s", killed=False, by="", how=mutants.SO_FAR, seconds=3)
 
 
-def test_a_test_that_fails_only_behind_others_has_noticed_nothing() -> None:
-    asked: list[list[int]] = []
+class Polluted:
+    """The second test fails behind others, the third for the damage, the fourth in any case."""
 
-    class Polluted:
-        tests = ("a.py::one", "a.py::two", "a.py::three")
+    tests = ("a.py::one", "a.py::two", "a.py::three", "a.py::four")
 
-        def ask(self, *, tests: list[int], seconds: list[float], **_: object) -> dict[str, Any]:
-            asked.append(tests)
-            assert seconds == [float(number) for number in tests]
-            # The second fails behind the first; the third notices.
-            failing = [at for at, n in enumerate(tests) if n == 2 or (n == 1 and at > 0)]
-            how = "test" if failing else ""
-            return {"how": how, "at": failing[0] if failing else 0, "seconds": 0.5, "note": ""}
+    def __init__(self) -> None:
+        self.sound: dict[int, bool] = {}
+        self.asked: list[list[int]] = []
 
-    mutant = damages.all_mutants()[0]
-    order = [
+    def ask(
+        self, *, tests: list[int], seconds: list[float], source: str, **_: object
+    ) -> dict[str, Any]:
+        """Answer with the first test that fails."""
+        assert seconds == [float(number) for number in tests]
+        damaged = source == "damaged"
+        self.asked.append(tests if damaged else [-number for number in tests])
+        fails = {0: False, 1: tests[0] != 1, 2: damaged, 3: True}
+        failing = [at for at, number in enumerate(tests) if fails[number]]
+        how = "test" if failing else ""
+        return {"how": how, "at": failing[0] if failing else 0, "seconds": 0.5, "note": ""}
+
+
+def of_polluted(*which: int) -> list[mutants.Test]:
+    """Return some of these tests."""
+    names = [Polluted.tests[at] for at in which]
+    return [
         mutants.Test(name, float(at), starts=False, reached={})
-        for at, name in enumerate(Polluted.tests)
+        for at, name in zip(which, names, strict=True)
     ]
+
+
+def test_a_test_that_fails_behind_others_or_without_damage_has_noticed_nothing() -> None:
+    mutant = replace(damages.all_mutants()[0], source="damaged")
     worker: Any = Polluted()
     base = mutants.State(mutants.SELECTION)
-    result = mutants.attempt(worker, "warm", mutant, order, base)
+    result = mutants.attempt(worker, "warm", mutant, of_polluted(0, 1, 3, 2), base)
     assert result is not None
-    assert (result.killed, result.by, result.seconds) == (True, "a.py::three", 2.0)
-    assert asked == [[0, 1, 2], [1], [0, 2], [2]]
-    order = order[:2]
-    result = mutants.attempt(worker, "warm", mutant, order, base)
+    assert (result.killed, result.by, result.seconds) == (True, "a.py::three", 3.0)
+    assert worker.asked == [[0, 1, 3, 2], [1], [0, 3, 2], [3], [-3], [0, 2], [2], [-2]]
+    worker.asked.clear()
+    result = mutants.attempt(worker, "warm", mutant, of_polluted(0, 1), base)
     assert result is not None
     assert (result.killed, result.how) == (False, "")
+    result = mutants.attempt(worker, "warm", mutant, of_polluted(3), base)
+    assert result is not None
+    assert (result.killed, result.how) == (False, "")
+    assert worker.asked == [[0, 1], [1], [0], [3]]
 
 
 def test_tests_that_fail_without_any_damage_end_the_run(
