@@ -775,11 +775,11 @@ def test_a_margin_of_nothing_is_none(weight: int, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("checker.leaves.leaves.Network", Fake({64: (UNIT - 1, 0)}))
     model = networks.of(random.Random("fake"), {}, vocab=2, n=1, outputs=2)
     for margin, fits in ((["0", "0"], True), (["1", "-4000"], False), (["1", "-20"], False)):
-        leaves = [
+        asked: list[dict[str, Any]] = [
             {"inputs": "1", "method": "right", "margin": margin},
             {"inputs": "1", "method": "either"},
         ]
-        document = networks.document(model, "max-of-k", leaves, weights=[[weight, 1]])
+        document = networks.document(model, "max-of-k", asked, weights=[[weight, 1]])
         if fits:
             assert theorem(model, document).margin == 0
             continue
