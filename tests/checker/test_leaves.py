@@ -674,6 +674,26 @@ def test_signs_and_the_precisions_that_are_tried(
     assert fake.recalled == tried
 
 
+@pytest.mark.parametrize("level", [(), (0,), (1,), (0, 1)])
+def test_one_position_where_two_logits_are_equal_makes_an_input_wrong(
+    level: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers are 0 and 1, and no precision tells anything of either."""
+
+    class Level(Fake):
+        def read(self, tokens: list[int]) -> list[Ball]:
+            return [Ball([0, 0], 1)] * 2
+
+        def is_level(self, answer: int) -> bool:
+            return answer in level
+
+    monkeypatch.setattr("checker.leaves.leaves.Network", Level({}))
+    model = networks.of(random.Random("fake"), {"readout": "all"}, vocab=1, n=2, outputs=2)
+    document = networks.document(model, networks.table(model, [[0, 1]]))
+    found = theorem(model, document).outcomes[0]
+    assert (found.lower, found.upper) == (bool(level), 1)
+
+
 UNIT = 1 << 44
 """2^-20 at 64 bits."""
 
