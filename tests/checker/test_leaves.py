@@ -29,7 +29,7 @@ from checker.ground.packed import Slots
 from checker.leaves import leaves
 from checker.leaves.activation import activated, slope
 from checker.leaves.balls import Affine, Ball, Norm
-from checker.leaves.layer import Layer
+from checker.leaves.layer import Layer, Position
 from checker.leaves.network import MAX_HELD_BITS, Network, held_bits
 from checker.statement.model import load_model
 
@@ -236,6 +236,25 @@ def test_balls_are_those_of_the_page(at: int, precision: int) -> None:
             ]
 
 
+@pytest.mark.parametrize("precision", [16, 24])
+@pytest.mark.parametrize("scale", range(1, 28))
+def test_weights_are_known_to_whole_bytes_of_fractional_bits(scale: int, precision: int) -> None:
+    """`s = 8 ceil(min(scale, precision) / 8)`: where W and b are exact, e is 0."""
+    rng = random.Random(f"scale {scale} {precision}")
+    model = networks.of(rng, {"biases": True}, vocab=2, n=2, outputs=2)
+    odd = [[Fraction(rng.randrange(-99, 99, 2), 2**scale) for _ in range(2)] for _ in range(4)]
+    weights = {"unembed.W_U": odd[:3], "unembed.b_U": odd[3]}
+    model = Model(model.config, {**model.tensors, **weights}, "F64")
+    affine = Affine(load_model(model.bytes), ["unembed.W_U"], precision)
+    page = leaf_bounds.Reading(model, precision, lower_exponentials, slope)
+    for radius in (0, 1, 1 << precision):
+        middles = [rng.randint(-(4 << precision), 4 << precision) for _ in range(3)]
+        found = affine(Ball(middles, radius))
+        due = page.affine(leaf_bounds.Ball(middles, radius), "unembed.W_U")
+        assert (found.middles, found.radius) == (due.middles, due.radius)
+        assert affine.rounded == (scale > 8 * -(-min(scale, precision) // 8))
+
+
 def test_scores_that_are_nearly_exact_move_shares_by_delta() -> None:
     """Where `delta` is less than 2, it counts; where it is more, 2 does."""
     seen = set()
@@ -281,6 +300,27 @@ def test_where_the_radius_is_as_large_as_the_norm_nothing_is_known() -> None:
             edges += 3 * radius == R
             nearly += 3 * radius == R - 1
     assert min(edges, nearly) > 3
+
+
+def test_what_is_below_the_root_is_rounded_down() -> None:
+    """Where one unit more below the root is a square, R shows how `d^2 eps / u^2` was rounded."""
+    steps = 0
+    for numerator in range(1, 400):
+        # d = 3, N = (-3, 0, 3): sum N^2 / d is 6.  d^2 eps / u^2 is a multiple of 9 / 256.
+        eps = Fraction(numerator, 2**40)
+        ceiling = floor(9 * eps * 4**16) + 1
+        if isqrt(6 + ceiling) ** 2 != 6 + ceiling:
+            continue
+        chosen = {"normalization_type": "LNPre"}
+        model = networks.of(random.Random(0), chosen, vocab=2)
+        model = Model({**model.config, "eps": float(eps).hex()}, model.tensors)
+        norm = Norm(load_model(model.bytes), "ln_final", 16)
+        page = leaf_bounds.Reading(model, 16, lower_exponentials, slope)
+        found = norm(Ball([0, 1, 2], 0))
+        due = page.normal("ln_final", leaf_bounds.Ball([0, 1, 2], 0))
+        assert (found.middles, found.radius) == (due.middles, due.radius)
+        steps += 1
+    assert steps > 3
 
 
 def unit_near_zero(value: Fraction) -> Model:
@@ -467,6 +507,52 @@ def test_slots_hold_the_largest_images(precision: int, weight: Any, bias: Any) -
         ]
 
 
+@pytest.mark.parametrize("precision", [32, 56, 64, 72, 96])
+@pytest.mark.parametrize("n", [1, 3, 31, 32, 63, 64])
+def test_slots_hold_the_largest_mixed_values(
+    n: int, precision: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the mix 0 every share is one, and so all values add up."""
+    laid_out = list[int]()
+
+    def slots(columns: int, room: int, drop: int) -> Slots:
+        laid_out.append(room)
+        return Slots(columns, room, drop)
+
+    monkeypatch.setattr("checker.leaves.layer.Slots", slots)
+    chosen = {"attention_mix": "0x0.0p+0", "attention_dir": "bidirectional"}
+    model = networks.of(random.Random("edge"), chosen, vocab=1, n=n, outputs=2, d_model=1)
+    layer = Layer(load_model(model.bytes), "blocks.0.", precision, 0)
+    largest = (1 << precision + (32 if precision >= 64 else 16)) - 1
+    # The page: each sum is below 2^bits.
+    assert n * (largest << precision) < 1 << laid_out[0]
+    values = [largest, -largest]
+    position = Position([[0, 0]], [[0, 0]], [layer.slots.pack(values)], 2, 0, largest)
+    mixed = layer._attention(position, [position] * n)
+    assert mixed.middles == [n * value for value in values]
+
+
+@pytest.mark.parametrize("precision", [32, 64, 96])
+@pytest.mark.parametrize(("weight", "bias"), [(1, 0), (1, 1), (1, 3), (4, 4), (3, 1), (0, 8)])
+def test_slots_are_laid_out_for_the_largest_images(
+    weight: int, bias: int, precision: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Middles, and the factor of the bias, are below `2^middle`."""
+    laid_out = list[int]()
+
+    def slots(columns: int, room: int, drop: int) -> Slots:
+        laid_out.append(room - 8 * drop)
+        return Slots(columns, room, drop)
+
+    monkeypatch.setattr("checker.leaves.balls.Slots", slots)
+    model = networks.of(random.Random("edge"), {"biases": True}, vocab=2, n=2, outputs=2, d_model=1)
+    tensors = {"unembed.W_U": [[weight, -weight]], "unembed.b_U": [bias, -bias]}
+    loaded = load_model(Model(model.config, {**model.tensors, **tensors}).bytes)
+    Affine(loaded, ["unembed.W_U"], precision)
+    largest = (1 << precision + (32 if precision >= 64 else 16)) - 1
+    assert weight * largest + (bias << precision) < 1 << laid_out[0]
+
+
 def test_what_is_held_at_once_is_limited_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model(
         networks.of(
@@ -588,8 +674,138 @@ def test_signs_and_the_precisions_that_are_tried(
     assert fake.recalled == tried
 
 
+@pytest.mark.parametrize("level", [(), (0,), (1,), (0, 1)])
+def test_one_position_where_two_logits_are_equal_makes_an_input_wrong(
+    level: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answers are 0 and 1, and no precision tells anything of either."""
+
+    class Level(Fake):
+        def read(self, tokens: list[int]) -> list[Ball]:
+            return [Ball([0, 0], 1)] * 2
+
+        def is_level(self, answer: int) -> bool:
+            return answer in level
+
+    monkeypatch.setattr("checker.leaves.leaves.Network", Level({}))
+    model = networks.of(random.Random("fake"), {"readout": "all"}, vocab=1, n=2, outputs=2)
+    document = networks.document(model, networks.table(model, [[0, 1]]))
+    found = theorem(model, document).outcomes[0]
+    assert (found.lower, found.upper) == (bool(level), 1)
+
+
 UNIT = 1 << 44
 """2^-20 at 64 bits."""
+
+
+@pytest.mark.parametrize(
+    ("gaps", "outcome"),
+    [
+        ((1, 1, 1), (0, 0)),
+        # Wrong at one position, right or unknown at the others.
+        ((1, -1, 1), (1, 1)),
+        ((-1, 1, 1), (1, 1)),
+        ((0, -1, 0), (1, 1)),
+        # Unknown at one position.
+        ((1, 0, 1), (0, 1)),
+        ((0, 0, 0), (0, 1)),
+    ],
+)
+def test_an_input_is_right_at_all_positions_and_wrong_at_one(
+    gaps: tuple[int, ...], outcome: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gaps of 0 are not seen at any precision."""
+
+    class Positions(Fake):
+        def read(self, tokens: list[int]) -> list[Ball]:
+            return [Ball([gap << 8, 0], 7) for gap in gaps]
+
+    monkeypatch.setattr("checker.leaves.leaves.Network", Positions({}))
+    model = networks.of(random.Random("fake"), {"readout": "all"}, vocab=1, n=3, outputs=2)
+    found = theorem(model, networks.document(model, "max-of-k")).outcomes[0]
+    assert (found.lower, found.upper) == outcome
+
+
+@pytest.mark.parametrize(
+    ("gaps", "tried"),
+    [
+        # At most 6 or 5 at one position: 7 is false, whatever the others are.
+        ((6, 9), [64]),
+        ((9, 5), [64]),
+        # At both it may be 7, and finer it is.
+        ((7, 9), [64, 128]),
+        ((7, 7), [64, 128]),
+        ((8, 9), [64]),
+    ],
+)
+def test_a_margin_is_the_least_over_positions(
+    gaps: tuple[int, ...], tried: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Radii are so small that the margin is known to less than a unit at 64 bits, exactly finer."""
+
+    class Positions(Fake):
+        def read(self, tokens: list[int]) -> list[Ball]:
+            bits = self.tried[-1]
+            return [Ball([gap << bits - 20, 0], bits < 128) for gap in gaps]
+
+    fake = Positions({})
+    monkeypatch.setattr("checker.leaves.leaves.Network", fake)
+    model = networks.of(random.Random("fake"), {"readout": "all"}, vocab=1, n=2, outputs=2)
+    leaves = [{"inputs": "1", "method": "right", "margin": ["7", "-20"]}]
+    document = networks.document(model, "max-of-k", leaves)
+    if min(gaps) >= 7:
+        assert theorem(model, document).outcomes[0].margin == 7
+    else:
+        with pytest.raises(Rejected, match="a larger margin than") as refusal:
+            theorem(model, document)
+        assert refusal.value.rule == "SPEC-14.7"
+    assert fake.tried == tried
+
+
+@pytest.mark.parametrize(
+    ("leaf", "middle", "shown"),
+    [
+        ({"method": "right", "margin": ["0", "0"]}, 1 << 64, True),
+        ({"method": "right", "margin": ["0", "0"]}, -1 << 64, False),
+        ({"method": "right", "margin": ["0", "0"]}, 0, False),
+        ({"method": "wrong"}, -1 << 64, True),
+        ({"method": "wrong"}, 1 << 64, False),
+        ({"method": "wrong"}, 0, False),
+        ({"method": "either"}, 0, True),
+    ],
+)
+def test_what_is_not_known_is_neither_right_nor_wrong(
+    leaf: dict[str, Any], middle: int, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    balls = {64 << at: (middle << (64 << at) - 64, 1) for at in range(7)}
+    monkeypatch.setattr("checker.leaves.leaves.Network", Fake(balls))
+    model = networks.of(random.Random("fake"), {}, vocab=1, n=1, outputs=2)
+    document = networks.document(model, "max-of-k", [{"inputs": "1", **leaf}])
+    if shown:
+        assert theorem(model, document).outcomes[0].size == 1
+        return
+    with pytest.raises(Rejected, match=f"not shown to be {leaf['method']}") as refusal:
+        theorem(model, document)
+    assert refusal.value.rule == "SPEC-14.7"
+
+
+@pytest.mark.parametrize("weight", [0, 1])
+def test_a_margin_of_nothing_is_none(weight: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where less than 2^-20 is shown, or there is no input, the least unit may not be claimed."""
+    monkeypatch.setattr("checker.leaves.leaves.Network", Fake({64: (UNIT - 1, 0)}))
+    model = networks.of(random.Random("fake"), {}, vocab=2, n=1, outputs=2)
+    for margin, fits in ((["0", "0"], True), (["1", "-4000"], False), (["1", "-20"], False)):
+        asked: list[dict[str, Any]] = [
+            {"inputs": "1", "method": "right", "margin": margin},
+            {"inputs": "1", "method": "either"},
+        ]
+        document = networks.document(model, "max-of-k", asked, weights=[[weight, 1]])
+        if fits:
+            assert theorem(model, document).margin == 0
+            continue
+        with pytest.raises(Rejected, match="a larger margin than 0/") as refusal:
+            theorem(model, document)
+        assert refusal.value.rule == "SPEC-14.7"
 
 
 @pytest.mark.parametrize(
@@ -657,7 +873,10 @@ def test_the_margin_claimed_may_be_what_is_shown_and_no_more(
     for margin, fits in (
         (["3", "0"], True),
         (["3145729", "-20"], False),
+        (["6291455", "-21"], True),
         (["6291457", "-21"], False),
+        # 2^-20 and less are rounded up to 2^-20.
+        (["1", "-4000"], True),
         (["-1", "4096"], True),
     ):
         document = networks.document(
