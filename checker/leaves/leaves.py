@@ -109,7 +109,8 @@ class Leaves:
                 SPEC-14.3).
         """
         total = self.statement.total
-        ledger.hold(3 * len(self.leaves), total.bit_length())
+        # Where it ends; what its part shows and what is added up: three numbers and an object each.
+        ledger.hold(9 * len(self.leaves), total.bit_length())
         networks = cache(partial(self._network, ledger))
         ends = list(accumulate(leaf.inputs for leaf in self.leaves))
         # 8.3: what is on the stack is known where every input before is evaluated.

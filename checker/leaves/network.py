@@ -21,21 +21,35 @@ MAX_HELD_BITS = 1 << 30
 """Weights of a network, with the positions of one input.  (SPEC-3.5)"""
 
 
-def position_bits(sizes: dict[str, int], precision: int) -> int:
+PAIR_BITS = 8 * NUMBER_BITS
+"""Room of a pair of positions that is remembered, beside its scores."""
+
+
+def integer_bits(model: Model) -> int:
+    """Return how many bits before the point the weights have at most."""
+    matrices = model.weights.values()
+    return max(0, *(bits(matrix) - matrix.scale for matrix in matrices))
+
+
+def entry_bits(model: Model, precision: int) -> int:
+    """Return how much room a score may take, or a residual, or a query, key and value together."""
+    return 4 * precision + 2 * integer_bits(model) + 700
+
+
+def position_bits(model: Model, precision: int) -> int:
     """Return how many bits a position may take in one layer."""
+    sizes = model.sizes
     entries = sizes["n_heads"] * sizes["d_head"] + sizes["d_model"]
-    return entries * (4 * precision + 700)
+    return entries * entry_bits(model, precision)
 
 
 def held_bits(model: Model, precision: int) -> int:
     """Return how many bits a network at this precision may take.  (SPEC-3.5)"""
-    matrices = model.weights.values()
     sizes = model.sizes
-    whole = max(0, *(bits(matrix) - matrix.scale for matrix in matrices))
-    numbers = sum(matrix.entries for matrix in matrices)
+    numbers = sum(matrix.entries for matrix in model.weights.values())
     positions = sizes["n_ctx"] * sizes["n_layers"]
-    room = positions * position_bits(sizes, precision)
-    return numbers * (2 * precision + whole + 64) + room
+    room = positions * position_bits(model, precision)
+    return numbers * (2 * precision + integer_bits(model) + 64) + room
 
 
 class Network:
@@ -71,9 +85,11 @@ class Network:
         # those of all tokens are few they are formed once, and their scores.
         few = self.n * model.sizes["d_vocab"] <= MOST_BEGUN
         known = MOST_BEGUN if few else 0
-        kept = known * (NUMBER_BITS + position_bits(model.sizes, precision))
-        room = held_bits(model, precision) + numbers * NUMBER_BITS + kept
-        ledger.once(precision, 0, room)
+        kept = known * (NUMBER_BITS + position_bits(model, precision))
+        scores = model.sizes["n_heads"] * entry_bits(model, precision)
+        pairs = known**2 * (PAIR_BITS + scores)
+        room = held_bits(model, precision) + numbers * NUMBER_BITS
+        ledger.once(precision, 0, room + kept + pairs)
         self.begun = lru_cache(known)(self._begin)
         self.layers = [
             Layer(model, f"blocks.{at}.", precision, 0 if at else known**2)

@@ -5,6 +5,7 @@ is held, to the bit; and that nothing more is held.
 from __future__ import annotations
 
 import random
+import tracemalloc
 import weakref
 from collections.abc import Sequence
 from functools import partial
@@ -17,12 +18,13 @@ from models import Model
 
 from checker.check import check, parse
 from checker.ground.errors import Declined
+from checker.ground.interval import exp_tables
 from checker.ground.ledger import CEILING, Ledger
 from checker.leaves import leaves
 from checker.leaves.balls import Ball
 from checker.leaves.layer import Position
 from checker.leaves.leaves import Leaves
-from checker.leaves.network import Network, held_bits
+from checker.leaves.network import Network, held_bits, integer_bits
 from checker.statement.model import load_model
 from checker.statement.outcome import Outcomes, Part, alone
 
@@ -275,7 +277,8 @@ def test_weights_take_two_precisions_and_their_bits_before_the_point(
     tensors = {name: level(w) for name, w in plain.tensors.items()}
     model = load_model(Model(plain.config, tensors).bytes)
     numbers = sum(matrix.entries for matrix in model.weights.values())
-    position = (model.sizes["n_heads"] * model.sizes["d_head"] + 2) * (4 * 64 + 700)
+    entry = 4 * 64 + 2 * whole + 700
+    position = (model.sizes["n_heads"] * model.sizes["d_head"] + 2) * entry
     assert held_bits(model, 64) == numbers * (2 * 64 + whole + 64) + 3 * 2 * position
 
 
@@ -284,18 +287,38 @@ def test_weights_take_two_precisions_and_their_bits_before_the_point(
 )
 def test_room_of_a_network_to_the_bit(vocab: int, n: int, known: int) -> None:
     """The weights, an object for each number of the embeddings and one for the rest, and what is
-    remembered of 64 pairs of a token and a position, if there are no more.
+    remembered of 64 pairs of a token and a position, if there are no more, and of pairs of these.
     """
     model = networks.of(random.Random("room"), {"n_heads": 2}, vocab=vocab, n=n)
     network = network_of(model, 64)
-    remembered = 384 + (2 * 2 + 3) * (4 * 64 + 700)
     loaded = load_model(model.bytes)
+    entry = 4 * 64 + 2 * integer_bits(loaded) + 700
+    remembered = known * (384 + (2 * 2 + 3) * entry) + known**2 * (8 * 384 + 2 * entry)
     numbers = 1 + (vocab + n) * 3
-    assert network.ledger.held == held_bits(loaded, 64) + numbers * 384 + known * remembered
+    assert network.ledger.held == held_bits(loaded, 64) + numbers * 384 + remembered
     # It is counted once, whichever part of a proof asks for it first.
     Network(loaded, 64, network.reads, network.ledger)
-    assert network.ledger.held == held_bits(loaded, 64) + numbers * 384 + known * remembered
+    assert network.ledger.held == held_bits(loaded, 64) + numbers * 384 + remembered
     assert network.ledger.total == 0
+
+
+@pytest.mark.parametrize("precision", [32, 512])
+def test_room_of_scores_that_are_remembered_is_counted(precision: int) -> None:
+    rng = random.Random("remembered")
+    chosen = {"n_heads": 16, "attention_dir": "bidirectional", "readout": "sum-pool-mlp"}
+    model = networks.of(rng, chosen, vocab=4, n=16, outputs=2, d_model=1, d_head=1)
+    loaded = load_model(model.bytes)
+    exp_tables(precision)
+    tracemalloc.start()
+    try:
+        network = Network(loaded, precision, (), ledger())
+        without = network.ledger.held - 64**2 * 16 * (4 * precision + 700)
+        for _ in range(12):
+            network.read([rng.randrange(4) for _ in range(16)])
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert without < 8 * peak <= network.ledger.held + (4 << 20)
 
 
 class Watched(Position):
@@ -344,10 +367,12 @@ class Sure:
 
 @pytest.mark.parametrize("count", [1, 2, 9, 27])
 @pytest.mark.parametrize("weight", [1, 10**30])
-def test_three_numbers_of_every_leaf_are_counted(
+def test_nine_numbers_of_every_leaf_are_counted(
     count: int, weight: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where it ends, and two bounds on its weight; none is larger than the total."""
+    """Where it ends; twice an object with its size and two bounds on its weight, none of which is
+    larger than the total.
+    """
     monkeypatch.setattr(leaves, "Network", Sure)
     model = networks.of(random.Random("leaves"), {})
     sizes = [1] * (count - 1) + [28 - count]
@@ -359,4 +384,34 @@ def test_three_numbers_of_every_leaf_are_counted(
     book = ledger()
     proof.outcomes(book, alone)
     total = (3 * weight) ** 3
-    assert book.held == count * 3 * (384 + total.bit_length())
+    assert book.held == count * 9 * (384 + total.bit_length())
+
+
+class Never(Sure):
+    """A network that shows every input to be wrong."""
+
+    def read(self, tokens: list[int]) -> list[Ball]:
+        self.tokens = tokens
+        return [Ball([-1 << 64, 0, 0], 1)]
+
+
+@pytest.mark.parametrize("weight", [1, 10**36])
+def test_outcomes_of_leaves_take_no_more_room_than_is_counted(
+    weight: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaves, "Network", Never)
+    model = networks.of(random.Random("many"), {}, vocab=13)
+    count = 13**3
+    asked = [{"inputs": "1", "method": "wrong"}] * count
+    table = networks.table(model, [0] * count)
+    document = networks.document(model, table, asked, weights=[[weight] * 13] * 3)
+    proof = parse(model.bytes, mutators.encode(document)).proof
+    assert isinstance(proof, Leaves)
+    book = ledger()
+    tracemalloc.start()
+    try:
+        proof.outcomes(book, alone)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert book.held / 3 < 8 * peak <= book.held

@@ -30,7 +30,7 @@ from checker.leaves import leaves
 from checker.leaves.activation import activated, slope
 from checker.leaves.balls import Affine, Ball, Norm
 from checker.leaves.layer import Layer, Position
-from checker.leaves.network import MAX_HELD_BITS, Network, held_bits
+from checker.leaves.network import MAX_HELD_BITS, Network, held_bits, integer_bits
 from checker.statement.model import load_model
 
 PAIRS = list(networks.pairs())
@@ -560,7 +560,7 @@ def test_what_is_held_at_once_is_limited_exactly(monkeypatch: pytest.MonkeyPatch
         ).bytes
     )
     numbers = sum(len(matrix.rows) * len(matrix.rows[0]) for matrix in model.weights.values())
-    room = numbers * (2 * 64 + 1 + 64) + 3 * 2 * (2 * 2 + 3) * (4 * 64 + 700)
+    room = numbers * (2 * 64 + 1 + 64) + 3 * 2 * (2 * 2 + 3) * (4 * 64 + 2 * 1 + 700)
     assert max(bits(matrix) - matrix.scale for matrix in model.weights.values()) == 1
     monkeypatch.setattr("checker.leaves.network.MAX_HELD_BITS", room)
     assert Network(model, 64, (2,), Ledger(lambda done: None)).precision == 64
@@ -975,8 +975,10 @@ def test_the_room_of_what_is_remembered_is_counted(monkeypatch: pytest.MonkeyPat
     model = networks.of(random.Random("room"), {"n_heads": 2})
     remembering = network_of(model, 64).ledger.held
     monkeypatch.setattr("checker.leaves.network.MOST_BEGUN", 0)
-    position = (2 * 2 + 3) * (4 * 64 + 700)
+    entry = 4 * 64 + 2 * integer_bits(load_model(model.bytes)) + 700
     alone = network_of(model, 64).ledger.held
-    assert remembering - alone == 64 * (384 + position)
+    # A position has three residuals and two heads of two entries; a pair has a score of each head.
+    positions = 64 * (384 + (3 + 2 * 2) * entry)
+    assert remembering - alone == positions + 64**2 * (8 * 384 + 2 * entry)
     # The weights are one number; the embeddings of three tokens and three positions are not packed.
     assert alone == 384 * (1 + 6 * 3) + held_bits(load_model(model.bytes), 64)
