@@ -296,7 +296,7 @@ def test_an_answer_that_is_read_in_pieces() -> None:
 
     one, many = ledger(), ledger()
     lines = [jobs.answered(number, parts_of(ledger()), ledger()) for number in range(3)]
-    assert min(len(str(line)) for line in lines) > 3 << 15
+    assert min(len(str(line)) for line in lines) > 1 << 16
     assert side_by_side(many, parts_of(many)) == list(alone(parts_of(one)))
     assert state(many) == state(one)
 
