@@ -712,7 +712,7 @@ def test_a_machine_that_has_no_process_left(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_what_the_parent_raises_ends_the_workers() -> None:
-    """They hang; the parent is told of the others' answers, and ends it there."""
+    """They hang for a while; the parent is told of the others' answers, and ends it there."""
 
     class Enough(Exception):
         pass
@@ -724,7 +724,8 @@ def test_what_the_parent_raises_ends_the_workers() -> None:
             raise Enough
 
     book = ledger(watch=enough)
-    parts = [part(book, n, hang if n > 4 else lambda: None) for n in range(10)]
+    wait = partial(time.sleep, 30)
+    parts = [part(book, n, wait if n > 4 else lambda: None) for n in range(10)]
     with pytest.raises(Enough):
         side_by_side(book, parts)
 
