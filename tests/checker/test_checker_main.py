@@ -257,6 +257,23 @@ def test_the_sentence_tells_what_is_assumed_of_exp() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("lower", "upper", "told"),
+    [(1, 3, "at least 1 and at most 3"), (0, 4, "at least 0 and at most 4"), (2, 2, "exactly 2")],
+)
+@pytest.mark.parametrize("unusual", [False, True])
+def test_the_sentence_tells_both_bounds(lower: int, upper: int, told: str, unusual: bool) -> None:
+    """A part of the domain that is not usual stands between commas."""
+    domain = SimpleNamespace(unusual={"outputs": "0-1"} if unusual else {})
+    found = theorem(domain=domain)
+    found.correct_lower, found.correct_upper = lower, upper
+    between = ", with outputs 0-1," if unusual else ""
+    assert command.sentence(found) == (
+        "This exact model file names the largest of 2 tokens (vocabulary 2) correctly"
+        f"{between} on {told} of all 4 inputs, in real arithmetic, a tie counting as wrong."
+    )
+
+
 def test_outcomes_are_told_as_they_are() -> None:
     assert command.row(Outcome(1, 2, 3, None)) == ["1", "2", "3", None]
     assert command.row(Outcome(0, 0, 3, 7)) == ["0", "0", "3", 7]
