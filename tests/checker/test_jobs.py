@@ -96,8 +96,19 @@ def part(book: Ledger, number: int, act: Callable[[], object] = lambda: None) ->
     return Part(SIZE, derive)
 
 
-def hang() -> None:
-    time.sleep(processor.BACKSTOP)
+@pytest.fixture
+def hang() -> Iterator[Callable[[], None]]:
+    """Return what a worker does that has to be ended: it hangs, and if nobody ends it, tells so."""
+    read, write = os.pipe()
+
+    def act() -> None:
+        time.sleep(60)
+        os.write(write, b"late")
+
+    yield act
+    os.close(write)
+    assert os.read(read, 4) == b""
+    os.close(read)
 
 
 def state(book: Ledger) -> tuple[int, ...]:
@@ -703,7 +714,9 @@ def test_a_machine_that_cannot_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal.value.rule == "jobs"
 
 
-def test_a_machine_that_has_no_process_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_has_no_process_left(
+    hang: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second fork fails: the first worker is ended."""
     book, true, made = ledger(), os.fork, list[int]()
 
@@ -715,15 +728,12 @@ def test_a_machine_that_has_no_process_left(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(os, "fork", fork)
     with pytest.raises(Declined, match="Resource temporarily unavailable") as refusal:
-        side_by_side(
-            book,
-            [part(book, number, hang) for number in range(10)],
-        )
+        side_by_side(book, [part(book, number, hang) for number in range(2)])
     assert refusal.value.rule == "jobs"
 
 
-def test_what_the_parent_raises_ends_the_workers() -> None:
-    """They hang for a while; the parent is told of the others' answers, and ends it there."""
+def test_what_the_parent_raises_ends_the_workers(hang: Callable[[], None]) -> None:
+    """They hang; the parent is told of the others' answers, and ends it there."""
 
     class Enough(Exception):
         pass
@@ -735,8 +745,7 @@ def test_what_the_parent_raises_ends_the_workers() -> None:
             raise Enough
 
     book = ledger(watch=enough)
-    wait = partial(time.sleep, 30)
-    parts = [part(book, n, wait if n > 4 else lambda: None) for n in range(10)]
+    parts = [part(book, n, hang if n > 4 else lambda: None) for n in range(10)]
     with pytest.raises(Enough):
         side_by_side(book, parts)
 
