@@ -14,7 +14,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any, Never
 
@@ -28,13 +30,14 @@ from certify.certificate.document import dyadic
 from checker import jobs
 from checker.__main__ import main
 from checker.check import check, parse
+from checker.ground.decode import canonical
 from checker.ground.errors import Declined, Refusal, Rejected
 from checker.ground.ledger import MAX_HELD_BITS, Ledger
 from checker.leaves.leaves import Leaves
 from checker.statement.outcome import MOST_PARTS, Outcome, Part, alone, runs
 
 SIZE = 10
-PARENT = os.getpid()
+WORTH = jobs.WORTH
 SHIPPED = conformance.ROOT / "certificates"
 VECTORS = [
     vector
@@ -45,12 +48,30 @@ VECTORS = [
 
 @pytest.fixture(autouse=True)
 def every_worker_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Fork for proofs of any length; afterwards no child is left."""
+    """Fork for proofs of any length; afterwards no child is left.  Only workers leave at once: with
+    code 0 the parent would seem to have passed all tests.
+    """
+    here, leave = os.getpid(), os._exit
+
+    def leave_as_a_worker(code: int) -> None:
+        assert os.getpid() != here
+        leave(code)
+
+    monkeypatch.setattr(os, "_exit", leave_as_a_worker)
     monkeypatch.setattr(jobs, "WORTH", 1)
     yield
-    gc.collect()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    if has_child():
+        gc.collect()  # what other tests have started and let go
+    assert not has_child()
+
+
+def has_child() -> bool:
+    """Return whether this process has a child, perhaps one that has ended; it stays."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def ledger(budget: int = 10**6, watch: Callable[[int], object] = lambda done: None) -> Ledger:
@@ -61,21 +82,33 @@ def ledger(budget: int = 10**6, watch: Callable[[int], object] = lambda done: No
 
 def part(book: Ledger, number: int, act: Callable[[], object] = lambda: None) -> Part:
     """Return a part that takes ten operations, a step and a bit; ``act`` is done in a worker."""
+    here = os.getpid()
 
     def derive() -> tuple[Outcome, ...]:
         book.charge(mul=1, add=2, cmp=3, exp=4)
         book.spend(1)
         book.take(1)
         book.once(7, 5, 2)
-        if os.getpid() != PARENT:
+        if os.getpid() != here:
             act()
         return Outcome(0, number % 3, 4, None), Outcome(1, 2, SIZE - 4, -number)
 
     return Part(SIZE, derive)
 
 
-def hang() -> None:
-    time.sleep(processor.BACKSTOP)
+@pytest.fixture
+def hang() -> Iterator[Callable[[], None]]:
+    """Return what a worker does that has to be ended: it hangs, and if nobody ends it, tells so."""
+    read, write = os.pipe()
+
+    def act() -> None:
+        time.sleep(60)
+        os.write(write, b"late")
+
+    yield act
+    os.close(write)
+    assert os.read(read, 4) == b""
+    os.close(read)
 
 
 def state(book: Ledger) -> tuple[int, ...]:
@@ -236,6 +269,58 @@ def test_shipped_certificates_end_the_same_with_every_budget(name: str) -> None:
         assert ended(model, data, 2) == ended(model, data, 1)
 
 
+def open_files() -> set[int]:
+    """Return the numbers of the files that this process has open."""
+    found = set[int]()
+    for number in range(256):
+        with contextlib.suppress(OSError):
+            os.fstat(number)
+            found.add(number)
+    return found
+
+
+def test_no_file_is_left_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of the parent, either end; a worker that could give parts would wait for itself."""
+    monkeypatch.setattr(jobs, "_work", lambda *given: None)
+    before = open_files()
+    book = ledger()
+    side_by_side(book, [part(book, number) for number in range(4)], 3)
+    assert open_files() == before
+
+
+def test_what_is_there_is_not_looked_at_while_workers_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = list[int]()
+
+    def listen(*given: object) -> dict[int, object]:
+        frozen.append(gc.get_freeze_count())
+        return {}
+
+    monkeypatch.setattr(jobs, "_listen", listen)
+    before = gc.get_freeze_count()
+    book = ledger()
+    side_by_side(book, [part(book, number) for number in range(4)])
+    assert frozen[0] > before
+    assert gc.get_freeze_count() == 0
+
+
+def test_an_answer_that_is_read_in_pieces() -> None:
+    """It is longer than what a pipe holds, and than what is read at once."""
+
+    def parts_of(book: Ledger) -> list[Part]:
+        def derive(number: int) -> tuple[Outcome, ...]:
+            book.charge(add=number)
+            return tuple(Outcome(0, n, n, number) for n in range(5000))
+
+        size = sum(range(5000))
+        return [Part(size, partial(derive, number)) for number in range(3)]
+
+    one, many = ledger(), ledger()
+    lines = [jobs.answered(number, parts_of(ledger()), ledger()) for number in range(3)]
+    assert min(len(str(line)) for line in lines) > 1 << 16
+    assert side_by_side(many, parts_of(many)) == list(alone(parts_of(one)))
+    assert state(many) == state(one)
+
+
 # --- refusals ------------------------------------------------------------------------
 
 
@@ -284,7 +369,10 @@ def test_room_is_for_all_together() -> None:
     assert where == [os.getpid()] * 4
 
 
-def test_no_more_workers_than_fit_beside_what_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def asked_workers(
+    monkeypatch: pytest.MonkeyPatch, book: Ledger, count: int, workers: int
+) -> tuple[int, int] | None:
+    """Return how many workers are made for so many parts, and the share of each; None for none."""
     asked = list[tuple[int, int]]()
 
     def answers(parts: object, book: object, workers: int, share: int) -> dict[int, object]:
@@ -292,12 +380,164 @@ def test_no_more_workers_than_fit_beside_what_is_held(monkeypatch: pytest.Monkey
         return {}
 
     monkeypatch.setattr(jobs, "_answers", answers)
-    for held, workers in ((0, 9), (MAX_HELD_BITS // 8 - 1, 3), (MAX_HELD_BITS // 6, None)):
-        asked.clear()
-        book = ledger()
-        book.held = held
-        side_by_side(book, [part(book, number) for number in range(20)], 9)
-        assert asked == ([(workers, MAX_HELD_BITS // (workers + 1))] if workers else [])
+    side_by_side(book, [Part(SIZE, lambda: ())] * count, workers)
+    return asked[0] if asked else None
+
+
+@pytest.mark.parametrize(
+    ("held", "workers"), [(0, 9), (MAX_HELD_BITS // 8 - 1, 3), (MAX_HELD_BITS // 6, None)]
+)
+def test_no_more_workers_than_fit_beside_what_is_held(
+    held: int, workers: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = ledger()
+    book.held = held
+    expected = (workers, MAX_HELD_BITS // (workers + 1)) if workers else None
+    assert asked_workers(monkeypatch, book, 20, 9) == expected
+
+
+@pytest.mark.parametrize("held", [0, 1, 2, 5])
+def test_shares_are_more_than_twice_what_is_held_and_no_more_than_there_is(
+    held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many workers as were asked for, if everybody, the parent too, can have such a share."""
+    book = ledger()
+    for most in range(held, 80):
+        book.most, book.held = most, held
+        asked = asked_workers(monkeypatch, book, 20, 5)
+        fitting = [workers for workers in range(2, 6) if most // (workers + 1) > 2 * held]
+        assert (asked[0] if asked else 1) == max(fitting, default=1)
+        if asked:
+            workers, share = asked
+            assert share * (workers + 1) <= most < (share + 1) * (workers + 1)
+
+
+@pytest.mark.parametrize(("worth", "workers"), [(2, 2), (3, 3), (4, 4), (5, 4)])
+@pytest.mark.parametrize("more", [0, (1 << 20) - 1])
+def test_a_worker_is_worth_a_million_operations(
+    worth: int, workers: int, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """2^20 for each; no more than parts, and as many as these are enough for."""
+    monkeypatch.setattr(jobs, "WORTH", WORTH)
+    asked = asked_workers(monkeypatch, ledger(worth * (1 << 20) + more), 4, 9)
+    assert asked == (workers, MAX_HELD_BITS // (workers + 1))
+    assert asked_workers(monkeypatch, ledger((2 << 20) - 1), 4, 9) is None
+
+
+@pytest.mark.parametrize("more", range(-2, 3))
+@pytest.mark.parametrize("held", [0, 50])
+def test_what_a_worker_derived_is_taken_over_while_a_share_is_left(
+    held: int, more: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have held a share meanwhile, for which there has to be room beside what is kept."""
+    book = ledger()
+    book.most, book.held = 901, held
+    share = 901 // 3
+    room = 901 - share - held + more
+    answer = jobs.Answer((Outcome(0, 0, SIZE, None),), [1, 2, 3, 4, 5, room], [])
+    monkeypatch.setattr(jobs, "_answers", lambda *given: {0: answer})
+    derived = list[int]()
+
+    def derive() -> tuple[Outcome, ...]:
+        derived.append(1)
+        return answer.outcomes
+
+    parts = [Part(SIZE, derive), Part(SIZE, tuple)]
+    assert side_by_side(book, parts) == [answer.outcomes, ()]
+    assert bool(derived) == (more > 0)
+    if not derived:
+        assert state(book) == (1, 2, 3, 4, 10, 5, held + room)
+
+
+@dataclass
+class Needs:
+    """What a part takes: operations, room at most and room that it keeps, and what is common."""
+
+    operations: int
+    most: int
+    kept: int
+    common: tuple[int, int, int] | None
+
+    def derive(self, book: Ledger) -> tuple[Outcome, ...]:
+        """Take it."""
+        if self.common:
+            book.once(*self.common)
+        book.charge(add=self.operations)
+        book.spend(1)
+        book.take(self.most)
+        book.release(self.most - self.kept)
+        return (Outcome(0, 1, SIZE, self.operations),)
+
+
+def ended_parts(
+    derive: Callable[[Ledger], list[tuple[Outcome, ...]]], most: int, budget: int
+) -> tuple[object, ...]:
+    """Return all that comes of parts, for a ledger of so much room and so many operations."""
+    book = ledger(budget)
+    book.held, book.most = 3, most
+    try:
+        return derive(book), state(book), book.common
+    except Refusal as refusal:
+        return type(refusal), refusal.rule, refusal.why
+
+
+@pytest.mark.parametrize("at", range(8))
+def test_whoever_draws_what_the_end_is_that_of_one(
+    at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers are played in this process: who draws a part is random, and how late a refusal is
+    heard of.  Room and operations are about what the parts need, so that some are refused.
+    """
+    rng = random.Random(f"draws {at}")
+    commons = [None, None, (7, 5, 20), (8, 2, 40)]
+    needs = [
+        Needs(rng.randrange(9), most := rng.choice((5, 30, 60, 200)), rng.randrange(most), common)
+        for common in rng.choices(commons, k=6)
+    ]
+    now = list[Ledger]()
+    parts = [Part(SIZE, partial(lambda one: one.derive(now[-1]), one)) for one in needs]
+
+    def answers(
+        parts: list[Part], book: Ledger, workers: int, share: int
+    ) -> dict[int, jobs.Answer]:
+        books = [Ledger(book.watch, book.held, book.spent) for _ in range(workers)]
+        for one in books:
+            one.budget, one.most = book.budget, share
+        found = dict[int, jobs.Answer]()
+        last = len(parts)
+        for number in range(last):
+            if not books or number >= last:
+                break
+            one = rng.choice(books)
+            now.append(one)
+            try:
+                rows = jobs.answered(number, parts, one)
+            except Refusal:
+                rows = [[number]]
+                books.remove(one)
+                last = min(last, rng.randrange(number, len(parts)) + 1)
+            now.pop()
+            said = [[None if n is None else str(n) for n in row] for row in rows]
+            heard, found[number] = jobs.heard(canonical(said), parts)
+            assert heard == number
+        return found
+
+    def one(book: Ledger) -> list[tuple[Outcome, ...]]:
+        now.append(book)
+        return list(alone(parts))
+
+    def many(book: Ledger) -> list[tuple[Outcome, ...]]:
+        now.append(book)
+        return side_by_side(book, parts, rng.randrange(2, 5))
+
+    monkeypatch.setattr(jobs, "_answers", answers)
+    due = sum(one.operations for one in needs) + sum({one.common[1] for one in needs if one.common})
+    enough = next(
+        most for most in itertools.count() if isinstance(ended_parts(one, most, due)[0], list)
+    )
+    for _ in range(200):
+        given = (enough + rng.randrange(-50, 50), due + rng.choice((-1, 0, 100)))
+        assert ended_parts(many, *given) == ended_parts(one, *given)
 
 
 def test_room_that_parts_keep_is_added_up() -> None:
@@ -422,6 +662,24 @@ def test_the_answer_that_is_heard() -> None:
     assert answer.outcomes == (Outcome(0, 0, 10, None), Outcome(0, 0, 0, -5))
 
 
+@pytest.mark.parametrize(("rows", "said"), [(10, True), (11, False)])
+def test_an_answer_has_no_more_rows_than_twice_the_leaves_of_a_proof(
+    rows: int, said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row for every leaf, one of counts, and what is common, of which there is less."""
+    monkeypatch.setattr(jobs, "MAX_CELLS", 5)
+    outcomes = [["0", "0", str(SIZE), None], *[["0", "0", "0", None]] * (rows - 2)]
+    line = canonical([["0", "1", "2", "3", "4", "5", "6"], *outcomes])
+    parts = [part(ledger(), 0)]
+    if said:
+        number, answer = jobs.heard(line, parts)
+        assert (number, len(answer.outcomes)) == (0, rows - 1)
+        return
+    with pytest.raises(Declined) as refusal:
+        jobs.heard(line, parts)
+    assert refusal.value.rule == "jobs"
+
+
 def is_pipe(number: int) -> bool:
     try:
         return stat.S_ISFIFO(os.fstat(number).st_mode)
@@ -456,7 +714,9 @@ def test_a_machine_that_cannot_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     assert refusal.value.rule == "jobs"
 
 
-def test_a_machine_that_has_no_process_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_that_has_no_process_left(
+    hang: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The second fork fails: the first worker is ended."""
     book, true, made = ledger(), os.fork, list[int]()
 
@@ -468,21 +728,20 @@ def test_a_machine_that_has_no_process_left(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(os, "fork", fork)
     with pytest.raises(Declined, match="Resource temporarily unavailable") as refusal:
-        side_by_side(
-            book,
-            [part(book, number, hang) for number in range(10)],
-        )
+        side_by_side(book, [part(book, number, hang) for number in range(2)])
     assert refusal.value.rule == "jobs"
 
 
-def test_what_the_parent_raises_ends_the_workers() -> None:
+def test_what_the_parent_raises_ends_the_workers(hang: Callable[[], None]) -> None:
     """They hang; the parent is told of the others' answers, and ends it there."""
 
     class Enough(Exception):
         pass
 
+    here = os.getpid()
+
     def enough(done: int) -> None:
-        if os.getpid() == PARENT and done >= 30:
+        if os.getpid() == here and done >= 30:
             raise Enough
 
     book = ledger(watch=enough)
