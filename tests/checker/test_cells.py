@@ -10,11 +10,13 @@ at every leaf the bounds and the margin must hold.  Paths are exact, or enclosed
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 from dataclasses import replace
 from fractions import Fraction
 from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import exhaustion
@@ -243,6 +245,27 @@ def test_random_forests_reach_the_rules() -> None:
     assert seen["tokens"] >= 300, seen
     assert seen["margins"] >= 50, seen
     assert seen["copies"] >= 20, seen
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_size_of_a_cell_is_the_weight_of_its_inputs(seed: int) -> None:
+    # Of a screen, which holds all queries up to the maximum, as of the cells below it.
+    choose = Seeded(random.Random(seed))
+    vocab, n = choose.pick((3, 4)), choose.pick((1, 2, 3))
+    rows = build_rows(choose, vocab, n)
+    paths = exhaustion.likely_paths(choose, vocab, n)
+    derived = Cells(paths, usual_places({"d_vocab": vocab, "n_ctx": n}, rows), 64, ledger())
+    for m in range(vocab):
+        below = [(q, q) for q in range(m) if choose.pick((True, False))]
+        for queries in ([(0, m)], [(m, m)], below, [(0, m - 1)] if m else []):
+            if queries:
+                cell: Any = SimpleNamespace(maximum=m, queries=tuple(queries))
+                due = sum(
+                    prod(row[t] for row, t in zip(rows, tokens, strict=True))
+                    for tokens in itertools.product(range(m + 1), repeat=n)
+                    if max(tokens) == m and tokens[-1] in expand(queries)
+                )
+                assert derived.size(cell) == due
 
 
 def test_a_lower_count_over_enclosed_paths_is_refused() -> None:

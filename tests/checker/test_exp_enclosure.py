@@ -355,6 +355,24 @@ def test_many_lower_exponentials_are_those_of_one(precision: int) -> None:
     assert found == [exp_enclosure(y, precision, precision)[0] for y in some]
 
 
+@pytest.mark.parametrize("precision", [16, 64, 96])
+def test_every_floor_of_many_is_there(precision: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without bits to spare a lower end is p itself; small rests are where a floor of the sum
+    shows, for what it moves is multiplied by the rest.
+    """
+    rng = random.Random(f"floors of many {precision}")
+    width = precision + 12
+    some = [*range(64), *((n << width) + d for n in (1, 2) for d in range(1, 9))]
+    some += [rng.randrange(1, precision // 2 << width) for _ in range(200)]
+    monkeypatch.setattr(interval, "GUARD_BITS", 0)
+    exp_tables.cache_clear()
+    try:
+        found, _ = lower_exponentials(some, width)
+    finally:
+        exp_tables.cache_clear()
+    assert found == [page_product(Fraction(r, 2**width), precision) for r in some]
+
+
 def test_coarser_tables_move_lower_exponentials_by_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(interval, "TABLE_BITS", 0)
     exp_tables.cache_clear()

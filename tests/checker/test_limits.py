@@ -250,6 +250,25 @@ def test_numbers_have_bounds() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["0x1.0p+0", "0x1.8p-3", "0x1.8p+3", "0x1.fp+60", "0x0.0p+0", "0x1.0c6f7a0b5ed8dp-20"],
+)
+def test_hexadecimal_numbers_are_those_of_floats(text: str) -> None:
+    mantissa, exponent = decode.hexadecimal(text, "it")
+    assert exponent <= 0
+    assert mantissa * Fraction(2) ** exponent == Fraction(float.fromhex(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1.0", "0x1", "-0x1.0p+0", "0x1.0p0", "0X1.0p+0", "0x1.Gp+0", " 0x1.0p+0", "nan"]
+)
+def test_what_is_no_hexadecimal_number_is_refused(text: str) -> None:
+    with pytest.raises(Malformed) as refused:
+        decode.hexadecimal(text, "it")
+    assert refused.value.rule == "SPEC-3.3"
+
+
 def test_tokens_have_bounds() -> None:
     cell = "proof/cells/2"
     for path, value, expected in (

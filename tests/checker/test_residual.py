@@ -446,6 +446,25 @@ def test_squaring_long_powers_costs_more(entry: int, more: int) -> None:
     assert book.mul == 13 + more
 
 
+@pytest.mark.parametrize("side", [1, 2, 3])
+@pytest.mark.parametrize("entry", [127, 128, 300])
+def test_squaring_long_powers_costs_a_product_more_for_every_512_bits(
+    side: int, entry: int
+) -> None:
+    # The same products but for the length of S = 4^entry (Y Y^T) (X^T X).
+    rows = tuple(tuple(1 + (i == j) for j in range(side)) for i in range(side))
+    last = Matrix(tuple((*row, -sum(row)) for row in rows), 0)  # its means are nothing
+    books = []
+    for power in (0, entry):
+        books.append(ledger())
+        first = Matrix(tuple(tuple(x << power for x in row) for row in rows), 0)
+        residual._spectral([first, last], 1, books[-1])
+    square = Matrix(rows, 0)
+    chain = [last, transposed(last), transposed(square), square]
+    longest = exact.bits(multiply(chain, ledger())) + 2 * entry
+    assert books[1].mul - books[0].mul == side**3 * (longest // 512)
+
+
 def test_one_factor_has_no_spectral_bound() -> None:
     # A square last factor would be taken for both factors, and its square be bounded instead of
     # itself.
@@ -485,9 +504,10 @@ def test_rounding_up(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_weighted_norms_are_above_and_close(seed: int) -> None:
     rng = random.Random(seed)
+    coarsest = -20 if seed % 4 == 0 else 0  # hints may be multiples of a power of two
     a, b = (
-        random_matrix(rng, 3, 2, scale=rng.randint(0, 9)),
-        random_matrix(rng, 3, 4, scale=rng.randint(0, 9)),
+        random_matrix(rng, 3, 2, scale=rng.randint(coarsest, coarsest + 9)),
+        random_matrix(rng, 3, 4, scale=rng.randint(coarsest, coarsest + 9)),
     )
     epsilon = rng.choice((0, 1, rng.getrandbits(50)))
     for found, x, y in zip(
@@ -711,6 +731,8 @@ DEFECTS: list[tuple[str, Any, str]] = [
     ("identity last", changed("form", [2, 0]), "SPEC-6.5"),
     ("too long", changed("form", [1, 2]), "SPEC-6.5"),
     ("negative", changed("form", [-1, 3]), "SPEC-3.3"),
+    ("the longest", changed("form", [1, 4]), "SPEC-6.5"),
+    ("longer than a chain", changed("form", [1, 5]), "SPEC-3.3"),
     ("a peel too few", changed("peel", [[]]), "SPEC-6.6"),
     ("half a peel", changed("peel", [[ONE], []]), "SPEC-6.6"),
     ("a peel of three", changed("peel", [[ONE] * 3, []]), "SPEC-6.6"),
@@ -748,6 +770,12 @@ DEFECTS: list[tuple[str, Any, str]] = [
     ("null left", changed("bound", {"rule": "schwarz", "left": None, "right": ONE}), "SPEC-3.4"),
     ("no rest", changed("bound", {"rule": "split", "at": 1}), "SPEC-3.4"),
     ("squarings", changed("bound", {"rule": "spectral", "squarings": 9}), "SPEC-3.3"),
+    ("no squarings", changed("bound", {"rule": "spectral", "squarings": -1}), "SPEC-3.3"),
+    (
+        "split before the chain",
+        changed("bound", {"rule": "split", "at": -1, "rest": {"rule": "range"}}),
+        "SPEC-3.3",
+    ),
 ]
 
 
@@ -759,6 +787,12 @@ def test_malformed_hints_are_refused(written: Any, clause: str) -> None:
     with pytest.raises(Refusal) as refusal:
         parse_hints(written)
     assert refusal.value.rule == clause
+
+
+@pytest.mark.parametrize("squarings", [0, 1, 8])
+def test_up_to_eight_squarings_are_read(squarings: int) -> None:
+    found = parse_hints(changed("bound", {"rule": "spectral", "squarings": squarings}))
+    assert found["direct"].bound == Bound("spectral", squarings, (), ())
 
 
 WIDE = {"exponent": 0, "rows": [[1, 1, 1, 1, 1, 1, 1]]}
@@ -838,6 +872,21 @@ def test_powers_are_measured_before_they_are_made() -> None:
             PathHint((1, 1), ((), ()), Bound("spectral", 3, (), ())),
             ledger(),
         )
+    assert refusal.value.rule == "SPEC-3.5"
+
+
+@pytest.mark.parametrize("squarings", [0, 1, 8])
+def test_powers_may_have_2_to_the_15_bits(squarings: int) -> None:
+    # With Y = (0, 2) and h rows 2^k of X, S = 2 h 4^k is one number.
+    most = (1 << 15) >> squarings
+    k = (most - 2) // 2
+    assert (2 << 2 * k).bit_length() == most
+    last = Matrix(((0, 2),), 0)
+    found = residual._spectral([Matrix(((1 << k,),), 0), last], squarings, ledger())
+    # Of rank one: the root of any power of S is that of S, and sqrt(2) sigma is the range.
+    assert 0 <= Fraction(found, 1 << TABLE_SCALE) - (2 << k) <= Fraction(1, 1 << 40)
+    with pytest.raises(Declined) as refusal:
+        residual._spectral([Matrix(((1 << k,),) * 2, 0), last], squarings, ledger())
     assert refusal.value.rule == "SPEC-3.5"
 
 

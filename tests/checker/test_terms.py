@@ -953,6 +953,49 @@ def test_the_cut_is_where_the_masks_cost_least(width: int, free: int) -> None:
     assert book.total == 2 * work(table.cut)
 
 
+def page_cost(width: int, sizes: list[int], cut: int) -> int:
+    """Return what SPEC-7.8 counts of one answer with so many terms at the last position and at
+    each free one, cut after so many free ones.
+    """
+    head, tail = sizes[: cut + 1], sizes[cut + 1 :]
+    sums = sum(prod(part[:count]) for part in (head, tail) for count in range(len(part) + 1))
+    prefixes, suffixes = prod(head), prod(tail)
+    tuples: int = width ** len(tail)
+    words = -(-tuples // 64)
+    return sums + (prefixes + suffixes) * (suffixes.bit_length() + words)
+
+
+@pytest.mark.parametrize(
+    ("width", "free", "sizes"),
+    [
+        # Some positions are left without a term by every other answer, or by all.
+        *((width, free, None) for width in (2, 3, 8, 40) for free in (1, 2, 3, 4, 6)),
+        # Without a limit suffixes of two positions would cost least: 2^16 of them, or more.
+        (256, 5, [256] * 5),
+        (257, 5, [257] * 5),
+        (300, 5, [300] * 5),
+    ],
+)
+def test_the_cut_costs_least_for_an_average_number_of_terms(
+    width: int, free: int, sizes: list[int] | None
+) -> None:
+    rng = random.Random(f"cut {width} {free}")
+    frame = plain_frame(width, free)
+    for _ in range(1 if sizes else 20):
+        count = 1 if sizes else rng.randint(1, 4)
+        answers = [
+            [dict.fromkeys(range(size), 0) for size in (sizes or rng.choices(range(width), k=free))]
+            + [{width - 1: 0}]
+            for _ in range(count)
+        ]
+        # The average is rounded down, and one at least.
+        every = zip(*answers, strict=True)
+        *free_ones, last = [max(sum(map(len, rows)) // count, 1) for rows in every]
+        possible = [cut for cut in range(free + 1) if width ** (free - cut) <= 2**16]
+        costs = {cut: page_cost(width, [last, *free_ones], cut) for cut in possible}
+        assert enumeration_of(frame, answers).cut == min(possible, key=costs.__getitem__)
+
+
 def test_an_enumeration_costs_what_is_charged(monkeypatch: pytest.MonkeyPatch) -> None:
     # Three free positions (two in the prefix, behind the last position), of 2, 1 and 3 terms; one
     # query block.
@@ -1043,6 +1086,37 @@ def test_signs_are_looked_for_up_to_4096_bits(precision: int) -> None:
     close = oracle.exp_of_minus_root(1, 16, 1, 3600)[0]
     assert _sign(scores, {0: -close, -1: 1 << 3600}) == 1
     assert scores.tables.ledger.exp <= 2 * 2 * 2 * 8
+
+
+@pytest.mark.parametrize(
+    ("precision", "tried"),
+    [
+        (64, [128, 256, 512, 1024, 2048, 4096]),
+        (70, [140, 280, 560, 1120, 2240]),
+        (1500, [3000]),
+        (2048, [4096]),
+        (2049, [4096]),
+        (4096, [4096]),
+    ],
+)
+@pytest.mark.parametrize("scores", [1, 2, 5])
+def test_the_precision_is_doubled_up_to_4096_bits_and_each_is_charged(
+    precision: int, tried: list[int], scores: int
+) -> None:
+    # Ends that never tell: for each score at each precision two multiplications and two additions.
+    seen: list[int] = []
+
+    def nothing(below: list[Ends], precision: int) -> list[Ends]:
+        seen.append(precision)
+        return [(0, 0)] * len(below)
+
+    book = ledger()
+    asked: Any = SimpleNamespace(
+        precision=precision, tables=SimpleNamespace(ledger=book), exp_ends=nothing
+    )
+    assert _sign(asked, dict.fromkeys(range(scores), 1)) is None
+    assert seen == tried
+    assert (book.mul, book.add, book.cmp) == (2 * scores * len(tried), 2 * scores * len(tried), 0)
 
 
 @pytest.mark.parametrize(

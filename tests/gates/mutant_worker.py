@@ -28,6 +28,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.util
 import inspect
+import itertools
 import json
 import mmap
 import os
@@ -308,6 +309,9 @@ def caches_in_use() -> list[Any]:
 
 # --- forks ------------------------------------------------------------------------
 
+Ended = tuple[str, int, float, bytes]
+"""How a fork ended, the number of the last test, seconds of the processor, a note."""
+
 
 class Fork:
     """Run some tests in a fork, up to the first that fails."""
@@ -315,8 +319,8 @@ class Fork:
     def __init__(self) -> None:
         self.board = mmap.mmap(-1, 1 << 20)
 
-    def run(self, work: Callable[[], int]) -> tuple[str, int, float, bytes]:
-        """Return (how it ended, number of the last test, seconds of the processor, note)."""
+    def run(self, work: Callable[[], int]) -> Ended:
+        """Run the work in a fork, with all that it starts."""
         self.board[:16] = bytes(16)
         before = _children()
         begin, end = os.pipe()
@@ -507,31 +511,36 @@ def warm(
                 return NOTICED
         return 0
 
-    damaged(ROOT / file, source, lambda: reply(fork, work, line))
+    reply(damaged(ROOT / file, source, lambda: fork.run(work)), line)
 
 
-def reply(fork: Fork, work: Callable[[], int], line: Line) -> None:
-    """Run the work in a fork and send what came of it."""
-    how, at, seconds, note = fork.run(work)
+def reply(ended: Ended, line: Line) -> None:
+    """Send what came of a fork, when the file is whole again: whoever hears it may have another
+    process of the same folder damage a file next.
+    """
+    how, at, seconds, note = ended
     line.say(how=how, at=at, seconds=seconds, note=note.decode("utf-8", "replace"))
 
 
-CHANGES = iter(range(1, 1 << 40))
+# Of every text a second of its own, of both processes of a folder: no stale bytecode.
+CHANGES = itertools.count(2 * 10**9 if os.environ.get("MUTANTS_MODE") == "cold" else 10**9)
 
 
-def damaged(path: Path, source: str, work: Callable[[], None]) -> None:
-    """Do something while a file has another text, for the tests that start processes."""
+def damaged(path: Path, source: str, work: Callable[[], Ended]) -> Ended:
+    """Return what work returns while a file has another text, for the tests that start processes;
+    the file is as it was then.
+    """
     whole = path.read_bytes()
     try:
         _write(path, source.encode())
-        work()
+        return work()
     finally:
         _write(path, whole)
 
 
 def _write(path: Path, data: bytes) -> None:
     path.write_bytes(data)
-    when = 10**9 + next(CHANGES)  # its own second for each text: no stale bytecode
+    when = next(CHANGES)
     os.utime(path, (when, when))
 
 
@@ -590,7 +599,7 @@ def serve_cold(request: dict[str, Any], fork: Fork, line: Line) -> None:
         pytest.main([*request["line"], *files_of(request["tests"])], plugins=[ordered, SELF])
         return UNCOLLECTED
 
-    damaged(ROOT / file, source, lambda: reply(fork, work, line))
+    reply(damaged(ROOT / file, source, lambda: fork.run(work)), line)
 
 
 def files_of(tests: Iterable[str]) -> list[str]:

@@ -741,12 +741,45 @@ def test_the_damage_is_undone(tmp_path: Path) -> None:
     seen: list[str] = []
     times: list[float] = []
 
-    def work() -> None:
+    def work() -> mutant_worker.Ended:
         seen.append(path.read_text())
         times.append(path.stat().st_mtime)
+        return "test", len(seen), 0, b""
 
-    mutant_worker.damaged(path, "harm", work)
+    assert mutant_worker.damaged(path, "harm", work)[1] == 1
     times.append(path.stat().st_mtime)
-    mutant_worker.damaged(path, "more harm", work)
+    assert mutant_worker.damaged(path, "more harm", work)[1] == 2
     assert (seen, path.read_text()) == (["harm", "more harm"], "whole")
     assert len(set(times)) == 3  # bytecode of one text is never taken for that of another
+
+
+@pytest.mark.parametrize("mode", ["warm", "cold"])
+def test_an_answer_is_heard_when_the_file_is_whole_again(
+    mode: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Whoever hears it asks the other process of the folder, which would take the damage, or half of
+    # a file, for the whole.
+    path = tmp_path / "x.py"
+    path.write_text("whole")
+    heard: list[tuple[str, str]] = []
+
+    class Here:
+        def run(self, _: object) -> mutant_worker.Ended:
+            assert path.read_text() == "harm"
+            return "test", 0, 0.5, b""
+
+    class Listening:
+        def say(self, *, how: str, **_: object) -> None:
+            heard.append((how, path.read_text()))
+
+    monkeypatch.setattr(mutant_worker, "ROOT", tmp_path)
+    monkeypatch.setattr(mutant_worker, "table_of", lambda _: {"f": []})
+    monkeypatch.setattr(mutant_worker, "fits", lambda *_: True)
+    request: dict[str, Any] = {"file": "x.py", "source": "harm", "functions": ["f"], "seconds": []}
+    fork: Any = Here()
+    line: Any = Listening()
+    if mode == "warm":
+        mutant_worker.warm([], request, (), fork, line)
+    else:
+        mutant_worker.serve_cold(request, fork, line)
+    assert heard == [("test", "whole")]
