@@ -54,7 +54,8 @@ WALL_SECONDS = 1200  # a backstop for what waits and does not work
 NOTICED = 3  # the exit code of a fork in which a test failed
 SPENT = 5  # the exit code of a fork whose allowance ended before its tests did
 UNCOLLECTED = 6  # the exit code of a fork in which the tests could not even be imported
-ENDINGS = {0: "", NOTICED: "test", SPENT: "allowance", UNCOLLECTED: "collection"}
+PASSED = 7  # and of one in which all passed: 0 is what a damaged checker may end with
+ENDINGS = {PASSED: "", NOTICED: "test", SPENT: "allowance", UNCOLLECTED: "collection"}
 MARKS = "__marks__"
 
 
@@ -509,7 +510,7 @@ def warm(
             fork.at(number, seconds[number])
             if not passes(items[test], None):
                 return NOTICED
-        return 0
+        return PASSED
 
     reply(damaged(ROOT / file, source, lambda: fork.run(work)), line)
 
@@ -564,7 +565,7 @@ class Ordered:
             self.fork.at(number, self.seconds[number])
             if test not in found or not passes(found[test], None):
                 os._exit(NOTICED)
-        os._exit(0)
+        os._exit(PASSED)
 
 
 def cold() -> None:

@@ -73,6 +73,7 @@ FROM_FILES = tuple(
         "test_what_depends_on_the_command_line",
     )
 )
+PARALLEL = ("tests", "seconds", "starts")  # what a request has of each test
 RECENT = 6  # so many tests that noticed neighbours are tried first
 SO_FAR = "allowance"  # how an attempt ends whose allowance was spent before its tests were
 UNCOLLECTED = "collection"  # how it ends where the tests could not be imported
@@ -491,6 +492,7 @@ def attempt(
         "file": mutant.file,
         "source": mutant.source,
         "seconds": [test.seconds for test in order],
+        "starts": [test.starts for test in order],
         "allowance": allowance,
     }
     if mode == "warm":
@@ -517,19 +519,21 @@ def attempt(
 def _first_failing(worker: Worker, request: dict[str, Any]) -> dict[str, Any]:
     """Try the tests one after the other in one process.  A test that fails behind others and not
     alone has failed for what ran before it; it has noticed nothing and is left out.  So is one that
-    fails alone without any damage.
+    fails alone without any damage, and one with processes of its own that fails only once.
     """
     left = list(range(len(request["tests"])))
     seconds = 0.0
     while left:
-        some = {name: [request[name][at] for at in left] for name in ("tests", "seconds")}
+        some = {name: [request[name][at] for at in left] for name in PARALLEL}
         answer = worker.ask(**request | some)
         seconds += answer["seconds"]
         failed = answer["at"]
         if answer["how"] == "test":
             alone = request | {name: some[name][failed : failed + 1] for name in some}
-            again = worker.ask(**alone) if failed > 0 else answer
-            seconds += again["seconds"] if failed > 0 else 0
+            again = answer
+            if failed > 0 or some["starts"][failed]:
+                again = worker.ask(**alone)
+                seconds += again["seconds"]
             if not again["how"] or not _passes_undamaged(worker, alone):
                 del left[failed]
                 continue
@@ -555,6 +559,7 @@ def _cold(worker: Worker, request: dict[str, Any], order: Sequence[Test]) -> dic
     for chosen in (some, list(range(len(order)))):
         request["tests"] = [order[at].name for at in chosen]
         request["seconds"] = [order[at].seconds for at in chosen]
+        request["starts"] = [order[at].starts for at in chosen]
         request["line"] = arguments_of_pytest(())
         answer = _first_failing(worker, request)
         answer["at"] = chosen[answer["at"]]

@@ -279,9 +279,11 @@ def test_a_fork_that_breaks_off_is_told_and_counts_as_not_noticed() -> None:
 
 
 class Polluted:
-    """The second test fails behind others, the third for the damage, the fourth in any case."""
+    """The second test fails behind others, the third for the damage, the fourth in any case, the
+    fifth once.
+    """
 
-    tests = ("a.py::one", "a.py::two", "a.py::three", "a.py::four")
+    tests = ("a.py::one", "a.py::two", "a.py::three", "a.py::four", "a.py::five")
 
     def __init__(self) -> None:
         self.sound: dict[int, bool] = {}
@@ -294,7 +296,7 @@ class Polluted:
         assert seconds == [float(number) for number in tests]
         damaged = source == "damaged"
         self.asked.append(tests if damaged else [-number for number in tests])
-        fails = {0: False, 1: tests[0] != 1, 2: damaged, 3: True}
+        fails = {0: False, 1: tests[0] != 1, 2: damaged, 3: True, 4: [4] not in self.asked[:-1]}
         failing = [at for at, number in enumerate(tests) if fails[number]]
         how = "test" if failing else ""
         return {"how": how, "at": failing[0] if failing else 0, "seconds": 0.5, "note": ""}
@@ -304,7 +306,7 @@ def of_polluted(*which: int) -> list[mutants.Test]:
     """Return some of these tests."""
     names = [Polluted.tests[at] for at in which]
     return [
-        mutants.Test(name, float(at), starts=False, reached={})
+        mutants.Test(name, float(at), starts=at == 4, reached={})
         for at, name in zip(which, names, strict=True)
     ]
 
@@ -325,6 +327,11 @@ def test_a_test_that_fails_behind_others_or_without_damage_has_noticed_nothing()
     assert result is not None
     assert (result.killed, result.how) == (False, "")
     assert worker.asked == [[0, 1], [1], [0], [3]]
+    worker.asked.clear()
+    result = mutants.attempt(worker, "warm", mutant, of_polluted(4), base)
+    assert result is not None
+    assert (result.killed, result.how) == (False, "")
+    assert worker.asked == [[4], [4]]
 
 
 def test_tests_that_fail_without_any_damage_end_the_run(
@@ -653,7 +660,7 @@ def endless() -> int:
 def test_a_fork_ends_as_its_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mutant_worker, "LEAST_SECONDS", 0.05)
     fork = mutant_worker.Fork()
-    assert fork.run(lambda: 0)[0] == ""
+    assert fork.run(lambda: mutant_worker.PASSED)[0] == ""
     assert fork.run(lambda: mutant_worker.NOTICED)[0] == "test"
 
     def late() -> int:
@@ -676,7 +683,7 @@ def test_a_fork_ends_as_its_work_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         return 0
 
     assert fork.run(killed)[0] == "signal 9"
-    assert fork.run(lambda: 0)[0] == ""
+    assert fork.run(lambda: 0)[0] == "exit 0"
 
 
 def test_an_allowance_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -721,7 +728,7 @@ def test_an_allowance_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     for allowance in (None, 100, 0):
         everything = (items, request | {"allowance": allowance}, (), fork, line)
         mutant_worker.warm(*everything)  # type: ignore[arg-type]
-    assert answers == [0, 0, mutant_worker.SPENT]
+    assert answers == [mutant_worker.PASSED, mutant_worker.PASSED, mutant_worker.SPENT]
     assert passed == [*items, *items]
 
 
