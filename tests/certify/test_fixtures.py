@@ -17,7 +17,10 @@ DATA = Path(__file__).parent.parent / "data"
 
 @pytest.mark.parametrize(
     ("name", "right"),
-    [("max-of-4-300-steps", 15942273), ("max-of-4-accuracy-98", 16464412)],
+    [
+        pytest.param("max-of-4-300-steps", 15942273, marks=pytest.mark.slow),
+        ("max-of-4-accuracy-98", 16464412),
+    ],
 )
 def test_poor_models_are_decided_exactly(name: str, right: int, tmp_path: Path) -> None:
     proved = certify.prove(
