@@ -564,6 +564,14 @@ def test_an_answer_at_the_same_place_is_no_farther_than_the_nearest() -> None:
     assert list(line_module.later(points, 0, ledger())) == [(1, 2, 1), (0, 2, 1)]
 
 
+def test_of_answers_at_one_place_and_height_the_farthest_is_the_rival() -> None:
+    # A certificate names rivals by their numbers, so it matters which of them is one.
+    points = [(0, 0, 0), (0, -1, 1), (0, -1, 2)]
+    assert list(line_module.later(points, 0, ledger())) == [(1, 2, 1), (0, 2, 1)]
+    mirror = [(0, -1, 2), (0, -1, 1), (0, 0, 0)]
+    assert list(line_module.later(mirror, 0, ledger())) == [(1, 0, 1), (2, 0, 1)]
+
+
 def test_weights_and_brackets_bound_those_of_every_input() -> None:
     seen: Counter[str] = Counter()
     for seed in range(SEEDS):

@@ -110,6 +110,14 @@ def test_offsets_are_a_pair(offsets: list[int]) -> None:
     assert refusal.value.rule == ("SPEC-4.1" if len(offsets) > 2 else "SPEC-3.3")
 
 
+@pytest.mark.parametrize(("shape", "end"), [([-1], 0), ([-1, -2], 8), ([2, -1, -1], 8)])
+def test_no_axis_is_negative(shape: list[int], end: int) -> None:
+    # Two of them would have the size of a tensor.
+    with pytest.raises(Malformed) as refusal:
+        _entry("t", {"data_offsets": [0, end], "dtype": "F32", "shape": shape})
+    assert refusal.value.rule == "SPEC-3.3"
+
+
 def test_there_are_at_most_three_axes() -> None:
     for shape in ([2], [1, 2], [1, 1, 2]):
         found = _entry("t", {"data_offsets": [0, 8], "dtype": "F32", "shape": shape})

@@ -886,6 +886,19 @@ def test_the_last_way_of_all_rows_rounds_nothing(
     assert (found.over, found.scale) == (5, scale + 64 + finer)
 
 
+def test_tokens_before_the_last_bring_no_scale_into_the_stream() -> None:
+    # Of integers the stream is over one: x + b_O of two columns at the last position, in four bits
+    # each, and nothing but zeros, which take no room, before it.
+    book = ledger()
+    own: Any = SimpleNamespace(
+        config={"attention_mix": "0x1.0p+0"}, by_role=lambda: {"b_O": Matrix(((1, 2),), 0)}
+    )
+    x = Matrix(((1, 2), (3, 4), (5, 6)), 0)
+    found = checker.sums.fold._stream(own, x, [], 1, book)
+    assert found == Matrix(((0, 0), (0, 0), (6, 8)), 0)
+    assert book.held == 2 * (384 + 4)
+
+
 def test_tables_of_unequal_scales_have_room_for_the_finer(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
     folds = checker.sums.fold

@@ -21,6 +21,7 @@ from typing import Any
 import exhaustion
 import forests
 import make_vectors
+import models
 import mutators
 import pytest
 import vectors_wide
@@ -42,11 +43,12 @@ from checker.check import parse
 from checker.float32.cells import REAL
 from checker.ground.errors import Declined, Rejected
 from checker.ground.exact import Matrix
+from checker.statement.model import load_model
 from checker.statement.outcome import Outcome
 from checker.wide import box, final, frame
 from checker.wide.derive import WideCells
 from checker.wide.final import Final, reading_columns
-from checker.wide.forest import parse_wide
+from checker.wide.forest import WideForest, parse_wide
 from checker.wide.frame import WideFrame
 from checker.wide.heads import Heads
 from checker.wide.hints import Hints, parse_hints
@@ -454,6 +456,42 @@ def test_room_for_a_term_is_that_of_the_longest_number_of_all_heads(name: str, h
     assert checker.bits == 1024 + 64 + longest
 
 
+@pytest.mark.parametrize(
+    ("head", "position", "table"),
+    [
+        *((0, 0, table) for table in ("evou_low", "evou_high", "pvou", "eu_low", "eu_high")),
+        *((head, position, "evou_low") for head in (0, 1) for position in (0, 1)),
+    ],
+)
+def test_room_for_a_term_counts_every_table_of_the_first_and_all_lower_ends(
+    head: int, position: int, table: str
+) -> None:
+    paths = exhaustion.likely_paths(Seeded(random.Random(table)), 3, 2)
+    tables = [[paths, replace(paths)], [replace(paths), replace(paths)]]
+    first, *others = getattr(paths, table)
+    longer: Any = {table: ((-1 << 99, *first[1:]), *others)}
+    tables[head][position] = replace(paths, **longer)
+    named = usual_places({"d_vocab": 3, "n_ctx": 2})
+    own = WideCells(Heads(tables, None, None), named, 64, ledger(), [REAL] * 2)
+    assert own.bits == 1024 + 64 + 100
+
+
+def test_tables_of_integers_are_over_one_in_real_arithmetic() -> None:
+    # 16.3: lambda is rounded down to the scale of logits, so that decides what is proved.
+    given = vectors_wide.two_heads(5)
+    whole = {
+        name: models.filled(models.shape_of(rows), lambda: Fraction(3))
+        for name, rows in given.tensors.items()
+    }
+    model = load_model(Model(given.config, whole).bytes)
+    named = usual_places({"d_vocab": 3, "n_ctx": 3})
+    statement: Any = SimpleNamespace(exp_errors=None)
+    own: Any = WideForest(model, statement, 64, named, {}, ())
+    derivation = own.derivation(ledger())
+    assert derivation.value_scale == 0
+    assert {paths.score_scale for (paths,) in derivation.read.tables} == {0}
+
+
 def test_the_terms_of_a_wide_cell_are_measured_before_they_are_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -577,6 +615,8 @@ def test_columns_read_the_centred_product_and_the_centred_row(scales: tuple[int,
         scaled = [Fraction(u * w) for u, w in zip(column, factors, strict=True)]
         columns.append([x / Fraction(2) ** sum(scales) for x in scaled])
     columns += [[Fraction(int(k == i)) for i in range(3)] for k in range(3)]
+    # Over the scale of the products, and no finer than one where that is coarser.
+    assert matrix.scale == max(sum(scales), 0)
     centred = [[3 * x - sum(column) for x in column] for column in columns]
     assert found == [list(row) for row in zip(*centred, strict=True)]
 

@@ -253,6 +253,12 @@ def test_parts_of_a_normalisation_are_those_of_the_page(kind: str) -> None:
                 assert own.row(moved) == propagation.Computed(expected.norm, expected.error)
 
 
+def test_ones_and_zeros_of_a_norm_take_no_room() -> None:
+    book = ledger()
+    rounded.normalisation(load_model(model_of(1, "LNPre").bytes), "ln_final", book)
+    assert book.held == 0
+
+
 def test_what_underflows_is_never_nothing() -> None:
     """Where all else is a multiple of 2^-96 already, 2^-140 more is one multiple more."""
     own = rounded.Normalisation(3, Fraction(2), Fraction(1), Fraction(1), ZERO)

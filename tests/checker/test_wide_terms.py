@@ -517,6 +517,27 @@ def test_failures_are_counted_together_and_vertex_by_vertex(
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize(
+    ("lows", "values", "expected"),
+    [
+        ((2, 3), (2, 0), 0),  # 4/5: a unit more would make 1 of it
+        ((2, 3), (1, 1), 1),
+        ((2, 3), (-1, 0), -1),  # -2/5
+        ((0, 3), (9, 5), 5),
+        ((0, 0), (9, 9), 0),  # 0 if all lower ends are 0
+    ],
+)
+def test_lambda_is_the_mean_bracket_rounded_down(
+    lows: tuple[int, int], values: tuple[int, int], expected: int
+) -> None:
+    # 16.3: of {m} at the free position, and of the first block that holds a query at the last.
+    (paths,) = heads_of(Seeded(random.Random(1)), 1, enclosed=False)
+    free, last = ((low, low + 7) for low in lows)
+    weights = [{0: (99, 99), 1: free}, {0: last, 1: (99, 99)}]
+    own = frame_module.Head(paths, weights, [], (1, 1))
+    assert own.mean([[77, values[0]], [values[1], 77]]) == expected
+
+
 # --- single inputs -----------------------------------------------------------------
 
 
@@ -677,6 +698,25 @@ def test_an_input_is_wrong_or_right_from_its_bound_on(
     scores = scores_of([flat(gap), *[flat(0)] * (count - 1)], 64)
     for answers in ([1], [2, 1], [1, 2]):
         assert single.is_wrong(scores, None, None, 0, (0, 1, 2), answers, mu, drop) is wrong
+
+
+def test_an_upper_end_of_a_single_unit_below_zero_is_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # One part of 2^precision weighs the first token, whose value is -1: the mean is one unit.
+    seen: list[int] = []
+
+    def exp_ends(_: object, __: Any, precision: int) -> list[tuple[int, int]]:
+        seen.append(precision)
+        return [(x, x) for x in (1, (1 << precision) - 1, 0)]
+
+    monkeypatch.setattr(Scores, "exp_ends", exp_ends)
+    first, *others = flat(0).evou_low
+    values = ((0, -1, *first[2:]), *others)
+    paths = replace(flat(0), evou_low=values, evou_high=values)
+    scores = scores_of([paths], 64)
+    assert single.is_wrong(scores, None, None, 0, (0, 1, 2), [1], 0, 0) is False
+    assert seen == [128]
 
 
 @pytest.mark.parametrize(

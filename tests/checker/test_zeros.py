@@ -101,6 +101,18 @@ def test_zero_columns_and_rows_are_not_charged() -> None:
     assert cost(filled(5, 4, 5, 4), filled(4, 6, 2, 6)) == (60, 60, 4 + 4 + 5 * 2)
 
 
+def test_of_indices_that_all_add_nothing_the_first_stays() -> None:
+    # The left factor has a zero column in front, the right one a zero row behind.
+    left, right = Matrix(((0, 1),), 0), Matrix(((1, 1, 1), (0, 0, 0)), 0)
+    behind = filled(3, 4, 3, 4)
+    book = ledger()
+    assert multiply([left, right, behind], book).rows == ((0, 0, 0, 0),)
+    # A comparison for the second column and two for the row of zeros; then one per inner index of
+    # the first row, (1, 1, 1), and of what is behind it; at last (1 x 1)(1 x 3)(3 x 4).
+    looked = (2 + 0) + (2 + 2) + 3 + 3
+    assert (book.mul, book.cmp) == (1 * 3 + 3 * 4, looked)
+
+
 def test_a_low_rank_in_the_middle_decides_the_order() -> None:
     # (8 x 6)(6 x 6)(6 x 6)(6 x 8) of rank one in the middle: through the one index.
     found = cost(filled(8, 6, 8, 6), filled(6, 6, 6, 1), filled(6, 6, 1, 6), filled(6, 8, 6, 8))
