@@ -702,6 +702,22 @@ def test_ranges_that_share_only_their_ends() -> None:
         )
 
 
+@pytest.mark.parametrize("method", ["skip", "brute-force"])
+def test_splits_may_be_32_deep(method: str) -> None:
+    # Each of them has one child, and the last of them is a leaf.
+    split: Any = {"layout": [[1, 1]], "children": 1}
+
+    def chain(splits: int) -> bytes:
+        below = [make_vectors.child([[1, 1]], "split", **split)] * (splits - 1)
+        leaf = make_vectors.child([[1, 1]], method)
+        cells_ = [root(1, [[1, 1]], "split", **split), *below, leaf]
+        return mutators.encode(document(PAIR, completed(2, cells_, "skip")))
+
+    found = make_vectors.theorem_of(PAIR.bytes, chain(32))
+    assert sum(outcome.size for outcome in found.outcomes) == 4
+    assert refusal(PAIR.bytes, chain(33)) == (Declined, "SPEC-3.5")
+
+
 def test_one_query_three_times_is_not_two_queries() -> None:
     # As bit masks three times {0} add up to {0, 1}; and of the inputs with maximum 1 of the pair
     # three cells hold one each, as many as there are.
