@@ -239,6 +239,9 @@ def test_numbers_have_bounds() -> None:
     ):
         doc = put(make_vectors.COUNTED, "proof/cells/2/blocks", [[bins, []]])
         assert refusal(PAIR.bytes, mutators.encode(doc)) == expected
+    for answer in (-1, 2):
+        doc = put(make_vectors.COUNTED, "proof/cells/2/blocks", [[1, [answer]]])
+        assert refusal(PAIR.bytes, mutators.encode(doc)) == (Malformed, "SPEC-3.3")
     for precision, expected in (
         (1 << 24, (Declined, "SPEC-3.5")),
         ((1 << 24) + 1, (Malformed, "SPEC-3.3")),
@@ -518,12 +521,14 @@ def test_the_room_of_tables_goes_on_from_that_of_the_model(monkeypatch: pytest.M
     assert refusal(PAIR.bytes, text) == (Declined, "SPEC-3.5")
 
 
-def test_what_path_tables_were_made_of_is_given_back() -> None:
-    loaded, counted = model.load_model(NOISY.bytes), book()
+@pytest.mark.parametrize("held", [0, 1, 12345])
+def test_what_path_tables_were_made_of_is_given_back(held: int) -> None:
+    # What was held before, the tensors of the model, is held afterwards.
+    loaded, counted = model.load_model(NOISY.bytes), book(held)
     paths = decompose(loaded, usual_places(loaded.sizes), {}, counted)
     tables = (paths.eqke_low, paths.eqkp, paths.evou_low, paths.pvou, paths.eu_low)
     due = [len(rows) * len(rows[0]) * (384 + exact.bits(exact.Matrix(rows, 0))) for rows in tables]
-    assert counted.held == sum(due)
+    assert counted.held == held + sum(due)
 
 
 def test_windows_are_places() -> None:
@@ -695,6 +700,30 @@ def test_ranges_that_share_only_their_ends() -> None:
             refusal(three.bytes, mutators.encode(put(doc, "proof/cells/0/queries", ranges)))
             == expected
         )
+
+
+@pytest.mark.parametrize("method", ["skip", "brute-force"])
+def test_splits_may_be_32_deep(method: str) -> None:
+    # Each of them has one child, and the last of them is a leaf.
+    split: Any = {"layout": [[1, 1]], "children": 1}
+
+    def chain(splits: int) -> bytes:
+        below = [make_vectors.child([[1, 1]], "split", **split)] * (splits - 1)
+        leaf = make_vectors.child([[1, 1]], method)
+        cells_ = [root(1, [[1, 1]], "split", **split), *below, leaf]
+        return mutators.encode(document(PAIR, completed(2, cells_, "skip")))
+
+    found = make_vectors.theorem_of(PAIR.bytes, chain(32))
+    assert sum(outcome.size for outcome in found.outcomes) == 4
+    assert refusal(PAIR.bytes, chain(33)) == (Declined, "SPEC-3.5")
+
+
+def test_one_query_three_times_is_not_two_queries() -> None:
+    # As bit masks three times {0} add up to {0, 1}; and of the inputs with maximum 1 of the pair
+    # three cells hold one each, as many as there are.
+    cells_ = [root(1, [[0, 0]], "brute-force")] * 3
+    whole = [root(0, [[0, 0]], "brute-force"), *cells_]
+    assert refusal(PAIR.bytes, mutators.encode(document(PAIR, whole))) == (Rejected, "SPEC-7.1")
 
 
 def test_groups_of_copies_have_bounds() -> None:

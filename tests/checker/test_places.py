@@ -10,6 +10,7 @@ import itertools
 import json
 import random
 from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import forests
@@ -19,8 +20,11 @@ import networks
 import pytest
 from models import Seeded
 
+from checker.cells.places import Places, places_of
 from checker.check import Theorem, check, parse
 from checker.ground.errors import Declined
+from checker.statement.domain import parse_domain
+from checker.statement.scope import parse_scope
 
 Document = dict[str, Any]
 CASES = 60
@@ -164,6 +168,67 @@ def test_the_same_as_input_by_input(seed: int) -> None:
     two = theorem(model, document(model, domain, weights, {"leaves": whole}))
     assert one.correct_lower == two.correct_lower
     assert one.correct_upper == two.correct_upper
+
+
+def numbered(model: models.Model, domain: Document, scope: Document) -> Places:
+    """Return how the checker numbers the tokens of a domain."""
+    sizes: Any = SimpleNamespace(sizes=model.config, pooled=False)
+    asked = parse_domain(domain, sizes)
+    statement: Any = SimpleNamespace(domain=asked, scope=parse_scope(scope, asked))
+    return places_of(statement)
+
+
+def scopes_of(rng: random.Random, domain: Document, weights: list[list[int]]) -> list[Document]:
+    """Return a scope of every kind that is written as an object."""
+    operands = sum("tokens" in position for position in domain["positions"])
+    return [
+        {"product": [[str(w) for w in row] for row in weights]},
+        {"min-gap": rng.randint(1, 6)},
+        {"max-copies": rng.randint(1, operands)},
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_places_are_context_positions_and_then_the_tokens_of_operands(seed: int) -> None:
+    rng, model, domain, weights = case(seed)
+    positions = domain["positions"]
+    context = [i for i, position in enumerate(positions) if "context" in position]
+    operands = [position for position in positions if "tokens" in position]
+    tokens, values = members(operands[0]["tokens"]), operands[0]["values"]
+    first, every = len(context), len(context) + len(tokens)
+    output = dict(zip(domain["answers"], members(domain["outputs"]), strict=True))
+    ones = [[1] * len(row) for row in weights]
+    for scope in scopes_of(rng, domain, weights):
+        named = numbered(model, domain, scope)
+        assert list(named.tokens) == [*(positions[i]["context"] for i in context), *tokens]
+        counted = weights if "product" in scope else ones
+        assert list(map(list, named.weights)) == over_places(domain, counted)
+        for i, held in enumerate(named.allowed):
+            own = [context.index(i)] if i in context else range(first, every)
+            assert held == sum(1 << place for place in own)
+        # No input has a context place as its maximum, so nothing is said of its output.
+        assert len(named.right) == every
+        assert list(named.right[first:]) == [output[value] for value in values]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_what_is_too_near_to_the_maximum_weighs_nothing(seed: int) -> None:
+    rng, model, domain, weights = case(seed)
+    context = sum("context" in position for position in domain["positions"])
+    values = next(p["values"] for p in domain["positions"] if "values" in p)
+    inputs = prod(map(len, weights))
+    for scope in scopes_of(rng, domain, weights):
+        named = numbered(model, domain, scope)
+        gap = scope.get("min-gap", 1)
+        for m in range(len(named.tokens)):
+            # A place of a context position is at its own position alone, and near to nothing.
+            near = [p for p in range(context, m) if values[p - context] > values[m - context] - gap]
+            assert named.near[m] == min(near, default=m)
+            # Z is a power of two above the number of all inputs.
+            mark = 1 << inputs.bit_length() if "max-copies" in scope else 1
+            for row, marked in zip(named.weights, named.marked(m), strict=True):
+                due = [0 if p in near else weight for p, weight in enumerate(row[:m])]
+                assert list(marked[: m + 1]) == [*due, row[m] * mark]
 
 
 def test_other_domains_are_declined() -> None:

@@ -15,7 +15,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from math import prod
+from math import floor, prod
 from operator import floordiv
 from types import SimpleNamespace
 from typing import Any
@@ -25,17 +25,19 @@ import oracle
 import pytest
 from exhaustion import bracket, exact_paths, widened
 from models import Seeded
+from usual import usual_places
 
 from checker.cells import counting, screen, ties
 from checker.cells.cell import Inputs, Known, Margin
 from checker.cells.copies import Copies, Group
 from checker.cells.counting import Count, Share
 from checker.cells.derive import Cells
-from checker.cells.enumeration import Enumeration
+from checker.cells.enumeration import Enumerate, Enumeration
 from checker.cells.extreme import Extreme, extreme_test
+from checker.cells.parse import Cell
 from checker.cells.paths import Paths
 from checker.cells.tables import Extremes, Tables
-from checker.cells.terms import Frame, Left, Terms, max_of_terms
+from checker.cells.terms import Frame, Left, Terms, max_of_terms, term_upper
 from checker.cells.ties import _sign, is_wrong
 from checker.cells.weights import Ends, Scores
 from checker.float32.cells import REAL, Slack
@@ -640,7 +642,119 @@ def test_tables_hold_what_they_say(seed: int, wide: bool) -> None:
         assert found.place_low[m] == min(min(tables.places[q]) for q in upto)
 
 
+def some_cell(seed: int, *, wide: bool) -> tuple[random.Random, Paths, Inputs]:
+    """Return paths of six tokens and a cell of several blocks and queries below its maximum."""
+    rng = random.Random(seed)
+    plain = random_paths(rng, 6, rng.randint(1, 3))
+    m = rng.randint(3, 5)
+    queries = rng.sample(range(m), rng.randint(1, m))
+    cell = make_inputs(m, queries if rng.random() < 0.8 else [m], random_lengths(rng, m))
+    return rng, widened(Seeded(rng), plain) if wide else plain, cell
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+def test_the_scores_of_the_last_position_are_extremes_over_the_queries_of_a_block(
+    seed: int, wide: bool
+) -> None:
+    _, paths, cell = some_cell(seed, wide=wide)
+    m, book = cell.maximum, ledger()
+    scores = scores_of(paths, book=book)
+    layout = scores.tables.layout(cell.blocks)
+    before = book.add
+    found = scores._last(cell.queries, layout)
+    due = {}
+    for b, (first, last) in enumerate(cell.blocks):
+        asked = [q for q in cell.queries if first <= q <= last]
+        own = {q: scores.tables.places[q][-1] for q in asked}
+        lows = [own[q] + (paths.eqke_low[q][q] - paths.eqke_high[q][m]) * (q < m) for q in asked]
+        highs = [own[q] + (paths.eqke_high[q][q] - paths.eqke_low[q][m]) * (q < m) for q in asked]
+        if asked:
+            due[b] = min(lows), max(highs)
+    assert found == due
+    # SPEC-7.5: per query below m an addition, or two if the ends differ.
+    assert book.add - before == (1 + wide) * sum(q < m for q in cell.queries)
+
+
+def test_blocks_of_several_queries_reach_over_them() -> None:
+    several = 0
+    for seed in range(20):
+        _, _, cell = some_cell(seed, wide=True)
+        several += any(sum(a <= q <= b for q in cell.queries) > 1 for a, b in cell.blocks)
+    assert several > 4
+
+
+def spent(book: Ledger) -> list[int]:
+    """Return how much of each kind was charged."""
+    return [book.mul, book.add, book.cmp, book.exp]
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("seed", range(20))
+def test_spans_and_brackets_cost_what_the_page_says(seed: int, wide: bool) -> None:
+    _, paths, cell = some_cell(seed, wide=wide)
+    book = ledger()
+    frame = Frame(scores_of(paths, book=book), cell, ((1,) * 6,) * len(paths.pvou), EVERY)
+    queries, others = len(cell.queries), cell.blocks[:-1]
+    several = sum(first < last for first, last in others)
+    # Per query and block below m an addition (two, if its ends differ) and two comparisons, two
+    # more for a block of several tokens.
+    differ = len(others) if wide else several
+    add, cmp = queries * (len(others) + differ), queries * 2 * (len(others) + several)
+    before = spent(book)
+    frame.scores.tables.spans(cell.queries, frame.layout)
+    assert spent(book) == [before[0], before[1] + add, before[2] + cmp, before[3]]
+    # Two operations per query, one per block, three additions per position, and a comparison per
+    # block that no single window covers: one whose length is no power of two.
+    covered = [(last - first + 1).bit_count() == 1 for first, last in cell.blocks]
+    add = queries + len(cell.blocks) + 3 * len(paths.pvou)
+    cmp = queries + covered.count(False)
+    before = spent(book)
+    frame.brackets((cell.maximum + 1) % 7, 0, term_upper)
+    assert spent(book) == [before[0], before[1] + add, before[2] + cmp, before[3]]
+
+
+@pytest.mark.parametrize("mu", [0, 5])
+@pytest.mark.parametrize("seed", range(12))
+def test_what_is_removed_is_beaten_by_its_sum_over_the_largest_weights(seed: int, mu: int) -> None:
+    paths = exhaustion.likely_paths(Seeded(random.Random(seed)), 5, 3)
+    derived = Cells(paths, usual_places({"d_vocab": 5, "n_ctx": 3}), 64, ledger())
+    query = seed % 4
+    written: Any = Cell(
+        "cell", 4, ((query, query),), Margin(0, 0), ((1, 4),), Enumerate(), (), None
+    )
+    frame = derived.frame(written)
+    every: tuple[int, ...] = (31,) * 3
+    answers = {j: every for j in range(len(paths.pvou[0])) if j != 4}
+    _, margin = derived._left(written, frame, Known(answers, None), mu)
+    removed = []
+    for j, allowed in answers.items():
+        terms = frame.upper_terms(j, allowed, mu)
+        removed.append(extreme_test(terms, 4, forced=frame.forced)[1])
+    sums = [total for total in removed if total is not None]
+    assert sums
+    # SPEC-7.6: the quotient rounded down to the scale of logits, the margin to a multiple of 2^-20.
+    heaviest = sum(max(row.values()) for row in frame.highs)
+    logits = mu + floor(Fraction(-max(sums), heaviest))
+    assert margin == floor(Fraction(logits << 20, 1 << paths.value_scale))
+
+
 # --- screen -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_a_screen_keeps_what_its_sums_leave(n: int) -> None:
+    # Three blocks, the last {m}; SPEC-7.15 with every sum at zero and one beside it.
+    for terms in itertools.product(range(-3, 3), repeat=3):
+        *others, own = terms
+        largest = max(terms)
+        beaten = own + (n - 1) * largest
+        more = n - 2 if n > 1 else 0
+        sums = [term + own + more * largest for term in others]
+        kept = [b for b, total in enumerate(sums) if total >= 0]
+        removed = max((total for total in sums if total < 0), default=None)
+        due = ([], beaten) if beaten < 0 else ([*kept, 2], removed)
+        assert screen._kept(list(terms), n) == due
 
 
 VALUES = ("evou_low", "evou_high")
