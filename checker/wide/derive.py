@@ -38,6 +38,7 @@ class WideCells(Cells):
         first = heads.tables[0][0]
         super().__init__(first, named, precision, ledger, slacks[0])
         self.read = heads
+        self.heads = len(heads.tables)
         tables = [paths for places in heads.tables for paths in places]
         longest = max(bits(Matrix(paths.evou_low, 0)) for paths in tables)
         self.bits = max(self.bits, precision + TERM_BITS + longest)
@@ -89,10 +90,10 @@ class WideCells(Cells):
         places = len(frame.highs)
         blocks = len(frame.blocks)
         most = places * (ROW_BITS + blocks * width) * (2 * wide.vertices + 1)
+        self.ledger.take(most)
         left = {}
         sums = list[int]()
         for j, allowed in given.answers.items():
-            self.ledger.take(most)
             kept = {}
             for vertex, terms in enumerate(wide.upper_pairs(j, allowed, mu)):
                 rest: Terms | None = terms
@@ -100,7 +101,6 @@ class WideCells(Cells):
                     rest = tested(self.ledger, frame, terms, sums)
                 if rest is not None:
                     kept[j, vertex] = rest
-            self.ledger.release(most)
             if kept:
                 # 16.6: a token is left if it is left at some vertex
                 left[j] = max_of_terms(list(kept.values()))

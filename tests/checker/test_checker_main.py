@@ -206,11 +206,11 @@ def test_outcomes_are_told_as_they_are() -> None:
     assert command.row(Outcome(0, 0, 3, 7)) == ["0", "0", "3", 7]
 
 
-@pytest.mark.parametrize(("bits", "told"), [((1 << 28) - 3, True), ((1 << 28) - 2, False)])
+@pytest.mark.parametrize(("bits", "told"), [((1 << 27) - 67, True), ((1 << 27) - 66, False)])
 def test_outcomes_that_are_too_large_are_not_told(
     bits: int, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The total takes three bits, a margin of none takes no bit, one of so many bits takes these.
+    # An outcome takes 64 bits, the total three, a margin of none no bit, one of so many bits these.
     margin = SimpleNamespace(bit_length=lambda: bits)
     found = theorem(total=4)
     found.outcomes = (SimpleNamespace(lower=0, upper=0, size=4, margin=margin),)
