@@ -241,7 +241,7 @@ def as_json(theorem: Theorem, seconds: str) -> str:
     width = theorem.parsed.statement.total.bit_length()
     margins = sum((outcome.margin or 0).bit_length() for outcome in theorem.outcomes)
     require_support(
-        width * len(theorem.outcomes) + margins <= 1 << 28,
+        (width + 64) * len(theorem.outcomes) + margins <= 1 << 27,
         "SPEC-3.5",
         "the outcomes of all leaves are too large to print",
     )

@@ -59,6 +59,7 @@ class Cells:
         self.slack = slack
         self.value_scale = value_scale
         self.bits = bits + TERM_BITS
+        self.heads = 1
         ledger.charge(add=sum(map(len, weights)))
         # 7.2: per position the weight of the tokens below t
         self.below = [list(accumulate(row, initial=0)) for row in weights]
@@ -119,25 +120,30 @@ class Cells:
         method = cell.method
         if isinstance(method, Skip):  # 7.11
             return Outcome(0, size, size, None)
+        # SPEC-3.5: both ends of the weights of a block, at every position and of every head
+        blocks = 1 + sum(count for _, count in cell.layout)
+        room = 2 * self.heads * blocks * len(self.weights) * self.bits
         if isinstance(method, Screen):  # 7.15
+            self.ledger.take(room)
             found, removed, heaviest = self.screened(cell, given.answers, mu)
+            self.ledger.release(room)
             margin = self._least(given.margin, beaten(mu, removed, heaviest))
             return Known(found, margin)
         if not given.answers or not size:  # nothing fails
             shown = given.margin if size else None
             return given if isinstance(method, Split) else Outcome(0, 0, size, shown)
+        self.ledger.take(room)
         frame = self.frame(cell)
-        before = self.ledger.held
+        before = self.ledger.held - room
         left, margin = self._left(cell, frame, given, mu)
-        room = self.ledger.held - before
         if isinstance(method, Split):  # 7.7
-            self.ledger.release(room)
+            self.ledger.release(self.ledger.held - before)
             return Known({j: frame.allowed(left[j]) for j in left}, margin)
         failures = Failures(0, 0)
         if left:
             failures = method.failures(Left(cell.where, frame, left, mu, size))
             margin = self._least(margin, mu)
-        self.ledger.release(room)
+        self.ledger.release(self.ledger.held - before)
         shown = margin if failures.upper < size else None
         return Outcome(failures.lower, failures.upper, size, shown)
 
@@ -157,15 +163,15 @@ class Cells:
         places = len(frame.highs)
         blocks = len(frame.blocks)
         most = places * (ROW_BITS + blocks * width)
+        # SPEC-3.5: of the answer in hand, and then of what a method forms of one
+        self.ledger.take(most)
         left = {}
         sums = list[int]()
         for j, allowed in given.answers.items():
-            self.ledger.take(most)
             terms = frame.upper_terms(j, allowed, mu)
             kept: Terms | None = terms
             if not isinstance(cell.method, BruteForce):  # 7.12: it keeps every answer
                 kept = tested(self.ledger, frame, terms, sums)
-            self.ledger.release(most)
             if kept is not None:
                 left[j] = kept
                 entries = sum(map(len, kept))

@@ -86,23 +86,29 @@ class Enumeration:
 
         Requires: terms for the same blocks as those of the answers that the tuples were laid out
                   for.
-        Raises:   Declined (SPEC-3.5) if masks and sums could take more than 2^30 bits.
+        Raises:   Declined (SPEC-3.5) if masks and sums could take more than 2^30 bits, or too much
+                  with all else; they are held until their cell is done.
         Cost:     per answer one addition per prefix and suffix and shorter tuple, a sort of the
                   suffixes with their masks, and per prefix one bisection and one OR of masks
                   (counted in words of 64 bits).
         """
         found: Found = {}
+        held = 0
         for terms in answers:
             head = [terms[-1], *terms[: self.cut]]
             tail = terms[self.cut : -1]
             tuples = prod(map(len, head)) + prod(map(len, tail))
             longest = max(v.bit_length() for row in terms for v in row.values())
             bits = longest + self.suffixes + BITS_OF_TUPLE
+            room = (len(found) + tuples) * bits
             require_support(
-                (len(found) + tuples) * bits <= MAX_TUPLE_BITS,
+                room <= MAX_TUPLE_BITS,
                 "SPEC-3.5",
                 "an enumeration is too large to hold",
             )
+            # twice: what tuples are left undecided is one more mask each
+            self.frame.ledger.take(2 * max(room - held, 0))
+            held = max(room, held)
             work = self._work([len(row) for row in head + tail], self.cut)
             self.frame.ledger.charge(add=work)
             ordered = sorted(self._sums(tail), key=itemgetter(1))

@@ -135,7 +135,7 @@ class Tables:
         width = len(paths.pvou[0])
         entries = len(paths.eqkp) * (free + 1 + width)
         ledger.charge(add=3 * entries, cmp=2 * entries)
-        ledger.hold(2 * entries, longest(paths.eu_low))
+        ledger.hold(2 * entries, longest(paths.eqkp + paths.eu_low + paths.eu_high))
         most = max(free, 1)
         kappas = [sum(row[:free]) // most for row in paths.eqkp]
         self.places = _less(paths.eqkp, kappas)

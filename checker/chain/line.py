@@ -13,7 +13,7 @@ from operator import sub
 
 from checker.chain.parts import Reading
 from checker.ground import paired, record
-from checker.ground.exact import Matrix, transposed
+from checker.ground.exact import Matrix, bits, transposed
 from checker.ground.ledger import Ledger
 
 Point = tuple[int, int, int]
@@ -44,6 +44,7 @@ def line(logits: Reading, unembed: Matrix, mu: int, ledger: Ledger) -> Rivals:
     ledger.charge(add=unembed.entries + 3 * count, cmp=sorting)
     order = sorted(range(count), key=places.__getitem__)
     columns = transposed(unembed).rows
+    ledger.hold(unembed.entries, bits(unembed) + 1)
     steps = []
     last = order[0]
     for j in order:

@@ -12,7 +12,7 @@ from checker.cells.tables import Tables
 from checker.cells.terms import Frame, Terms, max_of_terms
 from checker.cells.weights import Scores
 from checker.float32.cells import Slack
-from checker.ground.exact import Matrix, bits
+from checker.ground.exact import longest
 from checker.ground.ledger import Ledger
 from checker.statement.outcome import MARGIN_BITS
 from checker.wide.frame import WideFrame
@@ -38,9 +38,11 @@ class WideCells(Cells):
         first = heads.tables[0][0]
         super().__init__(first, named, precision, ledger, slacks[0])
         self.read = heads
+        self.heads = len(heads.tables)
         tables = [paths for places in heads.tables for paths in places]
-        longest = max(bits(Matrix(paths.evou_low, 0)) for paths in tables)
-        self.bits = max(self.bits, precision + TERM_BITS + longest)
+        values = [paths.evou_low + paths.evou_high + paths.pvou for paths in tables]
+        most = max(map(longest, values))
+        self.bits = max(self.bits, precision + TERM_BITS + most)
         self.scores_of_heads: list[Scores] = []
         for places, slack in zip(heads.tables, slacks, strict=True):
             own_tables = [
@@ -89,10 +91,10 @@ class WideCells(Cells):
         places = len(frame.highs)
         blocks = len(frame.blocks)
         most = places * (ROW_BITS + blocks * width) * (2 * wide.vertices + 1)
+        self.ledger.take(most)
         left = {}
         sums = list[int]()
         for j, allowed in given.answers.items():
-            self.ledger.take(most)
             kept = {}
             for vertex, terms in enumerate(wide.upper_pairs(j, allowed, mu)):
                 rest: Terms | None = terms
@@ -100,7 +102,6 @@ class WideCells(Cells):
                     rest = tested(self.ledger, frame, terms, sums)
                 if rest is not None:
                     kept[j, vertex] = rest
-            self.ledger.release(most)
             if kept:
                 # 16.6: a token is left if it is left at some vertex
                 left[j] = max_of_terms(list(kept.values()))

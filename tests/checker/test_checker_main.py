@@ -284,8 +284,8 @@ def test_outcomes_are_told_as_they_are() -> None:
 def test_outcomes_that_are_too_large_are_not_told(
     nothing_right: int, told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The total takes three bits of every leaf, a margin of none no bit, one of so many bits these.
-    bits = (1 << 28) - 3 * (nothing_right + 1) + (not told)
+    # A leaf takes 64 bits and the three of the total, a margin of none no bit, this one so many.
+    bits = (1 << 27) - 67 * (nothing_right + 1) + (not told)
     margin = SimpleNamespace(bit_length=lambda: bits)
     found = theorem(total=4)
     found.outcomes = (

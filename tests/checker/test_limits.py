@@ -129,10 +129,10 @@ def test_a_model_of_four_million_numbers() -> None:
 
 
 def test_outcomes_too_large_to_print() -> None:
-    """2^20 leaves with sizes of 257 bits would be more than 2^28 bits of digits; looked at before
-    any is written.
+    """2^20 leaves with sizes of 65 bits would be more than 2^27 bits, 64 for each beside its size;
+    looked at before any is written.
     """
-    parsed = SimpleNamespace(statement=SimpleNamespace(total=1 << 256))
+    parsed = SimpleNamespace(statement=SimpleNamespace(total=1 << 64))
     theorem = SimpleNamespace(
         ledger=None, outcomes=[SimpleNamespace(margin=None)] * (1 << 20), parsed=parsed
     )

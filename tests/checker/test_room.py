@@ -7,29 +7,68 @@ from __future__ import annotations
 import random
 import tracemalloc
 from dataclasses import replace
+from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
 
 import exhaustion
+import hostile_files
 import models
 import mutators
 import pytest
-from make_vectors import completed, document, root
+from make_vectors import completed, document, flat, root
 from models import Seeded
 from usual import usual_places
 
-from checker import check
+from checker import __main__, check
 from checker.cells.cell import Known, Margin
 from checker.cells.copies import Copies
 from checker.cells.derive import Cells
 from checker.cells.enclosed import Bound, PathHint, enclose
 from checker.cells.enumeration import Enumerate
 from checker.cells.parse import Cell, Method, Split
+from checker.cells.tables import Tables
 from checker.cells.terms import Left
+from checker.chain.line import line
+from checker.chain.parts import Reading, Widths
 from checker.ground.exact import Matrix, bits
+from checker.ground.interval import exp_tables
 from checker.ground.ledger import Ledger
 from checker.statement.outcome import Outcome
 from checker.statement.scope import Scope
+
+MEBIBYTE = 1 << 20
+"""For everything else."""
+
+
+class Most(Ledger):
+    """A ledger that remembers the most that was held."""
+
+    most_held = 0
+
+    def take(self, bits: int) -> None:
+        super().take(bits)
+        self.most_held = max(self.most_held, self.held)
+
+
+def room_of(model: bytes, text: bytes, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Return the bytes that a check takes at most, and those that are counted."""
+    made = list[Most]()
+
+    def make(*given: Any) -> Ledger:
+        made.append(Most(*given))
+        return made[0]
+
+    monkeypatch.setattr(check, "Ledger", make)
+    parsed = check.parse(model, text)
+    exp_tables(parsed.precision)
+    tracemalloc.start()
+    try:
+        check.check(parsed, lambda done, declared: None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return peak, made[0].most_held // 8
 
 
 class Kept(Ledger):
@@ -67,22 +106,96 @@ def test_the_terms_that_copies_fills_in_are_counted(
     cell = root(m, [[m, m]], "copies", layout=[[1, m]], groups=[])
     text = mutators.encode(document(model, completed(vocab, [cell], "skip")))
 
-    most = [0]
-    take = Ledger.take
+    peak, held = room_of(model.bytes, text, monkeypatch)
+    assert peak <= held + MEBIBYTE
 
-    def counted(self: Ledger, bits: int) -> None:
-        take(self, bits)
-        most[0] = max(most[0], self.held)
 
-    monkeypatch.setattr(Ledger, "take", counted)
-    parsed = check.parse(model.bytes, text)
+def test_weights_of_a_cell_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Nothing of a chain is large but the weights of its blocks and one answer's terms.
+    vocab, n = 256, 24
+    m = vocab - 1
+    model = flat(vocab, n)
+    mu = ["1", "9"]
+    cells = [root(m, [[0, m - 1]], "count", layout=[[1, m]], mu=mu, blocks=[[1, []]])]
+    cells += [root(m, [[m, m]], "skip", mu=mu), root(0, [[0, 0]], "skip", mu=mu)]
+    cells += [
+        root(k, part, "skip", mu=mu) for k in range(1, m) for part in ([[0, k - 1]], [[k, k]])
+    ]
+    one = {"exponent": 0, "rows": [[1]]}
+    cells[0]["failures"] = ["0", str(vocab**n)]
+    chain = {"cells": cells, "ov": [one, one], "qk": [one, one]}
+    text = hostile_files.claimed(model.bytes, "max-of-k", {"chain": chain, "precision": 1024})
+    peak, held = room_of(model.bytes, text, monkeypatch)
+    assert held / 3 < peak <= held + MEBIBYTE
+
+
+def test_masks_of_an_enumeration_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = flat(2, 24)
+    cell = root(1, [[0, 0]], "enumerate", layout=[[1, 1]], mu=["1", "9"])
+    text = hostile_files.skipping(model, cell)
+    peak, held = room_of(model.bytes, text, monkeypatch)
+    assert 2 * MEBIBYTE < peak <= held + MEBIBYTE
+
+
+def test_differences_of_answers_on_a_line_are_counted() -> None:
+    rows = tuple(tuple((j * k) ** 9 << 70 for k in range(1, 301)) for j in range(1, 121))
+    unembed = Matrix(tuple(zip(*rows, strict=True)), 0)
+    answers = tuple((j,) for j in range(120))
+    widths = Widths(Fraction(1), (1,) * 300, 0)
+    book = Most(lambda done: None)
+    logits = Reading((), answers, (0,) * 120, widths, 48)
     tracemalloc.start()
     try:
-        check.check(parsed, lambda done, declared: None)
+        line(logits, unembed, 0, book)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert 8 * peak <= most[0] + (8 << 20)  # a mebibyte for everything else
+    assert 2 * MEBIBYTE < peak <= book.most_held // 8 + MEBIBYTE
+
+
+@pytest.mark.parametrize("name", ["eqkp", "eu_low", "eu_high"])
+def test_arranged_tables_are_counted_by_the_longest_number_of_any(name: str) -> None:
+    paths = exhaustion.likely_paths(Seeded(random.Random(name)), 8, 4)
+    rows = getattr(paths, name)
+    longer: Any = {
+        name: tuple(tuple(x + (1 << 9999 + i) for i, x in enumerate(row)) for row in rows)
+    }
+    paths = replace(paths, **longer, exact=False)
+    book = Kept()
+    tracemalloc.start()
+    try:
+        Tables(paths, book)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # Per query, position and answer both ends, less the mean of their row.
+    entries = len(paths.eqkp) * (len(paths.pvou) + len(paths.pvou[0]))
+    assert book.moves[-1] == 2 * entries * (384 + bits(Matrix(longer[name], 0)))
+    assert peak <= book.held // 8 + MEBIBYTE // 8
+
+
+@pytest.mark.parametrize("width", [64, 448, 1984])
+def test_outcomes_that_may_be_printed_take_a_limited_room(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 256th of what is at the limit takes less than a 256th of 768 MiB."""
+    monkeypatch.setattr(__main__, "facts", lambda theorem: {})
+    total = (1 << width) - 1
+    count = (1 << 27) // (64 + width) // 256
+    outcomes = [Outcome(total - at, total, total, None) for at in range(count)]
+    found = SimpleNamespace(
+        parsed=SimpleNamespace(statement=SimpleNamespace(total=total)),
+        ledger=Ledger(lambda done: None),
+        margin=0,
+        outcomes=outcomes,
+    )
+    tracemalloc.start()
+    try:
+        __main__.as_json(found, "0.00")  # type: ignore[arg-type]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 256 * peak <= 768 * MEBIBYTE
 
 
 @pytest.mark.parametrize(
@@ -170,7 +283,7 @@ def test_of_the_terms_of_an_answer_those_that_are_left_are_kept(
     seed: int, mu: Margin, method: Method
 ) -> None:
     # All terms of an answer are formed, 2 048 bits for a position and 1 024 more than a number for
-    # each of them; then the test lets some go, or all if the answer is beaten.
+    # each of them, and counted once; the test lets some go, or all if the answer is beaten.
     derived, cell, given = cell_of(seed, method, mu)
     book: Any = derived.ledger
     frame = derived.frame(cell)
@@ -179,18 +292,17 @@ def test_of_the_terms_of_an_answer_those_that_are_left_are_kept(
     held = book.held
     book.moves.clear()
     left, _ = derived._left(cell, frame, given, raised)
-    most = 3 * (2048 + 4 * width)
-    due = []
-    for j in given.answers:
-        due += [most, -most]
-        if j in left:
-            due.append(3 * 2048 + sum(map(len, left[j])) * width)
+    due = [3 * (2048 + 4 * width)]
+    due += [3 * 2048 + sum(map(len, left[j])) * width for j in left]
     assert book.moves == due
-    # What is left is given back when the cell is done.
+    # A cell begins with both ends of the weights of four blocks at three positions, and gives back
+    # everything when it is done.
     book.release(sum(due))
+    book.moves.clear()
     derived._derive(cell, given)
     assert book.held == held
-    assert book.moves[-1] == -sum(due)
+    assert book.moves[0] == 2 * 4 * 3 * derived.bits
+    assert book.moves[-1] == -sum(book.moves[:-1])
 
 
 def test_these_cells_let_answers_and_terms_go() -> None:

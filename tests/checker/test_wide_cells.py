@@ -448,9 +448,10 @@ def test_room_for_a_term_is_that_of_the_longest_number_of_all_heads(name: str, h
         part[head] = [[x * 2**30 for x in row] for row in part[head]]
     model = Model(model.config, model.tensors | grown)
     checker, _ = derived(model, vectors_wide.whole(make_vectors, "extreme"))
-    values = [longest_of(paths.evou_low) for (paths,) in checker.read.tables]
+    own = [(paths.evou_low, paths.evou_high, paths.pvou) for (paths,) in checker.read.tables]
+    values = [longest_of(*tables) for tables in own]
     first = checker.read.tables[0][0]
-    longest = max(*values, longest_of(first.pvou), longest_of(first.eu_low))
+    longest = max(*values, longest_of(first.eu_low))
     assert {"W_V": values[head], "b_U": longest_of(first.eu_low)}[name] == longest
     # 64 bits of a weight, and 1 024 that Python takes.
     assert checker.bits == 1024 + 64 + longest
@@ -461,9 +462,11 @@ def test_room_for_a_term_is_that_of_the_longest_number_of_all_heads(name: str, h
     [
         *((0, 0, table) for table in ("evou_low", "evou_high", "pvou", "eu_low", "eu_high")),
         *((head, position, "evou_low") for head in (0, 1) for position in (0, 1)),
+        (1, 1, "evou_high"),
+        (1, 0, "pvou"),
     ],
 )
-def test_room_for_a_term_counts_every_table_of_the_first_and_all_lower_ends(
+def test_room_for_a_term_counts_every_table_of_the_first_and_all_values(
     head: int, position: int, table: str
 ) -> None:
     paths = exhaustion.likely_paths(Seeded(random.Random(table)), 3, 2)
@@ -510,13 +513,13 @@ def test_the_terms_of_a_wide_cell_are_measured_before_they_are_made(
     monkeypatch.setattr(type(checker.ledger), "release", lambda _, bits: seen.append(-bits))
     left, _ = checker._left(root, frame_, Known({0: everything, 1: everything}, None), mu)
     assert set(left) == {0, 1}
-    # Two vertices: the terms of both before and after what is removed, and the largest of both.
+    # Two vertices: the terms of both and the largest, of the answer in hand and of what is left.
     most = 5 * 3 * (2048 + 3 * width)
-    expected = []
+    expected = [most]
     for j in left:
         rows = [row for (i, _), terms in frame_.pairs.items() if i == j for row in terms]  # type: ignore[attr-defined]
         rows += left[j]
-        expected += [most, -most, 2048 * len(rows) + width * sum(map(len, rows))]
+        expected.append(2048 * len(rows) + width * sum(map(len, rows)))
     assert seen == expected
 
 
