@@ -279,6 +279,9 @@ def test_every_unit_counts(precision: int, edge: str) -> None:
         found = [exp_enclosure(near, scale, precision) for near in some]
         assert found == [page(Fraction(near, 2**scale), precision) for near in some]
         assert len({ends[edge == "upper"] for ends in found}) == 2
+        # What is below a unit of the argument is left out, so a step is where it was.
+        finer = [exp_enclosure((near << 9) + 1, scale + 9, precision) for near in some]
+        assert finer == found
 
 
 @pytest.mark.parametrize("precision", [16, 64, 96, 256, 1024])

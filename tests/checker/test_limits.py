@@ -4,6 +4,7 @@ and at once.
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from fractions import Fraction
@@ -935,6 +936,25 @@ def test_operations_have_bounds_before_anything_is_derived(operations: int, kept
     with pytest.raises(Declined) as found:
         parse(PAIR.bytes, text)
     assert found.value.rule == "SPEC-8.2"
+
+
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [
+        (31, (Declined, "SPEC-3.5")),
+        (32, None),
+        (33, (Declined, "SPEC-14.1")),  # it is no multiple of 8
+    ],
+)
+def test_leaves_need_32_bits(precision: int, expected: Any) -> None:
+    where = make_vectors.VECTORS / "SPEC-14.1"
+    model_bytes = (where / "accept-relu-plain.safetensors").read_bytes()
+    certificate = json.loads((where / "accept-relu-plain.json").read_bytes())
+    text = mutators.encode(put(certificate, "proof/precision", precision))
+    if expected is None:
+        assert parse(model_bytes, text).precision == precision
+    else:
+        assert refusal(model_bytes, text) == expected
 
 
 def test_one_process_derives_parts_alone() -> None:
