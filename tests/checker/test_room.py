@@ -27,6 +27,7 @@ from checker.cells.derive import Cells
 from checker.cells.enclosed import Bound, PathHint, enclose
 from checker.cells.enumeration import Enumerate
 from checker.cells.parse import Cell, Method, Split
+from checker.cells.screen import Screen
 from checker.cells.tables import Tables
 from checker.cells.terms import Left
 from checker.chain.line import line
@@ -151,6 +152,7 @@ def test_differences_of_answers_on_a_line_are_counted() -> None:
     finally:
         tracemalloc.stop()
     assert 2 * MEBIBYTE < peak <= book.most_held // 8 + MEBIBYTE
+    assert book.held == 300 * 120 * (384 + bits(unembed) + 1)  # of two numbers of as many bits
 
 
 @pytest.mark.parametrize("name", ["eqkp", "eu_low", "eu_high"])
@@ -303,6 +305,15 @@ def test_of_the_terms_of_an_answer_those_that_are_left_are_kept(
     assert book.held == held
     assert book.moves[0] == 2 * 4 * 3 * derived.bits
     assert book.moves[-1] == -sum(book.moves[:-1])
+
+
+def test_a_screen_gives_back_the_weights_of_its_blocks() -> None:
+    derived, cell, given = cell_of(3, Screen(), Margin(0, 0))
+    book: Any = derived.ledger
+    book.moves.clear()
+    assert isinstance(derived._derive(replace(cell, queries=((0, 4),)), given), Known)
+    assert book.moves[0] == 2 * 4 * 3 * derived.bits
+    assert book.moves[-1] == -book.moves[0]
 
 
 def test_these_cells_let_answers_and_terms_go() -> None:

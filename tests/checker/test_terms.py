@@ -1023,6 +1023,32 @@ def test_masks_do_not_depend_on_the_cut(
     assert table.weight(found) == sum(failing.values())
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_room_of_masks_is_twice_the_most_that_one_answer_needs(seed: int) -> None:
+    rng = random.Random(seed)
+    frame = stub(rng, free=(3, 5), width=rng.randint(2, 3))
+    answers = [random_terms(rng, frame, 3, gaps=rng.choice((0, 0.4))) for _ in range(4)]
+    answers = [terms for terms in answers if all(terms)]
+    book = Ledger(lambda done: None)
+    table = enumeration_of(frame, answers, book)
+    due = most = 0
+    for count, terms in enumerate(answers):
+        before = book.held
+        known = table.masks(answers[:count])
+        book.release(book.held - before)
+        head, tail = [terms[-1], *terms[: table.cut]], terms[table.cut : -1]
+        tuples = prod(map(len, head)) + prod(map(len, tail))
+        longest = max(value.bit_length() for row in terms for value in row.values())
+        room = (len(known) + tuples) * (longest + table.suffixes + 2048)
+        most = max(most, room)
+        before = book.held
+        table.masks(answers[: count + 1])
+        due = book.held - before
+        book.release(due)
+        assert due == 2 * most
+    assert due
+
+
 def plain_frame(width: int, free: int, *, forced: bool = False) -> Any:
     weights = [[1] * width for _ in range(free)] + [
         [1] * (width - 1) + [0] if forced else [0] * (width - 1) + [1]
