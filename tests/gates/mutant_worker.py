@@ -78,11 +78,13 @@ def configure() -> None:
 
 
 class Marks:
-    """A byte for each statement of the checker, set when the statement is reached."""
+    """A byte for each statement of the checker, set when the statement is reached, be it by a fork
+    of the process.
+    """
 
     def __init__(self) -> None:
         self.places: list[tuple[str, int]] = []
-        self.reached = bytearray(1 << 16)
+        self.reached = mmap.mmap(-1, 1 << 16)
 
     def marked(self, file: str, source: str) -> ast.Module:
         """Return a module with a mark before each statement."""
@@ -109,7 +111,7 @@ class Marks:
     def taken(self) -> dict[str, list[int]]:
         """Return the lines of each file that were reached, and forget them."""
         found: dict[str, list[int]] = {}
-        for (file, line), reached in zip(self.places, self.reached, strict=False):
+        for (file, line), reached in zip(self.places, self.reached[:], strict=False):
             if reached:
                 found.setdefault(file, []).append(line)
         self.reached[:] = bytes(len(self.reached))

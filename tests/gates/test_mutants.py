@@ -647,6 +647,11 @@ def test_marks_tell_which_statements_were_reached() -> None:
     assert marks.taken() == {"m.py": [7, 8]}
     assert names["f"](False) == 3
     assert marks.taken() == {"m.py": [7, 9, 10, 12, 13]}
+    if os.fork() == 0:
+        names["f"](True)
+        os._exit(0)
+    os.wait()
+    assert marks.taken() == {"m.py": [7, 8]}
     assert (names["f"].__doc__, names["__doc__"]) == ("Doc.", "Doc.")
     assert marks.taken() == {}
 
