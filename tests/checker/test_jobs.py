@@ -564,6 +564,12 @@ def test_a_worker_that_ends_early() -> None:
     expect_declined(lambda: os._exit(1), said="a worker broke off")
 
 
+def test_no_file_is_left_open_where_a_worker_fails() -> None:
+    before = open_files()
+    expect_declined(lambda: os.kill(os.getpid(), signal.SIGKILL), said="a worker broke off")
+    assert open_files() == before
+
+
 def test_a_worker_that_crashes_says_nothing_and_prints_nothing(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
