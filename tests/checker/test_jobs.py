@@ -564,9 +564,15 @@ def test_a_worker_that_ends_early() -> None:
     expect_declined(lambda: os._exit(1), said="a worker broke off")
 
 
-def test_no_file_is_left_open_where_a_worker_fails() -> None:
+def test_no_file_is_left_open_where_an_answer_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object) -> Never:
+        raise Declined("jobs", "a worker said what none says")
+
+    monkeypatch.setattr(jobs, "heard", refuse)
     before = open_files()
-    expect_declined(lambda: os.kill(os.getpid(), signal.SIGKILL), said="a worker broke off")
+    book = ledger()
+    with pytest.raises(Declined):
+        side_by_side(book, [part(book, number) for number in range(4)], 3)
     assert open_files() == before
 
 
